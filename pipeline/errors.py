@@ -1,0 +1,85 @@
+"""What can stop a run, as exceptions that carry data and derive their text from it.
+
+    HeadraceError
+    ├── UsageError            nothing was sent (exit code 2)
+    │   ├── ConfigError       every problem of a config at once
+    │   ├── InputError        the input cannot be read
+    │   └── OutputExistsError an output would have been overwritten
+    └── RunStopped            the run ended before its input did; carries the summary
+        ├── RunAborted        the provider or the machine forbids going on (exit code 3)
+        └── RunInterrupted    somebody asked it to stop (exit code 130)
+
+A row that fails is never an exception: it is a `Failure` record in the row's place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pipeline.records import Summary
+
+
+class HeadraceError(Exception):
+    """The base of all errors that this package raises on purpose."""
+
+
+class UsageError(HeadraceError):
+    """A wrong call, config or input; nothing was sent."""
+
+
+@frozen
+class Problem:
+    """One thing wrong with a config. key: dotted path, "" for the file. line: 1-based, None when from the command line."""
+
+    key: str
+    message: str
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """`file:line: key: message`, leaving out what is not known."""
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return ": ".join(part for part in (place, self.key, self.message) if part)
+
+
+class ConfigError(UsageError):
+    """Everything that is wrong with a config, at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class InputError(UsageError):
+    """The input cannot be opened or is not of its kind."""
+
+
+class OutputExistsError(UsageError):
+    """An output is already there. path: that file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} exists and is never overwritten; use --fresh to move it aside and start over")
+
+
+class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program
+    """A run that ended before its input did. summary: what was done until then; None if it never began to send."""
+
+    def __init__(self, reason: str, summary: Summary | None = None) -> None:
+        self.reason = reason
+        self.summary = summary
+        super().__init__(reason)
+
+
+class RunAborted(RunStopped):
+    """Going on is pointless or impossible: credentials refused, quota exhausted, disk full."""
+
+
+class RunInterrupted(RunStopped):
+    """Somebody asked the run to stop, and it did so in good order."""

@@ -1,0 +1,219 @@
+"""The records that pass between stages: plain values, no behaviour, nothing that touches the world.
+
+A record that a user sees is frozen. The ones that only carry a row from stage to stage (`Job`, `Ticket`, `Report`,
+`Answer`, `Fault`) have unfrozen slots, because a frozen record costs 0.5 µs to make and each row needs several; by
+agreement nobody writes to them after they were sent.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.core.limits import Grant
+
+
+class FailureKind(Enum):
+    """Why an attempt or a row failed; the value is the `error.code` that is written where there is no HTTP response."""
+
+    INVALID_ROW = "invalid_row"  # never sent: the row itself is wrong
+    TOO_LARGE = "too_large"  # never sent: over a token budget that it could never pass
+    TIMEOUT = "timeout"  # connect, idle or total deadline
+    CONNECTION = "connection"  # refused, reset, closed early, name not found, TLS refused
+    MALFORMED_RESPONSE = "malformed_response"  # not HTTP, not JSON, cut short, or over the size caps
+    RETRIES_EXHAUSTED = "retries_exhausted"  # attempts ran out on a transient HTTP failure
+    HTTP = "http_error"  # the provider answered with a failure that is the row's own
+    REFUSED = "refused"  # 401, 402, 403: the key's fault if it gets nothing else, the row's otherwise
+    QUOTA = "quota_exhausted"  # the account has no money or quota left: no later row can pass
+
+
+@define(eq=False)
+class Job:
+    """A row made ready to send.
+
+    index: 0-based place in the input, blank lines not counted. line: 1-based line in the source, for messages.
+    url: path (and query) that starts with "/". body: encoded JSON. tokens: estimated cost of one attempt.
+    """
+
+    index: int
+    custom_id: str
+    method: str
+    url: str
+    body: bytes
+    tokens: int
+    line: int
+
+
+@define(eq=False)
+class Answer:
+    """A complete HTTP response, whatever its status.
+
+    headers: as they came, names in lower case. body: content-decoded. sent_at: clock of the event loop, in
+    seconds, when the last byte of the request left; None where the transport cannot tell.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    sent_at: float | None = None
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header (name in lower case), or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+@define(eq=False)
+class Fault:
+    """An attempt that brought no complete HTTP response.
+
+    kind: TIMEOUT, CONNECTION or MALFORMED_RESPONSE. maybe_sent: the server may have seen the whole request, so the
+    provider may have done (and billed) the work. permanent: another attempt would end the same way.
+    """
+
+    kind: FailureKind
+    message: str
+    maybe_sent: bool
+    sent_at: float | None = None
+    permanent: bool = False
+
+
+@frozen
+class Usage:
+    """Tokens that a provider says it counted; 0 where it did not say."""
+
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+
+
+NO_USAGE = Usage()
+
+
+@frozen(eq=False)
+class Success:
+    """A row's answer. body: the provider's JSON exactly as it came, but without line breaks."""
+
+    index: int
+    custom_id: str
+    status_code: int
+    request_id: str | None
+    body: bytes
+    usage: Usage
+    attempts: int
+    latency_seconds: float
+
+
+@frozen(eq=False)
+class Failure:
+    """A row's failure, its last word.
+
+    status_code, body, request_id: the HTTP response, where there was one; body is JSON without line breaks.
+    attempts: 0 for a row that was never sent.
+    """
+
+    index: int
+    custom_id: str
+    kind: FailureKind
+    message: str
+    status_code: int | None = None
+    request_id: str | None = None
+    body: bytes | None = None
+    attempts: int = 0
+    latency_seconds: float = 0.0
+
+
+Outcome = Success | Failure
+
+
+@define(eq=False)
+class Ticket:
+    """Leave to make one attempt now. attempt: 1 for the first. refusals: earlier attempts that were refused."""
+
+    job: Job
+    attempt: int
+    grant: Grant | None
+    refusals: int = 0
+
+
+class Verdict(Enum):
+    """What came of an attempt, as the gate needs to know it."""
+
+    DONE = auto()  # the outcome has gone on
+    RETRY = auto()  # the row comes back at `retry_at`
+    REFUSED = auto()  # the gate decides: the row's own, or the key's
+    EXHAUSTED = auto()  # the run must stop
+
+
+@define(eq=False)
+class Report:
+    """What a worker tells the gate at the end of every attempt.
+
+    retry_at: clock, for RETRY. pause_until: clock before which nobody may send, or None. tokens: what the attempt
+    really cost, or None if unknown. failure: for REFUSED and EXHAUSTED, what to write if it is the row's own fault.
+    answered: the provider gave this attempt a real result. maybe_sent: no answer came, yet it may have been billed.
+    """
+
+    ticket: Ticket
+    verdict: Verdict
+    answered: bool = False
+    throttled: bool = False
+    maybe_sent: bool = False
+    tokens: int | None = None
+    sent_at: float | None = None
+    retry_at: float = 0.0
+    pause_until: float | None = None
+    failure: Failure | None = None
+
+
+@frozen
+class Summary:
+    """What a run did; the same keys as `--json` prints.
+
+    cost: in the currency of the configured prices, None without prices. limited_by: share of the sending time that
+    each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in hex.
+    """
+
+    total: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped_resumed: int = 0
+    attempts: int = 0
+    retries: int = 0
+    throttled: int = 0
+    unknown_outcome: int = 0
+    duration_seconds: float = 0.0
+    requests_per_second: float = 0.0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    limited_by: Mapping[str, float] = field(factory=dict)
+    digest: str = ""
+
+
+@frozen
+class Progress:
+    """Where a run stands, as of one moment.
+
+    rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the
+    gate back just now ("" if nothing).
+    """
+
+    rows_read: int
+    rows_done: int
+    rows_failed: int
+    rows_total: int | None
+    attempts: int
+    retries: int
+    throttled: int
+    in_flight: int
+    waiting: int
+    elapsed_seconds: float
+    bound: str
