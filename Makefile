@@ -1,0 +1,51 @@
+# One entry per developer verb. Everything happens in $(VENV); nothing is taken from the machine's own packages.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --allow-unsafe \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.PHONY: help install lint format types test coverage bench docs pins
+
+help:           ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements/test.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r requirements/test.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: $(VENV)/.installed  ## make the environment from the pinned requirements
+
+lint: install   ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## let ruff mend what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+test: install   ## all tests
+	$(BIN)/python -m pytest -q
+
+coverage: install ## all tests, with the lines they did not reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: install  ## all benchmarks, peers included (an hour)
+	$(PIP) install --editable '.[bench]'
+	$(BIN)/python -m benchmarks run
+	$(BIN)/python -m benchmarks report
+
+docs: install   ## check every example and every reference table in the documentation
+	$(BIN)/python -m pytest -q tests/docs
+
+pins: install   ## pin the dependencies anew
+	$(PIP) install pip-tools
+	$(COMPILE) --output-file requirements/run.txt pyproject.toml
+	$(COMPILE) --extra test --extra lint --output-file requirements/test.txt pyproject.toml requirements/build.in
