@@ -1,0 +1,71 @@
+"""The faults by name: what a provider may do to a request, each a thing that was seen in the wild. Names only; no behaviour.
+
+A quirk is odd but right: the client must read the expected answer out of it. Everything else is a failure. Most failures pass
+when the request is sent again; `LASTING` says of a request or a key what no other attempt would change.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Fault(Enum):
+    """What falls on a request; the value is the name in a config."""
+
+    # answers with another status
+    HTTP_400 = "http_400"
+    FORBIDDEN_403 = "forbidden_403"
+    HTTP_408 = "http_408"
+    HTTP_409 = "http_409"
+    HTTP_425 = "http_425"
+    HTTP_429 = "http_429"  # in the configured dialect, with the configured wait
+    HTTP_500 = "http_500"
+    HTTP_502 = "http_502"  # a gateway's HTML page
+    HTTP_503 = "http_503"
+    HTTP_504 = "http_504"  # a gateway's HTML page
+    HTTP_529 = "http_529"
+    PLAIN_500 = "plain_500"  # text/plain, as a crashed worker of a proxy
+    RATE_LIMIT_500 = "rate_limit_500"  # a relay's throttle: 500 with body code `rate_limit`
+    INSUFFICIENT_QUOTA = "insufficient_quota"  # 429 that no waiting cures
+    UNAUTHORIZED_401 = "unauthorized_401"
+    STRING_ERROR_401 = "string_error_401"  # vLLM's: `error` is a string
+    REDIRECT_307 = "redirect_307"  # elsewhere: no client may carry its key there
+    FORBIDDEN_RETRY = "forbidden_retry"  # 500 with x-should-retry: false
+    DEMANDED_RETRY = "demanded_retry"  # 400 with x-should-retry: true
+    # 200, yet no result
+    ERROR_200 = "error_200"
+    BROKEN_JSON = "broken_json"
+    BAD_UTF8 = "bad_utf8"
+    EMPTY_200 = "empty_200"
+    HTML = "html"
+    BAD_GZIP = "bad_gzip"
+    # on the wire
+    CUT_BODY = "cut_body"  # fewer bytes than content-length says, then a close
+    CUT_CHUNKED = "cut_chunked"  # no last chunk
+    RESET_BEFORE = "reset_before"
+    RESET_IN_BODY = "reset_in_body"
+    CLOSE_BEFORE = "close_before"
+    STALL = "stall"  # never answers
+    STALL_IN_BODY = "stall_in_body"
+    DRIP = "drip"  # a byte of body now and then, for ever
+    DRIP_HEADERS = "drip_headers"
+    ENDLESS = "endless"  # a body without end, as fast as it is read
+    HUGE_HEADER = "huge_header"  # 1 MiB in one header
+    GARBAGE = "garbage"  # not HTTP
+    TWO_LENGTHS = "two_lengths"  # contradicting content-lengths, as in response smuggling
+    # quirks
+    CHUNKED = "chunked"  # with extensions and trailers
+    INFORMATIONAL = "informational"  # 102 and 103 before the answer
+    CLOSE_UNANNOUNCED = "close_unannounced"
+    CLOSE_ANNOUNCED = "close_announced"
+    CLOSE_DELIMITED = "close_delimited"  # HTTP/1.1 without a length
+    HTTP10 = "http10"
+    GZIP = "gzip"
+    TRICKLE = "trickle"  # byte by byte
+    PRETTY = "pretty"  # JSON over many lines
+    EXTRA_BYTES = "extra_bytes"  # after the end of the answer
+
+
+QUIRKS = frozenset(list(Fault)[list(Fault).index(Fault.CHUNKED) :])
+
+LASTING = frozenset({Fault.HTTP_400, Fault.FORBIDDEN_403, Fault.INSUFFICIENT_QUOTA, Fault.REDIRECT_307, Fault.FORBIDDEN_RETRY})

@@ -1,0 +1,106 @@
+"""Replies that are not the right answer: error bodies as providers write them, and what a fault makes of a right answer. Pure."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from attrs import evolve, frozen
+
+from pipeline.simulate.config import Dialect
+from pipeline.simulate.faults import Fault
+from pipeline.simulate.headers import Headers, refusal_message, wait_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.simulate.config import SimulateConfig
+
+JSON_TYPE = ("content-type", "application/json")
+GZIPPED = ("content-encoding", "gzip")
+HTML = b"<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></center></body>\r\n</html>\r\n"
+
+
+@frozen
+class Reply:
+    """A whole answer, before it is put on the wire. headers: without content-length, which the wire adds."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+# status, error type, code, message
+ERRORS: dict[Fault, tuple[int, str, str | None, str]] = {
+    Fault.HTTP_400: (400, "invalid_request_error", "invalid_value", "The request is not valid"),
+    Fault.DEMANDED_RETRY: (400, "invalid_request_error", None, "Not now, and the status lies"),
+    Fault.UNAUTHORIZED_401: (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided"),
+    Fault.FORBIDDEN_403: (403, "permission_error", "permission_denied", "This key may not do that"),
+    Fault.HTTP_408: (408, "timeout", "request_timeout", "The request took too long to arrive"),
+    Fault.HTTP_409: (409, "conflict", "conflict", "Try again"),
+    Fault.HTTP_425: (425, "too_early", "too_early", "Too early"),
+    Fault.INSUFFICIENT_QUOTA: (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota"),
+    Fault.HTTP_500: (500, "server_error", None, "The server had an error while processing your request"),
+    Fault.FORBIDDEN_RETRY: (500, "server_error", None, "This will not work again"),
+    Fault.RATE_LIMIT_500: (500, "server_error", "rate_limit", "Rate limit reached upstream"),
+    Fault.HTTP_503: (503, "server_error", "overloaded", "The engine is currently overloaded"),
+    Fault.HTTP_529: (529, "overloaded_error", None, "Overloaded"),
+    Fault.ERROR_200: (200, "server_error", "upstream_error", "The upstream answered nothing"),
+}
+ASK_TO_WAIT = frozenset({Fault.HTTP_503, Fault.HTTP_529, Fault.RATE_LIMIT_500})
+RETRY_HEADERS: dict[Fault, Headers] = {
+    Fault.FORBIDDEN_RETRY: [("x-should-retry", "false")],
+    Fault.DEMANDED_RETRY: [("x-should-retry", "true")],
+}
+PAGES = {Fault.HTTP_502: (502, b"502 Bad Gateway"), Fault.HTTP_504: (504, b"504 Gateway Time-out"), Fault.HTML: (200, b"Log in")}
+
+
+def json_reply(status: int, body: object, headers: Headers | None = None) -> Reply:
+    """A reply that carries JSON."""
+    return Reply(status, [JSON_TYPE, *(headers or [])], msgspec.json.encode(body))
+
+
+def error_reply(status: int, kind: str, message: str, code: str | None = None, param: str | None = None) -> Reply:
+    """An error as OpenAI writes it."""
+    return json_reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def refusal(config: SimulateConfig, bound: str, seconds: float, headers: Headers, wall: float) -> Reply:
+    """The 429 of a limit. bound: requests or tokens. seconds: the wait; infinite if the request could never pass."""
+    limits = config.limits
+    message = refusal_message(limits.retry_after, bound, seconds)
+    body: dict[str, Any] = {"error": {"message": message, "type": bound, "param": None, "code": "rate_limit_exceeded"}}
+    if limits.dialect is Dialect.ANTHROPIC:
+        body = {"type": "error", "error": {"type": "rate_limit_error", "message": message}}
+    elif limits.dialect is Dialect.AZURE:
+        body = {"error": {"code": "429", "message": message}}
+    return json_reply(429, body, [*headers, *wait_headers(limits.retry_after, seconds, wall)])
+
+
+def faulty(fault: Fault, right: Reply, config: SimulateConfig, wall: float) -> Reply:
+    """What a fault makes of a right reply; the same reply if the fault is one of the wire."""
+    if fault in ERRORS:
+        status, kind, code, message = ERRORS[fault]
+        waits = wait_headers(config.limits.retry_after, config.retry_after_seconds, wall) if fault in ASK_TO_WAIT else []
+        reply = error_reply(status, kind, message, code)
+        return evolve(reply, headers=[*reply.headers, *RETRY_HEADERS.get(fault, []), *waits])
+    if fault in PAGES:
+        status, title = PAGES[fault]
+        return Reply(status, [("content-type", "text/html")], HTML % (title, title))
+    if fault is Fault.HTTP_429:
+        return refusal(config, "requests", config.retry_after_seconds, [], wall)
+    return SPOILT[fault](right) if fault in SPOILT else right
+
+
+SPOILT: dict[Fault, Callable[[Reply], Reply]] = {
+    Fault.PLAIN_500: lambda _: Reply(500, [("content-type", "text/plain")], b"Internal Server Error"),
+    Fault.STRING_ERROR_401: lambda _: json_reply(401, {"error": "Unauthorized"}),
+    Fault.REDIRECT_307: lambda _: Reply(307, [("location", "http://127.0.0.1:9/elsewhere")], b""),
+    Fault.BROKEN_JSON: lambda right: evolve(right, body=right.body[:-1]),
+    Fault.BAD_UTF8: lambda right: evolve(right, body=right.body.replace(b'":"', b'":"\xff', 1)),
+    Fault.EMPTY_200: lambda right: evolve(right, body=b""),
+    Fault.BAD_GZIP: lambda right: evolve(right, headers=[*right.headers, GZIPPED]),
+    Fault.GZIP: lambda right: evolve(right, headers=[*right.headers, GZIPPED], body=gzip.compress(right.body, mtime=0)),
+    Fault.PRETTY: lambda right: evolve(right, body=msgspec.json.format(right.body, indent=2) + b"\n"),
+}
