@@ -1,0 +1,185 @@
+"""One connection: bytes out, bytes in, and whether it is still fresh. It knows nothing of requests, and owns its socket.
+
+Plain sockets and trio's lowest waits: a fifth cheaper than trio.SocketStream. A deadline ends a wait by `expire`, from another
+task; so an attempt costs no cancel scope.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import ssl
+import struct
+from typing import TYPE_CHECKING
+
+from trio.lowlevel import notify_closing, wait_readable, wait_writable
+
+from pipeline.edges.http.response import ResponseReader
+
+if TYPE_CHECKING:
+    from pipeline.edges.sender import Caps
+
+RECEIVE_BYTES = 64 * 1024
+JOIN_BYTES = 16 * 1024  # up to here one copy is cheaper than a second system call
+_BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
+
+
+class Connection:
+    """An open socket, its reader, and the deadlines of what is under way on it.
+
+    ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life; both are infinite at rest.
+    expired: why a deadline ended it, or "".
+    """
+
+    __slots__ = ("_fd", "_mark", "_poll", "_sent", "_sock", "ends_at", "expired", "heard_at", "reader")
+
+    def __init__(self, sock: socket.socket, caps: Caps) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._sent = self._mark = 0
+        self.reader = ResponseReader(caps)
+        self.ends_at = self.heard_at = math.inf
+        self.expired = ""
+
+    def is_fresh(self) -> bool:
+        """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
+        return not self._poll.poll(0)
+
+    async def send(self, head: bytes, body: bytes) -> None:
+        """Hand a request to the kernel. Raises OSError, or trio.ClosedResourceError once expired.
+
+        Cancellation: part of it may have left; the connection is of no more use.
+        """
+        self._mark = self._sent
+        if len(body) <= JOIN_BYTES:
+            await self._send_all(head + body)
+        else:
+            await self._send_all(head)
+            await self._send_all(body)
+
+    async def receive(self) -> bytes:
+        """What the server sent, as soon as there is something; empty at its end. Raises as `send` does."""
+        while True:
+            await wait_readable(self._fd)
+            try:
+                return self._sock.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+
+    def never_arrived(self) -> bool:
+        """Whether it is certain that no byte of the last request reached the server.
+
+        Its kernel acknowledges what it takes over, at once and before any program can read it; so a request of which nothing
+        is acknowledged when the server's close is here was sent to somebody who had already gone. Without that proof
+        (another system, a Unix socket) only a request of which the kernel took no byte counts.
+        """
+        if self._sent == self._mark:
+            return True
+        try:
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+        except (AttributeError, OSError):
+            return False
+        if len(info) < _BYTES_ACKED + 8:
+            return False
+        acknowledged: int = struct.unpack_from("=Q", info, _BYTES_ACKED)[0]
+        return acknowledged <= self._mark + 1  # the SYN counts as a byte
+
+    def expire(self, reason: str) -> None:
+        """End whatever waits on this connection, with trio.ClosedResourceError."""
+        self.expired = reason
+        notify_closing(self._fd)
+
+    def close(self) -> None:
+        """Close the socket. Calling it again does no harm."""
+        if self._fd >= 0:
+            notify_closing(self._fd)
+            self._sock.close()
+            self._fd = -1
+
+    async def _send_all(self, data: bytes) -> None:
+        sent = self._push(data)
+        if sent == len(data):
+            return
+        rest = memoryview(data)[sent:]
+        while rest:
+            await wait_writable(self._fd)
+            rest = rest[self._push(rest) :]
+
+    def _push(self, data: bytes | memoryview) -> int:
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            return 0
+        self._sent += sent
+        return sent
+
+
+class TlsConnection(Connection):
+    """A connection whose bytes go through OpenSSL, between two memory buffers. `handshake` comes before everything."""
+
+    __slots__ = ("_in", "_out", "_tls")
+
+    def __init__(self, sock: socket.socket, caps: Caps, context: ssl.SSLContext, host: str) -> None:
+        super().__init__(sock, caps)
+        self._in = ssl.MemoryBIO()
+        self._out = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
+
+    async def handshake(self) -> None:
+        """Agree on keys and check the certificate. Raises OSError, of which ssl.SSLError is one."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._pull()
+            else:
+                await self._flush()
+                return
+
+    def is_fresh(self) -> bool:
+        """As for a plain connection; but session tickets and key updates may come at any time and mean nothing."""
+        if super().is_fresh():
+            return True
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+            if not data:
+                return False
+            self._in.write(data)
+            self._tls.read(1)
+        except ssl.SSLWantReadError:
+            return not self._out.pending
+        except OSError:
+            return False
+        return False
+
+    async def send(self, head: bytes, body: bytes) -> None:
+        """As for a plain connection."""
+        self._mark = self._sent
+        self._tls.write(head + body)
+        await self._flush()
+
+    async def receive(self) -> bytes:
+        """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
+        if not (self._in.pending or self._tls.pending()):
+            await self._pull()
+        while True:
+            try:
+                return self._tls.read(RECEIVE_BYTES)
+            except ssl.SSLWantReadError:
+                await self._pull()
+
+    async def _flush(self) -> None:
+        if self._out.pending:
+            await self._send_all(self._out.read())
+
+    async def _pull(self) -> None:
+        await self._flush()
+        data = await super().receive()
+        if data:
+            self._in.write(data)
+        else:
+            self._in.write_eof()  # OpenSSL then tells a goodbye from a cut

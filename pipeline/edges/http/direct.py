@@ -1,0 +1,167 @@
+"""DirectSender: a Job in, an Answer or a Fault out, over one keep-alive connection of its own.
+
+A request is sent a second time only if it is certain that the first never reached the server: LLM calls cost money.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+from pipeline.edges.http.connect import connect_message
+from pipeline.edges.http.decoding import decode
+from pipeline.edges.http.response import MalformedResponseError
+from pipeline.edges.http.watch import REST
+from pipeline.records import Answer, FailureKind, Fault
+
+if TYPE_CHECKING:
+    from pipeline.edges.http.connect import Dialer
+    from pipeline.edges.http.connection import Connection
+    from pipeline.edges.http.request import Origin, RequestHeads
+    from pipeline.edges.http.watch import Watch
+    from pipeline.edges.sender import Endpoint
+    from pipeline.records import Job
+
+_TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
+
+
+@define(eq=False)
+class Counts:
+    """What happened to connections. opened. stale: found closed when reused, and replaced without loss. dropped: not reusable."""
+
+    opened: int = 0
+    stale: int = 0
+    dropped: int = 0
+
+
+class DirectSender:
+    """A Sender on a socket. Owns one connection, opened by the first attempt."""
+
+    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_origin", "_timeouts", "_watch")
+
+    def __init__(self, endpoint: Endpoint, origin: Origin, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
+        self._origin = origin
+        self._authority = endpoint.unix_socket or origin.authority
+        self._timeouts = endpoint.timeouts
+        self._caps = endpoint.caps
+        self._heads = heads
+        self._dialer = dialer
+        self._watch = watch
+        self._counts = counts
+        self._connection: Connection | None = None
+
+    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt. Raises ValueError for a job that must not be sent.
+
+        Cancellation: the attempt is lost and its connection dropped; the provider may have seen the request.
+        """
+        head = self._heads.head(job.method, job.url, len(job.body), client_request_id)
+        now = trio.current_time()
+        ends_at = now + self._timeouts.total
+        connection = self._connection
+        if connection is not None:
+            if connection.is_fresh():
+                connection.ends_at = ends_at
+                connection.heard_at = now
+                reply = await self._exchange(connection, head, job, reused=True)
+                if reply is not None:
+                    return reply
+            else:
+                self._drop(connection)
+            self._counts.stale += 1
+        opened = await self._open(ends_at)
+        if isinstance(opened, Fault):
+            return opened
+        reply = await self._exchange(opened, head, job, reused=False)
+        assert reply is not None  # only a reused connection can have been stale
+        return reply
+
+    def close(self) -> None:
+        """Close the connection. Calling it again does no harm."""
+        if self._connection is not None:
+            self._drop(self._connection)
+
+    async def _exchange(self, connection: Connection, head: bytes, job: Job, *, reused: bool) -> Answer | Fault | None:
+        """Send and read the answer; None if the connection was closed before the request could reach anybody."""
+        reader = connection.reader
+        reader.begin(without_body=job.method == "HEAD")
+        sent_at = None
+        try:
+            await connection.send(head, job.body)
+            sent_at = trio.current_time()
+            while True:
+                data = await connection.receive()
+                if data:
+                    reader.feed(data)
+                else:
+                    reader.feed_end()
+                if reader.complete:
+                    break
+                connection.heard_at = trio.current_time()
+        except _TROUBLE as error:
+            stale = reused and not reader.started and not connection.expired and connection.never_arrived()
+            self._drop(connection)
+            return None if stale else self._fault(connection, error, sent_at)
+        except BaseException:
+            self._drop(connection)
+            raise
+        connection.ends_at = connection.heard_at = REST
+        if not reader.reusable or connection.expired:
+            self._drop(connection)
+        return self._answer(connection, sent_at)
+
+    def _answer(self, connection: Connection, sent_at: float) -> Answer | Fault:
+        reader = connection.reader
+        body = reader.body()
+        if reader.codings:
+            try:
+                body = decode(body, reader.codings, self._caps.body)
+            except MalformedResponseError as error:
+                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, sent_at=sent_at)
+        return Answer(reader.status, reader.headers, body, sent_at)
+
+    def _fault(self, connection: Connection, error: Exception, sent_at: float | None) -> Fault:
+        if connection.expired:
+            kind, message = FailureKind.TIMEOUT, connection.expired
+        elif isinstance(error, MalformedResponseError):
+            kind, message = FailureKind.MALFORMED_RESPONSE, str(error)
+            if not connection.reader.started:
+                kind, message = FailureKind.CONNECTION, "the server closed the connection without an answer"
+        else:
+            kind, message = FailureKind.CONNECTION, f"the connection to {self._authority} broke: {error}"
+        return Fault(kind, message, maybe_sent=sent_at is not None, sent_at=sent_at)
+
+    async def _open(self, ends_at: float) -> Connection | Fault:
+        seconds = self._timeouts.connect
+        kind, permanent = FailureKind.CONNECTION, False
+        try:
+            with trio.CancelScope(deadline=min(ends_at, trio.current_time() + seconds)) as scope:
+                connection = await self._dialer.dial(self._origin)
+        except ssl.SSLCertVerificationError as error:
+            permanent = True  # the same certificate will be there next time
+            message = connect_message(self._authority, error)
+        except (OSError, UnicodeError) as error:
+            message = connect_message(self._authority, error)
+        else:
+            if not scope.cancelled_caught:
+                return self._adopt(connection, ends_at)
+            kind, message = FailureKind.TIMEOUT, f"not connected to {self._authority} within {seconds:g} s (connect deadline)"
+        return Fault(kind, message, maybe_sent=False, permanent=permanent)
+
+    def _adopt(self, connection: Connection, ends_at: float) -> Connection:
+        self._connection = connection
+        self._counts.opened += 1
+        connection.ends_at = ends_at
+        connection.heard_at = trio.current_time()
+        self._watch.add(connection)
+        self._watch.remind(ends_at)
+        return connection
+
+    def _drop(self, connection: Connection) -> None:
+        self._connection = None
+        self._counts.dropped += 1
+        self._watch.discard(connection)
+        connection.close()

@@ -1,0 +1,103 @@
+"""HttpxSender: the Sender protocol over any httpx transport: proxies, mocks, or httpx's own.
+
+It is slower than DirectSender by a factor of about eight, and is there for what that cannot do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import trio
+
+from pipeline.edges.http.decoding import decode
+from pipeline.edges.http.response import MalformedResponseError
+from pipeline.records import Answer, FailureKind, Fault
+
+if TYPE_CHECKING:
+    from pipeline.edges.http.request import Origin, RequestHeads
+    from pipeline.edges.sender import Endpoint
+    from pipeline.records import Job
+
+# What happened before the whole request can have left. Everything else may have reached the provider.
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.WriteTimeout,
+)
+_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (httpx.TimeoutException, FailureKind.TIMEOUT),
+    (httpx.RemoteProtocolError, FailureKind.MALFORMED_RESPONSE),
+    (httpx.DecodingError, FailureKind.MALFORMED_RESPONSE),
+    (httpx.TransportError, FailureKind.CONNECTION),
+)
+
+
+class HttpxSender:
+    """A Sender over an httpx transport. Whoever made the transport closes it."""
+
+    def __init__(self, endpoint: Endpoint, origin: Origin, heads: RequestHeads, transport: httpx.AsyncBaseTransport) -> None:
+        self._origin = origin
+        self._heads = heads
+        self._transport = transport
+        self._caps = endpoint.caps
+        self._total = endpoint.timeouts.total
+        idle = endpoint.timeouts.idle
+        self._extensions = {"timeout": {"connect": endpoint.timeouts.connect, "read": idle, "write": idle, "pool": None}}
+
+    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt. The idle deadline is the transport's; the total one is kept here.
+
+        Cancellation: the attempt is lost; the provider may have seen the request.
+        """
+        request = self._request(job, client_request_id)
+        with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
+            try:
+                return await self._exchange(request)
+            except (httpx.TransportError, httpx.DecodingError) as error:
+                return _fault(error)
+            except MalformedResponseError as error:
+                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True)
+        assert scope.cancelled_caught
+        message = f"no complete response within {self._total:g} s (total deadline)"
+        return Fault(FailureKind.TIMEOUT, message, maybe_sent=True)
+
+    def close(self) -> None:
+        """Nothing to do: the transport is not ours."""
+
+    def _request(self, job: Job, client_request_id: str) -> httpx.Request:
+        target, headers = self._heads.parts(job.method, job.url, len(job.body), client_request_id)
+        url = httpx.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, raw_path=target)
+        return httpx.Request(job.method, url, headers=headers, content=job.body, extensions=self._extensions)
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
+        response = await self._transport.handle_async_request(request)
+        try:
+            headers = [(name.lower(), value) for name, value in response.headers.raw]
+            body = await self._read(response)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):  # returns the connection, or closes it
+                await response.aclose()
+        codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
+        return Answer(response.status_code, headers, decode(body, codings, self._caps.body) if codings else body)
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in response.stream:
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._caps.body:
+                raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+        return b"".join(pieces)
+
+
+def _fault(error: httpx.TransportError | httpx.DecodingError) -> Fault:
+    kind = next(kind for family, kind in _KINDS if isinstance(error, family))
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Fault(kind, message, maybe_sent=not isinstance(error, _UNSENT))

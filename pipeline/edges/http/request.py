@@ -1,0 +1,123 @@
+"""The head of a request as bytes, and where it goes. Nothing leaves that could end a line where we did not.
+
+A head is built once per method and url; an attempt adds only the body's length and its own id.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from pipeline.edges.sender import Endpoint
+
+CACHED_HEADS = 64  # a batch file has one or two urls
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_TARGET = re.compile(r"/[\x21-\x7e]*")
+_OURS = frozenset(("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"))
+_BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
+
+
+@frozen
+class Origin:
+    """Scheme, host and port of a server. secure: over TLS."""
+
+    secure: bool
+    host: str
+    port: int
+
+    @property
+    def scheme(self) -> str:
+        """Either "https" or "http"."""
+        return "https" if self.secure else "http"
+
+    @property
+    def authority(self) -> str:
+        """As the Host header has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
+
+
+def split_base(base_url: str) -> tuple[Origin, str]:
+    """The origin and the path prefix (without a final slash) of a base url. Raises ValueError."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"a base url must be http(s)://host[:port][/path], got {parts.scheme}://{parts.hostname or ''}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("a base url takes no user, query or fragment")
+    secure = parts.scheme == "https"
+    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+    return Origin(secure, host, parts.port or (443 if secure else 80)), parts.path.rstrip("/")
+
+
+def join_target(prefix: str, url: str) -> str:
+    """The request target; a `/v1` that ends the prefix and starts the url is joined once."""
+    last = prefix.rpartition("/")[2]
+    if last and (url == f"/{last}" or url.startswith(f"/{last}/")):
+        url = url[len(last) + 1 :]
+    return prefix + url
+
+
+def accepted_codings() -> str:
+    """What `decoding` can undo here."""
+    return ", ".join(["gzip", "deflate", *(name for name, module in (("br", "brotli"), ("zstd", "zstandard")) if find_spec(module))])
+
+
+class RequestHeads:
+    """Builds the heads of requests to one endpoint. Holds its key: never log, never print."""
+
+    __slots__ = ("_cache", "_constant", "_headers", "_prefix")
+
+    def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
+        origin, self._prefix = split_base(endpoint.base_url)
+        headers = {
+            "host": origin.authority,
+            "user-agent": user_agent,
+            "accept": "application/json",
+            "accept-encoding": accepted_codings(),
+            "content-type": "application/json",
+        }
+        given = list(endpoint.headers.items())
+        if endpoint.key_header is not None:
+            given.append(endpoint.key_header)
+        headers.update((name.lower(), value) for name, value in given)
+        self._constant = b"".join(_line(name, value) for name, value in headers.items())
+        self._headers = headers
+        self._cache: dict[tuple[str, str], bytes] = {}
+
+    def head(self, method: str, url: str, length: int, client_request_id: str) -> bytes:
+        """The whole head of one attempt. Raises ValueError for anything that is not a clean token, path or id."""
+        start = self._cache.get((method, url)) or self._start(method, url)
+        if not (client_request_id.isascii() and client_request_id.isprintable()):
+            raise ValueError(f"a client request id must be printable ASCII, got {client_request_id!r}")
+        if not length and method in _BODILESS:
+            return b"%sx-client-request-id: %s\r\n\r\n" % (start, client_request_id.encode())
+        return b"%scontent-length: %d\r\nx-client-request-id: %s\r\n\r\n" % (start, length, client_request_id.encode())
+
+    def parts(self, method: str, url: str, length: int, client_request_id: str) -> tuple[bytes, list[tuple[str, str]]]:
+        """Target and headers of one attempt, for a transport that writes heads by itself. Raises as `head` does."""
+        head = self.head(method, url, length, client_request_id)
+        return head.split(b" ", 2)[1], [*self._headers.items(), ("x-client-request-id", client_request_id)]
+
+    def _start(self, method: str, url: str) -> bytes:
+        target = join_target(self._prefix, url)
+        if not (_TOKEN.fullmatch(method) and url.startswith("/") and _TARGET.fullmatch(target)):
+            raise ValueError(f"cannot be sent: {method!r} {url!r}")
+        if len(self._cache) >= CACHED_HEADS:
+            self._cache.clear()
+        start = self._cache[method, url] = f"{method} {target} HTTP/1.1\r\n".encode() + self._constant
+        return start
+
+
+def _line(name: str, value: str) -> bytes:
+    if not _TOKEN.fullmatch(name) or name in _OURS:
+        raise ValueError(f"header {name!r} cannot be set")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"the value of header {name!r} must be printable ASCII")  # never the value: it may be a key
+    return f"{name}: {value}\r\n".encode()

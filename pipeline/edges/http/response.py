@@ -1,0 +1,173 @@
+"""What a server's bytes mean: one HTTP/1.1 response after the other, or a refusal. No socket, no clock.
+
+llhttp is strict here (none of its leniencies is on), and whatever would let two readers of the same bytes disagree is
+refused: a length given twice, a length beside a transfer coding, folded headers, NUL, bare CR or LF, a space before a colon.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httptools
+
+if TYPE_CHECKING:
+    from pipeline.edges.sender import Caps
+
+MAX_HEADERS = 256  # the most that any known provider sends is about 40
+MAX_INTERIM = 16  # 100, 102 and 103 answers before the real one
+
+Headers = list[tuple[bytes, bytes]]
+
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
+_BODILESS = frozenset((204, 304))
+_VERSIONS = frozenset(("1.0", "1.1"))
+
+
+class MalformedResponseError(Exception):
+    """The bytes are not a response, or one over the caps, or cut short; the connection is of no more use."""
+
+
+class _Stop(Exception):  # noqa: N818  no error: the way to make llhttp stop reading
+    """Nothing further is wanted of these bytes."""
+
+
+class ResponseReader:
+    """Reads the responses of one connection, each to its end; `begin` before each of them.
+
+    complete: the response is whole. reusable (once complete): the connection may carry another request. started: at
+    least one byte of it came. headers: as they came, names in lower case, trailers dropped. codings: content codings in the
+    order they were applied. chunks: the body's pieces as framed, codings untouched; whoever streams may take them away.
+    """
+
+    __slots__ = (
+        "_begun", "_caps", "_headless", "_interim", "_parser", "_quiet", "_received", "_sink", "_size",
+        "chunks", "codings", "complete", "head_complete", "headers", "reusable", "started", "status", "until_end",
+    )  # fmt: skip
+
+    def __init__(self, caps: Caps) -> None:
+        self._caps = caps
+        # One parser for all responses of a connection: it starts over by itself, and sees bytes that nobody asked for.
+        self._parser = httptools.HttpResponseParser(self)
+        self.begin()
+
+    def begin(self, *, without_body: bool = False) -> None:
+        """Expect the next response. without_body: the answer to a HEAD."""
+        self._headless = without_body
+        self._interim = self._received = self._size = self._quiet = 0
+        self.headers: Headers = []
+        self._sink = self.headers
+        self.chunks: list[bytes] = []
+        self.codings: list[bytes] = []
+        self.status = 0
+        self.started = self.head_complete = self.complete = self.reusable = self.until_end = False
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Any split of the same bytes gives the same response.
+
+        Raises MalformedResponseError; what comes after a complete response only makes the connection unusable.
+        """
+        self.started = True
+        if not self.head_complete:
+            room = self._caps.headers - self._received
+            self._received += len(data)
+            if len(data) > room:
+                self._execute(data[:room])
+                if not self.head_complete:
+                    raise MalformedResponseError(f"headers of more than {self._caps.headers} bytes")
+                data = data[room:]
+            self._execute(data)
+            return
+        # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.
+        before = self._size
+        self._execute(data)
+        self._quiet = self._quiet + len(data) if self._size == before else 0
+        if self._quiet > self._caps.headers and not self.complete:
+            raise MalformedResponseError(f"more than {self._caps.headers} bytes of trailers or chunk extensions")
+
+    def feed_end(self) -> None:
+        """The server has closed its side. Raises MalformedResponseError unless that is how this response ends."""
+        if self.head_complete and self.until_end:
+            self.complete = True
+        elif not self.complete:
+            where = "in its body" if self.head_complete else "in its headers" if self.started else "before it began"
+            raise MalformedResponseError(f"the response was cut short {where}")
+
+    def body(self) -> bytes:
+        """The pieces that nobody took, in one."""
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+    def _execute(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.reusable = False
+            if not self.complete:
+                cause = error.__context__
+                message = str(cause) if isinstance(cause, MalformedResponseError) else f"not HTTP/1.1: {error}"
+                raise MalformedResponseError(message) from None
+
+    # What llhttp calls. An exception here comes out of feed_data, wrapped.
+
+    def on_message_begin(self) -> None:
+        """A first byte."""
+        if self.complete:
+            raise _Stop  # a response that nobody asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header or, after the head, a trailer."""
+        self._sink.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The end of a head, interim or not."""
+        parser = self._parser
+        status = parser.get_status_code()
+        if len(self.headers) > MAX_HEADERS:
+            raise MalformedResponseError(f"more than {MAX_HEADERS} headers")
+        if status < 200:
+            self._skip_interim(status)
+            return
+        # To be asked here: after the message it says False. It is False as well for versions that are not HTTP/1.
+        self.reusable = parser.should_keep_alive()
+        if not self.reusable and parser.get_http_version() not in _VERSIONS:
+            raise MalformedResponseError(f"HTTP version {parser.get_http_version()}")
+        self._sink = []  # trailers: never mixed with headers
+        self.status = status
+        self.head_complete = True
+        self._frame()
+        if self._headless:
+            self.complete = True
+            self.reusable = False  # llhttp would take the next response for the body
+            raise _Stop
+
+    def on_body(self, piece: bytes) -> None:
+        """A piece of the body."""
+        self._size += len(piece)
+        if self._size > self._caps.body:
+            raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+        self.chunks.append(piece)
+
+    def on_message_complete(self) -> None:
+        """The end of a response, interim or not."""
+        if self.status:
+            self.complete = True
+        else:
+            self.headers.clear()
+
+    def _skip_interim(self, status: int) -> None:
+        self._interim += 1
+        if status == 101 or status < 100:
+            raise MalformedResponseError(f"status {status}, which nothing asked for")
+        if self._interim > MAX_INTERIM:
+            raise MalformedResponseError(f"more than {MAX_INTERIM} interim responses")
+
+    def _frame(self) -> None:
+        measured = False
+        for name, value in self.headers:
+            if name in _FRAMING:
+                if name == b"content-encoding":
+                    self.codings += [coding.strip() for coding in value.lower().split(b",")]
+                elif measured or (name == b"transfer-encoding" and value.lower() != b"chunked"):
+                    raise MalformedResponseError(f"framing by {name.decode()} {value!r}")
+                else:
+                    measured = True
+        self.until_end = not measured and self.status not in _BODILESS

@@ -1,0 +1,107 @@
+"""Which sender a run uses, and everything that its senders share: heads, SSL context, watch, counts."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import trio
+
+from pipeline.edges.http.connect import Dialer
+from pipeline.edges.http.direct import Counts, DirectSender
+from pipeline.edges.http.proxies import proxy_for
+from pipeline.edges.http.request import RequestHeads, split_base
+from pipeline.edges.http.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import httpx
+
+    from pipeline.edges.sender import Endpoint, OpenSender
+
+CLOSE_SECONDS = 2.0  # for the goodbyes of httpx's transports
+
+
+class Transport(Enum):
+    """What carries requests. OWN: sockets of our own. HTTPX: one httpx.AsyncHTTPTransport per worker."""
+
+    OWN = "own"
+    HTTPX = "httpx"
+
+
+@asynccontextmanager
+async def open_senders(
+    endpoint: Endpoint,
+    *,
+    transport: Transport = Transport.OWN,
+    env: Mapping[str, str] | None = None,
+    counts: Counts | None = None,
+) -> AsyncIterator[OpenSender]:
+    """A function that opens one sender for each worker, for as long as the block lasts.
+
+    env: where proxy variables are looked for; one that applies makes it HTTPX, for only httpx speaks to proxies.
+    counts: counts what becomes of connections (OWN only). Raises ValueError for an endpoint that makes no sense.
+    An exception out of the block comes in an ExceptionGroup, as out of any nursery.
+    """
+    origin, _ = split_base(endpoint.base_url)
+    proxy = None if endpoint.unix_socket else proxy_for(origin, env or {})
+    if transport is Transport.HTTPX or proxy is not None:
+        async with _httpx_senders(endpoint, proxy) as open_sender:
+            yield open_sender
+        return
+    heads = RequestHeads(endpoint, user_agent())
+    dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
+    watch = Watch(endpoint.timeouts)
+    shared_counts = counts or Counts()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        try:
+            yield lambda: DirectSender(endpoint, origin, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> OpenSender:
+    """Senders that share a transport given by the caller, who closes it: `httpx.MockTransport`, for one."""
+    from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415  httpx takes 60 ms to import
+
+    origin, _ = split_base(endpoint.base_url)
+    heads = RequestHeads(endpoint, user_agent())
+    return lambda: HttpxSender(endpoint, origin, heads, transport)
+
+
+def user_agent() -> str:
+    """Name and version, as providers' logs show it."""
+    try:
+        return f"headrace/{version('headrace')}"
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "headrace"
+
+
+@asynccontextmanager
+async def _httpx_senders(endpoint: Endpoint, proxy: str | None) -> AsyncIterator[OpenSender]:
+    import httpx  # noqa: PLC0415  60 ms
+
+    from pipeline.edges.http.connect import make_context  # noqa: PLC0415
+    from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415
+
+    origin, _ = split_base(endpoint.base_url)
+    heads = RequestHeads(endpoint, user_agent())
+    context = make_context(endpoint.tls) if origin.secure else False
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+    transports: list[httpx.AsyncHTTPTransport] = []
+
+    def open_sender() -> HttpxSender:
+        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy, uds=endpoint.unix_socket, trust_env=False)
+        transports.append(transport)
+        return HttpxSender(endpoint, origin, heads, transport)
+
+    try:
+        yield open_sender
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
+            for transport in transports:
+                await transport.aclose()
