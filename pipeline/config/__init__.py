@@ -1,0 +1,38 @@
+"""The config: frozen records (`schema`), the rules on their values, and how YAML becomes them (`load`)."""
+
+from pipeline.config.load import load_config, load_config_text
+from pipeline.config.schema import (
+    Config,
+    Durability,
+    JournalConfig,
+    LimitsConfig,
+    Order,
+    PricesConfig,
+    ProviderConfig,
+    RequestConfig,
+    RetryConfig,
+    Shape,
+    SinkConfig,
+    SourceConfig,
+    TimeoutsConfig,
+    Transport,
+)
+
+__all__ = [
+    "Config",
+    "Durability",
+    "JournalConfig",
+    "LimitsConfig",
+    "Order",
+    "PricesConfig",
+    "ProviderConfig",
+    "RequestConfig",
+    "RetryConfig",
+    "Shape",
+    "SinkConfig",
+    "SourceConfig",
+    "TimeoutsConfig",
+    "Transport",
+    "load_config",
+    "load_config_text",
+]

@@ -1,0 +1,95 @@
+"""A config file, and what the command line says over it, becomes a `Config`; or everything that is wrong with it does.
+
+The only module here that reads a file. A relative path in a config, or in an override, is relative to the config file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config.build import build
+from pipeline.config.nodes import Node, parse
+from pipeline.config.schema import Config
+from pipeline.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
+PATHS = (("source", "path"), ("sink", "path"), ("journal", "path"))
+
+
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """The config in a YAML file.
+
+    overrides: `KEY=VALUE`, dotted key and YAML value; each wins over the file and over those before it.
+    Raises: ConfigError, with every problem at once.
+    """
+    file = Path(path)
+    return load_config_text(_read(file), str(file), overrides, folder=file.absolute().parent)
+
+
+def load_config_text(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> Config:
+    """The config in a text. name: what messages call it. folder: what relative paths are relative to; None is the working directory.
+
+    Raises: ConfigError, with every problem at once.
+    """
+    problems: list[Problem] = []
+    root = overridden(parse(text, name, problems), overrides, problems)
+    return build(_absolute(root, folder or Path.cwd()), Config, problems)
+
+
+def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:
+    """The tree with every `KEY=VALUE` in its place. problems: takes what is wrong with them."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        source = f"--set {key}"
+        if not equals or not all(key.split(".")):
+            problems.append(Problem("", "must be KEY=VALUE with a dotted key, such as --set limits.max_in_flight=10", source))
+            continue
+        try:
+            root = _put(root, key.split("."), parse(text, source, problems, numbered=False))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return root
+
+
+def _put(node: Node, steps: list[str], value: Node) -> Node:
+    if not steps:
+        return value
+    entries = {} if node.value is None else node.value
+    if not isinstance(entries, dict):
+        raise ConfigError([Problem("", "cannot be set: a key on the way to it holds no mapping", value.source)])
+    below = entries.get(steps[0], Node(None, value.source, None))
+    return Node({**entries, steps[0]: _put(below, steps[1:], value)}, node.source, node.line, node.broken)
+
+
+def _absolute(root: Node, folder: Path) -> Node:
+    """The tree with every path of the config made absolute; `~` is the home folder."""
+    for section, name in PATHS:
+        below = root.value.get(section) if isinstance(root.value, dict) else None
+        leaf = below.value.get(name) if below is not None and isinstance(below.value, dict) else None
+        if leaf is None or not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
+            continue
+        path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
+        root = _put(root, [section, name], Node(path, leaf.source, leaf.line))
+    return root
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise ConfigError([Problem("", f"cannot be read: {said}", str(file))]) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError([Problem("", f"is larger than {MAX_BYTES} bytes; is it a config?", str(file))])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem("", f"not UTF-8: byte 0x{data[error.start]:02x}", str(file), line)]) from None

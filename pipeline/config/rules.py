@@ -1,0 +1,148 @@
+"""What a setting's value must be beyond its type, each rule with its way out.
+
+A rule gets a value of the right type and returns what is wrong with it, or None. As attrs validators (`must`) the rules hold
+for a config built in Python as for one loaded from YAML; `typed` puts the check of the type in front of them. A rule never puts
+a credential into its message.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from attrs.validators import and_
+
+from pipeline.config.kinds import describe, mismatch
+from pipeline.core.templates import JSON, Template, TemplateError
+from pipeline.core.urls import split_base
+from pipeline.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from attrs import Attribute
+
+    Rule = Callable[[object], str | list[Problem] | None]
+
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, token
+URL_PATH = re.compile(r"[!\"$-~]+")  # every printable ASCII character but the space and "#"
+HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
+FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+CREDENTIAL_NAME = re.compile(r"(^|-)(authorization|api-?key|key|token|secret|password|cookie)$", re.IGNORECASE)
+CREDENTIAL_VALUE = re.compile(r"(\b(Bearer|Basic)\s+\S)|(\b(sk|pk|hf|gsk|xai)[-_][A-Za-z0-9_-]{6,})|(\bAIza[0-9A-Za-z_-]{20,})")
+LOOKS_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
+
+
+def at_least(least: float) -> Rule:
+    """A number that must not be below `least`."""
+    return lambda value: None if value >= least else f"must be >= {least}, got {describe(value)}"  # type: ignore[operator]
+
+
+def above(bound: float) -> Rule:
+    """A number that must be greater than `bound`."""
+    return lambda value: None if value > bound else f"must be > {bound}, got {describe(value)}"  # type: ignore[operator]
+
+
+def not_empty(value: object) -> str | None:
+    """Text with something in it, and no NUL, which no path or header bears."""
+    text = str(value)
+    if not text.strip():
+        return f"must not be empty, got {describe(value)}"
+    return "must not hold a NUL character" if "\0" in text else None
+
+
+def environment_name(value: object) -> str | None:
+    """The name of an environment variable; a key pasted in its place is refused without being shown."""
+    name = str(value)
+    if ENVIRONMENT_NAME.fullmatch(name) and not LOOKS_RANDOM.fullmatch(name):
+        return None
+    return "must be the name of an environment variable (such as OPENAI_API_KEY) that holds the key, never the key itself"
+
+
+def header_name(value: object) -> str | None:
+    """A name that can stand in an HTTP request and is not ours to set."""
+    name = str(value)
+    if not HEADER_NAME.fullmatch(name):
+        return f"must be an HTTP header name, got {describe(value)}"
+    return "frames the request, which is not for a config to do" if name.lower() in FRAMING else None
+
+
+def headers(value: object) -> list[Problem]:
+    """Headers that are safe to send and hold no credential. The problems' keys are the headers' names."""
+    found: list[Problem] = []
+    mapping: Mapping[str, str] = value  # type: ignore[assignment]  # the type was checked first
+    seen: set[str] = set()
+    for name, text in mapping.items():
+        message = header_name(name) or _header_value(name, text)
+        if message is None and name.lower() in seen:
+            message = "duplicate header (case does not count in header names)"
+        seen.add(name.lower())
+        if message is not None:
+            found.append(Problem(name, message, ""))
+    return found
+
+
+def base_url(value: object) -> str | None:
+    """A base that requests can be sent to."""
+    try:
+        split_base(str(value))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def row_url(value: object) -> str | None:
+    """The path of an API, to be joined to the provider's base_url."""
+    url = str(value)
+    if not url.startswith("/") or url.startswith("//"):
+        return f"must be a path such as /v1/chat/completions, got {describe(value)}"
+    return None if URL_PATH.fullmatch(url) else f"must be printable ASCII without spaces or a #fragment, got {describe(value)}"
+
+
+def body(value: object) -> list[Problem]:
+    """A request body whose texts are templates. The problems' keys are the places of the texts."""
+    mapping: Mapping[str, JSON] = value  # type: ignore[assignment]  # the type was checked first
+    try:
+        Template.compile(mapping)
+    except TemplateError as error:
+        return [Problem(place, message, "") for place, message in error.problems]
+    return []
+
+
+def _header_value(name: str, text: str) -> str | None:
+    if not HEADER_VALUE.fullmatch(text):
+        return "must be printable ASCII on one line"
+    if CREDENTIAL_NAME.search(name) or CREDENTIAL_VALUE.search(text):
+        return "a key is never in a config; name the environment variable that holds it in provider.api_key_env"
+    return None
+
+
+def must(*rules: Rule) -> Callable[[object, Attribute[Any], Any], None]:
+    """An attrs validator of rules; they are not asked about a null, because the type has allowed or refused it already."""
+
+    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
+        for rule in rules if value is not None else ():
+            said = rule(value)
+            if isinstance(said, str):
+                raise _error(instance, attribute.name, said)
+            if said:
+                section = type(instance).__name__
+                raise ConfigError([Problem(f"{attribute.name}.{each.key}", each.message, section) for each in said])
+
+    return validate
+
+
+def typed(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
+    """An attrs field transformer: every value is held to its annotation before any rule sees it."""
+    return [each.evolve(validator=_typed if each.validator is None else and_(_typed, each.validator)) for each in fields]
+
+
+def _typed(instance: object, attribute: Attribute[Any], value: object) -> None:
+    message = mismatch(value, attribute.type)
+    if message is not None:
+        raise _error(instance, attribute.name, message)
+
+
+def _error(instance: object, key: str, message: str) -> ConfigError:
+    return ConfigError([Problem(key, message, type(instance).__name__)])

@@ -1,0 +1,191 @@
+"""What a run is made of: the config as frozen records, and every rule on their values.
+
+No YAML and no environment: a `Config` may be loaded (`pipeline.config.load`) or built in Python, and is held to the same rules
+when it is made: a wrong value raises `ConfigError`. The annotations are read at run time, so they must stay real types.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import field, frozen
+
+from pipeline.config.rules import above, at_least, base_url, body, environment_name, header_name, headers, must, not_empty, row_url, typed
+from pipeline.core.templates import JSON
+from pipeline.errors import ConfigError, Problem
+from pipeline.simulate.config import SimulateConfig
+
+
+class Order(Enum):
+    """In which order results are written."""
+
+    INPUT = "input"
+    COMPLETION = "completion"
+
+
+class Shape(Enum):
+    """What an output line looks like."""
+
+    BATCH = "batch"
+    FLAT = "flat"
+
+
+class Durability(Enum):
+    """What the journal survives: the death of the process, or of the power."""
+
+    PROCESS = "process"
+    POWER = "power"
+
+
+class Transport(Enum):
+    """Who speaks HTTP: headrace itself, or httpx (which knows proxies)."""
+
+    OWN = "own"
+    HTTPX = "httpx"
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class SourceConfig:
+    """path: the input file; "-" is stdin."""
+
+    path: str = field(validator=must(not_empty))
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class RequestConfig:
+    """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template."""
+
+    url: str = field(validator=must(not_empty, row_url))
+    body: Mapping[str, JSON] = field(validator=must(body))
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class ProviderConfig:
+    """Where requests go: exactly one of base_url and simulate.
+
+    api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
+    `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
+    """
+
+    base_url: str | None = field(default=None, validator=must(base_url))
+    simulate: SimulateConfig | None = None
+    api_key_env: str | None = field(default=None, validator=must(environment_name))
+    api_key_header: str = field(default="authorization", validator=must(header_name))
+    headers: Mapping[str, str] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
+    transport: Transport = Transport.OWN
+
+    def __attrs_post_init__(self) -> None:
+        """What no field can know alone."""
+        if self.base_url is None and self.simulate is None:
+            _refuse(self, "base_url", "missing required key; or write `simulate: {}` for the embedded provider")
+        if self.base_url is not None and self.simulate is not None:
+            _refuse(self, "simulate", "base_url and simulate exclude each other; take one away (or set it to null)")
+        for name in self.headers:
+            if name.lower() == self.api_key_header.lower():
+                _refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class LimitsConfig:
+    """What may leave, at most. A rate of None is no limit.
+
+    burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
+    None is chosen from max_in_flight.
+    """
+
+    requests_per_second: float | None = field(default=None, validator=must(above(0)))
+    requests_per_minute: float | None = field(default=None, validator=must(above(0)))
+    tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
+    burst: int | None = field(default=None, validator=must(at_least(1)))
+    max_in_flight: int = field(default=50, validator=must(at_least(1)))
+    window: int | None = field(default=None, validator=must(at_least(1)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class TimeoutsConfig:
+    """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens."""
+
+    connect_seconds: float = field(default=30.0, validator=must(above(0)))
+    idle_seconds: float = field(default=60.0, validator=must(above(0)))
+    total_seconds: float = field(default=300.0, validator=must(above(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class RetryConfig:
+    """How often a row is tried, the first attempt included, and how the wait between attempts grows."""
+
+    attempts: int = field(default=6, validator=must(at_least(1)))
+    base_seconds: float = field(default=0.5, validator=must(at_least(0)))
+    cap_seconds: float = field(default=60.0, validator=must(at_least(0)))
+
+    def __attrs_post_init__(self) -> None:
+        """A cap below the base would make every wait the cap."""
+        if self.cap_seconds < self.base_seconds:
+            _refuse(self, "cap_seconds", f"must be >= base_seconds ({self.base_seconds}), got {self.cap_seconds}")
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class SinkConfig:
+    """Where results go."""
+
+    path: str = field(validator=must(not_empty))
+    order: Order = Order.INPUT
+    shape: Shape = Shape.BATCH
+
+    def __attrs_post_init__(self) -> None:
+        """Results are resumed, ordered and verified in a file."""
+        if self.path == "-":
+            _refuse(self, "path", 'must be a file, got "-"')
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class JournalConfig:
+    """path: None is beside the sink."""
+
+    path: str | None = field(default=None, validator=must(not_empty))
+    durability: Durability = Durability.PROCESS
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class PricesConfig:
+    """What a million tokens cost, in any one currency; for estimates and the summary."""
+
+    prompt_per_million: float = field(validator=must(at_least(0)))
+    output_per_million: float = field(validator=must(at_least(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class Config:
+    """A whole run. Paths are taken as they are; `load_config` has made them absolute."""
+
+    source: SourceConfig
+    request: RequestConfig | None = None
+    provider: ProviderConfig
+    limits: LimitsConfig = field(factory=LimitsConfig)
+    timeouts: TimeoutsConfig = field(factory=TimeoutsConfig)
+    retry: RetryConfig = field(factory=RetryConfig)
+    sink: SinkConfig
+    journal: JournalConfig = field(factory=JournalConfig)
+    prices: PricesConfig | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """One file must not play two parts, and rows that are no requests need a template."""
+        source, sink = _identity(self.source.path), _identity(self.sink.path)
+        if source == sink:
+            _refuse(self, "sink.path", "is the source; results need a file of their own")
+        if self.journal.path is not None and _identity(self.journal.path) in {source, sink}:
+            _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
+        if self.request is None and _plain_name(self.source.path).endswith((".csv", ".txt", ".parquet")):
+            _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
+
+
+def _refuse(section: object, key: str, message: str) -> None:
+    raise ConfigError([Problem(key, message, type(section).__name__)])
+
+
+def _identity(path: str) -> str:
+    return path if path == "-" else os.path.realpath(path)
+
+
+def _plain_name(path: str) -> str:
+    return path.lower().removesuffix(".gz").removesuffix(".zst")
