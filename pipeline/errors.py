@@ -5,6 +5,7 @@
     │   ├── ConfigError       every problem of a config at once
     │   ├── InputError        the input cannot be read
     │   └── OutputExistsError an output would have been overwritten
+    ├── SinkError             the output takes no more; a run turns it into RunAborted
     └── RunStopped            the run ended before its input did; carries the summary
         ├── RunAborted        the provider or the machine forbids going on (exit code 3)
         └── RunInterrupted    somebody asked it to stop (exit code 130)
@@ -14,6 +15,7 @@ A row that fails is never an exception: it is a `Failure` record in the row's pl
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -22,7 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.records import Summary
+    from pipeline.records import Outcome, Summary
+
+
+SINK_ADVICE = {
+    errno.ENOSPC: "free some space, then run again",
+    errno.EDQUOT: "free some of your quota, then run again",
+    errno.EFBIG: "the file system or a limit (ulimit -f) allows no longer file",
+    errno.EROFS: "the file system has become read-only; look at the disk before you run again",
+    errno.EIO: "the disk or network file system failed; look at it before you run again",
+    errno.EPIPE: "the reader of the output has gone",
+}
 
 
 class HeadraceError(Exception):
@@ -68,12 +80,26 @@ class OutputExistsError(UsageError):
         super().__init__(f"{path} exists and is never overwritten; use --fresh to move it aside and start over")
 
 
+class SinkError(HeadraceError):
+    """The output takes no more. name: that output; cause: what the system said."""
+
+    def __init__(self, name: str, cause: OSError) -> None:
+        self.name = name
+        self.cause = cause
+        advice = SINK_ADVICE.get(cause.errno or 0)
+        super().__init__(f"{name}: writing failed: {cause.strerror or cause}{f'; {advice}' if advice else ''}")
+
+
 class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program
-    """A run that ended before its input did. summary: what was done until then; None if it never began to send."""
+    """A run that ended before its input did.
+
+    summary: what was done until then. outcomes: what `run_batch` had collected, empty elsewhere.
+    """
 
     def __init__(self, reason: str, summary: Summary | None = None) -> None:
         self.reason = reason
         self.summary = summary
+        self.outcomes: tuple[Outcome, ...] = ()
         super().__init__(reason)
 
 

@@ -173,6 +173,13 @@ class Report:
     failure: Failure | None = None
 
 
+class Notice(Enum):
+    """What the gate is told that is neither a job nor a report."""
+
+    END_OF_INPUT = auto()
+    STOP = auto()  # let nothing more leave; what is in flight may finish
+
+
 @frozen
 class Summary:
     """What a run did; the same keys as `--json` prints.

@@ -5,17 +5,17 @@ A bad row becomes a finished `Failure` that takes its place in the order; it nev
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
-from pipeline.records import Job
+from pipeline.errors import InputError
+from pipeline.records import Job, Notice
 from pipeline.stages.groups import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
@@ -25,26 +25,17 @@ if TYPE_CHECKING:
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
 
 
-class Notice(Enum):
-    """What the gate is told that is neither a job nor a report."""
-
-    END_OF_INPUT = auto()
-    STOP = auto()
-
-
-GateMessage = "list[Job] | Report | Notice"
-
-
 @define(eq=False)
 class ReadTally:
-    """rows: how many were read. ended: the whole input was."""
+    """rows: how many were read. ended: the input gave all it had. problem: why it gave no more, if that was too soon."""
 
     rows: int = 0
     ended: bool = False
+    problem: str | None = None
 
 
 async def read(
-    take_rows: Callable[[int], list[RawRow]],
+    take_rows: Callable[[int], Awaitable[list[RawRow]]],
     make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]],
     *,
     credits: MemoryReceiveChannel[int],  # noqa: A002  the field's word
@@ -56,8 +47,8 @@ async def read(
 ) -> None:
     """Read the input to its end, or to `limit` rows, as credits come.
 
-    take_rows: blocking, called in a thread; gives at most so many rows, none at the end. jobs, outcomes: must have room
-    for a message per credit, so that sending never waits.
+    take_rows: gives at most so many rows, none at the end. jobs, outcomes: must have room for a message per credit, so
+    that sending never waits. An input that breaks off ends the reading; the rows before it are worked on as ever.
     Cancellation: rows taken but not yet sent are lost to this run; they were never sent to the provider.
     """
     with credits, jobs, outcomes:
@@ -67,7 +58,10 @@ async def read(
         while limit is None or index < limit:
             if not rows:
                 most = SLICE_ROWS if limit is None else min(SLICE_ROWS, limit - index)
-                rows = await trio.to_thread.run_sync(take_rows, most, abandon_on_cancel=True)
+                try:
+                    rows = await take_rows(most)
+                except InputError as error:
+                    tally.problem = str(error)
                 if not rows:
                     break
             if not free:

@@ -1,0 +1,83 @@
+"""headrace calls LLM HTTP APIs in bulk, fast, and loses nothing.
+
+    summary = trio.run(pipeline.run, pipeline.load_config("configs/quickstart.yaml"))
+    results = pipeline.run_batch(prompts, config)
+    async for outcome in pipeline.stream(config, rows): ...
+
+Everything public is here; the names are imported when they are first used, so that the command line starts at once.
+No module here may have the name of a public function: importing it would put the module in the function's place.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config import Config, load_config
+    from pipeline.core.content import content_of, reply_of
+    from pipeline.errors import (
+        ConfigError,
+        HeadraceError,
+        InputError,
+        OutputExistsError,
+        RunAborted,
+        RunInterrupted,
+        RunStopped,
+        SinkError,
+        UsageError,
+    )
+    from pipeline.flow import FlowSettings, Tallies, run_flow
+    from pipeline.records import Failure, FailureKind, Job, Outcome, Progress, Success, Summary, Usage
+    from pipeline.runner import run
+    from pipeline.stages.fetch import fetch
+    from pipeline.stages.gate import gate
+    from pipeline.stages.order import order
+    from pipeline.stages.read import read
+    from pipeline.stages.record import record
+    from pipeline.stages.write import write
+    from pipeline.streaming import run_batch, stream
+
+_HOMES = {
+    "pipeline.config": ["Config", "load_config"],
+    "pipeline.core.content": ["content_of", "reply_of"],
+    "pipeline.errors": [
+        "ConfigError",
+        "HeadraceError",
+        "InputError",
+        "OutputExistsError",
+        "RunAborted",
+        "RunInterrupted",
+        "RunStopped",
+        "SinkError",
+        "UsageError",
+    ],
+    "pipeline.flow": ["FlowSettings", "Tallies", "run_flow"],
+    "pipeline.records": ["Failure", "FailureKind", "Job", "Outcome", "Progress", "Success", "Summary", "Usage"],
+    "pipeline.runner": ["run"],
+    "pipeline.stages.fetch": ["fetch"],
+    "pipeline.stages.gate": ["gate"],
+    "pipeline.stages.order": ["order"],
+    "pipeline.stages.read": ["read"],
+    "pipeline.stages.record": ["record"],
+    "pipeline.stages.write": ["write"],
+    "pipeline.streaming": ["run_batch", "stream"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [*_HOME_OF, "__version__"]  # noqa: PLE0604  all of them are texts
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported from its home at its first use."""
+    if name not in _HOME_OF:
+        message = f"module 'pipeline' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,202 @@
+"""Makes the parts of a flow out of a config: what `run` and `stream` have in common."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from pipeline.core.jobs import JobMaker
+from pipeline.core.limits import Lane
+from pipeline.core.retry import RetryPolicy
+from pipeline.core.templates import Template
+from pipeline.edges.http import Transport, open_senders
+from pipeline.edges.seen import SeenOnDisk
+from pipeline.edges.sender import Endpoint, Timeouts
+from pipeline.errors import ConfigError, Problem, RunAborted, RunInterrupted
+from pipeline.flow import FlowSettings, Tallies, run_flow
+from pipeline.records import Summary
+from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.gate import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from pipeline.config import Config, ProviderConfig
+    from pipeline.edges.rows import RawRow
+    from pipeline.edges.sender import OpenSender
+    from pipeline.records import Progress
+    from pipeline.stages.write import Emitter
+
+PROGRESS_SECONDS = 1.0
+MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
+WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
+
+
+def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
+    """The header that carries the key, from the environment; None where the provider wants none.
+
+    Raises ConfigError when the variable is not set.
+    """
+    if provider.api_key_env is None:
+        return None
+    key = os.environ.get(provider.api_key_env, "").strip()
+    if not key:
+        message = f"the environment variable {provider.api_key_env} is not set: put the provider's key in it"
+        raise ConfigError([Problem("provider.api_key_env", message, "config")])
+    if provider.api_key_header.lower() == "authorization":
+        return "Authorization", f"Bearer {key}"
+    return provider.api_key_header, key
+
+
+@asynccontextmanager
+async def open_provider(config: Config, key: tuple[str, str] | None) -> AsyncIterator[OpenSender]:
+    """A maker of senders to the configured provider; an embedded one is served meanwhile."""
+    provider = config.provider
+    transport = Transport(provider.transport.value)
+    async with trio.open_nursery() as nursery:
+        base_url, env = provider.base_url, os.environ
+        if provider.simulate is not None:
+            from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
+
+            base_url = await nursery.start(serve, provider.simulate)
+            env = {}  # no proxy stands between us and ourselves
+        assert base_url is not None  # a config has exactly one of the two
+        async with open_senders(Endpoint(base_url, key, provider.headers, _timeouts(config)), transport=transport, env=env) as open_sender:
+            yield open_sender
+        nursery.cancel_scope.cancel()
+
+
+def _timeouts(config: Config) -> Timeouts:
+    timeouts = config.timeouts
+    return Timeouts(timeouts.connect_seconds, timeouts.idle_seconds, timeouts.total_seconds)
+
+
+def job_maker(config: Config) -> JobMaker:
+    """What makes jobs of the configured input's rows."""
+    request = config.request
+    template = None if request is None else Template.compile(request.body)
+    return JobMaker(template, None if request is None else request.url, seen=SeenOnDisk())
+
+
+def lane_of(config: Config) -> Lane:
+    """The limits of the one endpoint and key that a config names."""
+    limits = config.limits
+    return Lane.from_limits(
+        requests_per_second=limits.requests_per_second,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        burst=limits.burst,
+    )
+
+
+def flow_settings(
+    config: Config,
+    take_rows: Callable[[int], Awaitable[list[RawRow]]],
+    jobs: JobMaker,
+    open_sender: OpenSender,
+    emitter: Emitter,
+    limit: int | None = None,
+) -> FlowSettings:
+    """The flow that a config describes, between the given ends."""
+    workers = config.limits.max_in_flight
+    tag = uuid.uuid4().hex[:12]
+    return FlowSettings(
+        take_rows=take_rows,
+        make_jobs=jobs.make_jobs,
+        lane=lane_of(config),
+        fetch=FetchSettings(
+            open_sender,
+            RetryPolicy(config.retry.attempts, config.retry.base_seconds, config.retry.cap_seconds),
+            draw=random.random,
+            utc=time.time,
+            name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
+        ),
+        emitter=emitter,
+        workers=workers,
+        window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
+        in_order=config.sink.order.value == "input",
+        limit=limit,
+    )
+
+
+@define(eq=False)
+class Course:
+    """One run from its start to its conclusion. stop: set by whoever wants it to end early."""
+
+    config: Config
+    stop: trio.Event
+    progress: Callable[[Progress], None] | None = None
+    tallies: Tallies = field(factory=Tallies)
+    started: float = field(factory=trio.current_time)
+
+    async def follow(self, settings: FlowSettings) -> None:
+        """Run the flow, telling of its progress meanwhile."""
+        async with trio.open_nursery() as nursery:
+            if self.progress is not None:
+                nursery.start_soon(self._tell, self.progress)
+            await run_flow(settings, self.tallies, self.stop)
+            nursery.cancel_scope.cancel()
+        if self.progress is not None:
+            self.progress(self._snapshot())
+
+    async def _tell(self, progress: Callable[[Progress], None]) -> None:
+        while True:
+            await trio.sleep(PROGRESS_SECONDS)
+            progress(self._snapshot())
+
+    def _snapshot(self) -> Progress:
+        return self.tallies.progress(elapsed_seconds=trio.current_time() - self.started)
+
+    def summary(self, digest: str = "") -> Summary:
+        """What was done up to now."""
+        return summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
+
+    def conclude(self, digest: str = "") -> Summary:
+        """The summary of a run that came to its end.
+
+        Raises RunInterrupted or RunAborted, with the summary, when it ended before its input did.
+        """
+        summary, tallies = self.summary(digest), self.tallies
+        if tallies.read.problem is not None:
+            raise RunAborted(tallies.read.problem, summary)
+        if tallies.read.ended and tallies.ledger.total == tallies.read.rows:
+            return summary
+        if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
+            raise RunInterrupted(INTERRUPTED, summary)
+        raise RunAborted(tallies.gate.stopped or "the run ended before its input did", summary)
+
+
+def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "") -> Summary:
+    """What a run did, from what its stages counted."""
+    gate, ledger = tallies.gate, tallies.ledger
+    held = sum(gate.bound_seconds.values())
+    return Summary(
+        total=ledger.total,
+        succeeded=ledger.succeeded,
+        failed=ledger.failed,
+        attempts=gate.attempts,
+        retries=gate.retries,
+        throttled=gate.throttled,
+        unknown_outcome=gate.unknown_outcome,
+        duration_seconds=round(duration, 3),
+        requests_per_second=round(gate.attempts / duration, 3) if duration > 0 else 0.0,
+        prompt_tokens=ledger.prompt_tokens,
+        output_tokens=ledger.output_tokens,
+        cost=_cost(config, ledger.prompt_tokens, ledger.output_tokens),
+        limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
+        digest=digest,
+    )
+
+
+def _cost(config: Config, prompt_tokens: int, output_tokens: int) -> float | None:
+    prices = config.prices
+    if prices is None:
+        return None
+    return round((prompt_tokens * prices.prompt_per_million + output_tokens * prices.output_per_million) / 1_000_000, 6)

@@ -1,0 +1,171 @@
+"""Makes attempts: up to N workers, each with a sender (and so a connection) of its own, started when a ticket finds none idle.
+
+A worker makes one attempt at a time, says what came of it, and never sleeps a back-off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+from attrs import field, frozen
+
+from pipeline.core.classify import Result, Trouble, classify, classify_fault
+from pipeline.core.retry import RetryPolicy, retry_delay
+from pipeline.records import Answer, Failure, FailureKind, Report, Success, Ticket, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio import MemoryReceiveChannel, MemorySendChannel
+
+    from pipeline.edges.sender import Sender
+    from pipeline.records import Fault, Job, Notice, Outcome
+
+
+class ClientRequestIds(Protocol):
+    """Names an attempt, so that one of unknown outcome can be traced at the provider."""
+
+    def __call__(self, index: int, attempt: int) -> str:
+        """ASCII, at most 512 characters, different for every attempt."""
+
+
+@frozen
+class FetchSettings:
+    """What every worker needs. draw: uniform in [0, 1). utc: seconds since the epoch."""
+
+    open_sender: Callable[[], Sender]
+    policy: RetryPolicy = field(factory=RetryPolicy)
+    draw: Callable[[], float] = field(kw_only=True)
+    utc: Callable[[], float] = field(kw_only=True)
+    name_attempt: ClientRequestIds = field(kw_only=True)
+
+
+async def fetch(
+    tickets: MemoryReceiveChannel[list[Ticket]],
+    reports: MemorySendChannel[list[Job] | Report | Notice],
+    outcomes: MemorySendChannel[Outcome],
+    *,
+    settings: FetchSettings,
+) -> None:
+    """Make the attempts that tickets allow. Every attempt ends in a report, and in an outcome or none.
+
+    tickets: whoever sends them counts the workers; this stage starts as many as there are tickets at once.
+    reports: must have room for a message per worker. outcomes: for a message per row.
+    Cancellation: attempts in flight are cut off; their rows have no outcome.
+    """
+    hand, idle = trio.open_memory_channel[Ticket](0)
+    with tickets, reports, outcomes:
+        async with trio.open_nursery() as nursery:
+            with hand, idle:
+                async for group in tickets:
+                    for ticket in group:
+                        try:
+                            hand.send_nowait(ticket)
+                        except trio.WouldBlock:
+                            nursery.start_soon(_work, ticket, idle.clone(), reports, outcomes, settings)
+
+
+async def _work(
+    ticket: Ticket,
+    idle: MemoryReceiveChannel[Ticket],
+    reports: MemorySendChannel[list[Job] | Report | Notice],
+    outcomes: MemorySendChannel[Outcome],
+    settings: FetchSettings,
+) -> None:
+    """A worker: its first ticket, and then one after the other, until none will come."""
+    sender = settings.open_sender()
+    try:
+        with idle:
+            while True:
+                outcome, report = await _attempt(ticket, sender, settings)
+                # No checkpoint from here to `receive`: when the gate sees the report, this worker waits already.
+                if outcome is not None:
+                    outcomes.send_nowait(outcome)
+                reports.send_nowait(report)
+                ticket = await idle.receive()
+    except trio.EndOfChannel:
+        return
+    finally:
+        sender.close()
+
+
+async def _attempt(ticket: Ticket, sender: Sender, settings: FetchSettings) -> tuple[Outcome | None, Report]:
+    job = ticket.job
+    started = trio.current_time()
+    reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
+    now = trio.current_time()
+    if isinstance(reply, Answer):
+        meaning = classify(reply, now_utc=settings.utc())
+        if isinstance(meaning, Result):
+            usage = meaning.usage
+            success = Success(
+                job.index,
+                job.custom_id,
+                reply.status,
+                _request_id(reply),
+                meaning.body,
+                usage,
+                ticket.attempt,
+                now - started,
+            )
+            tokens = usage.total_tokens or None
+            return success, Report(ticket, Verdict.DONE, answered=True, tokens=tokens, sent_at=reply.sent_at)
+    else:
+        meaning = classify_fault(reply)
+    return _fail(ticket, reply, meaning, now - started, settings)
+
+
+def _fail(
+    ticket: Ticket,
+    reply: Answer | Fault,
+    trouble: Trouble,
+    latency: float,
+    settings: FetchSettings,
+) -> tuple[Outcome | None, Report]:
+    now = trio.current_time()
+    report = Report(
+        ticket,
+        Verdict.DONE,
+        throttled=trouble.throttled,
+        maybe_sent=not isinstance(reply, Answer) and reply.maybe_sent,
+        sent_at=reply.sent_at,
+    )
+    if trouble.throttled and trouble.wait_seconds is not None:
+        report.pause_until = now + trouble.wait_seconds
+    delay = retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
+    if delay is not None:
+        report.verdict = Verdict.RETRY
+        report.retry_at = now + delay
+        return None, report
+    failure = Failure(
+        ticket.job.index,
+        ticket.job.custom_id,
+        _final_kind(trouble),
+        _final_message(trouble, ticket.attempt),
+        trouble.status_code,
+        _request_id(reply) if isinstance(reply, Answer) else None,
+        trouble.body,
+        ticket.attempt,
+        latency,
+    )
+    if trouble.kind in (FailureKind.REFUSED, FailureKind.QUOTA):
+        report.verdict = Verdict.REFUSED if trouble.kind is FailureKind.REFUSED else Verdict.EXHAUSTED
+        report.failure = failure
+        return None, report
+    return failure, report
+
+
+def _final_kind(trouble: Trouble) -> FailureKind:
+    if trouble.retryable and trouble.kind is FailureKind.HTTP:
+        return FailureKind.RETRIES_EXHAUSTED
+    return trouble.kind
+
+
+def _final_message(trouble: Trouble, attempts: int) -> str:
+    return f"{trouble.message} (after {attempts} attempts)" if attempts > 1 else trouble.message
+
+
+def _request_id(answer: Answer) -> str | None:
+    value = answer.header(b"x-request-id") or answer.header(b"request-id")
+    return None if value is None else value.decode("ascii", "replace")

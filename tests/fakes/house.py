@@ -1,0 +1,203 @@
+"""A whole house on virtual time: real stages, a provider and an input that follow a plan, and a book of all that happened."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import trio
+import trio.testing
+from attrs import define, field, frozen
+
+from pipeline.core.limits import Lane
+from pipeline.core.retry import RetryPolicy
+from pipeline.edges.rows import RawRow
+from pipeline.flow import FlowSettings, Tallies, run_flow
+from pipeline.records import Answer, Failure, FailureKind, Fault, Job
+from pipeline.stages.fetch import FetchSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.records import Outcome
+
+FOREVER = 1e6  # virtual seconds: a house that is not done by then hangs
+
+
+@frozen
+class Try:
+    """What the provider does with one attempt. kind: "ok", "fault", or an HTTP status; after: latency in seconds."""
+
+    kind: str | int = "ok"
+    after: float = 0.01
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    code: str = "some_code"
+
+
+@frozen
+class RowPlan:
+    """A row: bad from the start, or its attempts in turn; behind the last it always succeeds."""
+
+    bad: bool = False
+    tries: tuple[Try, ...] = ()
+    tokens: int = 1
+
+
+@frozen
+class Plan:
+    """All that a house run depends on."""
+
+    rows: tuple[RowPlan, ...]
+    window: int = 8
+    workers: int = 4
+    attempts: int = 3
+    in_order: bool = True
+    requests_per_second: float | None = None
+    tokens_per_minute: float | None = None
+    slice_rows: int = 3
+    write_seconds: float = 0.0
+    stop_at: float | None = None
+    cancel_at: float | None = None
+    limit: int | None = None
+
+
+@define
+class House:
+    """Runs a plan and keeps the book; checks at every event what must hold at every instant."""
+
+    plan: Plan
+    sent: list[tuple[float, int, int]] = field(factory=list)  # when, row, tokens
+    written: list[Outcome] = field(factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    read: int = 0
+    opened: int = 0
+    closed: int = 0
+    stopped_at: float | None = None
+    tallies: Tallies = field(factory=Tallies)
+    _tries: dict[int, int] = field(factory=dict)
+
+    def run(self) -> House:
+        trio.run(self._main, clock=trio.testing.MockClock(autojump_threshold=0))
+        return self
+
+    async def _main(self) -> None:
+        plan = self.plan
+        stop = trio.Event()
+        lane = Lane.from_limits(requests_per_second=plan.requests_per_second, tokens_per_minute=plan.tokens_per_minute)
+        settings = FlowSettings(
+            take_rows=self._take_rows,
+            make_jobs=self._make_jobs,
+            lane=lane,
+            fetch=FetchSettings(
+                self._open_sender,
+                RetryPolicy(plan.attempts, 0.5, 4.0),
+                draw=lambda: 0.5,
+                utc=lambda: 0.0,
+                name_attempt=lambda index, attempt: f"{index}-{attempt}",
+            ),
+            emitter=self,
+            workers=plan.workers,
+            window=plan.window,
+            in_order=plan.in_order,
+            limit=plan.limit,
+        )
+        with trio.fail_after(FOREVER):
+            async with trio.open_nursery() as nursery:
+                if plan.stop_at is not None:
+                    nursery.start_soon(self._stop_later, stop, plan.stop_at)
+                with trio.CancelScope() as scope:
+                    if plan.cancel_at is not None:
+                        scope.deadline = trio.current_time() + plan.cancel_at
+                    await run_flow(settings, self.tallies, stop)
+                nursery.cancel_scope.cancel()
+
+    async def _stop_later(self, stop: trio.Event, after: float) -> None:
+        await trio.sleep(after)
+        self.stopped_at = trio.current_time()
+        stop.set()
+
+    # ---- input -----------------------------------------------------------------------------------------------
+
+    async def _take_rows(self, most: int) -> list[RawRow]:
+        await trio.lowlevel.checkpoint()
+        rows = [RawRow(line=n + 1, offset=n, data=b"") for n in range(self.read, len(self.plan.rows))]
+        taken = rows[: min(most, self.plan.slice_rows)]
+        self.read += len(taken)
+        return taken
+
+    def _make_jobs(self, rows: list[RawRow], first: int) -> Sequence[Job | Failure]:
+        made: list[Job | Failure] = []
+        for index in range(first, first + len(rows)):
+            plan = self.plan.rows[index]
+            if plan.bad:
+                made.append(Failure(index, f"id-{index}", FailureKind.INVALID_ROW, "bad"))
+            else:
+                made.append(Job(index, f"id-{index}", "POST", "/v1/x", b"{}", plan.tokens, index + 1))
+        held = first + len(rows) - len(self.written)
+        assert held <= self.plan.window, f"{held} rows in a house of {self.plan.window}"
+        return made
+
+    # ---- provider --------------------------------------------------------------------------------------------
+
+    def _open_sender(self) -> _FakeSender:
+        self.opened += 1
+        assert self.opened - self.closed <= self.plan.workers, "more senders than workers"
+        return _FakeSender(self)
+
+    async def answer(self, job: Job) -> Answer | Fault:
+        assert self.stopped_at is None or trio.current_time() == self.stopped_at, "an attempt left after the stop"
+        self.sent.append((trio.current_time(), job.index, job.tokens))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        attempt = self._tries[job.index] = self._tries.get(job.index, 0) + 1
+        tries = self.plan.rows[job.index].tries
+        turn = tries[attempt - 1] if attempt <= len(tries) else Try()
+        try:
+            await trio.sleep(turn.after)
+        finally:
+            self.in_flight -= 1
+        return _reply(turn, job)
+
+    # ---- output ----------------------------------------------------------------------------------------------
+
+    async def emit(self, outcomes: list[Outcome]) -> None:
+        await trio.sleep(self.plan.write_seconds)
+        self.emit_now(outcomes)
+
+    def emit_now(self, outcomes: list[Outcome]) -> None:
+        self.written.extend(outcomes)
+        indexes = [outcome.index for outcome in self.written]
+        assert len(set(indexes)) == len(indexes), "a row was written twice"
+        if self.plan.in_order:
+            assert indexes == list(range(len(indexes))), "the output is no prefix of the input's order"
+
+
+@define
+class _FakeSender:
+    house: House
+    busy: bool = False
+
+    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
+        assert client_request_id
+        assert not self.busy, "two attempts on one connection"
+        self.busy = True
+        try:
+            return await self.house.answer(job)
+        finally:
+            self.busy = False
+
+    def close(self) -> None:
+        self.house.closed += 1
+
+
+def _reply(turn: Try, job: Job) -> Answer | Fault:
+    if turn.kind == "fault":
+        return Fault(FailureKind.CONNECTION, "reset by the plan", maybe_sent=True)
+    if turn.kind == "broken":
+        return Answer(200, [], b'{"id": "cut sho')
+    if turn.kind == "ok":
+        body = json.dumps({"answer": job.index, "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
+        return Answer(200, [(b"x-request-id", b"req-%d" % job.index)], body.encode(), sent_at=trio.current_time() - turn.after)
+    assert isinstance(turn.kind, int)
+    return Answer(turn.kind, list(turn.headers), json.dumps({"error": {"code": turn.code, "message": "no"}}).encode())

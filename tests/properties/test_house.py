@@ -1,0 +1,140 @@
+"""Laws 1-6 and 8 over random plans: capacities, windows, workers, latencies, faults, stops and cancellations, on virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.records import FailureKind, Success
+from tests.fakes.house import House, Plan, RowPlan, Try
+
+if TYPE_CHECKING:
+    from pipeline.records import Outcome
+
+EPSILON = 1e-6
+
+seconds = st.sampled_from([0.0, 0.001, 0.01, 0.3, 2.0, 40.0])
+tries = st.builds(
+    Try,
+    kind=st.sampled_from(["ok", "fault", "broken", 400, 404, 408, 429, 500, 503]),
+    after=seconds,
+    headers=st.sampled_from([(), ((b"retry-after", b"1.5"),), ((b"retry-after-ms", b"20"),), ((b"x-should-retry", b"false"),)]),
+)
+row_plans = st.builds(
+    RowPlan,
+    bad=st.sampled_from([False] * 9 + [True]),
+    tries=st.lists(tries, max_size=4).map(tuple),
+    tokens=st.integers(1, 30),
+)
+plans = st.builds(
+    Plan,
+    rows=st.lists(row_plans, max_size=40).map(tuple),
+    window=st.integers(1, 12),
+    workers=st.integers(1, 6),
+    attempts=st.integers(1, 4),
+    in_order=st.booleans(),
+    requests_per_second=st.sampled_from([None, None, 1.0, 7.0, 300.0]),
+    tokens_per_minute=st.sampled_from([None, None, 60.0, 25.0]),
+    slice_rows=st.integers(1, 9),
+    write_seconds=st.sampled_from([0.0, 0.0, 0.5]),
+)
+
+
+def expected(plan: Plan, index: int) -> tuple[bool, int]:
+    """Whether a row must succeed, and how many attempts it gets, told from its plan alone."""
+    row = plan.rows[index]
+    if row.bad or (plan.tokens_per_minute is not None and row.tokens > plan.tokens_per_minute):
+        return False, 0
+    for attempt in range(1, plan.attempts + 1):
+        turn = row.tries[attempt - 1] if attempt <= len(row.tries) else Try()
+        if turn.kind == "ok":
+            return True, attempt
+        transient = turn.kind in ("fault", "broken", 408, 429, 500, 503)
+        if isinstance(turn.kind, int) and (b"x-should-retry", b"false") in turn.headers:
+            transient = False
+        if not transient:
+            return False, attempt
+    return False, plan.attempts
+
+
+def most_in_any(period: float, events: list[tuple[float, float]]) -> float:
+    """The largest amount that left in any half-open window of that length."""
+    return max((sum(a for t, a in events if start <= t < start + period - EPSILON) for start, _ in events), default=0.0)
+
+
+@given(plans)
+@settings(max_examples=200)
+def test_every_row_ends_once_with_what_its_plan_says(plan: Plan) -> None:
+    house = House(plan).run()
+
+    assert sorted(outcome.index for outcome in house.written) == list(range(len(plan.rows)))
+    for outcome in house.written:
+        succeeds, attempts = expected(plan, outcome.index)
+        assert isinstance(outcome, Success) is succeeds
+        assert outcome.attempts == attempts
+        assert sum(1 for _, row, _ in house.sent if row == outcome.index) == attempts
+    assert house.tallies.ledger.total == len(plan.rows)
+    assert house.tallies.gate.attempts == len(house.sent)
+    assert house.closed == house.opened
+
+
+@given(plans)
+@settings(max_examples=150)
+def test_no_window_of_a_limits_period_holds_more_than_the_limit(plan: Plan) -> None:
+    house = House(plan).run()
+
+    if plan.requests_per_second is not None:
+        assert most_in_any(1.0, [(at, 1.0) for at, _, _ in house.sent]) <= plan.requests_per_second
+    assert house.most_in_flight <= plan.workers
+
+
+@given(plans, st.floats(0, 60))
+@settings(max_examples=150)
+def test_after_a_stop_what_was_in_flight_is_written_and_nothing_more_leaves(plan: Plan, at: float) -> None:
+    house = House(evolve(plan, stop_at=at)).run()
+
+    assert_whole(house, house.written)
+
+
+@given(plans, st.floats(0, 60))
+@settings(max_examples=150)
+def test_a_cancelled_house_leaves_a_whole_prefix_and_no_open_sender(plan: Plan, at: float) -> None:
+    house = House(evolve(plan, cancel_at=at)).run()
+
+    assert_whole(house, house.written)
+
+
+def assert_whole(house: House, written: list[Outcome]) -> None:
+    assert house.closed == house.opened
+    assert house.in_flight == 0
+    for outcome in written:
+        assert isinstance(outcome, Success) is expected(house.plan, outcome.index)[0]
+
+
+def test_a_limit_of_rows_reads_no_more() -> None:
+    house = House(Plan(rows=(RowPlan(),) * 20, limit=7)).run()
+
+    assert len(house.written) == 7
+    assert len(house.sent) == 7
+
+
+@pytest.mark.parametrize("rate", [10 / 60, 5.0, 300.0, 3000.0])
+def test_a_saturated_gate_attains_its_limit(rate: float) -> None:
+    count = int(max(40, rate * 12))
+    house = House(Plan(rows=(RowPlan(),) * count, window=4 * count, workers=count, requests_per_second=rate, slice_rows=512)).run()
+
+    took = house.sent[-1][0] - house.sent[0][0]
+    assert (count - 1) / took >= 0.995 * rate
+    assert most_in_any(1.0, [(at, 1.0) for at, _, _ in house.sent[:3000]]) <= max(rate, 1.0)
+
+
+def test_a_row_over_the_token_budget_is_refused_at_once() -> None:
+    house = House(Plan(rows=(RowPlan(tokens=100), RowPlan(tokens=5)), tokens_per_minute=50.0)).run()
+
+    first, second = house.written
+    assert getattr(first, "kind", None) is FailureKind.TOO_LARGE
+    assert isinstance(second, Success)

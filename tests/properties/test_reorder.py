@@ -1,0 +1,56 @@
+"""Law 2: what comes out is a prefix of the input's order, whatever the order of what goes in."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.reorder import ReorderWindow
+from pipeline.records import Failure, FailureKind
+
+
+def outcome(index: int) -> Failure:
+    return Failure(index, f"row-{index}", FailureKind.HTTP, "")
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> list[list[int]]:
+    order = draw(st.permutations(range(draw(st.integers(0, 40)))))
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=10)))
+    return [list(order[a:b]) for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+
+
+@given(groups())
+def test_outcomes_leave_in_order_each_as_soon_as_it_can(parts: list[list[int]]) -> None:
+    window = ReorderWindow()
+    seen: set[int] = set()
+    out: list[int] = []
+
+    for part in parts:
+        seen.update(part)
+        out.extend(o.index for o in window.push(map(outcome, part)))
+
+        head = next(n for n in range(len(seen) + 1) if n not in seen)
+        assert out == list(range(head))
+        assert window.next_index == head
+        assert len(window) == len(seen) - head
+
+
+@given(groups(), st.data())
+def test_a_second_outcome_of_a_row_is_refused(parts: list[list[int]], data: st.DataObject) -> None:
+    window = ReorderWindow()
+    for part in parts:
+        window.push(map(outcome, part))
+    everything = [index for part in parts for index in part]
+    if everything:
+        again = data.draw(st.sampled_from(everything))
+
+        with pytest.raises(ValueError, match=f"row {again} has two outcomes"):
+            window.push([outcome(again)])
+
+
+def test_a_window_may_begin_in_the_middle() -> None:
+    window = ReorderWindow(first=5)
+
+    assert [o.index for o in window.push([outcome(6), outcome(5)])] == [5, 6]
