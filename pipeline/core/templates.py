@@ -1,0 +1,166 @@
+"""Makes request bodies from rows: `{name}` in any string of the body takes the row's field, `{{` and `}}` are braces.
+
+A body is compiled once to pieces of encoded JSON with holes; rendering encodes the row's values and joins. So a value can never
+end a string or start a field, and braces in it mean nothing. Keys of the body are taken as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Union
+
+import msgspec
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON = Union[Mapping[str, "JSON"], Sequence["JSON"], str, int, float, bool, None]  # noqa: UP007  "|" cannot take a forward reference
+
+_encode = msgspec.json.Encoder().encode
+# A token of a templated string: a doubled brace, a name in braces, a brace that stands alone, or text.
+_tokens = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])|[^{}]+").finditer
+_UNLIKELY_NAME = re.compile(r'^\s|\s$|["\x00-\x1f\x7f]').search  # JSON or code in a prompt, whose braces were not doubled
+
+
+class TemplateError(ValueError):
+    """Everything that is wrong with a template. problems: (place in the body, what is wrong) for each."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{place}: {message}" for place, message in self.problems))
+
+
+class RowError(ValueError):
+    """A row that a template cannot be filled from."""
+
+
+@frozen
+class _Hole:
+    """Where a row's field goes. encode: what becomes of its value."""
+
+    name: str
+    encode: Callable[[JSON], bytes]
+
+
+@define(eq=False)
+class Template:
+    """A compiled body. fields: the names it takes from a row, each once, in the order in which they appear."""
+
+    fields: tuple[str, ...]
+    _pieces: list[bytes] = field(repr=False)  # fixed JSON, and b"" for each hole
+    _holes: list[tuple[int, str, Callable[[JSON], bytes]]] = field(repr=False)
+
+    @classmethod
+    def compile(cls, body: Mapping[str, JSON]) -> Template:
+        """Check and encode a body. Raises TemplateError, which names every wrong place."""
+        problems: list[tuple[str, str]] = []
+        parts = list(_parts(body, "", problems))
+        if problems:
+            raise TemplateError(problems)
+        pieces = [b""]
+        holes: list[tuple[int, str, Callable[[JSON], bytes]]] = []
+        for part in parts:
+            if isinstance(part, _Hole):
+                holes.append((len(pieces), part.name, part.encode))
+                pieces += [b"", b""]
+            else:
+                pieces[-1] += part
+        return cls(tuple(dict.fromkeys(name for _, name, _ in holes)), pieces, holes)
+
+    def render(self, row: Mapping[str, JSON]) -> bytes:
+        """The body for one row, as compact JSON. Raises RowError if a field is missing, null, or cannot be written as JSON."""
+        pieces = self._pieces.copy()
+        name = ""
+        try:
+            for at, name, encode in self._holes:
+                pieces[at] = encode(row[name])
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise RowError(_complaint(row, name, error)) from None
+        return b"".join(pieces)
+
+
+def _as_value(value: JSON) -> bytes:
+    """The field as it is, with its JSON type."""
+    if value is None:
+        raise RowError("is null")
+    return _encode(value)
+
+
+def _as_text(value: JSON) -> bytes:
+    """The field as the inside of a JSON string; what is no text becomes compact JSON."""
+    if isinstance(value, str):
+        return _encode(value)[1:-1]
+    return _encode(_as_value(value).decode())[1:-1]
+
+
+def _complaint(row: Mapping[str, JSON], name: str, error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"field {name!r} is missing; the row has {', '.join(map(repr, row)) or 'no fields'}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"field {name!r} holds half of a surrogate pair, which cannot be sent"
+    return f"field {name!r} {error}" if isinstance(error, RowError) else f"field {name!r} cannot be written as JSON: {error}"
+
+
+def _parts(value: object, place: str, problems: list[tuple[str, str]]) -> Iterator[bytes | _Hole]:
+    """The JSON of a value of the body, in pieces."""
+    if isinstance(value, str):
+        yield from _string_parts(value, place, problems)
+    elif isinstance(value, Mapping):
+        yield b"{"
+        for at, (key, item) in enumerate(value.items()):
+            inner = f"{place}.{key}" if place else str(key)
+            yield (b"," if at else b"") + _literal(key, inner, problems) + b":"
+            yield from _parts(item, inner, problems)
+        yield b"}"
+    elif isinstance(value, list | tuple):
+        yield b"["
+        for at, item in enumerate(value):
+            yield b"," if at else b""
+            yield from _parts(item, f"{place}[{at}]", problems)
+        yield b"]"
+    elif value is None or isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+        yield _encode(value)
+    else:
+        problems.append((place, f"{value!r} ({type(value).__name__}) cannot be JSON; put it in quotes if it is text"))
+
+
+def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Iterator[bytes | _Hole]:
+    tokens = list(_tokens(text))
+    if len(tokens) == 1 and tokens[0]["name"] is not None and not tokens[0]["name"].endswith("!s"):
+        yield _Hole(_name(tokens[0]["name"], place, problems), _as_value)
+        return
+    yield b'"'
+    for token in tokens:
+        if token["name"] is not None:
+            yield _Hole(_name(token["name"].removesuffix("!s"), place, problems), _as_text)
+        elif token["lone"]:
+            brace = token["lone"]
+            problems.append((place, f'a lone "{brace}" at character {token.start() + 1}; write "{brace * 2}" for a brace'))
+        else:
+            yield _literal(token["brace"][0] if token["brace"] else token[0], place, problems)[1:-1]
+    yield b'"'
+
+
+def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
+    if not name:
+        problems.append((place, '"{}" names no field; write "{name}" for a field, "{{}}" for braces'))
+    elif _UNLIKELY_NAME(name):
+        problems.append((place, f'"{{{name}}}" names no field; write "{{{{" and "}}}}" for braces'))
+    elif "!" in name:
+        problems.append((place, f'"{{{name}}}": after "!" only "s" (as text) is known'))
+    return name
+
+
+def _literal(text: object, place: str, problems: list[tuple[str, str]]) -> bytes:
+    """The JSON of a key or a piece of text that stands as it is."""
+    if not isinstance(text, str):
+        problems.append((place, f"a key must be text, got {text!r}; put it in quotes"))
+        return b'""'
+    try:
+        return _encode(text)
+    except UnicodeEncodeError:
+        problems.append((place, "half of a surrogate pair cannot be sent"))
+        return b'""'
