@@ -1,0 +1,107 @@
+"""Remembers which ids were used, in memory that does not grow with the input.
+
+An id that ends in a number (`request-17`) is a bit in a page of its prefix; the others go as digests to a store that the caller
+brings, on disk for a long input. What becomes of an id is settled when its page or prefix is first seen and never changes.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PAGE_BITS = 13  # ids per page: 8,192, so 1 KiB
+MAX_PAGES = 4096  # 4 MiB for up to 33 million ids in sequence; numbers that lie far apart fill it sooner and then go to the store
+MAX_PREFIXES = 64  # random ids that end in digits by chance must not take all pages
+DIGITS = "0123456789"
+
+
+class DigestStore(Protocol):
+    """Keeps digests, each with the number that came with it first."""
+
+    def add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
+        """Keep (digest, number) pairs; the number that is kept for each, which is another where the digest was there before."""
+
+    def close(self) -> None:
+        """Forget everything."""
+
+
+@define(eq=False)
+class MemoryStore:
+    """A store for short inputs and tests."""
+
+    _numbers: dict[int, int] = field(factory=dict, init=False)
+
+    def add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
+        """Keep (digest, number) pairs; the number that is kept for each."""
+        return [self._numbers.setdefault(digest, number) for digest, number in entries]
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._numbers.clear()
+
+
+@define(eq=False)
+class SeenIds:
+    """The ids that were claimed so far."""
+
+    _store: DigestStore
+    _prefixes: dict[str, dict[int, bytearray]] = field(factory=dict, init=False)
+    _pages: int = field(default=0, init=False)
+
+    def claim(self, ids: Sequence[str], numbers: Sequence[int]) -> dict[int, int | None]:
+        """Claim ids for rows. Gives those that were taken: position in `ids` -> number of the first claim, None if not known.
+
+        numbers: different for each row; its line, say.
+        """
+        taken: dict[int, int | None] = {}
+        others: list[tuple[int, int]] = []
+        positions: list[int] = []
+        for position, name in enumerate(ids):
+            known = self._claim_number(name)
+            if known is None:
+                others.append((_digest(name), numbers[position]))
+                positions.append(position)
+            elif known:
+                taken[position] = None
+        if others:
+            kept = self._store.add(others)
+            taken |= {at: first for at, (_, number), first in zip(positions, others, kept, strict=True) if first != number}
+        return taken
+
+    def _claim_number(self, name: str) -> bool | None:
+        """Whether an id that ends in a number was there before; None if it has no page."""
+        prefix = name.rstrip(DIGITS)
+        digits = name[len(prefix) :]
+        if not digits or len(digits) > 18:
+            return None
+        if digits[0] == "0" and len(digits) > 1:  # leading zeros belong to the prefix: "a-07" and "a-7" differ
+            zeros = len(digits) - len(digits.lstrip("0"))
+            prefix += digits[: min(zeros, len(digits) - 1)]
+        number = int(digits)
+        pages = self._prefixes.get(prefix)
+        page = None if pages is None else pages.get(number >> PAGE_BITS)
+        if page is None:
+            page = self._new_page(prefix, number >> PAGE_BITS)
+            if page is None:
+                return None
+        at, bit = number >> 3 & (1 << PAGE_BITS - 3) - 1, 1 << (number & 7)
+        known = page[at]
+        page[at] = known | bit
+        return known & bit != 0
+
+    def _new_page(self, prefix: str, at: int) -> bytearray | None:
+        if self._pages >= MAX_PAGES or (prefix not in self._prefixes and len(self._prefixes) >= MAX_PREFIXES):
+            return None
+        self._pages += 1
+        page = self._prefixes.setdefault(prefix, {})[at] = bytearray(1 << PAGE_BITS - 3)
+        return page
+
+
+def _digest(name: str) -> int:
+    """64 bits: two of ten million ids meet by chance once in 370,000 runs."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)

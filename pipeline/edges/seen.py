@@ -1,0 +1,57 @@
+"""Keeps the digests of ids in a temporary table on disk, so that ten million of them cost no memory.
+
+SQLite makes the file where temporary files go, without a name, and it is gone when the run is, however that ends.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CACHE_KIB = 2048  # pages in memory; the rest is the file system's to cache
+
+
+@define(eq=False)
+class SeenOnDisk:
+    """A `DigestStore` on disk. Opens its file when the first digest comes; may be used from one thread at a time."""
+
+    _database: sqlite3.Connection | None = field(default=None, init=False)
+
+    def add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
+        """Keep (digest, number) pairs; the number that is kept for each. Raises InputError if the disk refuses."""
+        try:
+            return self._add(entries)
+        except sqlite3.Error as error:
+            raise InputError(f"cannot remember the ids of the input on disk: {error} (SQLITE_TMPDIR names another place)") from error
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
+        if self._database is None:
+            self._database = _open()
+        before = self._database.total_changes
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", entries)
+        if self._database.total_changes - before == len(entries):
+            return [number for _, number in entries]
+        ask = "SELECT number FROM seen WHERE digest = ?"
+        return [self._database.execute(ask, (digest,)).fetchone()[0] for digest, _ in entries]
+
+
+def _open() -> sqlite3.Connection:
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    for setting in (f"cache_size = -{CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
+        database.execute(f"PRAGMA {setting}")
+    database.execute("BEGIN")  # never committed: nothing here is to outlive the run
+    database.execute("CREATE TABLE seen (digest INTEGER PRIMARY KEY, number INTEGER NOT NULL)")
+    return database
