@@ -4,15 +4,20 @@
         base_url = await nursery.start(serve, SimulateConfig())
 
 Everything is decided in pure modules (`plan`, `limits`, `answers`, `replies`, `wire`, joined by `provider`); only `server`
-touches a socket.
+touches a socket. The config is there at once; what serves is imported when it is asked for, so that reading a config stays cheap.
 """
 
-from pipeline.simulate.answers import expected_answer, expected_vector
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from pipeline.simulate.config import Dialect, Distribution, LatencyConfig, LimitKind, RetryAfter, SimulateConfig, SimulatedLimits
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
-from pipeline.simulate.provider import Exchange, Provider, Request
-from pipeline.simulate.server import serve
-from pipeline.simulate.tally import Statistics
+
+if TYPE_CHECKING:
+    from pipeline.simulate.answers import expected_answer, expected_vector
+    from pipeline.simulate.provider import Exchange, Provider, Request
+    from pipeline.simulate.server import serve
+    from pipeline.simulate.tally import Statistics
 
 __all__ = [
     "SimulateConfig",
@@ -33,3 +38,20 @@ __all__ = [
     "expected_answer",
     "expected_vector",
 ]
+
+_HOMES = {
+    "serve": "server",
+    "Provider": "provider",
+    "Request": "provider",
+    "Exchange": "provider",
+    "Statistics": "tally",
+    "expected_answer": "answers",
+    "expected_vector": "answers",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What is imported late."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

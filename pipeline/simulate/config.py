@@ -71,7 +71,10 @@ def _positive_or_none(_: object, attribute: Attribute[Any], value: float | None)
 
 def _shares(_: object, attribute: Attribute[Any], value: Mapping[str, float]) -> None:
     for name, share in value.items():
-        fault_named(name)
+        try:
+            fault_named(name)
+        except ValueError as error:
+            raise ValueError(f"{attribute.name}.{name}: {error}") from None
         if not 0 <= share <= 1:
             raise ValueError(f"{attribute.name}.{name} must be a share between 0 and 1, got {share!r}")
     if (total := sum(value.values())) > 1 + 1e-9:
@@ -93,7 +96,7 @@ at_least_0 = _between(0, ENDLESS)
 at_least_1 = _between(1, ENDLESS)
 
 
-@frozen
+@frozen(kw_only=True)
 class LatencyConfig:
     """Time to the first byte of an answer: a draw by the distribution, plus so much for each output token, at most a maximum."""
 
@@ -109,7 +112,7 @@ class LatencyConfig:
             raise ValueError(f"spread must be between 0 and 1 for uniform, got {self.spread!r}")
 
 
-@frozen
+@frozen(kw_only=True)
 class SimulatedLimits:
     """The provider's own limits.
 
@@ -127,7 +130,7 @@ class SimulatedLimits:
     retry_after: RetryAfter = RetryAfter.HEADER
 
 
-@frozen
+@frozen(kw_only=True)
 class SimulateConfig:
     """A simulated provider.
 
