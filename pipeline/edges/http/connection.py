@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.edges.sender import Caps
 
 RECEIVE_BYTES = 64 * 1024
-JOIN_BYTES = 16 * 1024  # up to here one copy is cheaper than a second system call
 _BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
 
 
@@ -49,17 +48,32 @@ class Connection:
         """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
         return not self._poll.poll(0)
 
-    async def send(self, head: bytes, body: bytes) -> None:
-        """Hand a request to the kernel. Raises OSError, or trio.ClosedResourceError once expired.
-
-        Cancellation: part of it may have left; the connection is of no more use.
-        """
+    def start(self, request: bytes) -> memoryview | None:
+        """Hand a request to the kernel: what it did not take yet, or None. Raises OSError: nothing has left then."""
         self._mark = self._sent
-        if len(body) <= JOIN_BYTES:
-            await self._send_all(head + body)
-        else:
-            await self._send_all(head)
-            await self._send_all(body)
+        return self._push(request)
+
+    async def finish(self, rest: memoryview) -> bool:
+        """Hand over what `start` left; False if the server closed before it had all of it, perhaps after saying why.
+
+        Raises trio.ClosedResourceError once expired. Cancellation: a part has left; the connection is of no more use.
+        """
+        left: memoryview | None = rest
+        try:
+            while left is not None:
+                await wait_writable(self._fd)
+                left = self._push_raw(left)
+        except OSError:
+            return False
+        return True
+
+    async def send_more(self, data: bytes) -> bool:
+        """Go on with a request whose body streams. Answers, raises and is cancelled as `finish`."""
+        try:
+            rest = self._push(data)
+        except OSError:
+            return False
+        return rest is None or await self.finish(rest)
 
     async def receive(self) -> bytes:
         """What the server sent, as soon as there is something; empty at its end. Raises as `send` does."""
@@ -100,22 +114,16 @@ class Connection:
             self._sock.close()
             self._fd = -1
 
-    async def _send_all(self, data: bytes) -> None:
-        sent = self._push(data)
-        if sent == len(data):
-            return
-        rest = memoryview(data)[sent:]
-        while rest:
-            await wait_writable(self._fd)
-            rest = rest[self._push(rest) :]
+    def _push(self, data: bytes) -> memoryview | None:
+        return self._push_raw(data)
 
-    def _push(self, data: bytes | memoryview) -> int:
+    def _push_raw(self, data: bytes | memoryview) -> memoryview | None:
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
-            return 0
+            sent = 0
         self._sent += sent
-        return sent
+        return None if sent == len(data) else memoryview(data)[sent:]
 
 
 class TlsConnection(Connection):
@@ -156,12 +164,6 @@ class TlsConnection(Connection):
             return False
         return False
 
-    async def send(self, head: bytes, body: bytes) -> None:
-        """As for a plain connection."""
-        self._mark = self._sent
-        self._tls.write(head + body)
-        await self._flush()
-
     async def receive(self) -> bytes:
         """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
         if not (self._in.pending or self._tls.pending()):
@@ -172,9 +174,15 @@ class TlsConnection(Connection):
             except ssl.SSLWantReadError:
                 await self._pull()
 
+    def _push(self, data: bytes) -> memoryview | None:
+        self._tls.write(data)
+        return self._push_raw(self._out.read())
+
     async def _flush(self) -> None:
         if self._out.pending:
-            await self._send_all(self._out.read())
+            rest = self._push_raw(self._out.read())
+            if rest is not None and not await self.finish(rest):
+                raise ConnectionResetError("the server closed the connection")
 
     async def _pull(self) -> None:
         await self._flush()

@@ -90,8 +90,9 @@ class DirectSender:
         reader.begin(without_body=job.method == "HEAD")
         sent_at = None
         try:
-            await connection.send(head, job.body)
-            sent_at = trio.current_time()
+            rest = connection.start(head + job.body)
+            if whole := (rest is None or await connection.finish(rest)):
+                sent_at = trio.current_time()
             while True:
                 data = await connection.receive()
                 if data:
@@ -109,11 +110,11 @@ class DirectSender:
             self._drop(connection)
             raise
         connection.ends_at = connection.heard_at = REST
-        if not reader.reusable or connection.expired:
+        if not (whole and reader.reusable) or connection.expired:
             self._drop(connection)
         return self._answer(connection, sent_at)
 
-    def _answer(self, connection: Connection, sent_at: float) -> Answer | Fault:
+    def _answer(self, connection: Connection, sent_at: float | None) -> Answer | Fault:
         reader = connection.reader
         body = reader.body()
         if reader.codings:

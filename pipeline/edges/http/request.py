@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
 _OURS = frozenset(("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"))
@@ -107,7 +107,7 @@ class RequestHeads:
 
     def _start(self, method: str, url: str) -> bytes:
         target = join_target(self._prefix, url)
-        if not (_TOKEN.fullmatch(method) and url.startswith("/") and _TARGET.fullmatch(target)):
+        if not (TOKEN.fullmatch(method) and url.startswith("/") and _TARGET.fullmatch(target)):
             raise ValueError(f"cannot be sent: {method!r} {url!r}")
         if len(self._cache) >= CACHED_HEADS:
             self._cache.clear()
@@ -116,7 +116,7 @@ class RequestHeads:
 
 
 def _line(name: str, value: str) -> bytes:
-    if not _TOKEN.fullmatch(name) or name in _OURS:
+    if not TOKEN.fullmatch(name) or name in _OURS:
         raise ValueError(f"header {name!r} cannot be set")
     if not _VALUE.fullmatch(value):
         raise ValueError(f"the value of header {name!r} must be printable ASCII")  # never the value: it may be a key
