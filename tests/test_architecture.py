@@ -20,7 +20,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edges": BASE | {"core"},
     "stages": BASE | {"core"},
     "flow": BASE | {"core", "edges", "stages"},
-    "run": BASE | {"core", "simulate", "config", "edges", "stages", "flow"},
+    "assembly": BASE | {"core", "simulate", "config", "edges", "stages", "flow"},
+    "runner": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "assembly"},
+    "streaming": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "assembly"},
+    "check": BASE | {"core", "simulate", "config", "edges", "assembly", "progress"},
+    "verify": BASE | {"core", "simulate", "config", "edges", "assembly"},
+    "progress": BASE,
 }
 TOP = {"cli", "__init__", "__main__"}  # may import everything
 

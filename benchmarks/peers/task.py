@@ -1,0 +1,77 @@
+"""What a peer is told, and how its answers are judged.
+
+A peer's CPU is read when its last answer is in hand, before they are judged: neither that nor the end of its process counts
+against it. (headrace's counts from the start of its process to the end.)
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODEL = "bench-1"
+MAX_TOKENS = 120
+KEY = "sk-bench"
+NAME = "row-"
+NUMBER_END = 11  # a prompt begins with its row's name, "row-0000123"; so does what its answer says
+
+
+@dataclass(frozen=True)
+class Task:
+    """Prompts to send, and to whom.
+
+    base_url: ends in /v1. rate: requests a second that are allowed, None without a limit. timeout_seconds: for one request.
+    """
+
+    prompts: list[str]
+    base_url: str
+    in_flight: int
+    rate: float | None
+    timeout_seconds: float
+    report: Path
+
+    @property
+    def url(self) -> str:
+        """Where chat completions are."""
+        return f"{self.base_url}/chat/completions"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request carries."""
+        return {"Authorization": f"Bearer {KEY}"}
+
+    @staticmethod
+    def load() -> Task:
+        """The task that the command line names."""
+        task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        with Path(task["input"]).open(encoding="utf-8") as lines:
+            prompts = [json.loads(line)["prompt"] for line in lines]
+        return Task(prompts, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], Path(task["report"]))
+
+    def finish(self, answers: Sequence[str | None], **more: float) -> None:
+        """Report. answers: contents as the peer kept them; the one at place i is taken for row i's."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        figures = {"cpu_seconds": used.ru_utime + used.ru_stime, "finished": time.monotonic(), **judge(self.prompts, answers), **more}
+        self.report.write_text(json.dumps(figures), encoding="utf-8")
+
+
+def judge(prompts: Sequence[str], answers: Sequence[str | None]) -> dict[str, float]:
+    """rows, right (in the row's own place), misplaced (there, but elsewhere), lost."""
+    names = [prompt[:NUMBER_END] for prompt in prompts]
+    right = sum(1 for name, answer in zip(names, answers, strict=False) if answer is not None and name in answer)
+    present = {answer[at : at + NUMBER_END] for answer in answers if answer is not None and (at := answer.find(NAME)) >= 0}
+    lost = sum(1 for name in names if name not in present)
+    return {"rows": len(names), "right": right, "misplaced": len(names) - lost - right, "lost": lost}
+
+
+def body(prompt: str) -> dict[str, Any]:
+    """The request that every peer sends for a prompt."""
+    return {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": [{"role": "user", "content": prompt}]}

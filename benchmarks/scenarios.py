@@ -1,0 +1,195 @@
+"""What is measured: each scenario is one load, offered alike to headrace and to every peer that it names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+REFERENCE = "aiohttp-loop"
+CORE = ("headrace", REFERENCE, "raw-sockets")
+TRANSPORTS = ("transport-bytes", "transport-request", "transport-client")
+ARTICLE = ("threads-list", "thread-pool", "async-semaphore")
+SDKS = ("httpx-shared", "openai-sdk", "openai-aiohttp", "litellm", "async-batch-llm")
+KEEPERS = ("headrace", "aiohttp-limiter", "openai-sdk", "async-batch-llm")
+
+# What a row may meet at its first attempt and no longer at its second.
+TRANSIENT = (
+    "http_408", "http_429", "http_500", "http_502", "http_503", "http_529", "rate_limit_500", "error_200", "broken_json", "html",
+    "cut_body", "reset_before", "reset_in_body", "close_before", "stall",
+)  # fmt: skip
+
+# A latency that lets 50 or 1,000 in flight ask for 10,000 rows a second: more than any client here can do on one core.
+SHORT = "uniform:0.0025:0.0075"
+
+
+@frozen
+class Scenario:
+    """One load.
+
+    latency: see `benchmarks.latency`. head_seconds: how long row 0 takes. rate: requests a second that the client is
+    told to keep. limit: requests a second above which the server refuses, counted by `window`. faults: what the
+    embedded provider is to do wrong (then it serves instead of the fast server). slow_rows: the most that a peer gets
+    that needs a hundred times the CPU of the others. patience_seconds: who needs longer is left out, with a word.
+    """
+
+    name: str
+    title: str
+    family: str
+    rows: int
+    in_flight: int
+    latency: str
+    peers: tuple[str, ...]
+    tls: bool = False
+    head_seconds: float | None = None
+    rate: float | None = None
+    limit: int | None = None
+    window: str = "sliding"
+    faults: dict[str, Any] | None = None
+    timeout_seconds: float = 300.0
+    patience_seconds: float = 900.0
+    slow_rows: int = 2_000
+    quick_rows: int = 200
+    settings: dict[str, Any] = field(factory=dict)
+
+    def quick(self) -> Scenario:
+        """The same load in a second or so: for correctness, not for figures."""
+        in_flight, latency = min(self.in_flight, 100), self.latency if self.in_flight <= 50 else "uniform:0.005:0.05"
+        rows, head = min(self.rows, self.quick_rows), None if self.head_seconds is None else 0.5
+        return evolve(self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head)
+
+
+def throughput(in_flight: int, latency: str, rows: int, peers: tuple[str, ...], **more: Any) -> Scenario:
+    """Many rows, nothing in the way but the latency."""
+    tls = " over TLS" if more.get("tls") else ""
+    return Scenario(
+        name=f"{'tls' if tls else 'in-flight'}-{in_flight}",
+        title=f"{in_flight:,} in flight{tls}",
+        family="throughput",
+        rows=rows,
+        in_flight=in_flight,
+        latency=latency,
+        peers=peers,
+        **more,
+    )
+
+
+def attainment(window: str, title: str) -> Scenario:
+    """The server allows 300 a second; the client is told so."""
+    return Scenario(
+        name=f"limit-{window}",
+        title=f"300 requests/s allowed, {title}",
+        family="attainment",
+        rows=4_500,
+        in_flight=100,
+        latency="uniform:0.05:0.15",
+        peers=KEEPERS,
+        rate=300.0,
+        limit=300,
+        window=window,
+        slow_rows=4_500,
+        quick_rows=600,
+    )
+
+
+def growth(rows: int) -> Scenario:
+    """The same load with ever more rows: cost and memory per row must not grow."""
+    return Scenario(
+        name=f"rows-{rows}",
+        title=f"{rows:,} rows, 1,000 in flight",
+        family="growth",
+        rows=rows,
+        in_flight=1_000,
+        latency="fixed:0.1",
+        peers=("headrace", REFERENCE) if rows <= 100_000 else ("headrace",),
+    )
+
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        throughput(50, SHORT, 50_000, (*CORE, *TRANSPORTS, *ARTICLE, *SDKS), slow_rows=5_000),
+        throughput(1_000, "fixed:0.1", 50_000, (*CORE, *TRANSPORTS, *SDKS)),
+        throughput(5_000, "fixed:1.0", 40_000, CORE),
+        throughput(10_000, "fixed:10.0", 60_000, CORE),
+        throughput(50, SHORT, 30_000, CORE, tls=True),
+        throughput(1_000, "fixed:0.1", 50_000, (*CORE, *TRANSPORTS), tls=True),
+        Scenario(
+            name="heavy-tail",
+            title="200 in flight, log-normal latency up to 10 s, results in input order",
+            family="throughput",
+            rows=20_000,
+            in_flight=200,
+            latency="lognormal:0.05:1.2:10",
+            peers=CORE,
+        ),
+        Scenario(
+            name="slow-head",
+            title="200 in flight, the first row takes 15 s, results in input order",
+            family="throughput",
+            rows=60_000,
+            in_flight=200,
+            latency="fixed:0.05",
+            head_seconds=15.0,
+            peers=("headrace", REFERENCE),
+        ),
+        Scenario(
+            name="limit-binds",
+            title="1,000 in flight, the client's own limit of 3,000 requests/s binds (the reference keeps none)",
+            family="throughput",
+            rows=30_000,
+            in_flight=1_000,
+            latency="fixed:0.1",
+            peers=("headrace", REFERENCE, "aiohttp-limiter"),
+            rate=3_000.0,
+        ),
+        attainment("fixed", "counted by the clock's second"),
+        attainment("sliding", "counted in every sliding second"),
+        attainment("bucket", "a token bucket of a tenth of a second"),
+        *(growth(10**power) for power in (3, 4, 5, 6)),
+        Scenario(
+            name="article",
+            title="The article's 100 prompts: one timeout, one lone 401, one 429 (its program keeps 97)",
+            family="faults",
+            rows=100,
+            in_flight=50,
+            latency="fixed:0",
+            peers=("headrace", *ARTICLE, "openai-sdk", "async-batch-llm"),
+            faults={"script": {"17": "unauthorized_401", "41": "stall", "68": "http_429"}},
+            timeout_seconds=3.0,
+            patience_seconds=60.0,
+        ),
+        Scenario(
+            name="faults",
+            title="3,000 rows, 30 % of them faulty at the first attempt",
+            family="faults",
+            rows=3_000,
+            in_flight=100,
+            latency="fixed:0",
+            peers=("headrace", REFERENCE, *ARTICLE, "openai-sdk", "async-batch-llm"),
+            faults={"faults": dict.fromkeys(TRANSIENT, 0.30 / len(TRANSIENT))},
+            timeout_seconds=3.0,
+            patience_seconds=60.0,
+            slow_rows=3_000,
+        ),
+        Scenario(
+            name="stages",
+            title="headrace's stages alone, no I/O",
+            family="stages",
+            rows=300_000,
+            in_flight=1_000,
+            latency="fixed:0",
+            peers=("stages",),
+            quick_rows=2_000,
+        ),
+        Scenario(
+            name="start-up",
+            title="One row: from the command to its request",
+            family="start-up",
+            rows=1,
+            in_flight=50,
+            latency="fixed:0.01",
+            peers=(*CORE, "httpx-shared", "openai-sdk", "litellm", "async-batch-llm"),
+        ),
+    )
+}

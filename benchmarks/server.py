@@ -1,0 +1,222 @@
+"""The provider that everything is measured against: one process on one core, as little Python per request as will do.
+
+uvloop moves the bytes and keeps the timers, httptools parses; both are C. It answers each row with the row's own number, so
+that a lost or mismatched answer is seen, and counts what it sees: arrivals, refusals, connections, its own CPU. It is
+steered through its standard input (`reset`, `stats N`) and ends with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import resource
+import ssl
+import sys
+import time
+from array import array
+
+import httptools
+import uvloop
+
+from benchmarks.latency import TABLE_SIZE, latency_table
+from benchmarks.windows import WINDOWS, Window
+
+FILLER = ("Water reaches the wheel through the headrace, evenly and in good order. " * 9)[:600]
+HEAD = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nx-request-id: req-%b\r\ncontent-length: %d\r\n%b\r\n"
+BODY = (
+    b'{"id":"chatcmpl-%b","object":"chat.completion","created":1700000000,"model":"bench-1","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"answer to row-%b. ' + FILLER.encode() + b'","refusal":null},"logprobs":null,'
+    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":120,"total_tokens":144,'
+    b'"prompt_tokens_details":{"cached_tokens":0}},"system_fingerprint":"fp_bench"}'
+)
+REFUSAL = b'{"error":{"message":"Rate limit reached, row-%b","type":"requests","param":null,"code":"rate_limit_exceeded"}}'
+NUMBER_LENGTH = 7
+
+
+class Counts:
+    """What the server saw since the last reset."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the open connections."""
+        self.arrivals = array("d")
+        self.passed = array("d")
+        self.refused = 0
+        self.accepted = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.last_reply = 0.0
+        self.cpu_at_reset = cpu_seconds()
+        gc.collect()
+
+    def summary(self, in_flight: int) -> dict[str, float]:
+        """in_flight: of the scenario; the steady rate is taken from the arrival of row 2 N to the last arrival."""
+        arrivals, skip = self.arrivals, 2 * in_flight
+        steady = len(arrivals) > skip + 1 and arrivals[-1] > arrivals[skip]
+        return {
+            "requests": len(arrivals),
+            "refused": self.refused,
+            "accepted": self.accepted,
+            "most_in_flight": self.most_in_flight,
+            "first_arrival": arrivals[0] if arrivals else 0.0,
+            "last_arrival": arrivals[-1] if arrivals else 0.0,
+            "last_reply": self.last_reply,
+            "steady_per_second": (len(arrivals) - 1 - skip) / (arrivals[-1] - arrivals[skip]) if steady else 0.0,
+            "most_in_a_second": most_in_a_second(self.passed),
+            "cpu_seconds": cpu_seconds() - self.cpu_at_reset,
+        }
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; a request at a time, as HTTP/1.1 without pipelining has it."""
+
+    __slots__ = ("body", "desk", "parser", "transport")
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport
+        self.body = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self.transport = transport  # type: ignore[assignment]
+        self.desk.counts.accepted += 1
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request; of none at all, and the client is sent away."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.transport.abort()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self.body = self.body + body if self.body else body
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        body, self.body = self.body, b""
+        self.desk.serve(self, body)
+
+
+class Desk:
+    """Decides what a row gets and when."""
+
+    def __init__(self, latencies: list[float], head_seconds: float | None, window: Window | None) -> None:
+        self.counts = Counts()
+        self._latencies = latencies
+        self._head_seconds = head_seconds
+        self._window = window
+        self._later = asyncio.get_running_loop().call_later
+        self._clock = time.monotonic
+
+    def serve(self, connection: Connection, body: bytes) -> None:
+        """Answer in due time; what is over the limit is refused at once."""
+        counts, now = self.counts, self._clock()
+        counts.arrivals.append(now)
+        place = body.find(b"row-") + 4
+        number = body[place : place + NUMBER_LENGTH] if place > 3 else b"0000000"
+        if self._window is not None and (wait := self._window.admit(now)) > 0:
+            counts.refused += 1
+            connection.transport.write(refusal(number, wait))
+            return
+        counts.passed.append(now)
+        counts.in_flight += 1
+        counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
+        row = int(number)
+        seconds = self._latencies[row % TABLE_SIZE]
+        if row == 0 and self._head_seconds is not None:
+            seconds = self._head_seconds
+        self._later(seconds, self._reply, connection.transport, number)
+
+    def _reply(self, transport: asyncio.Transport, number: bytes) -> None:
+        counts = self.counts
+        counts.in_flight -= 1
+        if not transport.is_closing():
+            body = BODY % (number, number)
+            transport.write(HEAD % (b"200 OK", number, len(body), b"") + body)
+            counts.last_reply = self._clock()
+
+
+def refusal(number: bytes, wait: float) -> bytes:
+    """A 429 as OpenAI words it, with the wait in both its headers."""
+    body = REFUSAL % number
+    extra = b"retry-after-ms: %d\r\nretry-after: %d\r\n" % (int(wait * 1000) + 1, int(wait) + 1)
+    return HEAD % (b"429 Too Many Requests", number, len(body), extra) + body
+
+
+def most_in_a_second(times: array[float]) -> int:
+    """The largest count in any stretch of one second, its end excluded."""
+    most = start = 0
+    for end, at in enumerate(times):
+        while times[start] <= at - 1.0:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Serve until standard input closes; the first line out is the port."""
+    loop = asyncio.get_running_loop()
+    window = WINDOWS[options.window](options.limit, 1.0) if options.limit else None
+    desk = Desk(latency_table(options.latency), options.head_seconds, window)
+    context = None
+    if options.cert:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(options.cert)
+    server = await loop.create_server(lambda: Connection(desk), "127.0.0.1", options.port, ssl=context, backlog=16_384)
+    say({"port": server.sockets[0].getsockname()[1]})
+    ended = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), obey, desk, ended)
+    await ended.wait()
+
+
+def obey(desk: Desk, ended: asyncio.Event) -> None:
+    """One command from standard input."""
+    command = sys.stdin.readline().split()
+    match command:
+        case []:
+            ended.set()
+        case ["reset"]:
+            desk.counts.reset()
+            say({})
+        case ["stats", in_flight]:
+            say(desk.counts.summary(int(in_flight)))
+
+
+def say(message: dict[str, float]) -> None:
+    """One line of JSON on standard output."""
+    print(json.dumps(message), flush=True)
+
+
+def main() -> None:
+    """Parse the options and serve."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--latency", default="fixed:0.05")
+    parser.add_argument("--head-seconds", type=float, help="how long row 0 takes")
+    parser.add_argument("--limit", type=int, default=0, help="requests a second; 0 is none")
+    parser.add_argument("--window", choices=sorted(WINDOWS), default="sliding")
+    parser.add_argument("--cert", help="PEM with key and certificate, for TLS")
+    parser.add_argument("--core", type=int, help="the core to stay on")
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
+    gc.disable()  # connections are few and long; what a run leaves is collected at its end
+    uvloop.run(serve(options))
+
+
+if __name__ == "__main__":
+    main()

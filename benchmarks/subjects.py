@@ -1,0 +1,165 @@
+"""Who is measured, and how each is told its work and judged by its answers.
+
+headrace runs as a user runs it: a config file, a file of prompts, a file of results, the default journal. A peer is a program
+of `benchmarks.peers`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, NUMBER_END, judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.scenarios import Scenario
+
+KEY_VARIABLE = "HEADRACE_BENCH_KEY"
+
+
+@frozen
+class Subject:
+    """One program. module: the peer's, None for headrace. needs: import names. packages: whose versions to note. slow: gets fewer rows."""
+
+    name: str
+    title: str
+    module: str | None
+    needs: tuple[str, ...]
+    packages: tuple[str, ...]
+    slow: bool = False
+
+    def missing(self) -> list[str]:
+        """The imports that are not installed."""
+        return [name for name in self.needs if not installed(name)]
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages that it stands on."""
+        return {package: version_of(package) for package in self.packages}
+
+
+def peer(name: str, title: str, *packages: str, needs: tuple[str, ...] = (), slow: bool = False) -> Subject:
+    """A peer whose module has its name."""
+    imports = needs or tuple(package.replace("-", "_") for package in packages)
+    return Subject(name, title, name.replace("-", "_"), imports, packages, slow)
+
+
+SUBJECTS: dict[str, Subject] = {
+    subject.name: subject
+    for subject in (
+        Subject("headrace", "headrace run (file, journal, order, file)", None, ("pipeline.cli",), ("headrace", "trio", "httptools")),
+        peer("aiohttp-loop", "aiohttp + semaphore, answers in a list", "aiohttp"),
+        peer("aiohttp-limiter", "the same with aiolimiter", "aiohttp", "aiolimiter"),
+        peer("raw-sockets", "raw Trio sockets (the floor)", "trio"),
+        peer("transport-bytes", "headrace's transport, prepared bytes", needs=("pipeline.edges.http",)),
+        peer("transport-request", "headrace's transport, ready httpx.Request", "httpx", needs=("pipeline.edges.http",)),
+        peer("transport-client", "headrace's transport behind httpx.AsyncClient", "httpx", needs=("pipeline.edges.http",)),
+        peer("stages", "headrace's stages without I/O", "trio", needs=("pipeline.flow",)),
+        peer("threads-list", "threads, shared session, shared list", "requests", slow=True),
+        peer("thread-pool", "thread pool, semaphore, locks", "requests", slow=True),
+        peer("async-semaphore", "asyncio, aiohttp, semaphore", "aiohttp"),
+        peer("httpx-shared", "one shared httpx.AsyncClient", "httpx", slow=True),
+        peer("openai-sdk", "openai SDK", "openai", slow=True),
+        peer("openai-aiohttp", "openai SDK on aiohttp", "openai", "httpx-aiohttp", needs=("openai", "httpx_aiohttp"), slow=True),
+        Subject("litellm", "litellm.acompletion", "litellm_sdk", ("litellm",), ("litellm",), slow=True),
+        Subject(
+            "async-batch-llm", "async-batch-llm", "async_batch", ("async_batch_llm", "openai"), ("async-batch-llm", "openai"), slow=True
+        ),
+    )
+}
+
+
+def installed(name: str) -> bool:
+    """Whether a dotted name can be imported, as far as finding it tells."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def version_of(package: str) -> str:
+    """An installed version, or "" if it is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def prompt(number: int) -> str:
+    """A row's prompt: its name, so that its answer can be told from others, and some 150 bytes of text."""
+    return (
+        f"row-{number:07d} Say in one sentence, for somebody who has never seen a water mill, what a headrace is and why its flow is even."
+    )
+
+
+def write_input(path: Path, rows: int) -> None:
+    """A file of prompts, one object a line."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"prompt": prompt(number)}) + "\n" for number in range(rows))
+
+
+def headrace_config(scenario: Scenario, base_url: str, source: str, sink: str) -> dict[str, Any]:
+    """The config by which a user runs a scenario."""
+    message = {"role": "user", "content": "{prompt}"}
+    return {
+        "source": {"path": source},
+        "request": {"url": "/v1/chat/completions", "body": {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": [message]}},
+        "provider": {"base_url": base_url, "api_key_env": KEY_VARIABLE},
+        "limits": {"requests_per_second": scenario.rate, "max_in_flight": scenario.in_flight},
+        "timeouts": {"total_seconds": scenario.timeout_seconds},
+        "sink": {"path": sink},
+        **scenario.settings,
+    }
+
+
+def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -> list[str]:
+    """Write what the subject needs into an empty folder; the command that runs it."""
+    source = folder / "prompts.jsonl"
+    write_input(source, scenario.rows)
+    if subject.module is None:
+        config = folder / "config.yaml"
+        config.write_text(json.dumps(headrace_config(scenario, base_url, source.name, "results.jsonl"), indent=1))  # JSON is YAML
+        return [sys.executable, "-m", "pipeline", "run", str(config), "--json", "--progress", "none"]
+    task = folder / "task.json"
+    keys = {"in_flight": scenario.in_flight, "rate": scenario.rate, "timeout_seconds": scenario.timeout_seconds}
+    task.write_text(json.dumps({"input": str(source), "base_url": base_url, "report": str(folder / "report.json"), **keys}))
+    return [sys.executable, "-m", f"benchmarks.peers.{subject.module}", str(task)]
+
+
+def environment() -> dict[str, str]:
+    """What every subject finds in its environment besides the machine's own."""
+    return {KEY_VARIABLE: KEY, "OPENAI_API_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+def verdict(subject: Subject, scenario: Scenario, folder: Path) -> dict[str, float]:
+    """What came of the rows: a peer's own report, or the lines that headrace wrote."""
+    if subject.module is None:
+        return judge([prompt(number)[:NUMBER_END] for number in range(scenario.rows)], written(folder / "results.jsonl"))
+    report = folder / "report.json"
+    if not report.exists():
+        return {"rows": scenario.rows, "right": 0, "misplaced": 0, "lost": scenario.rows}
+    figures: dict[str, float] = json.loads(report.read_text())
+    return figures
+
+
+def written(path: Path) -> list[str | None]:
+    """The content of each line of results, None for a failure."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        return [content(json.loads(line)) for line in lines]
+
+
+def content(line: dict[str, Any]) -> str | None:
+    """The answer in an OpenAI Batch output line."""
+    response = line["response"]
+    if response is None or response["status_code"] != 200:
+        return None
+    answer: str = response["body"]["choices"][0]["message"]["content"]
+    return answer
