@@ -13,6 +13,7 @@ from pipeline.config.build import build
 from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.errors import ConfigError, Problem
+from pipeline.simulate.config import SimulateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,15 @@ def load_config_text(text: str, name: str, overrides: Sequence[str] = (), *, fol
     problems: list[Problem] = []
     root = overridden(parse(text, name, problems), overrides, problems)
     return build(_absolute(root, folder or Path.cwd()), Config, problems)
+
+
+def load_simulate(overrides: Sequence[str]) -> SimulateConfig:
+    """A simulated provider from `KEY=VALUE` alone, keys as below `provider.simulate`.
+
+    Raises: ConfigError, with every problem at once.
+    """
+    problems: list[Problem] = []
+    return build(overridden(Node(None, "command line", None), overrides, problems), SimulateConfig, problems)
 
 
 def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:

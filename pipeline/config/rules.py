@@ -14,7 +14,7 @@ from attrs.validators import and_
 
 from pipeline.config.kinds import describe, mismatch
 from pipeline.core.templates import JSON, Template, TemplateError
-from pipeline.core.urls import split_base
+from pipeline.core.urls import split_base, url_problem
 from pipeline.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, token
-URL_PATH = re.compile(r"[!\"$-~]+")  # every printable ASCII character but the space and "#"
 HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 CREDENTIAL_NAME = re.compile(r"(^|-)(authorization|api-?key|key|token|secret|password|cookie)$", re.IGNORECASE)
@@ -94,10 +93,7 @@ def base_url(value: object) -> str | None:
 
 def row_url(value: object) -> str | None:
     """The path of an API, to be joined to the provider's base_url."""
-    url = str(value)
-    if not url.startswith("/") or url.startswith("//"):
-        return f"must be a path such as /v1/chat/completions, got {describe(value)}"
-    return None if URL_PATH.fullmatch(url) else f"must be printable ASCII without spaces or a #fragment, got {describe(value)}"
+    return url_problem(str(value))
 
 
 def body(value: object) -> list[Problem]:

@@ -118,11 +118,6 @@ class RetryConfig:
     base_seconds: float = field(default=0.5, validator=must(at_least(0)))
     cap_seconds: float = field(default=60.0, validator=must(at_least(0)))
 
-    def __attrs_post_init__(self) -> None:
-        """A cap below the base would make every wait the cap."""
-        if self.cap_seconds < self.base_seconds:
-            _refuse(self, "cap_seconds", f"must be >= base_seconds ({self.base_seconds}), got {self.cap_seconds}")
-
 
 @frozen(kw_only=True, field_transformer=typed)
 class SinkConfig:
@@ -175,7 +170,7 @@ class Config:
             _refuse(self, "sink.path", "is the source; results need a file of their own")
         if self.journal.path is not None and _identity(self.journal.path) in {source, sink}:
             _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
-        if self.request is None and _plain_name(self.source.path).endswith((".csv", ".txt", ".parquet")):
+        if self.request is None and _plain_name(self.source.path).endswith((".csv", ".tsv", ".txt")):
             _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
 
 

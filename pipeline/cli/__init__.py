@@ -1,0 +1,42 @@
+"""The command line: flags and exit codes, and nothing else. What a command does is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline import __version__
+from pipeline.cli.commands import check_command, init_command, run_command, simulate_command, verify_command
+from pipeline.cli.frame import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["headrace", "main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="headrace")
+def headrace() -> None:
+    """A file of prompts in, one ordered result each out, at the rate limit.
+
+    Exit codes: 0 every row succeeded, 1 some rows failed, 2 wrong usage, config or input (nothing was sent), 3 aborted, 130 interrupted.
+    """
+
+
+for command in (run_command, check_command, verify_command, init_command, simulate_command):
+    headrace.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code. arguments: None takes the process's own."""
+    try:
+        code = headrace.main(args=None if arguments is None else list(arguments), prog_name="headrace", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(file=sys.stderr)
+        return error.exit_code
+    except click.Abort:  # Ctrl-C before a command began
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,220 @@
+"""The commands and their flags. Each loads its config, calls the function that does the work, and shows what came of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.config import Config
+    from pipeline.progress import Display
+    from pipeline.records import Summary
+
+Body = TypeVar("Body", bound="Callable[..., object]")
+
+verbose_flag = click.option(
+    "-v", "--verbose", count=True, help="Log what happens; shows the traceback of a defect. -vv logs every attempt."
+)
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+
+
+def common(body: Body) -> Body:
+    """What every command that works on a config takes."""
+    for part in (
+        verbose_flag,
+        json_flag,
+        click.option("--progress", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", help="How progress is shown."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable."),
+        click.argument("config_path", metavar="CONFIG"),
+    ):
+        body = part(body)
+    return body
+
+
+@click.command("run")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows.")
+@click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted.")
+@common
+def run_command(
+    config_path: str, overrides: tuple[str, ...], progress: str, limit: int | None, verbose: int, *, as_json: bool, fresh: bool
+) -> int:
+    """Run a pipeline to its end.
+
+    One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
+    """
+
+    def work() -> int:
+        from pipeline.config import load_config
+        from pipeline.errors import RunStopped
+
+        config = load_config(config_path, overrides)
+        try:
+            with _display(progress) as display:
+                summary = _launch(config, display, limit, fresh=fresh)
+        except* RunStopped as group:
+            _show_summary(next(error.summary for error in leaves(group)), config, as_json=as_json)
+            raise
+        _show_summary(summary, config, as_json=as_json)
+        return SOME_FAILED if summary.failed else OK
+
+    return guarded(work, verbose)
+
+
+@click.command("check")
+@common
+def check_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
+    """Say what a run would take, and send nothing.
+
+    Reads CONFIG and its whole input: rows, bad rows, estimated tokens, time under the limits, cost.
+    """
+    del progress
+
+    def work() -> int:
+        import attrs
+
+        from pipeline.assembly import api_key
+        from pipeline.check import check, report_text
+        from pipeline.config import load_config
+
+        config = load_config(config_path, overrides)
+        report = check(config)
+        say(report_text(report))
+        if as_json:
+            answer(attrs.asdict(report))
+        api_key(config.provider)
+        return OK
+
+    return guarded(work, verbose)
+
+
+@click.command("verify")
+@common
+def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
+    """Hold the output against the input.
+
+    Exit code 0 if every row of CONFIG's input is there once and in its place, else 1.
+    """
+    del progress
+
+    def work() -> int:
+        import attrs
+
+        from pipeline.config import load_config
+        from pipeline.verify import verification_text, verify
+
+        config = load_config(config_path, overrides)
+        found = verify(config)
+        say(verification_text(found, config.sink.path))
+        if as_json:
+            answer(attrs.asdict(found))
+        return OK if found.ok else SOME_FAILED
+
+    return guarded(work, verbose)
+
+
+@click.command("init")
+@verbose_flag
+@click.argument("path", default="headrace.yaml")
+def init_command(path: str, verbose: int) -> int:
+    """Write a commented starter config.
+
+    PATH is headrace.yaml if it is left out. An existing file is never overwritten.
+    """
+
+    def work() -> int:
+        from pipeline.config.starter import write_starter
+
+        write_starter(path)
+        say(f"{path} is written; look through it, then: headrace check {path}")
+        return OK
+
+    return guarded(work, verbose)
+
+
+@click.command("simulate")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", help="A loopback address.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As in `provider.simulate`: --set latency.median_seconds=0.2")
+@json_flag
+@verbose_flag
+def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
+    """Serve a simulated provider on loopback.
+
+    It speaks OpenAI's API, with latency, limits and faults that can be set, until it is interrupted.
+    """
+
+    def work() -> int:
+        import trio
+
+        from pipeline.config.load import load_simulate
+        from pipeline.edges.signals import stop_on_signals
+        from pipeline.simulate import serve
+
+        config = load_simulate(overrides)
+
+        async def main() -> None:
+            stop = trio.Event()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stop_on_signals, stop, stop.set, lambda _: None)
+                base_url: str = await nursery.start(lambda task_status: serve(config, host=host, port=port, task_status=task_status))
+                say(f"simulated provider at {base_url} (Ctrl-C stops it)")
+                if as_json:
+                    address = base_url.removeprefix("http://").removesuffix("/v1")
+                    answer({"host": address.rpartition(":")[0], "port": int(address.rpartition(":")[2]), "base_url": base_url})
+                await stop.wait()
+                nursery.cancel_scope.cancel()
+
+        trio.run(main)
+        return OK
+
+    return guarded(work, verbose)
+
+
+def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool) -> Summary:
+    """Run, and let signals stop it: the first in good order, the second at once."""
+    import trio
+
+    import pipeline
+    from pipeline.edges.signals import stop_on_signals
+    from pipeline.errors import RunInterrupted
+
+    async def main() -> Summary:
+        stop = trio.Event()
+        summary: Summary | None = None
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as course:
+                await nursery.start(stop_on_signals, stop, course.cancel, display.say)
+                summary = await pipeline.run(config, fresh=fresh, limit=limit, stop=stop, progress=display.show)
+            nursery.cancel_scope.cancel()
+        if summary is None:
+            raise RunInterrupted("cancelled by a second signal; the output holds what was written until then")
+        return summary
+
+    return trio.run(main)
+
+
+def _display(kind: str) -> Display:
+    """How progress is shown; "auto" is live on a terminal and plain elsewhere."""
+    from pipeline.progress import Display, LiveDisplay, PlainDisplay
+
+    if kind == "auto":
+        kind = "live" if sys.stderr is not None and sys.stderr.isatty() else "plain"
+    return {"live": LiveDisplay, "plain": PlainDisplay, "none": Display}[kind](say)
+
+
+def _show_summary(summary: Summary | None, config: Config, *, as_json: bool) -> None:
+    if summary is None:
+        return
+    import attrs
+
+    from pipeline.progress import summary_text
+
+    say(summary_text(summary, config.sink.path))
+    if as_json:
+        answer(attrs.asdict(summary))
