@@ -13,7 +13,7 @@ from pipeline.edges.http.connection import Connection, TlsConnection
 from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
-    from pipeline.edges.http.request import Origin
+    from pipeline.core.urls import BaseUrl
 
 # Probes find a peer that vanished without a word, and keep NAT tables from forgetting an answer that takes minutes.
 PROBE_AFTER_SECONDS = 45  # AWS forgets idle flows after 350 s, Azure after 240 s, many home routers after 60 s
@@ -44,18 +44,18 @@ class Dialer:
     unix_socket: str | None = None
     _context: ssl.SSLContext | None = field(default=None, init=False, repr=False)
 
-    async def dial(self, origin: Origin) -> Connection:
+    async def dial(self, base: BaseUrl) -> Connection:
         """A new connection.
 
         Raises OSError (ssl.SSLError included). Cancellation: nothing is left open.
         """
-        sock = await self._socket(origin)
+        sock = await self._socket(base)
         try:
-            if not origin.secure:
+            if base.scheme == "http":
                 return Connection(sock, self.caps)
             if self._context is None:
                 self._context = make_context(self.tls)
-            connection = TlsConnection(sock, self.caps, self._context, origin.host)
+            connection = TlsConnection(sock, self.caps, self._context, base.host)
             await connection.handshake()
             return connection
         except BaseException:
@@ -63,11 +63,11 @@ class Dialer:
             sock.close()
             raise
 
-    async def _socket(self, origin: Origin) -> socket.socket:
+    async def _socket(self, base: BaseUrl) -> socket.socket:
         if self.unix_socket is not None:
             stream = await trio.open_unix_socket(self.unix_socket)
         else:
-            stream = await trio.open_tcp_stream(origin.host, origin.port)
+            stream = await trio.open_tcp_stream(base.host, base.port)
         sock = socket.socket(fileno=stream.socket.detach())
         if self.unix_socket is None:
             _probe(sock)

@@ -20,7 +20,7 @@ from pipeline.records import Answer, FailureKind, Fault
 if TYPE_CHECKING:
     from pipeline.edges.http.connect import Dialer
     from pipeline.edges.http.connection import Connection
-    from pipeline.edges.http.request import Origin, RequestHeads
+    from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
     from pipeline.edges.sender import Endpoint
     from pipeline.records import Job
@@ -40,11 +40,10 @@ class Counts:
 class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
-    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_origin", "_timeouts", "_watch")
+    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_timeouts", "_watch")
 
-    def __init__(self, endpoint: Endpoint, origin: Origin, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
-        self._origin = origin
-        self._authority = endpoint.unix_socket or origin.authority
+    def __init__(self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
+        self._authority = endpoint.unix_socket or heads.base.authority
         self._timeouts = endpoint.timeouts
         self._caps = endpoint.caps
         self._heads = heads
@@ -140,7 +139,7 @@ class DirectSender:
         kind, permanent = FailureKind.CONNECTION, False
         try:
             with trio.CancelScope(deadline=min(ends_at, trio.current_time() + seconds)) as scope:
-                connection = await self._dialer.dial(self._origin)
+                connection = await self._dialer.dial(self._heads.base)
         except ssl.SSLCertVerificationError as error:
             permanent = True  # the same certificate will be there next time
             message = connect_message(self._authority, error)

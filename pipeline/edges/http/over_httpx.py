@@ -15,7 +15,7 @@ from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import Answer, FailureKind, Fault
 
 if TYPE_CHECKING:
-    from pipeline.edges.http.request import Origin, RequestHeads
+    from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.sender import Endpoint
     from pipeline.records import Job
 
@@ -40,8 +40,7 @@ _KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
 class HttpxSender:
     """A Sender over an httpx transport. Whoever made the transport closes it."""
 
-    def __init__(self, endpoint: Endpoint, origin: Origin, heads: RequestHeads, transport: httpx.AsyncBaseTransport) -> None:
-        self._origin = origin
+    def __init__(self, endpoint: Endpoint, heads: RequestHeads, transport: httpx.AsyncBaseTransport) -> None:
         self._heads = heads
         self._transport = transport
         self._caps = endpoint.caps
@@ -71,7 +70,8 @@ class HttpxSender:
 
     def _request(self, job: Job, client_request_id: str) -> httpx.Request:
         target, headers = self._heads.parts(job.method, job.url, len(job.body), client_request_id)
-        url = httpx.URL(scheme=self._origin.scheme, host=self._origin.host, port=self._origin.port, raw_path=target)
+        base = self._heads.base
+        url = httpx.URL(scheme=base.scheme, host=base.host, port=base.port, raw_path=target)
         return httpx.Request(job.method, url, headers=headers, content=job.body, extensions=self._extensions)
 
     async def _exchange(self, request: httpx.Request) -> Answer:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from attrs import frozen
+from pipeline.core.urls import split_base
 
 if TYPE_CHECKING:
     from pipeline.edges.sender import Endpoint
@@ -20,48 +19,8 @@ CACHED_HEADS = 64  # a batch file has one or two urls
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
-_OURS = frozenset(("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"))
+_OURS = frozenset(("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade", "x-client-request-id"))
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
-
-
-@frozen
-class Origin:
-    """Scheme, host and port of a server. secure: over TLS."""
-
-    secure: bool
-    host: str
-    port: int
-
-    @property
-    def scheme(self) -> str:
-        """Either "https" or "http"."""
-        return "https" if self.secure else "http"
-
-    @property
-    def authority(self) -> str:
-        """As the Host header has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
-
-
-def split_base(base_url: str) -> tuple[Origin, str]:
-    """The origin and the path prefix (without a final slash) of a base url. Raises ValueError."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"a base url must be http(s)://host[:port][/path], got {parts.scheme}://{parts.hostname or ''}")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a base url takes no user, query or fragment")
-    secure = parts.scheme == "https"
-    host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
-    return Origin(secure, host, parts.port or (443 if secure else 80)), parts.path.rstrip("/")
-
-
-def join_target(prefix: str, url: str) -> str:
-    """The request target; a `/v1` that ends the prefix and starts the url is joined once."""
-    last = prefix.rpartition("/")[2]
-    if last and (url == f"/{last}" or url.startswith(f"/{last}/")):
-        url = url[len(last) + 1 :]
-    return prefix + url
 
 
 def accepted_codings() -> str:
@@ -70,14 +29,14 @@ def accepted_codings() -> str:
 
 
 class RequestHeads:
-    """Builds the heads of requests to one endpoint. Holds its key: never log, never print."""
+    """Builds the heads of requests to one endpoint, whose address is `base`. Holds its key: never log, never print."""
 
-    __slots__ = ("_cache", "_constant", "_headers", "_prefix")
+    __slots__ = ("_cache", "_constant", "_headers", "base")
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
-        origin, self._prefix = split_base(endpoint.base_url)
+        self.base = split_base(endpoint.base_url)
         headers = {
-            "host": origin.authority,
+            "host": self.base.authority,
             "user-agent": user_agent,
             "accept": "application/json",
             "accept-encoding": accepted_codings(),
@@ -106,7 +65,7 @@ class RequestHeads:
         return head.split(b" ", 2)[1], [*self._headers.items(), ("x-client-request-id", client_request_id)]
 
     def _start(self, method: str, url: str) -> bytes:
-        target = join_target(self._prefix, url)
+        target = self.base.target(url)
         if not (TOKEN.fullmatch(method) and url.startswith("/") and _TARGET.fullmatch(target)):
             raise ValueError(f"cannot be sent: {method!r} {url!r}")
         if len(self._cache) >= CACHED_HEADS:

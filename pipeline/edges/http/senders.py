@@ -12,7 +12,7 @@ import trio
 from pipeline.edges.http.connect import Dialer
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.proxies import proxy_for
-from pipeline.edges.http.request import RequestHeads, split_base
+from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
 
 if TYPE_CHECKING:
@@ -46,20 +46,19 @@ async def open_senders(
     counts: counts what becomes of connections (OWN only). Raises ValueError for an endpoint that makes no sense.
     An exception out of the block comes in an ExceptionGroup, as out of any nursery.
     """
-    origin, _ = split_base(endpoint.base_url)
-    proxy = None if endpoint.unix_socket else proxy_for(origin, env or {})
+    heads = RequestHeads(endpoint, user_agent())
+    proxy = None if endpoint.unix_socket else proxy_for(heads.base, env or {})
     if transport is Transport.HTTPX or proxy is not None:
-        async with _httpx_senders(endpoint, proxy) as open_sender:
+        async with _httpx_senders(endpoint, heads, proxy) as open_sender:
             yield open_sender
         return
-    heads = RequestHeads(endpoint, user_agent())
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
     watch = Watch(endpoint.timeouts)
     shared_counts = counts or Counts()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         try:
-            yield lambda: DirectSender(endpoint, origin, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
+            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
         finally:
             nursery.cancel_scope.cancel()
 
@@ -68,9 +67,8 @@ def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> Ope
     """Senders that share a transport given by the caller, who closes it: `httpx.MockTransport`, for one."""
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415  httpx takes 60 ms to import
 
-    origin, _ = split_base(endpoint.base_url)
     heads = RequestHeads(endpoint, user_agent())
-    return lambda: HttpxSender(endpoint, origin, heads, transport)
+    return lambda: HttpxSender(endpoint, heads, transport)
 
 
 def user_agent() -> str:
@@ -82,22 +80,20 @@ def user_agent() -> str:
 
 
 @asynccontextmanager
-async def _httpx_senders(endpoint: Endpoint, proxy: str | None) -> AsyncIterator[OpenSender]:
+async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: str | None) -> AsyncIterator[OpenSender]:
     import httpx  # noqa: PLC0415  60 ms
 
     from pipeline.edges.http.connect import make_context  # noqa: PLC0415
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415
 
-    origin, _ = split_base(endpoint.base_url)
-    heads = RequestHeads(endpoint, user_agent())
-    context = make_context(endpoint.tls) if origin.secure else False
+    context = make_context(endpoint.tls) if heads.base.scheme == "https" else False
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
     transports: list[httpx.AsyncHTTPTransport] = []
 
     def open_sender() -> HttpxSender:
         transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy, uds=endpoint.unix_socket, trust_env=False)
         transports.append(transport)
-        return HttpxSender(endpoint, origin, heads, transport)
+        return HttpxSender(endpoint, heads, transport)
 
     try:
         yield open_sender

@@ -12,8 +12,9 @@ import httpx
 import trio
 from attrs import frozen
 
+from pipeline.core.urls import PORTS, BaseUrl
 from pipeline.edges.http.connect import Dialer, connect_message
-from pipeline.edges.http.request import TOKEN, Origin
+from pipeline.edges.http.request import TOKEN
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.sender import Caps, TlsOptions
 
@@ -85,7 +86,7 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
         if connection is not None and not await self._begin(connection, request, head, body, timeouts, reused=True):
             connection = None
         if connection is None:
-            connection = await _step(_CONNECT, timeouts, self._dialer.dial(_origin(key)))
+            connection = await _step(_CONNECT, timeouts, self._dialer.dial(_base(key)))
             await self._begin(connection, request, head, body, timeouts, reused=False)
         reader = connection.reader
         stream = _Body(self, key, connection, timeouts)
@@ -264,9 +265,9 @@ def _body(request: httpx.Request) -> bytes | None:
         return None
 
 
-def _origin(key: _Key) -> Origin:
+def _base(key: _Key) -> BaseUrl:
     scheme, host, port = key
-    if scheme not in (b"http", b"https"):
-        raise httpx.UnsupportedProtocol(f"the scheme of a url must be http or https, got {scheme.decode()!r}")
-    secure = scheme == b"https"
-    return Origin(secure, host.decode(), port or (443 if secure else 80))
+    name = scheme.decode()
+    if name not in PORTS:
+        raise httpx.UnsupportedProtocol(f"a url must start with http:// or https://, got {name!r}")
+    return BaseUrl(name, host.decode(), port or PORTS[name])
