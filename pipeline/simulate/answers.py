@@ -123,12 +123,21 @@ def _message_text(message: object) -> str:
 
 
 def _texts(value: object, key: str) -> list[str]:
-    """A text, several texts, a list of tokens, or several of those."""
-    items = value if isinstance(value, list) and not all(isinstance(item, int) for item in value) else [value]
-    texts = [item if isinstance(item, str) else " ".join(map(str, item)) for item in items if isinstance(item, str | list) and item]
-    if not texts or len(texts) != len(items):
+    """The texts of a text, a list of tokens, or a list of either."""
+    alone = _text(value)
+    found = [_text(item) for item in value] if alone is None and isinstance(value, list) else [alone]
+    texts = [text for text in found if text is not None]
+    if not texts or len(texts) != len(found):
         raise BadRequest(f"{key} must be a text, a list of texts, or tokens, and not empty", key)
     return texts
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, list) and value and all(isinstance(token, int) for token in value):
+        return " ".join(map(str, value))
+    return None
 
 
 def _whole(body: JSON, key: str, default: int, most: int) -> int:

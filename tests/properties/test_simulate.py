@@ -20,6 +20,8 @@ from pipeline.simulate import (
     Fault,
     LatencyConfig,
     LimitKind,
+    Provider,
+    Request,
     SimulateConfig,
     expected_answer,
 )
@@ -234,3 +236,25 @@ def test_request_counts_as_answered_before_its_last_bytes_leave(fault: Fault) ->
 
     assert not any(isinstance(step, Send) for step in steps[end + 1 :])
     assert (end == len(steps)) == (isinstance(steps[-1], Repeat) or steps[-1] is End.HANG)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(alphabet=st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "text", "type"]), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = ["model", "messages", "prompt", "input", "n", "max_tokens", "dimensions", "stream", "encoding_format"]
+bodies = st.binary(max_size=50) | st.dictionaries(st.sampled_from(KEYS), json_values).map(lambda body: json.dumps(body).encode())
+targets = st.text() | st.sampled_from(["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/_simulate/x"])
+
+
+@given(st.sampled_from(["GET", "POST"]), targets, bodies, st.dictionaries(st.sampled_from([b"authorization", b"api-key"]), st.binary()))
+def test_any_request_gets_an_answer_that_is_json(method: str, target: str, body: bytes, headers: dict[bytes, bytes]) -> None:
+    for api_key in (None, "sk-right"):
+        provider = Provider(SimulateConfig(api_key=api_key, script={"7": "html"}))
+        request = Request(method, target, list(headers.items()), body)
+
+        exchange = provider.receive(request, now=1.0, wall=1.0)
+
+        assert exchange.reply.status in (200, 400, 401, 404, 405)
+        assert exchange.fault is not None or isinstance(json.loads(exchange.reply.body), dict)

@@ -144,6 +144,7 @@ def test_azure_path_names_the_model() -> None:
         (chat("x", n="2"), CHAT, 400, "n"),
         (chat("x", stream=True), CHAT, 400, "stream"),
         ({"model": "m", "input": []}, "/v1/embeddings", 400, "input"),
+        ({"model": "m", "input": [["a"]]}, "/v1/embeddings", 400, "input"),
         ({"model": "m", "input": "x", "dimensions": 10**9}, "/v1/embeddings", 400, "dimensions"),
         (chat("x"), "/v1/nothing", 404, None),
         (chat("x"), "/v1/models", 405, None),
