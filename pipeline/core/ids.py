@@ -2,11 +2,12 @@
 
 An id that ends in a number (`request-17`) is a bit in a page of its prefix; the others go as digests to a store that the caller
 brings, on disk for a long input. What becomes of an id is settled when its page or prefix is first seen and never changes.
+The digest is Python's own: 64 bits of SipHash, keyed by the process, and free where blake2b costs 0.7 µs. Two of ten million
+ids meet by chance once in 370,000 runs.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import define, field
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PAGE_BITS = 13  # ids per page: 8,192, so 1 KiB
+PAGE_MASK = (1 << PAGE_BITS) - 1
 MAX_PAGES = 4096  # 4 MiB for up to 33 million ids in sequence; numbers that lie far apart fill it sooner and then go to the store
 MAX_PREFIXES = 64  # random ids that end in digits by chance must not take all pages
+MAX_DIGITS = 18  # fits a machine word
 DIGITS = "0123456789"
 
 
@@ -64,7 +67,7 @@ class SeenIds:
         for position, name in enumerate(ids):
             known = self._claim_number(name)
             if known is None:
-                others.append((_digest(name), numbers[position]))
+                others.append((hash(name), numbers[position]))
                 positions.append(position)
             elif known:
                 taken[position] = None
@@ -77,31 +80,25 @@ class SeenIds:
         """Whether an id that ends in a number was there before; None if it has no page."""
         prefix = name.rstrip(DIGITS)
         digits = name[len(prefix) :]
-        if not digits or len(digits) > 18:
+        if not digits or len(digits) > MAX_DIGITS:
             return None
-        if digits[0] == "0" and len(digits) > 1:  # leading zeros belong to the prefix: "a-07" and "a-7" differ
-            zeros = len(digits) - len(digits.lstrip("0"))
-            prefix += digits[: min(zeros, len(digits) - 1)]
         number = int(digits)
+        if digits[0] == "0":  # "a-07" and "a-7" differ: leading zeros belong to the prefix
+            prefix = name[: len(name) - len(str(number))]
         pages = self._prefixes.get(prefix)
-        page = None if pages is None else pages.get(number >> PAGE_BITS)
+        page = pages.get(number >> PAGE_BITS) if pages else None
         if page is None:
             page = self._new_page(prefix, number >> PAGE_BITS)
             if page is None:
                 return None
-        at, bit = number >> 3 & (1 << PAGE_BITS - 3) - 1, 1 << (number & 7)
-        known = page[at]
-        page[at] = known | bit
-        return known & bit != 0
+        at = (number & PAGE_MASK) >> 3
+        bits = page[at]
+        page[at] = bits | 1 << (number & 7)
+        return page[at] == bits
 
     def _new_page(self, prefix: str, at: int) -> bytearray | None:
         if self._pages >= MAX_PAGES or (prefix not in self._prefixes and len(self._prefixes) >= MAX_PREFIXES):
             return None
         self._pages += 1
-        page = self._prefixes.setdefault(prefix, {})[at] = bytearray(1 << PAGE_BITS - 3)
+        page = self._prefixes.setdefault(prefix, {})[at] = bytearray(1 << (PAGE_BITS - 3))
         return page
-
-
-def _digest(name: str) -> int:
-    """64 bits: two of ten million ids meet by chance once in 370,000 runs."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)

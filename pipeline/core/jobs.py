@@ -183,9 +183,8 @@ def _tokens(body: bytes) -> int:
         return estimate_tokens(body, None)
     if sizes.stream is True:
         raise RowError("stream must not be true: an output line holds one whole answer; remove it")
-    asked = (sizes.max_completion_tokens, sizes.max_tokens, sizes.max_output_tokens)
-    most = next((number for number in asked if type(number) is int), None)
-    return estimate_tokens(body, most, sizes.n if type(sizes.n) is int else 1)
+    most = sizes.max_completion_tokens or sizes.max_tokens or sizes.max_output_tokens
+    return estimate_tokens(body, most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
 
 
 def _numbered(index: int) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from itertools import repeat
+from operator import sub
 from typing import TYPE_CHECKING
 
 from attrs import define
@@ -16,7 +18,7 @@ from attrs import define
 from pipeline.core.templates import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
 TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
@@ -110,15 +112,25 @@ class JsonLines(RowCutter):
 
     def _rows(self, block: bytes) -> Iterator[RawRow]:
         line, offset, most = self.line, self.offset, self.max_line_bytes
-        for whole, text in zip(block.splitlines(keepends=True), block.splitlines(), strict=True):
-            if len(whole) > most:
+        after = offset + len(block)
+        for text, end in _lines_and_ends(block):
+            size = len(text) + end
+            if size > most:
                 self.line, self.offset = line, offset
-                yield self._overlong(len(whole))
+                yield self._overlong(size)
             elif text and not text.isspace():
                 yield RawRow(line, offset, text)
             line += 1
-            offset += len(whole)
-        self.line, self.offset = line, offset
+            offset += size
+        self.line, self.offset = line, after
+
+
+def _lines_and_ends(block: bytes) -> Iterable[tuple[bytes, int]]:
+    """Each line without its end, and the length of that end (not of the last line's, which may have none)."""
+    if b"\r" not in block:
+        return zip(block.removesuffix(b"\n").split(b"\n"), repeat(1), strict=False)  # half the time of `splitlines` twice
+    lines = block.splitlines()
+    return zip(lines, map(sub, map(len, block.splitlines(keepends=True)), map(len, lines)), strict=True)
 
 
 class TextLines(JsonLines):
