@@ -55,9 +55,10 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        """`file:line: key: message`, leaving out what is not known."""
+        """`file:line: key: message`, leaving out what is not known, and the key where `--set KEY` names it already."""
         place = self.source if self.line is None else f"{self.source}:{self.line}"
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        key = "" if self.source == f"--set {self.key}" else self.key
+        return ": ".join(part for part in (place, key, self.message) if part)
 
 
 class ConfigError(UsageError):
