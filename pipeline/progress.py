@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 5.0  # between two lines of a log: an hour's run is 720 lines
 PACE_SECONDS = 15.0  # the rate is taken over so long: it follows a limit's change within the minute and hides single rows
+NO_LIMIT = frozenset({"input", "retry"})  # what a gate waits for when no limit holds it
 
 
 class Pace:
@@ -46,7 +47,7 @@ def progress_text(progress: Progress, rate: float) -> str:
     parts.append(f"{progress.in_flight:,} in flight")
     if progress.waiting:
         parts.append(f"{progress.waiting:,} waiting to retry")
-    if progress.bound:
+    if progress.bound and progress.bound not in NO_LIMIT:
         parts.append(f"held by {progress.bound}")
     left = None if progress.rows_total is None else progress.rows_total - progress.rows_done
     if left and rate > 0:
@@ -67,9 +68,10 @@ def duration_text(seconds: float) -> str:
 
 def summary_text(summary: Summary, output: str) -> str:
     """The last words on a run: what came of it, what it took, what held it back, and where the results are."""
+    rate = f"{summary.requests_per_second:,.1f}/s"
     lines = [
         f"{summary.total:,} rows in {duration_text(summary.duration_seconds)}: {summary.succeeded:,} succeeded, {summary.failed:,} failed",
-        f"{summary.attempts:,} attempts ({summary.requests_per_second:,.1f}/s), {summary.retries:,} retries, {summary.throttled:,} throttled",
+        f"{summary.attempts:,} attempts at {rate}, {summary.retries:,} retries, {summary.throttled:,} throttled",
         f"{summary.prompt_tokens:,} prompt tokens, {summary.output_tokens:,} output tokens" + _cost(summary.cost),
     ]
     if summary.skipped_resumed:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ _decode = msgspec.json.decode
 
 @frozen
 class Verification:
-    """What `verify` found; the same keys as `--json` prints. counts: problems by kind. problems: the first of them, told."""
+    """What `verify` found; the same keys as `--json` prints. counts: rows or lines with a problem, by kind. problems: the first, told."""
 
     ok: bool
     rows: int
@@ -77,14 +77,21 @@ class _Findings:
     lines: int = 0
     counts: Counter[str] = field(factory=Counter)
     problems: list[str] = field(factory=list)
+    untold: int = 0
 
-    def add(self, kind: str, message: str) -> None:
-        self.counts[kind] += 1
+    def add(self, kind: str, message: str, count: int = 1) -> None:
+        self.counts[kind] += count
         if len(self.problems) < SHOWN:
             self.problems.append(message)
+        else:
+            self.untold += count
+
+    def add_missing(self, first: int, last: int) -> None:
+        self.add("missing", f"row {first} has no line" if first == last else f"rows {first} to {last} have no line", last - first + 1)
 
     def conclude(self) -> Verification:
-        return Verification(not self.counts, self.rows, self.lines, dict(self.counts), tuple(self.problems))
+        problems = [*self.problems, f"and {self.untold:,} more"] if self.untold else self.problems
+        return Verification(not self.counts, self.rows, self.lines, dict(self.counts), tuple(problems))
 
 
 def verify(config: Config) -> Verification:
@@ -106,11 +113,14 @@ def _side_by_side(config: Config) -> _Findings | None:
     found = _Findings()
     with _rows(config) as rows, _lines(config) as lines:
         for row, line in zip_longest(rows, lines):
-            if row is None or line is None or line.custom_id != row.custom_id:
+            if row is None or (line is not None and line.custom_id != row.custom_id):
                 return None
             found.rows += 1
-            found.lines += 1
-            _hold(line, row, found)
+            if line is not None:
+                found.lines += 1
+                _hold(line, row, found)
+    if found.lines < found.rows:  # a run that stopped: the rest of the input is missing
+        found.add_missing(found.lines, found.rows - 1)
     return found
 
 
@@ -138,8 +148,8 @@ def _by_map(config: Config) -> _Findings:
                     found.add("out_of_order", f"line {line.number}: row {index} ({line.custom_id!r}) comes after row {highest}")
                 highest = max(highest, index)
                 _hold(line, _Row(index, line.custom_id, bool(places.bad[index])), found)
-    for index in places.missing():
-        found.add("missing", f"row {index} has no line")
+    for first, last in places.missing():
+        found.add_missing(first, last)
     return found
 
 
@@ -169,12 +179,16 @@ class _Places:
         unmet = [place for place in places if not self._met[place]]
         if not unmet:
             return None
-        place = next((place for place in unmet if place > after), unmet[0])
+        place: int = next((place for place in unmet if place > after), unmet[0])
         self._met[place] = 1
         return place
 
-    def missing(self) -> Iterator[int]:
-        return (index for index, met in enumerate(self._met) if not met)
+    def missing(self) -> Iterator[tuple[int, int]]:
+        """First and last row of every stretch that was not met."""
+        for is_met, stretch in groupby(enumerate(self._met), key=lambda item: item[1]):
+            if not is_met:
+                rows = [index for index, _ in stretch]
+                yield rows[0], rows[-1]
 
 
 def _hold(line: _Line, row: _Row, found: _Findings) -> None:
@@ -235,18 +249,17 @@ def _understood(number: int, line: bytes, shape: str) -> _Line:
         missing, extra = sorted(SHAPE_KEYS[shape] - parts.keys()), sorted(parts.keys() - SHAPE_KEYS[shape])
         return _Line(number, custom_id, f"is not of the shape {shape}: missing keys {missing}, foreign keys {extra}")
     error, index = _decode(parts["error"]), _decode(parts.get("index", b"null"))
-    return _Line(number, custom_id, None, isinstance(error, dict) and error.get("code") == "invalid_row", index)
+    invalid_row = isinstance(error, dict) and error.get("code") == "invalid_row"
+    return _Line(number, custom_id, None, invalid_row, index if isinstance(index, int) else None)
 
 
 def verification_text(found: Verification, output: str) -> str:
     """The findings for people."""
     if found.ok:
         return f"{output}: every one of {found.rows:,} rows is there once and in its place"
-    lines = [f"{output}: {found.rows:,} rows in the input, {found.lines:,} lines in the output", *found.problems]
-    rest = sum(found.counts.values()) - len(found.problems)
-    if rest:
-        lines.append(f"and {rest:,} more")
-    return "\n".join(lines + [", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.counts.items())])
+    head = f"{output}: {found.rows:,} rows in the input, {found.lines:,} lines in the output"
+    counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.counts.items())
+    return "\n".join([head, *found.problems, counts])
 
 
 def _digest(custom_id: str) -> bytes:

@@ -59,6 +59,7 @@ def run_command(
                 summary = _launch(config, display, limit, fresh=fresh)
         except* RunStopped as group:
             _show_summary(next(error.summary for error in leaves(group)), config, as_json=as_json)
+            say(f"not all rows are done; --fresh starts over, and moves {config.sink.path} aside")
             raise
         _show_summary(summary, config, as_json=as_json)
         return SOME_FAILED if summary.failed else OK
@@ -180,9 +181,9 @@ def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool)
     """Run, and let signals stop it: the first in good order, the second at once."""
     import trio
 
-    import pipeline
     from pipeline.edges.signals import stop_on_signals
     from pipeline.errors import RunInterrupted
+    from pipeline.runner import run
 
     async def main() -> Summary:
         stop = trio.Event()
@@ -190,7 +191,7 @@ def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool)
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as course:
                 await nursery.start(stop_on_signals, stop, course.cancel, display.say)
-                summary = await pipeline.run(config, fresh=fresh, limit=limit, stop=stop, progress=display.show)
+                summary = await run(config, fresh=fresh, limit=limit, stop=stop, progress=display.show)
             nursery.cancel_scope.cancel()
         if summary is None:
             raise RunInterrupted("cancelled by a second signal; the output holds what was written until then")

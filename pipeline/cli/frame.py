@@ -82,8 +82,8 @@ def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
 
 
 def _say_all(group: BaseExceptionGroup[BaseException], prefix: str) -> None:
-    for text in dict.fromkeys(str(error) or "by the keyboard" for error in leaves(group)):
-        say(prefix + text)
+    for text in dict.fromkeys(map(str, leaves(group))):
+        say(text if text.startswith(prefix.rstrip(": ")) else prefix + text)
 
 
 def _say_defect(group: BaseExceptionGroup[Exception], verbose: int) -> None:
