@@ -13,20 +13,21 @@ Why no cycle of full channels can lock: every channel on a cycle has room for al
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from attrs import field, frozen
 
+from pipeline.core.intervals import Intervals
 from pipeline.core.ledger import Ledger
 from pipeline.core.reorder import ReorderWindow
 from pipeline.records import Job, Notice, Outcome, Progress, Report, Ticket
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import GateTally, gate
-from pipeline.stages.order import order
+from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
-from pipeline.stages.record import record
-from pipeline.stages.write import LINGER_WINDOW, Emitter, write
+from pipeline.stages.record import LINGER_WINDOW, record
+from pipeline.stages.write import Emitter, write
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -40,24 +41,58 @@ GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manage
 GateMessage = list[Job] | Report | Notice
 
 
+class Recorder(Protocol):
+    """Where outcomes become durable before they are ordered, and wait behind a slow row. What it gives back is written."""
+
+    held: Intervals  # rows recorded and not yet written, when the flow starts
+    first_index: int  # the first row not yet written, when the flow starts
+
+    async def record(self, outcomes: list[Outcome]) -> list[Any]:
+        """Make outcomes durable; gives for each what is to be written."""
+
+    def record_now(self, outcomes: list[Outcome]) -> None:
+        """The same without waiting, for the moment of a cancellation."""
+
+    async def read_back(self, first: int, count: int) -> list[Any]:
+        """What is to be written of the rows `[first, first + count)`, all of which are recorded."""
+
+
+class NoRecorder:
+    """Stands in where nothing is to survive the process: outcomes pass as they are."""
+
+    held = Intervals()
+    first_index = 0
+
+    async def record(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Outcomes, as they came."""
+        return outcomes
+
+    def record_now(self, outcomes: list[Outcome]) -> None:
+        """Nothing: they are lost."""
+
+    async def read_back(self, first: int, count: int) -> list[Outcome]:
+        """Nothing was ever left here."""
+        raise LookupError(f"rows {first} to {first + count} were not recorded")
+
+
 @frozen
 class FlowSettings:
     """All that a flow is made of.
 
-    workers: attempts in flight at most. window: rows in the house at most. in_order: outcomes leave in input order.
-    limit: rows read at most. store: makes outcomes durable before they are ordered.
+    workers: attempts in flight at most. window: rows in the house at most. in_order: rows leave in input order.
+    limit: rows of the input read at most, from its start. recorder: None keeps outcomes in memory alone.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
     make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]]
     lane: Lane
     fetch: FetchSettings
-    emitter: Emitter
+    emitter: Emitter[Any]
     workers: int
     window: int
     in_order: bool = True
     limit: int | None = None
-    store: Callable[[list[Outcome]], Awaitable[None]] | None = None
+    recorder: Recorder | None = None
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -90,7 +125,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     """Run the stages until every row has its outcome, or until `stop` is set and what was in flight has ended.
 
     Raises an ExceptionGroup of whatever a stage could not bear.
-    Cancellation: rows in the house have no outcome; the output is a whole prefix.
+    Cancellation: rows in the house that are not recorded have no outcome; the output is a whole prefix.
     """
     window, workers = settings.window, settings.workers
     give, credits_ = trio.open_memory_channel[int](window + 1)
@@ -98,10 +133,12 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     post, inbox = trio.open_memory_channel[GateMessage](window + workers + 2)
     grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
     end, outcomes = trio.open_memory_channel[Outcome](window)
-    keep, recorded = trio.open_memory_channel[list[Outcome]](1)
-    sort, ordered = trio.open_memory_channel[list[Outcome]](1)
+    keep, recorded = trio.open_memory_channel[list[Any]](1)
+    sort, ordered = trio.open_memory_channel[Batch[Any]](1)
     reader_post, stop_post, reader_end, gate_end = post.clone(), post.clone(), end.clone(), end.clone()
+    spill_give = give.clone()
     reading = trio.CancelScope()
+    recorder = settings.recorder or NoRecorder()
 
     async def run_reader() -> None:
         with reading:
@@ -127,14 +164,22 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 
-    async def run_writer() -> None:
-        await write(
-            ordered if settings.in_order else recorded,
-            emitter=settings.emitter,
-            credits=give,
+    async def run_recorder() -> None:
+        await record(
+            outcomes,
+            keep,
+            store=recorder.record,
+            store_now=recorder.record_now,
             ledger=tallies.ledger,
             linger=window >= LINGER_WINDOW,
         )
+
+    async def run_order() -> None:
+        if settings.in_order:
+            spill = None if settings.recorder is None else Spill(window // 2, recorder.read_back, spill_give)
+            await order(recorded, sort, window=ReorderWindow(recorder.first_index, recorder.held), spill=spill)
+        else:
+            await pass_on(recorded, sort)
 
     give.send_nowait(window)
     async with trio.open_nursery() as house:
@@ -143,10 +188,9 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, run_reader)
             stages.start_soon(_stage, run_gate)
             stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch))
-            stages.start_soon(_stage, partial(record, outcomes, keep, store=settings.store))
-            if settings.in_order:
-                stages.start_soon(_stage, partial(order, recorded, sort, window=ReorderWindow()))
-            stages.start_soon(_stage, run_writer)
+            stages.start_soon(_stage, run_recorder)
+            stages.start_soon(_stage, run_order)
+            stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give))
         house.cancel_scope.cancel()
 
 

@@ -79,9 +79,5 @@ class FileEmitter:
         """
         await trio.to_thread.run_sync(self._sink.write, self._lines(outcomes))
 
-    def emit_now(self, outcomes: list[Outcome]) -> None:
-        """Append a group at once."""
-        self._sink.write(self._lines(outcomes))
-
     def _lines(self, outcomes: list[Outcome]) -> bytes:
         return b"".join(map(self._encode, outcomes))

@@ -126,9 +126,6 @@ class _FlowSide:
         for outcome in outcomes:
             await self.send.send(outcome)
 
-    def emit_now(self, outcomes: list[Outcome]) -> None:
-        """Nobody reads any more when a stream is cancelled."""
-
 
 def _raw_row(row: Row) -> RawRow:
     fields = {"prompt": row} if isinstance(row, str) else row

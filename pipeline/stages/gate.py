@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = "interrupted"
-_LIMITS = frozenset(Bound)
+_LIMITS = frozenset(bound.value for bound in Bound)
 
 
 @define(eq=False)
@@ -128,7 +128,7 @@ class _Gate:
             admission = self.lane.admit(now, ticket.job.tokens)
             if isinstance(admission, Wait):
                 self._put_back(ticket)
-                return admission.wake, admission.bound
+                return admission.wake, admission.bound.value
             ticket.grant = admission
             if ticket.attempt > 1:
                 self.tally.retries += 1

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from pipeline.stages.groups import take
+from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
+    from pipeline.core.ledger import Ledger
     from pipeline.records import Outcome
+
+T = TypeVar("T")
+
+LINGER_SECONDS = 0.010  # the visit to a thread costs more than the work there: a group of 10 ms makes it cheap
+LINGER_WINDOW = 256  # rows; in a smaller house the linger itself would bound the speed
 
 
 async def record(
     outcomes: MemoryReceiveChannel[Outcome],
-    recorded: MemorySendChannel[list[Outcome]],
+    recorded: MemorySendChannel[list[T]],
     *,
-    store: Callable[[list[Outcome]], Awaitable[None]] | None = None,
+    store: Callable[[list[Outcome]], Awaitable[list[T]]],
+    store_now: Callable[[list[Outcome]], None],
+    ledger: Ledger,
+    linger: bool,
 ) -> None:
-    """Make outcomes durable, then pass them on in groups.
+    """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
-    store: makes a group durable before it returns; None passes everything on as it is.
+    store: makes a group durable before it returns. linger: let the next group gather for a moment.
+    Cancellation: what has arrived is still made durable, through `store_now`, which does not wait; what comes later is lost.
     """
     with outcomes, recorded:
         while True:
@@ -32,6 +42,13 @@ async def record(
                 group = await take(outcomes)
             except trio.EndOfChannel:
                 return
-            if store is not None:
-                await store(group)
-            await recorded.send(group)
+            try:
+                if linger:
+                    await trio.sleep(LINGER_SECONDS)
+            except trio.Cancelled:
+                store_now(group + take_nowait(outcomes))
+                raise
+            group += take_nowait(outcomes)
+            items = await store(group)
+            ledger.add(group)
+            await recorded.send(items)

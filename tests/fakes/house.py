@@ -163,9 +163,6 @@ class House:
 
     async def emit(self, outcomes: list[Outcome]) -> None:
         await trio.sleep(self.plan.write_seconds)
-        self.emit_now(outcomes)
-
-    def emit_now(self, outcomes: list[Outcome]) -> None:
         self.written.extend(outcomes)
         indexes = [outcome.index for outcome in self.written]
         assert len(set(indexes)) == len(indexes), "a row was written twice"

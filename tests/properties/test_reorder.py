@@ -23,7 +23,7 @@ def groups(draw: st.DrawFn) -> list[list[int]]:
 
 @given(groups())
 def test_outcomes_leave_in_order_each_as_soon_as_it_can(parts: list[list[int]]) -> None:
-    window = ReorderWindow()
+    window: ReorderWindow[Failure] = ReorderWindow()
     seen: set[int] = set()
     out: list[int] = []
 
@@ -39,7 +39,7 @@ def test_outcomes_leave_in_order_each_as_soon_as_it_can(parts: list[list[int]]) 
 
 @given(groups(), st.data())
 def test_a_second_outcome_of_a_row_is_refused(parts: list[list[int]], data: st.DataObject) -> None:
-    window = ReorderWindow()
+    window: ReorderWindow[Failure] = ReorderWindow()
     for part in parts:
         window.push(map(outcome, part))
     everything = [index for part in parts for index in part]
@@ -51,6 +51,26 @@ def test_a_second_outcome_of_a_row_is_refused(parts: list[list[int]], data: st.D
 
 
 def test_a_window_may_begin_in_the_middle() -> None:
-    window = ReorderWindow(first=5)
+    window: ReorderWindow[Failure] = ReorderWindow(first=5)
 
     assert [o.index for o in window.push([outcome(6), outcome(5)])] == [5, 6]
+
+
+@given(groups(), st.lists(st.booleans(), max_size=50), st.integers(1, 7))
+def test_rows_that_were_left_elsewhere_are_asked_back_in_their_turn(parts: list[list[int]], spills: list[bool], most: int) -> None:
+    window: ReorderWindow[Failure] = ReorderWindow()
+    out: list[int] = []
+    for part, spill in zip(parts, [*spills, *[False] * len(parts)], strict=False):
+        out.extend(o.index for o in window.push(map(outcome, part)))
+        while True:
+            first, count = window.take_held(most)
+            if not count:
+                break
+            out.extend(range(first, first + count))
+            out.extend(o.index for o in window.push(()))
+        if spill:
+            waiting = len(window)
+            assert window.spill() == waiting
+            assert len(window) == 0
+
+    assert out == list(range(sum(map(len, parts))))
