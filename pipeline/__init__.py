@@ -66,7 +66,43 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = [*_HOME_OF, "__version__"]  # noqa: PLE0604  all of them are texts
+# Written out, because type checkers take a name for public only if they can read it here.
+__all__ = [
+    "Config",
+    "load_config",
+    "content_of",
+    "reply_of",
+    "ConfigError",
+    "HeadraceError",
+    "InputError",
+    "OutputExistsError",
+    "RunAborted",
+    "RunInterrupted",
+    "RunStopped",
+    "SinkError",
+    "UsageError",
+    "FlowSettings",
+    "Tallies",
+    "run_flow",
+    "Failure",
+    "FailureKind",
+    "Job",
+    "Outcome",
+    "Progress",
+    "Success",
+    "Summary",
+    "Usage",
+    "run",
+    "fetch",
+    "gate",
+    "order",
+    "read",
+    "record",
+    "write",
+    "run_batch",
+    "stream",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
