@@ -1,0 +1,76 @@
+"""Any httpx transport in place of headrace's own: here httpx.MockTransport, for tests without a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+import trio
+
+import pipeline
+from pipeline.assembly import flow_settings, job_maker
+from pipeline.config import LimitsConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
+from pipeline.core.lines import RawRow
+from pipeline.edges.http import senders_over
+from pipeline.edges.sender import Endpoint
+
+if TYPE_CHECKING:
+    from pipeline import Outcome
+
+CONFIG = pipeline.Config(
+    source=SourceConfig(path="-"),  # not used: the rows come from Python
+    request=RequestConfig(url="/v1/embeddings", body={"model": "small", "input": "{prompt}"}),
+    provider=ProviderConfig(base_url="http://provider.test/v1"),
+    limits=LimitsConfig(max_in_flight=4),
+    sink=SinkConfig(path="unused"),
+)
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    """The whole provider: the vector of a text is its length."""
+    text = json.loads(request.content)["input"]
+    return httpx.Response(200, json={"data": [{"index": 0, "embedding": [len(text)]}]})
+
+
+class Collector:
+    """Keeps the outcomes."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+
+    async def emit(self, outcomes: list[Outcome]) -> None:
+        """Take a group."""
+        await trio.lowlevel.checkpoint()
+        self.emit_now(outcomes)
+
+    def emit_now(self, outcomes: list[Outcome]) -> None:
+        """Take a group while being cancelled."""
+        self.outcomes.extend(outcomes)
+
+
+async def embed(texts: list[str], transport: httpx.AsyncBaseTransport) -> list[Outcome]:
+    """The vectors of some texts, in their order, over any transport."""
+    rows = [RawRow(line, 0, {"prompt": text}) for line, text in enumerate(texts, 1)]
+
+    async def take_rows(most: int) -> list[RawRow]:
+        await trio.lowlevel.checkpoint()
+        taken, rows[:] = rows[:most], rows[most:]
+        return taken
+
+    collector = Collector()
+    open_sender = senders_over(Endpoint("http://provider.test/v1"), transport)
+    settings = flow_settings(CONFIG, take_rows, job_maker(CONFIG), open_sender, collector)
+    await pipeline.run_flow(settings, pipeline.Tallies(), trio.Event())
+    return collector.outcomes
+
+
+async def main() -> None:
+    """Embed three words without a network."""
+    async with httpx.MockTransport(answer) as transport:
+        for outcome in await embed(["weir", "sluice", "spillway"], transport):
+            print(outcome.custom_id, pipeline.content_of(outcome))
+
+
+if __name__ == "__main__":
+    trio.run(main)

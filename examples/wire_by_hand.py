@@ -1,0 +1,107 @@
+"""The stages, imported one by one and wired in a nursery that you can see: a start for a house of your own.
+
+What goes where is in `docs/architecture.md`; `pipeline.run_flow` does the same with draining on top.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from functools import partial
+
+import trio
+
+from pipeline import Job, Outcome, content_of, fetch, gate, order, read, record, write
+from pipeline.core.ids import MemoryStore
+from pipeline.core.jobs import JobMaker
+from pipeline.core.ledger import Ledger
+from pipeline.core.limits import Lane
+from pipeline.core.lines import RawRow
+from pipeline.core.reorder import ReorderWindow
+from pipeline.core.templates import Template
+from pipeline.edges.http import open_senders
+from pipeline.edges.sender import Endpoint, OpenSender
+from pipeline.records import Notice, Report, Ticket
+from pipeline.simulate import SimulateConfig, serve
+from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.gate import GateTally
+from pipeline.stages.read import ReadTally
+
+WINDOW = 32  # rows in the house at most
+WORKERS = 8  # attempts in flight at most
+
+BODY = Template.compile({"model": "gpt-4o", "messages": [{"role": "user", "content": "{prompt}"}]})
+
+
+class Prompts:
+    """The input: gives at most as many rows as it is asked for, and none at the end."""
+
+    def __init__(self, prompts: list[str]) -> None:
+        self._left = [RawRow(line, 0, {"prompt": prompt}) for line, prompt in enumerate(prompts, 1)]
+
+    async def take(self, most: int) -> list[RawRow]:
+        """The next rows."""
+        taken, self._left = self._left[:most], self._left[most:]
+        await trio.lowlevel.checkpoint()
+        return taken
+
+
+class Printer:
+    """The output: what a finished row becomes."""
+
+    async def emit(self, outcomes: list[Outcome]) -> None:
+        """Take a group."""
+        await trio.lowlevel.checkpoint()
+        self.emit_now(outcomes)
+
+    def emit_now(self, outcomes: list[Outcome]) -> None:
+        """Take a group while being cancelled."""
+        for outcome in outcomes:
+            print(outcome.index, content_of(outcome))
+
+
+async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
+    """Six stages, six channels. Every channel has room for all that can ever be in it, so no circle of full ones can lock."""
+    ledger = Ledger()
+    give, credits_ = trio.open_memory_channel[int](WINDOW + 1)
+    post, inbox = trio.open_memory_channel[list[Job] | Report | Notice](WINDOW + WORKERS + 1)
+    grant, tickets = trio.open_memory_channel[list[Ticket]](WORKERS)
+    end, outcomes = trio.open_memory_channel[Outcome](WINDOW)
+    keep, recorded = trio.open_memory_channel[list[Outcome]](1)
+    sort, ordered = trio.open_memory_channel[list[Outcome]](1)
+    jobs = JobMaker(BODY, seen=MemoryStore())
+    settings = FetchSettings(
+        open_sender,
+        draw=random.random,
+        utc=time.time,
+        name_attempt=lambda index, attempt: f"by-hand-{index}-{attempt}",
+    )
+    lane = Lane.from_limits(requests_per_second=50)
+
+    give.send_nowait(WINDOW)
+    async with trio.open_nursery() as nursery:
+        start = nursery.start_soon
+        take = Prompts(prompts).take
+        # A stage closes the channel ends that it was given; three stages send outcomes and two send to the gate, so each gets a clone.
+        start(partial(read, take, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally()))
+        start(partial(gate, inbox, grant, end.clone(), lane=lane, workers=WORKERS, tally=GateTally(), stop=trio.Event()))
+        start(partial(fetch, tickets, post, end, settings=settings))
+        start(partial(record, outcomes, keep))
+        start(partial(order, recorded, sort, window=ReorderWindow()))
+        start(partial(write, ordered, emitter=Printer(), credits=give, ledger=ledger, linger=False))
+    return ledger
+
+
+async def main() -> None:
+    """A hundred questions through a house of our own."""
+    prompts = [f"What is {number} times {number}?" for number in range(100)]
+    async with trio.open_nursery() as nursery:
+        base_url: str = await nursery.start(serve, SimulateConfig(faults={"http_429": 0.1, "cut_body": 0.1}))
+        async with open_senders(Endpoint(base_url)) as open_sender:
+            ledger = await run_house(prompts, open_sender)
+        nursery.cancel_scope.cancel()
+    print(f"{ledger.succeeded} of {ledger.total} rows succeeded")
+
+
+if __name__ == "__main__":
+    trio.run(main)
