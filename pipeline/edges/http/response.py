@@ -115,7 +115,7 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header or, after the head, a trailer."""
-        self._sink.append((name.lower(), value))
+        self._sink.append((name.lower(), value.strip()))  # llhttp leaves white space at the end
 
     def on_headers_complete(self) -> None:
         """The end of a head, interim or not."""

@@ -1,0 +1,107 @@
+"""Deadlines on virtual time: each ends what waits, none ends anything else, and nobody looks more often than needed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import trio
+from attrs import define, field
+
+from pipeline.edges.http.watch import TICK_SECONDS, Watch
+from pipeline.edges.sender import Timeouts
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+    from pipeline.edges.http.connection import Connection
+
+SOON = 2 * TICK_SECONDS
+
+
+@define(eq=False)
+class FakeConnection:
+    """What the watch sees of a connection."""
+
+    heard_at: float = math.inf
+    ends_at: float = math.inf
+    ended: list[tuple[float, str]] = field(factory=list)
+
+    def expire(self, reason: str) -> None:
+        self.ended.append((trio.current_time(), reason))
+        self.heard_at = self.ends_at = math.inf
+
+
+def watched(watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf) -> FakeConnection:
+    connection = FakeConnection(heard_at, ends_at)
+    watch.add(cast("Connection", connection))
+    return connection
+
+
+async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch(Timeouts(idle=10, total=30))
+    nursery.start_soon(watch.run)
+    await trio.testing.wait_all_tasks_blocked()
+    start = trio.current_time()
+
+    silent = watched(watch, heard_at=start, ends_at=start + 30)
+    dripping = watched(watch, heard_at=start + 25, ends_at=start + 30)
+    resting = watched(watch)
+    await trio.sleep(100)
+
+    [(silent_at, silent_why)] = silent.ended
+    [(dripping_at, dripping_why)] = dripping.ended
+    assert start + 10 <= silent_at <= start + 10 + SOON
+    assert start + 30 <= dripping_at <= start + 30 + SOON
+    assert "10 s (idle deadline)" in silent_why
+    assert "30 s (total deadline)" in dripping_why
+    assert resting.ended == []
+
+
+async def test_watch_keeps_a_deadline_nearer_than_its_patience_when_reminded(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch(Timeouts(idle=10, total=10))
+    nursery.start_soon(watch.run)
+    await trio.testing.wait_all_tasks_blocked()
+    start = trio.current_time()
+
+    late = watched(watch, heard_at=start, ends_at=start + 1)
+    watch.remind(start + 1)
+    await trio.sleep(5)
+
+    assert len(late.ended) == 1
+    assert late.ended[0][0] <= start + 1 + SOON
+
+
+async def test_watch_leaves_alone_what_it_was_told_to_forget(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch(Timeouts(idle=1, total=1))
+    nursery.start_soon(watch.run)
+    start = trio.current_time()
+
+    forgotten = watched(watch, heard_at=start, ends_at=start + 1)
+    watch.discard(cast("Connection", forgotten))
+    await trio.sleep(5)
+
+    assert forgotten.ended == []
+
+
+async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch(Timeouts(idle=60, total=300))
+    looks = 0
+    look = watch._look
+
+    def counted(now: float) -> float:
+        nonlocal looks
+        looks += 1
+        return look(now)
+
+    watch._look = counted  # type: ignore[method-assign]
+    nursery.start_soon(watch.run)
+    connections = [watched(watch) for _ in range(20)]
+
+    for _ in range(600):
+        for connection in connections:
+            connection.heard_at, connection.ends_at = trio.current_time(), trio.current_time() + 300
+        await trio.sleep(1)
+
+    assert looks <= 15  # once in 59 s
+    assert not any(connection.ended for connection in connections)
