@@ -131,12 +131,20 @@ async def serve(script: Callable[[Peer, Request], Awaitable[None]], *, tls: ssl.
             finally:
                 await trio.aclose_forcefully(peer.stream)
 
-        listeners = await nursery.start(trio.serve_tcp, handle, 0)
-        server.port = listeners[0].socket.getsockname()[1]
+        server.port = await nursery.start(listen, handle)
         try:
             yield server
         finally:
             nursery.cancel_scope.cancel()
+
+
+async def listen(
+    handle: Callable[[trio.SocketStream], Awaitable[object]], *, task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Handle connections to a port of loopback, which is told once it listens."""
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    task_status.started(listener.socket.getsockname()[1])
+    await trio.serve_listeners(handle, [listener])
 
 
 def answering(*pieces: bytes) -> Callable[[Peer, Request], Awaitable[None]]:

@@ -84,15 +84,18 @@ class Connection:
             except BlockingIOError:
                 continue
 
-    def never_arrived(self) -> bool:
-        """Whether it is certain that no byte of the last request reached the server.
+    def never_arrived(self, error: Exception) -> bool:
+        """Whether it is certain that nobody read the last request, which ended in this error before any answer.
 
-        Its kernel acknowledges what it takes over, at once and before any program can read it; so a request of which nothing
-        is acknowledged when the server's close is here was sent to somebody who had already gone. Without that proof
-        (another system, a Unix socket) only a request of which the kernel took no byte counts.
+        The server's FIN acknowledges all that its kernel had received by then. So when the close is here and nothing of the
+        request is acknowledged, the server had closed before the request came. A reset proves nothing: it may overtake the
+        delayed acknowledgement of a request that was read. Where the kernel cannot be asked (another system, a Unix socket),
+        only a request of which it took no byte is certain.
         """
         if self._sent == self._mark:
             return True
+        if isinstance(error, ConnectionResetError):
+            return False
         try:
             info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
         except (AttributeError, OSError):

@@ -102,7 +102,7 @@ class DirectSender:
                     break
                 connection.heard_at = trio.current_time()
         except _TROUBLE as error:
-            stale = reused and not reader.started and not connection.expired and connection.never_arrived()
+            stale = reused and not reader.started and not connection.expired and connection.never_arrived(error)
             self._drop(connection)
             return None if stale else self._fault(connection, error, sent_at)
         except BaseException:

@@ -138,8 +138,8 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
             whole = await self._send(connection, request, head, body, timeouts)
             while not reader.head_complete:
                 await _step(_READ, timeouts, _read_on(connection))
-        except httpx.TransportError:
-            stale = reused and body is not None and not reader.started and connection.never_arrived()
+        except httpx.TransportError as error:
+            stale = reused and body is not None and not reader.started and connection.never_arrived(_root(error))
             connection.close()
             if stale:
                 return False
@@ -242,6 +242,10 @@ async def _stream_out(connection: Connection, request: httpx.Request) -> bool:
         if piece and not await connection.send_more(data):
             return False
     return not chunked or await connection.send_more(b"0\r\n\r\n")
+
+
+def _root(error: httpx.TransportError) -> Exception:
+    return error.__cause__ if isinstance(error.__cause__, Exception) else error
 
 
 def _head(request: httpx.Request) -> bytes:
