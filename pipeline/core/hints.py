@@ -1,0 +1,150 @@
+"""What a provider's answer says of waiting and of its limits. Reads headers and text; decides nothing, raises nothing.
+
+Whatever is missing, malformed, negative or implausible counts as absent, and the next source is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Header = Callable[[bytes], bytes | None]
+
+MAX_RETRY_AFTER_SECONDS = 600.0  # above it stands a mistake or a daily quota (the OpenAI SDK draws its line at 60 s)
+MAX_VALUE_BYTES = 64  # no form below is longer
+MAX_MESSAGE_CHARACTERS = 4096  # where a wait is looked for
+
+_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
+_DURATION = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|ms|h|m|s))+")  # Go's time.Duration
+_DURATION_PART = re.compile(r"([0-9.]+)([a-zµ]+)")
+_RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{8,18}(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+_HTTP_DATE = re.compile(r"[A-Z][a-z]{2,8},? [A-Za-z0-9 :-]{15,24}")  # all three forms of RFC 9110, 5.6.7
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+# "Retry-After: 2.5 seconds", "try again in 6m0s", "Please retry after 26 seconds", "Please retry in 12.3s"; a number with
+# a word that is no unit of these ("in 3 days") is none.
+_SAID = re.compile(
+    r"(?:retry[- ]after:?|(?:try again|retry) in)\s{0,3}"
+    r"(?:(?P<duration>(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ms|h|m|s))+)(?![a-z0-9])"
+    r"|(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?)(?:\s?(?P<unit>milliseconds?|seconds?|secs?|minutes?|mins?)\b|(?!\.?[0-9]|\s?[a-z])))",
+    re.IGNORECASE | re.ASCII,
+)
+_SPOKEN_SECONDS = {"mil": 1e-3, "sec": 1.0, "min": 60.0}
+
+_OPENAI = ("x-ratelimit-{what}-{kind}", ("requests", "tokens", "project-tokens"))
+_ANTHROPIC = ("anthropic-ratelimit-{kind}-{what}", ("requests", "tokens", "input-tokens", "output-tokens"))
+
+
+def _names(what: str) -> tuple[bytes, ...]:
+    return tuple(name.format(kind=kind, what=what).encode() for name, kinds in (_OPENAI, _ANTHROPIC) for kind in kinds)
+
+
+_REMAINING_AND_RESET = tuple(zip(_names("remaining"), _names("reset"), strict=True))
+
+
+@frozen
+class Quota:
+    """What a provider says of one of its limits; None where it does not say. reset_seconds: counted from the answer."""
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_seconds: float | None = None
+
+
+@frozen
+class ProviderLimits:
+    """What a provider says of a key's limits, as of one answer. It does not say their period: a minute, as a rule."""
+
+    requests: Quota
+    tokens: Quota
+
+
+def retry_after_seconds(header: Header, body_message: str | None, now_utc: float, *, exhausted: bool = True) -> float | None:
+    """The least wait that the provider asks for, in seconds, greater than 0; None if it asks for none.
+
+    header: finds the value of a header, named in lower case. body_message: the error's text. now_utc: seconds since the
+    epoch. exhausted: the answer is a 429, so that a limit of which nothing remains tells the wait by its reset.
+
+    Source: OpenAI SDK `_base_client.py` (order; a wait of 0 is none); LiteLLM proxy (the `llm_provider-` names).
+    """
+    waits = _waits(header, body_message, now_utc, exhausted=exhausted)
+    return next((wait for wait in waits if wait is not None and 0 < wait <= MAX_RETRY_AFTER_SECONDS), None)
+
+
+def limits_of(header: Header, now_utc: float) -> ProviderLimits:
+    """What the headers say of the limits, by OpenAI's names (Azure's too) or else by Anthropic's."""
+    return ProviderLimits(requests=_quota(header, "requests", now_utc), tokens=_quota(header, "tokens", now_utc))
+
+
+def _waits(header: Header, message: str | None, now_utc: float, *, exhausted: bool) -> Iterator[float | None]:
+    for name in (b"retry-after-ms", b"llm_provider-retry-after-ms"):
+        milliseconds = _number(_text(header(name)))
+        yield None if milliseconds is None else milliseconds / 1000
+    for name in (b"retry-after", b"llm_provider-retry-after"):
+        yield _wait(_text(header(name)), now_utc)
+    if message is not None:
+        yield from map(_said, _SAID.finditer(message[:MAX_MESSAGE_CHARACTERS]))
+    if exhausted:
+        resets = (_wait(_text(header(reset)), now_utc) for left, reset in _REMAINING_AND_RESET if _number(_text(header(left))) == 0)
+        yield max((reset for reset in resets if reset is not None), default=None)
+
+
+def _quota(header: Header, kind: str, now_utc: float) -> Quota:
+    quota = Quota()
+    for name, _ in (_OPENAI, _ANTHROPIC):
+        limit, remaining, reset = (_text(header(name.format(kind=kind, what=what).encode())) for what in ("limit", "remaining", "reset"))
+        quota = Quota(_number(limit), _number(remaining), _wait(reset, now_utc))
+        if quota != Quota():
+            break
+    return quota
+
+
+def _text(value: bytes | None) -> str:
+    """A header's value as text; "" for one that is missing or too long to be any of the forms."""
+    return "" if value is None or len(value) > MAX_VALUE_BYTES else value.decode("utf-8", "replace").strip()
+
+
+def _number(text: str) -> float | None:
+    """A plain number, not negative: -1 is Azure's "unknown"."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _wait(text: str, now_utc: float) -> float | None:
+    """Seconds from now to what a text names, in any of the forms in use; None for a time that has passed."""
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    if _DURATION.fullmatch(text):
+        return _duration(text)
+    at = _moment(text)
+    return at - now_utc if at is not None and at >= now_utc else None
+
+
+def _duration(text: str) -> float:
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def _moment(text: str) -> float | None:
+    """The time that an RFC 3339 or HTTP date names, in seconds since the epoch."""
+    try:
+        if _RFC_3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).timestamp()
+        if _HTTP_DATE.fullmatch(text):
+            moment = parsedate_to_datetime(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):  # the standard library's parsers are not total
+        return None
+    return None
+
+
+def _said(match: re.Match[str]) -> float:
+    """The wait that a message names, in seconds."""
+    if duration := match["duration"]:
+        return _duration(duration.lower())
+    return float(match["number"]) * _SPOKEN_SECONDS[(match["unit"] or "sec")[:3].lower()]

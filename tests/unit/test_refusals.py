@@ -1,0 +1,95 @@
+import pytest
+
+from pipeline.core.refusals import Refusals, Stop
+from pipeline.records import Failure, FailureKind, Job, Report, Ticket, Verdict
+
+
+def refusal(row: int, status: int = 401) -> Report:
+    failure = Failure(row, f"row-{row}", FailureKind.REFUSED, f"HTTP {status}: no", status)
+    return Report(Ticket(Job(row, f"row-{row}", "POST", "/", b"{}", 1, row + 1), 1, None), Verdict.REFUSED, failure=failure)
+
+
+@pytest.mark.parametrize("patience,requests", [(1, 1), (2, 2), (3, 3), (50, 3)])
+def test_key_that_never_worked_stops_the_run_before_it_costs_more_than_was_in_flight(patience: int, requests: int) -> None:
+    refusals = Refusals(patience)
+
+    verdicts = [refusals.refused(refusal(row)) for row in range(requests)]
+
+    assert verdicts[:-1] == [None] * (requests - 1)
+    assert isinstance(verdicts[-1], Stop)
+    assert "HTTP 401: no" in verdicts[-1].reason
+
+
+@pytest.mark.parametrize("patience", [1, 50])
+def test_key_that_worked_stops_the_run_after_three_rows_in_a_row(patience: int) -> None:
+    refusals = Refusals(patience)
+    refusals.succeeded()
+
+    assert refusals.refused(refusal(0)) is None
+    assert refusals.refused(refusal(1, 403)) is None
+    assert refusals.refused(refusal(2, 402)) == Stop("the provider refused 3 rows in a row: HTTP 402: no")
+
+
+def test_refusals_with_a_success_between_are_the_rows_own() -> None:
+    refusals = Refusals(50)
+    reports = [refusal(row) for row in range(5)]
+
+    assert refusals.refused(reports[0]) is None
+    assert refusals.refused(reports[1]) is None
+    assert refusals.succeeded() == reports[:2]
+    assert refusals.succeeded() == []
+    assert refusals.refused(reports[2]) is None
+    assert refusals.refused(reports[3]) is None
+    assert refusals.succeeded() == reports[2:4]
+
+
+def test_refusal_before_any_success_lets_one_attempt_out_at_a_time() -> None:
+    refusals = Refusals(50)
+    states = [refusals.probing]
+
+    refusals.refused(refusal(0))
+    states.append(refusals.probing)
+    refusals.succeeded()
+    states.append(refusals.probing)
+    refusals.refused(refusal(1))
+    states.append(refusals.probing)
+
+    assert states == [False, True, False, False]
+
+
+def test_refusal_that_nothing_will_judge_is_the_rows_own_if_the_key_ever_worked() -> None:
+    worked, never = Refusals(50), Refusals(50)
+    worked.succeeded()
+    report = refusal(0)
+
+    worked.refused(report)
+    never.refused(report)
+
+    assert worked.idle() == [report]
+    assert worked.idle() == []
+    assert never.idle() == Stop("the provider refused one row: HTTP 401: no")
+
+
+def test_row_refused_twice_in_a_row_counts_once() -> None:
+    refusals = Refusals(50)
+    refusals.succeeded()
+
+    for _ in range(5):
+        assert refusals.refused(refusal(7)) is None
+        assert len(refusals.idle()) == 1  # type: ignore[arg-type]
+
+    assert refusals.refused(refusal(8)) is None
+    assert isinstance(refusals.refused(refusal(9)), Stop)
+
+
+def test_stop_is_final_and_what_was_held_is_never_handed_back() -> None:
+    refusals = Refusals(1)
+    stop = refusals.refused(refusal(0))
+
+    assert refusals.succeeded() == []
+    assert refusals.refused(refusal(1)) is stop
+    assert refusals.idle() is stop
+
+
+def test_nothing_refused_is_nothing_to_decide() -> None:
+    assert Refusals(1).idle() == []
