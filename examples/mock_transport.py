@@ -42,10 +42,6 @@ class Collector:
     async def emit(self, outcomes: list[Outcome]) -> None:
         """Take a group."""
         await trio.lowlevel.checkpoint()
-        self.emit_now(outcomes)
-
-    def emit_now(self, outcomes: list[Outcome]) -> None:
-        """Take a group while being cancelled."""
         self.outcomes.extend(outcomes)
 
 

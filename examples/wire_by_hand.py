@@ -25,6 +25,7 @@ from pipeline.records import Notice, Report, Ticket
 from pipeline.simulate import SimulateConfig, serve
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.gate import GateTally
+from pipeline.stages.order import Batch
 from pipeline.stages.read import ReadTally
 
 WINDOW = 32  # rows in the house at most
@@ -52,12 +53,14 @@ class Printer:
     async def emit(self, outcomes: list[Outcome]) -> None:
         """Take a group."""
         await trio.lowlevel.checkpoint()
-        self.emit_now(outcomes)
-
-    def emit_now(self, outcomes: list[Outcome]) -> None:
-        """Take a group while being cancelled."""
         for outcome in outcomes:
             print(outcome.index, content_of(outcome))
+
+
+async def keep_in_memory(outcomes: list[Outcome]) -> list[Outcome]:
+    """Where a journal would make outcomes durable."""
+    await trio.lowlevel.checkpoint()
+    return outcomes
 
 
 async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
@@ -68,7 +71,7 @@ async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
     grant, tickets = trio.open_memory_channel[list[Ticket]](WORKERS)
     end, outcomes = trio.open_memory_channel[Outcome](WINDOW)
     keep, recorded = trio.open_memory_channel[list[Outcome]](1)
-    sort, ordered = trio.open_memory_channel[list[Outcome]](1)
+    sort, ordered = trio.open_memory_channel[Batch[Outcome]](1)
     jobs = JobMaker(BODY, seen=MemoryStore())
     settings = FetchSettings(
         open_sender,
@@ -86,9 +89,9 @@ async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
         start(partial(read, take, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally()))
         start(partial(gate, inbox, grant, end.clone(), lane=lane, workers=WORKERS, tally=GateTally(), stop=trio.Event()))
         start(partial(fetch, tickets, post, end, settings=settings))
-        start(partial(record, outcomes, keep))
+        start(partial(record, outcomes, keep, store=keep_in_memory, store_now=lambda _: None, ledger=ledger, linger=False))
         start(partial(order, recorded, sort, window=ReorderWindow()))
-        start(partial(write, ordered, emitter=Printer(), credits=give, ledger=ledger, linger=False))
+        start(partial(write, ordered, emitter=Printer(), credits=give))
     return ledger
 
 
