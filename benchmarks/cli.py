@@ -54,13 +54,13 @@ def run(names: tuple[str, ...], *, quick: bool, runs: int, peers: str | None, ou
 
 
 def chosen(names: tuple[str, ...]) -> list[Scenario]:
-    """Scenarios by name; by family, too."""
-    found = []
+    """Scenarios by name, or a whole family by its."""
+    found: list[Scenario] = []
     for name in names or tuple(SCENARIOS):
-        family = [scenario for scenario in SCENARIOS.values() if name in {scenario.name, scenario.family}]
-        if not family:
+        family = [scenario for scenario in SCENARIOS.values() if scenario.family == name]
+        if name not in SCENARIOS and not family:
             raise click.UsageError(f"no scenario {name!r}; `list` shows them")
-        found += family
+        found += [SCENARIOS[name]] if name in SCENARIOS else family
     return found
 
 

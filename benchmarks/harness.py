@@ -95,6 +95,7 @@ def launch(command: Sequence[str], folder: Path, core: int, patience: float, var
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     if code != 0:
         print(said.read_text()[-2000:], file=sys.stderr)
     cost: dict[str, float] = json.loads(result.read_text())

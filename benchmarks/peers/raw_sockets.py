@@ -1,4 +1,4 @@
-"""The floor: Trio sockets, a request made by hand, a response read only as far as its length. No client can be cheaper in Python."""
+"""The floor: Trio sockets, requests made beforehand, responses read only as far as their length. Nothing on Trio can be cheaper."""
 
 from __future__ import annotations
 
@@ -43,22 +43,19 @@ async def run(task: Task) -> list[str | None]:
     url = urlsplit(task.url)
     head = HEAD.format(path=url.path, host=url.netloc, key=KEY).encode()
     answers: list[str | None] = [None] * len(task.prompts)
-    rows = iter(enumerate(task.prompts))
-
-    def encoded(prompt: str) -> bytes:
-        content = json.dumps(body(prompt)).encode()
-        return head + b"%d\r\n\r\n" % len(content) + content
+    bodies = [json.dumps(body(prompt)).encode() for prompt in task.prompts]
+    rows = iter([(index, head + b"%d\r\n\r\n" % len(content) + content) for index, content in enumerate(bodies)])
 
     async def plain() -> None:
         with trio.socket.socket() as sock:
             await sock.connect((url.hostname, url.port))
-            for index, prompt in rows:
-                answers[index] = json.loads(await exchange(sock, encoded(prompt)))["choices"][0]["message"]["content"]
+            for index, request in rows:
+                answers[index] = (await exchange(sock, request)).decode()
 
     async def secure() -> None:
         stream = await trio.open_ssl_over_tcp_stream(url.hostname or "", url.port or 443, ssl_context=context)
-        for index, prompt in rows:
-            answers[index] = json.loads(await exchange_tls(stream, encoded(prompt)))["choices"][0]["message"]["content"]
+        for index, request in rows:
+            answers[index] = (await exchange_tls(stream, request)).decode()
 
     context = ssl.create_default_context()
     async with trio.open_nursery() as nursery:

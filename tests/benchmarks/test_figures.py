@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from benchmarks.compare import changes
+from benchmarks.figures import derive, figure, paired_ratio, summarise
+from benchmarks.latency import latency_table, mean_latency
+from benchmarks.peers.task import judge
+from benchmarks.scenarios import SCENARIOS
+
+RUN = {
+    "rows": 1_000, "right": 1_000, "misplaced": 0, "lost": 0, "started": 9.5, "wall_seconds": 4.0, "cpu_seconds": 0.1, "peak_rss_mb": 40.0,
+    "seen_first_arrival": 10.0, "seen_last_arrival": 12.9, "seen_last_reply": 13.0, "seen_accepted": 50, "seen_most_in_flight": 50,
+    "seen_cpu_seconds": 0.3, "seen_requests": 1_000, "seen_refused": 0, "seen_most_in_a_second": 400, "seen_steady_per_second": 400.0,
+}  # fmt: skip
+SCENARIO = evolve(SCENARIOS["in-flight-50"], rows=1_000, latency="fixed:0.1")
+
+
+def test_figure_is_median_with_half_range_as_spread() -> None:
+    found = figure([9.0, 10.0, 12.0])
+
+    assert (found.median, found.noisy) == (10.0, True)
+    assert found.spread == pytest.approx(0.15)
+
+
+def test_derived_cost_subtracts_nothing() -> None:
+    assert derive(SCENARIO, RUN)["cpu_us_per_row"] == pytest.approx(100.0)
+
+
+def test_derived_pace_counts_from_first_arrival_to_last_reply() -> None:
+    found = derive(SCENARIO, RUN)
+
+    assert found["achieved_of_ideal"] == pytest.approx(2.0 / 3.0)
+    assert found["steady_of_ideal"] == pytest.approx(0.8)
+    assert found["start_seconds"] == pytest.approx(0.5)
+
+
+def test_lost_rows_are_not_paid_for_with_a_better_cost() -> None:
+    assert derive(SCENARIO, {**RUN, "lost": 500})["cpu_us_per_row"] == pytest.approx(200.0)
+
+
+def test_attained_is_what_passed_of_what_was_allowed() -> None:
+    found = derive(evolve(SCENARIO, rate=400.0), {**RUN, "seen_refused": 10})
+
+    assert found["attained"] == pytest.approx(989 / 2.9 / 400)
+
+
+def test_ratio_is_taken_round_by_round() -> None:
+    ours, theirs = [{"cpu": 1.0}, {"cpu": 10.0}], [{"cpu": 2.0}, {"cpu": 20.0}]
+
+    found = paired_ratio("cpu", ours, theirs)
+
+    assert found is not None
+    assert (found.median, found.spread) == (0.5, 0.0)
+
+
+def test_summary_keeps_only_what_every_run_has() -> None:
+    assert set(summarise([{"a": 1.0, "b": 2.0}, {"a": 3.0}])) == {"a"}
+
+
+@pytest.mark.parametrize("spec", ["fixed:0.1", "uniform:0.1:0.3", "lognormal:0.05:1.2:10"])
+def test_latency_depends_on_the_row_alone(spec: str) -> None:
+    assert latency_table(spec) == latency_table(spec)
+    assert mean_latency(spec, 10_000) == pytest.approx(mean_latency(spec, 4_096), rel=0.1)
+
+
+def test_latency_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="got 'fixed'"):
+        latency_table("fixed")
+
+
+def test_judge_tells_misplaced_from_lost() -> None:
+    prompts = ["row-0000000 a", "row-0000001 b", "row-0000002 c"]
+
+    verdict = judge(prompts, ["answer to row-0000000", "answer to row-0000002", None])
+
+    assert verdict == {"rows": 3, "right": 1, "misplaced": 1, "lost": 1}
+
+
+def test_compare_marks_what_lies_within_the_spread() -> None:
+    def result(median: float) -> dict[str, object]:
+        figures = {"cpu_us_per_row": {"median": median, "spread": 0.06}}
+        subjects = {"headrace": {"figures": figures, "headrace_cpu_ratio": None}}
+        return {"conditions": {"cpu": "x", "python": "y"}, "scenarios": {"in-flight-50": {"subjects": subjects}}}
+
+    (noise,) = changes(result(100.0), result(110.0))
+    (change,) = changes(result(100.0), result(80.0))
+
+    assert noise.endswith("(within the spread)")
+    assert change.endswith("-20.0%")

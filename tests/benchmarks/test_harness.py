@@ -1,0 +1,112 @@
+"""The harness in its quick mode: that it counts right, whoever is counted. No figure is asserted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from attrs import evolve
+from click.testing import CliRunner
+
+from benchmarks.cli import main
+from benchmarks.harness import measure
+from benchmarks.report import markdown
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.subjects import SUBJECTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its server stands on uvloop")
+
+
+def quick(name: str, *peers: str) -> dict[str, Any]:
+    result = measure([SCENARIOS[name].quick()], peers, 1, warm_up=False, say=lambda _: None)
+    scenario: dict[str, Any] = result["scenarios"][name]
+    assert markdown(result, [], "quick.json").count("\n| ") == len(scenario["subjects"]) + 1
+    return {subject: found["runs"][0] for subject, found in scenario["subjects"].items()}
+
+
+@pytest.mark.parametrize("name", ["in-flight-50", "in-flight-1000", "tls-50", "slow-head"])
+def test_every_row_gets_its_own_answer_in_its_own_place(name: str) -> None:
+    runs = quick(name, "headrace", "aiohttp-loop")
+
+    assert set(runs) == {"headrace", "aiohttp-loop"}
+    for run in runs.values():
+        assert (run["right"], run["misplaced"], run["lost"]) == (run["rows"], 0, 0)
+
+
+def test_headrace_opens_no_more_connections_than_are_in_flight() -> None:
+    run = quick("in-flight-1000", "headrace")["headrace"]
+
+    assert run["connections"] == run["most_in_flight"] <= 100
+
+
+@pytest.mark.parametrize("window", ["fixed", "sliding", "bucket"])
+def test_limited_server_answers_every_row_once(window: str) -> None:
+    run = quick(f"limit-{window}", "headrace")["headrace"]
+
+    assert (run["right"], run["requests"] - run["refused"]) == (run["rows"], run["rows"])
+
+
+@pytest.mark.parametrize("name", ["transport-bytes", "transport-request", "transport-client", "raw-sockets"])
+@pytest.mark.parametrize("scenario", ["in-flight-50", "tls-50"])
+def test_transport_alone_loses_nothing(name: str, scenario: str) -> None:
+    run = quick(scenario, name)[name]
+
+    assert run["right"] == run["rows"]
+
+
+def test_article_program_loses_three_rows_where_headrace_loses_none() -> None:
+    runs = quick("article", "headrace", "async-semaphore")
+
+    assert (runs["headrace"]["right"], runs["headrace"]["lost"]) == (100, 0)
+    assert (runs["async-semaphore"]["right"], runs["async-semaphore"]["lost"]) == (97, 3)
+
+
+def test_stages_alone_lose_nothing() -> None:
+    run = quick("stages", "stages")["stages"]
+
+    assert run["right"] == run["rows"]
+
+
+def test_subject_that_outlives_patience_is_left_out_with_a_word() -> None:
+    scenario = evolve(SCENARIOS["in-flight-50"].quick(), latency="fixed:60", patience_seconds=0.5)
+
+    found = measure([scenario], ["aiohttp-loop"], 1, warm_up=False, say=lambda _: None)["scenarios"]["in-flight-50"]
+
+    assert found["subjects"] == {}
+    assert found["skipped"] == {"aiohttp-loop": "did not end within 0.5 s"}
+
+
+def test_every_scenario_names_known_subjects() -> None:
+    assert {peer for scenario in SCENARIOS.values() for peer in scenario.peers} <= set(SUBJECTS)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_is_an_ordinary_config(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import load_config
+
+    monkeypatch.setattr("benchmarks.cli.write_input", lambda path, rows: path.write_text(f"{rows}"))
+    said = CliRunner().invoke(main, ["config", name, str(tmp_path)])
+
+    assert said.exit_code == 0, said.output
+    assert load_config(tmp_path / f"{name}.yaml").limits.max_in_flight == SCENARIOS[name].in_flight
+
+
+def test_list_names_every_scenario() -> None:
+    said = CliRunner().invoke(main, ["list"])
+
+    assert all(name in said.output for name in SCENARIOS)
+
+
+def test_result_is_json_with_its_conditions(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    said = CliRunner().invoke(main, ["run", "start-up", "--quick", "--peers", "aiohttp-loop", "--out", str(out)])
+
+    result = json.loads(out.read_text())
+
+    assert said.exit_code == 0
+    assert {"cpu", "python", "versions", "date", "load"} <= set(result["conditions"])
