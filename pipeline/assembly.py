@@ -7,16 +7,18 @@ import random
 import time
 import uuid
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from pipeline.core.jobs import JobMaker
 from pipeline.core.limits import Lane
 from pipeline.core.retry import RetryPolicy
 from pipeline.core.templates import Template
 from pipeline.edges.http import Transport, open_senders
+from pipeline.edges.journal import State
 from pipeline.edges.seen import SeenOnDisk
 from pipeline.edges.sender import Endpoint, Timeouts
 from pipeline.errors import ConfigError, Problem, RunAborted, RunInterrupted
@@ -26,13 +28,16 @@ from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.edges.rows import RawRow
     from pipeline.edges.sender import OpenSender
-    from pipeline.records import Progress
+    from pipeline.flow import Recorder
+    from pipeline.records import Failure, Job, Progress
     from pipeline.stages.write import Emitter
+
+    MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
 
 PROGRESS_SECONDS = 1.0
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
@@ -50,6 +55,9 @@ def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
     if not key:
         message = f"the environment variable {provider.api_key_env} is not set: put the provider's key in it"
         raise ConfigError([Problem("provider.api_key_env", message, "config")])
+    if not (key.isascii() and key.isprintable()):
+        message = f"the environment variable {provider.api_key_env} holds characters that no key has; was it pasted with something else?"
+        raise ConfigError([Problem("provider.api_key_env", message, "config")])
     if provider.api_key_header.lower() == "authorization":
         return "Authorization", f"Bearer {key}"
     return provider.api_key_header, key
@@ -61,7 +69,8 @@ async def open_provider(config: Config, key: tuple[str, str] | None) -> AsyncIte
     provider = config.provider
     transport = Transport(provider.transport.value)
     async with trio.open_nursery() as nursery:
-        base_url, env = provider.base_url, os.environ
+        base_url = provider.base_url
+        env: Mapping[str, str] = os.environ
         if provider.simulate is not None:
             from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
 
@@ -85,6 +94,18 @@ def job_maker(config: Config) -> JobMaker:
     return JobMaker(template, None if request is None else request.url, seen=SeenOnDisk())
 
 
+def identity_of(config: Config) -> dict[str, str]:
+    """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
+    request, provider = config.request, config.provider
+    return {
+        "provider.base_url": provider.base_url or "(simulated)",
+        "request.url": "" if request is None else request.url,
+        "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
+        "sink.order": config.sink.order.value,
+        "sink.shape": config.sink.shape.value,
+    }
+
+
 def lane_of(config: Config) -> Lane:
     """The limits of the one endpoint and key that a config names."""
     limits = config.limits
@@ -99,17 +120,20 @@ def lane_of(config: Config) -> Lane:
 def flow_settings(
     config: Config,
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
-    jobs: JobMaker,
+    make_jobs: MakeJobs,
     open_sender: OpenSender,
-    emitter: Emitter,
+    emitter: Emitter[Any],
+    *,
     limit: int | None = None,
+    recorder: Recorder | None = None,
+    note_sent: Callable[[int], None] = lambda _: None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends."""
     workers = config.limits.max_in_flight
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
         take_rows=take_rows,
-        make_jobs=jobs.make_jobs,
+        make_jobs=make_jobs,
         lane=lane_of(config),
         fetch=FetchSettings(
             open_sender,
@@ -117,12 +141,14 @@ def flow_settings(
             draw=random.random,
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
+            note_sent=note_sent,
         ),
         emitter=emitter,
         workers=workers,
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
         in_order=config.sink.order.value == "input",
         limit=limit,
+        recorder=recorder,
     )
 
 
@@ -135,6 +161,7 @@ class Course:
     progress: Callable[[Progress], None] | None = None
     tallies: Tallies = field(factory=Tallies)
     started: float = field(factory=trio.current_time)
+    resumed: State = field(factory=State)  # what earlier processes did
 
     async def follow(self, settings: FlowSettings) -> None:
         """Run the flow, telling of its progress meanwhile."""
@@ -156,7 +183,15 @@ class Course:
 
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
-        return summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
+        now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
+        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.resumed.unknown)
+
+    def go_on_from(self, state: State) -> None:
+        """Count what earlier processes did as done."""
+        self.resumed = state
+        ledger = self.tallies.ledger
+        ledger.succeeded, ledger.failed = state.succeeded, state.failed
+        ledger.prompt_tokens, ledger.output_tokens = state.prompt_tokens, state.output_tokens
 
     def conclude(self, digest: str = "") -> Summary:
         """The summary of a run that came to its end.
@@ -166,7 +201,7 @@ class Course:
         summary, tallies = self.summary(digest), self.tallies
         if tallies.read.problem is not None:
             raise RunAborted(tallies.read.problem, summary)
-        if tallies.read.ended and tallies.ledger.total == tallies.read.rows:
+        if tallies.read.ended and tallies.ledger.total >= tallies.read.rows:
             return summary
         if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
             raise RunInterrupted(INTERRUPTED, summary)

@@ -4,8 +4,10 @@
     ├── UsageError            nothing was sent (exit code 2)
     │   ├── ConfigError       every problem of a config at once
     │   ├── InputError        the input cannot be read
-    │   └── OutputExistsError an output would have been overwritten
+    │   ├── OutputExistsError an output would have been overwritten
+    │   └── RunChangedError   a run cannot go on: input, config or output is another
     ├── SinkError             the output takes no more; a run turns it into RunAborted
+    ├── JournalError          the journal can be neither read nor written; likewise
     └── RunStopped            the run ended before its input did; carries the summary
         ├── RunAborted        the provider or the machine forbids going on (exit code 3)
         └── RunInterrupted    somebody asked it to stop (exit code 130)
@@ -81,6 +83,14 @@ class OutputExistsError(UsageError):
         super().__init__(f"{path} exists and is never overwritten; use --fresh to move it aside and start over")
 
 
+class RunChangedError(UsageError):
+    """A run cannot go on, because its input, config or output is another than it was."""
+
+    def __init__(self, difference: str) -> None:
+        self.difference = difference
+        super().__init__(f"{difference}\nuse --fresh to start over (what is there is moved aside), or --accept-changes to go on all the same")
+
+
 class SinkError(HeadraceError):
     """The output takes no more. name: that output; cause: what the system said."""
 
@@ -89,6 +99,14 @@ class SinkError(HeadraceError):
         self.cause = cause
         advice = SINK_ADVICE.get(cause.errno or 0)
         super().__init__(f"{name}: writing failed: {cause.strerror or cause}{f'; {advice}' if advice else ''}")
+
+
+class JournalError(HeadraceError):
+    """The journal can be neither read nor written. path: that file."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: the journal {problem}")
 
 
 class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program

@@ -44,8 +44,13 @@ GateMessage = list[Job] | Report | Notice
 class Recorder(Protocol):
     """Where outcomes become durable before they are ordered, and wait behind a slow row. What it gives back is written."""
 
-    held: Intervals  # rows recorded and not yet written, when the flow starts
-    first_index: int  # the first row not yet written, when the flow starts
+    @property
+    def held(self) -> Intervals:
+        """Rows recorded and not yet written, when the flow starts."""
+
+    @property
+    def first_index(self) -> int:
+        """The first row not yet written, when the flow starts; `take_rows` begins with it."""
 
     async def record(self, outcomes: list[Outcome]) -> list[Any]:
         """Make outcomes durable; gives for each what is to be written."""
@@ -84,7 +89,7 @@ class FlowSettings:
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
-    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]]
+    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
     lane: Lane
     fetch: FetchSettings
     emitter: Emitter[Any]
@@ -149,6 +154,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
                 jobs=reader_post,
                 outcomes=reader_end,
                 tally=tallies.read,
+                first_index=recorder.first_index,
                 limit=settings.limit,
             )
 

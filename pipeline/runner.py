@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.assembly import Course, api_key, flow_settings, job_maker, open_provider
+from pipeline.assembly import Course, api_key, flow_settings, identity_of, job_maker, open_provider
 from pipeline.core.batch import encode_batch, encode_flat
+from pipeline.durable import Paths, open_durable, skip_done
 from pipeline.edges.rows import RowSource
-from pipeline.edges.sink import FileSink
-from pipeline.errors import RunAborted, SinkError
+from pipeline.errors import JournalError, RunAborted, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.config import Config
+    from pipeline.durable import DurableOutput
     from pipeline.edges.rows import RawRow
-    from pipeline.records import Outcome, Progress, Summary
+    from pipeline.records import Progress, Summary
 
 
 async def run(
@@ -26,58 +29,72 @@ async def run(
     *,
     fresh: bool = False,
     limit: int | None = None,
+    accept_changes: bool = False,
     stop: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
-    """Run the pipeline to its end: one output line for every input row.
+    """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
-    fresh: move an existing output aside and start over. limit: only the first so many rows. stop: set it to let
-    nothing more leave, finish what is in flight and end. progress: called about once a second, and at the end.
+    fresh: move what an earlier run left aside and start over. limit: only the first so many rows. accept_changes: go on
+    although the input or the config is another. stop: set it to let nothing more leave, finish what is in flight and
+    end. progress: called about once a second, and at the end.
 
-    Raises ConfigError, InputError, OutputExistsError before anything is sent; RunAborted when going on is pointless or
-    impossible; RunInterrupted after `stop`. The last two carry the summary of what was done.
-    Cancellation: the output is a whole prefix of the input's order; attempts in flight are lost.
+    Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
+    when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
+    done, and the run can go on later.
+    Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
     course = Course(config, trio.Event() if stop is None else stop, progress)
     key = api_key(config.provider)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(RowSource.open(config.source.path)))
-        sink = opened.enter_context(closing(FileSink.open(config.sink.path, fresh=fresh)))
+        durable = opened.enter_context(closing(await trio.to_thread.run_sync(partial(_open, config, fresh=fresh, accept_changes=accept_changes))))
+        await trio.to_thread.run_sync(partial(skip_done, config.source.path, source, jobs, durable, accept_changes=accept_changes))
+        course.go_on_from(durable.state)
 
         async def take_rows(most: int) -> list[RawRow]:
             return await trio.to_thread.run_sync(source.take, most, abandon_on_cancel=True)
 
-        emitter = FileEmitter(sink, encode_batch if config.sink.shape.value == "batch" else encode_flat)
         try:
             async with open_provider(config, key) as open_sender:
-                await course.follow(flow_settings(config, take_rows, jobs, open_sender, emitter, limit))
-        except ExceptionGroup as group:
-            failed, others = group.split(SinkError)
-            if failed is None or others is not None:
+                settings = flow_settings(
+                    config,
+                    take_rows,
+                    partial(durable.make_jobs, jobs.make_jobs),
+                    open_sender,
+                    durable,
+                    limit=limit,
+                    recorder=durable,
+                    note_sent=durable.marks.mark,
+                )
+                await course.follow(settings)
+            await trio.to_thread.run_sync(durable.finish)
+        except (ExceptionGroup, SinkError, JournalError) as error:
+            reason = _disk_trouble(error)
+            if reason is None:
                 raise
-            raise RunAborted(_first(failed), course.summary(sink.digest)) from group
-        return course.conclude(sink.digest)
+            raise RunAborted(reason, course.summary(durable.sink.digest)) from error
+        return course.conclude(durable.sink.digest)
 
 
-def _first(group: BaseExceptionGroup[SinkError]) -> str:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else str(error)
+def _open(config: Config, *, fresh: bool, accept_changes: bool) -> DurableOutput:
+    output = Path(config.sink.path)
+    journal = output.with_name(output.name + ".journal") if config.journal.path is None else Path(config.journal.path)
+    return open_durable(
+        Paths(output, journal),
+        identity_of(config),
+        encode_batch if config.sink.shape.value == "batch" else encode_flat,
+        in_order=config.sink.order.value == "input",
+        power=config.journal.durability.value == "power",
+        fresh=fresh,
+        accept_changes=accept_changes,
+    )
 
 
-class FileEmitter:
-    """Encodes outcomes and appends them to a file, in a thread: a slow disk must not stall the senders."""
-
-    def __init__(self, sink: FileSink, encode: Callable[[Outcome], bytes]) -> None:
-        self._sink = sink
-        self._encode = encode
-
-    async def emit(self, outcomes: list[Outcome]) -> None:
-        """Append a group. Raises SinkError when the file takes no more.
-
-        Cancellation: the group is written whole before it is heeded.
-        """
-        await trio.to_thread.run_sync(self._sink.write, self._lines(outcomes))
-
-    def _lines(self, outcomes: list[Outcome]) -> bytes:
-        return b"".join(map(self._encode, outcomes))
+def _disk_trouble(error: Exception) -> str | None:
+    """What a disk said that takes no more, if that is all that went wrong."""
+    if isinstance(error, ExceptionGroup):
+        reasons = [_disk_trouble(inner) for inner in error.exceptions]
+        return None if None in reasons else reasons[0]
+    return str(error) if isinstance(error, (SinkError, JournalError)) else None

@@ -114,7 +114,7 @@ class _FlowSide:
             course = Course(self.config, trio.Event())
             try:
                 async with open_provider(self.config, self.key) as open_sender:
-                    await course.follow(flow_settings(self.config, self.take_rows, jobs, open_sender, self))
+                    await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, self))
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)

@@ -40,11 +40,20 @@ def common(body: Body) -> Body:
 @click.command("run")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows.")
 @click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted.")
+@click.option("--accept-changes", is_flag=True, help="Go on although the input or the config is another than before.")
 @common
 def run_command(
-    config_path: str, overrides: tuple[str, ...], progress: str, limit: int | None, verbose: int, *, as_json: bool, fresh: bool
+    config_path: str,
+    overrides: tuple[str, ...],
+    progress: str,
+    limit: int | None,
+    verbose: int,
+    *,
+    as_json: bool,
+    fresh: bool,
+    accept_changes: bool,
 ) -> int:
-    """Run a pipeline to its end.
+    """Run a pipeline to its end; run it again to go on where it was stopped.
 
     One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
     """
@@ -56,10 +65,10 @@ def run_command(
         config = load_config(config_path, overrides)
         try:
             with _display(progress) as display:
-                summary = _launch(config, display, limit, fresh=fresh)
+                summary = _launch(config, display, limit, fresh=fresh, accept_changes=accept_changes)
         except* RunStopped as group:
             _show_summary(next(error.summary for error in leaves(group)), config, as_json=as_json)
-            say(f"not all rows are done; --fresh starts over, and moves {config.sink.path} aside")
+            say("not all rows are done; the same command goes on from here")
             raise
         _show_summary(summary, config, as_json=as_json)
         return SOME_FAILED if summary.failed else OK
@@ -177,7 +186,7 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
     return guarded(work, verbose)
 
 
-def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool) -> Summary:
+def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool, accept_changes: bool) -> Summary:
     """Run, and let signals stop it: the first in good order, the second at once."""
     import trio
 
@@ -191,7 +200,9 @@ def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool)
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as course:
                 await nursery.start(stop_on_signals, stop, course.cancel, display.say)
-                summary = await run(config, fresh=fresh, limit=limit, stop=stop, progress=display.show)
+                summary = await run(
+                    config, fresh=fresh, limit=limit, accept_changes=accept_changes, stop=stop, progress=display.show
+                )
             nursery.cancel_scope.cancel()
         if summary is None:
             raise RunInterrupted("cancelled by a second signal; the output holds what was written until then")

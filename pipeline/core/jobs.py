@@ -91,6 +91,11 @@ class JobMaker:
                 made[at] = _failure(rows[at], item.index, item.custom_id, problem)
         return made
 
+    def claim(self, rows: Sequence[RawRow], first_index: int) -> None:
+        """Remember the ids of rows that need no job any more, so that a later row cannot use them again."""
+        names = [_name_of(row.data) or _numbered(index) for index, row in enumerate(rows, first_index)]
+        self._seen.claim(names, [row.line or -1 - index for index, row in enumerate(rows, first_index)])
+
     def close(self) -> None:
         """Forget the ids."""
         self._store.close()
@@ -195,7 +200,8 @@ def _name_of(data: bytes | Mapping[str, JSON] | None) -> str | None:
     """The id of a row that is bad otherwise, if it can be made out."""
     try:
         name = _decode_name(data).custom_id if isinstance(data, bytes) else (data or {}).get("custom_id")
-        if isinstance(name, str):
+        if type(name) in (str, int):
+            name = str(name)
             _check_name(name)
             return name
     except (RowError, msgspec.DecodeError, UnicodeError, RecursionError):

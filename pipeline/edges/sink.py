@@ -13,9 +13,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from pipeline.errors import OutputExistsError, SinkError, UsageError
+from pipeline.errors import OutputExistsError, RunChangedError, SinkError, UsageError
 
 MODE = 0o600  # answers may be confidential
+HASH_BYTES = 1 << 20  # read at once
 STDOUT = {"-", "/dev/stdout", "/dev/fd/1"}
 
 
@@ -47,6 +48,45 @@ class FileSink:
             return cls(str(path), _create(path, fresh=fresh))
         except OSError as error:
             raise UsageError(f"{path}: the output cannot be created: {error.strerror or error}") from error
+
+    @classmethod
+    def resume(cls, path: Path, size: int) -> FileSink:
+        """Open an output to append to what it held, `size` bytes: cut back anything behind them. Creates it for a size of 0.
+
+        Raises RunChangedError if it holds less; UsageError if it cannot be opened.
+        """
+        try:
+            if not size:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (0 if size else os.O_CREAT), MODE)
+        except FileNotFoundError:
+            raise RunChangedError(f"{path} is gone, although its journal says that {size} bytes were written") from None
+        except OSError as error:
+            raise UsageError(f"{path}: the output cannot be opened: {error.strerror or error}") from error
+        sink = cls(str(path), descriptor)
+        try:
+            sink._go_on(size)  # noqa: SLF001  its own
+        except BaseException:
+            sink.close()
+            raise
+        return sink
+
+    def _go_on(self, size: int) -> None:
+        held = _size(self._descriptor)
+        if held is None:
+            return
+        if held < size:
+            raise RunChangedError(f"{self.name} holds {held} bytes, although its journal says that {size} were written")
+        try:
+            os.ftruncate(self._descriptor, size)
+            with open(self._descriptor, "rb", closefd=False) as file:  # noqa: PTH123  it is open already
+                file.seek(0)
+                for chunk in iter(lambda: file.read(HASH_BYTES), b""):
+                    self._hash.update(chunk)
+        except OSError as error:
+            raise UsageError(f"{self.name}: the output cannot be read: {error.strerror or error}") from error
+        self.bytes_written = size
+        self._start = 0
 
     @property
     def digest(self) -> str:
@@ -122,7 +162,7 @@ def _create(path: Path, *, fresh: bool) -> int:
                 return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
             if not fresh:
                 raise OutputExistsError(path) from None
-        _move_aside(path)
+        move_aside(path)
 
 
 def _is_special(path: Path) -> bool:
@@ -134,7 +174,10 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
-def _move_aside(path: Path) -> None:
+def move_aside(path: Path) -> Path | None:
+    """Give a file the first free name `PATH.1`, `PATH.2` …; that name, or None where there is no file."""
+    if not path.exists():
+        return None
     for number in count(1):
         aside = path.with_name(f"{path.name}.{number}")
         try:
@@ -142,7 +185,8 @@ def _move_aside(path: Path) -> None:
         except FileExistsError:
             continue
         path.replace(aside)
-        return
+        return aside
+    raise AssertionError("the numbers never end")
 
 
 def _size(descriptor: int) -> int | None:

@@ -32,13 +32,17 @@ class ClientRequestIds(Protocol):
 
 @frozen
 class FetchSettings:
-    """What every worker needs. draw: uniform in [0, 1). utc: seconds since the epoch."""
+    """What every worker needs.
+
+    draw: uniform in [0, 1). utc: seconds since the epoch. note_sent: told of a row just before an attempt for it leaves.
+    """
 
     open_sender: Callable[[], Sender]
     policy: RetryPolicy = field(factory=RetryPolicy)
     draw: Callable[[], float] = field(kw_only=True)
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
+    note_sent: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
 
 
 async def fetch(
@@ -92,6 +96,7 @@ async def _work(
 
 async def _attempt(ticket: Ticket, sender: Sender, settings: FetchSettings) -> tuple[Outcome | None, Report]:
     job = ticket.job
+    settings.note_sent(job.index)
     started = trio.current_time()
     reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
     now = trio.current_time()

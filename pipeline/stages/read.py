@@ -36,7 +36,7 @@ class ReadTally:
 
 async def read(
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
-    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]],
+    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure | None]],
     *,
     credits: MemoryReceiveChannel[int],  # noqa: A002  the field's word
     jobs: MemorySendChannel[list[Job] | Report | Notice],
@@ -47,12 +47,13 @@ async def read(
 ) -> None:
     """Read the input to its end, or to `limit` rows, as credits come.
 
+    make_jobs: the jobs of rows, given the index of the first; None for a row that is done already and costs no credit.
     take_rows: gives at most so many rows, none at the end. jobs, outcomes: must have room for a message per credit, so
     that sending never waits. An input that breaks off ends the reading; the rows before it are worked on as ever.
     Cancellation: rows taken but not yet sent are lost to this run; they were never sent to the provider.
     """
     with credits, jobs, outcomes:
-        index = first_index
+        index = tally.rows = first_index
         free = 0
         rows: list[RawRow] = []
         while limit is None or index < limit:
@@ -68,25 +69,28 @@ async def read(
                 free = sum(await take(credits))
             made = make_jobs(rows[:free], index)
             rows = rows[free:]
-            free -= len(made)
             index += len(made)
             tally.rows = index
-            _send(made, jobs, outcomes)
+            free -= _send(made, jobs, outcomes)
             await trio.lowlevel.checkpoint()  # a long input in a fast house must not starve the others
         tally.ended = True
         jobs.send_nowait(Notice.END_OF_INPUT)
 
 
 def _send(
-    made: Sequence[Job | Failure],
+    made: Sequence[Job | Failure | None],
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
-) -> None:
+) -> int:
+    """Send jobs to the gate and finished rows on; how many entered the house."""
     ready = []
+    finished = 0
     for item in made:
         if isinstance(item, Job):
             ready.append(item)
-        else:
+        elif item is not None:
             outcomes.send_nowait(item)
+            finished += 1
     if ready:
         jobs.send_nowait(ready)
+    return len(ready) + finished

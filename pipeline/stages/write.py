@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import trio
 
+from pipeline.core.reorder import Indexed
 from pipeline.stages.groups import take
 
 if TYPE_CHECKING:
@@ -13,14 +14,13 @@ if TYPE_CHECKING:
 
     from pipeline.stages.order import Batch
 
-T_contra = TypeVar("T_contra", contravariant=True)
-T = TypeVar("T")
+T = TypeVar("T", bound=Indexed)
 
 
-class Emitter(Protocol[T_contra]):
+class Emitter(Protocol[T]):
     """Where finished rows go."""
 
-    async def emit(self, items: list[T_contra]) -> None:
+    async def emit(self, items: list[T]) -> None:
         """Hand over a group; it has left the house when this returns."""
 
 
