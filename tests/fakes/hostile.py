@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import select
 import socket
+import struct
 import subprocess
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HEAD_LIMIT = 1 << 20
+SO_TIMESTAMPNS = 35  # Linux; the kernel then says when bytes came, however late the program comes to read them
 
 
 @frozen
 class Counts:
     """What the provider saw.
 
-    attempts: requests by row id. most_in_flight: unanswered at once. most_per_second: arrivals in the busiest sliding second.
-    arrivals, span_seconds: how many came in all, and from the first to the last of them. stray: requests nobody can read.
+    attempts: requests by row id. most_in_flight: unanswered at once. most_per_second: arrivals in the busiest sliding second, by the
+    kernel's clock. arrivals, span_seconds: how many came in all, and from the first to the last of them. stray: requests nobody
+    can read. keys: what was in the Authorization headers.
     """
 
     attempts: dict[str, int]
@@ -47,10 +51,10 @@ class Counts:
 
 
 class HostileProvider:
-    """The provider in its own process, for as long as the block lasts. base_url: ends in /v1."""
+    """The provider in its own process, for as long as the block lasts. base_url: ends in /v1. latency: before every answer, at most."""
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        command = [sys.executable, "-m", "tests.fakes.hostile", host, str(port)]
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, latency_seconds: float = 0.0) -> None:
+        command = [sys.executable, "-m", "tests.fakes.hostile", host, str(port), str(latency_seconds)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         self.host = host
@@ -95,27 +99,15 @@ class _Book:
     attempts: Counter[str] = field(factory=Counter)
     open: set[socket.socket] = field(factory=set)
     most_in_flight: int = 0
-    most_per_second: int = 0
-    last_second: deque[float] = field(factory=deque)
-    arrivals: int = 0
-    first: float = 0.0
-    last: float = 0.0
+    arrivals: list[float] = field(factory=list)
     connections: int = 0
     stray: int = 0
     keys: set[str] = field(factory=set)
 
-    def arrive(self, name: str, sock: socket.socket, key: str) -> int:
+    def arrive(self, name: str, sock: socket.socket, key: str, at: float) -> int:
         """Count a request; the number of the attempt, from 0."""
-        now = time.monotonic()
-        self.arrivals += 1
-        self.first = self.first or now
-        self.last = now
+        self.arrivals.append(at)
         self.keys.add(key)
-        second = self.last_second
-        second.append(now)
-        while second[0] <= now - 1.0:
-            second.popleft()
-        self.most_per_second = max(self.most_per_second, len(second))
         self.open.add(sock)
         if len(self.open) > self.most_in_flight:
             # A client that gave up has closed before it sends its next request: what is closed is not in flight.
@@ -125,16 +117,26 @@ class _Book:
         return self.attempts[name] - 1
 
     def tell(self) -> dict[str, object]:
+        arrivals = sorted(self.arrivals)
         return {
             "attempts": self.attempts,
             "most_in_flight": self.most_in_flight,
-            "most_per_second": self.most_per_second,
-            "arrivals": self.arrivals,
-            "span_seconds": self.last - self.first,
+            "most_per_second": _most_per_second(arrivals),
+            "arrivals": len(arrivals),
+            "span_seconds": arrivals[-1] - arrivals[0] if arrivals else 0.0,
             "connections": self.connections,
             "stray": self.stray,
             "keys": sorted(self.keys),
         }
+
+
+def _most_per_second(arrivals: list[float]) -> int:
+    most, first = 0, 0
+    for last, at in enumerate(arrivals):
+        while arrivals[first] <= at - 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 def _has_gone(sock: socket.socket) -> bool:
@@ -146,13 +148,52 @@ def _has_gone(sock: socket.socket) -> bool:
 
 
 @define
+class _Inbox:
+    """What came on a connection and was not yet taken. at: when the last of it came, by the kernel's clock."""
+
+    sock: trio.socket.SocketType
+    data: bytes = b""
+    at: float = 0.0
+
+    async def take_head(self) -> bytes | None:
+        """A request's head, or None at the end."""
+        while b"\r\n\r\n" not in self.data:
+            if len(self.data) > HEAD_LIMIT or not await self._receive():
+                return None
+        head, self.data = self.data.split(b"\r\n\r\n", 1)
+        return head
+
+    async def take(self, length: int) -> bytes | None:
+        """So many bytes, or None at the end."""
+        while len(self.data) < length:
+            if not await self._receive():
+                return None
+        taken, self.data = self.data[:length], self.data[length:]
+        return taken
+
+    async def _receive(self) -> bool:
+        try:
+            data, ancillary, _, _ = await self.sock.recvmsg(1 << 20, 256)
+        except OSError:
+            return False
+        self.data += data
+        stamps = [struct.unpack("qq", value[:16]) for _, kind, value in ancillary if kind == SO_TIMESTAMPNS]
+        self.at = stamps[-1][0] + stamps[-1][1] * 1e-9 if stamps else time.time()
+        return bool(data)
+
+
+@define
 class _Server:
+    latency_seconds: float
+    draw: random.Random = field(factory=lambda: random.Random(1))
     book: _Book = field(factory=_Book)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """A connection, to its end."""
         self.book.connections += 1
         sock = socket.socket(fileno=socket.dup(stream.socket.fileno()))
+        if sys.platform == "linux":
+            sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         try:
             await self._answer_all(stream, sock)
         except (trio.BrokenResourceError, trio.ClosedResourceError, Gone):
@@ -163,41 +204,27 @@ class _Server:
             await trio.aclose_forcefully(stream)
 
     async def _answer_all(self, stream: trio.SocketStream, sock: socket.socket) -> None:
-        data = b""
-        while True:
-            while b"\r\n\r\n" not in data:
-                more = await stream.receive_some()
-                if not more or len(data) > HEAD_LIMIT:
-                    return
-                data += more
-            head, data = data.split(b"\r\n\r\n", 1)
+        inbox = _Inbox(stream.socket)
+        while (head := await inbox.take_head()) is not None:
             first, *lines = head.split(b"\r\n")
             headers = {name.lower(): value.strip() for name, value in (line.split(b":", 1) for line in lines)}
             if first.startswith(b"GET /"):
                 await self._tell(stream, first)
                 continue
-            length = int(headers[b"content-length"])
-            while len(data) < length:
-                more = await stream.receive_some()
-                if not more:
-                    return
-                data += more
-            body, data = data[:length], data[length:]
-            await self._answer(stream, sock, first, headers, body)
-
-    async def _answer(self, stream: trio.SocketStream, sock: socket.socket, first: bytes, headers: dict[bytes, bytes], body: bytes) -> None:
-        try:
+            body = await inbox.take(int(headers[b"content-length"]))
+            if body is None:
+                return
             name, _, ways = json.loads(body)["messages"][0]["content"].partition("|")
-            wanted = ways.split(";")
-        except (ValueError, LookupError):
-            self.book.stray += 1
-            raise
-        if first != b"POST /v1/chat/completions HTTP/1.1":
-            self.book.stray += 1
-        attempt = self.book.arrive(name, sock, headers.get(b"authorization", b"").decode())
-        way, _, argument = wanted[min(attempt, len(wanted) - 1)].partition(":")
-        request = Request(name, attempt, argument, stream, done=lambda: self.book.open.discard(sock))
-        await WAYS[way](request)
+            if first != b"POST /v1/chat/completions HTTP/1.1" or not name:
+                self.book.stray += 1
+            attempt = self.book.arrive(name, sock, headers.get(b"authorization", b"").decode(), inbox.at)
+            await self._answer(stream, sock, name, attempt, ways.split(";"))
+
+    async def _answer(self, stream: trio.SocketStream, sock: socket.socket, name: str, attempt: int, ways: list[str]) -> None:
+        way, _, argument = ways[min(attempt, len(ways) - 1)].partition(":")
+        if self.latency_seconds:
+            await trio.sleep(self.draw.random() * self.latency_seconds)
+        await WAYS[way](Request(name, attempt, argument, stream, done=lambda: self.book.open.discard(sock)))
 
     async def _tell(self, stream: trio.SocketStream, first: bytes) -> None:
         told = json.dumps(self.book.tell()).encode()
@@ -206,8 +233,8 @@ class _Server:
         await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(told), told))
 
 
-async def _main(host: str, port: int) -> None:
-    server = _Server()
+async def _main(host: str, port: int, latency_seconds: float) -> None:
+    server = _Server(latency_seconds)
     listeners = await trio.open_tcp_listeners(port, host=host, backlog=4096)
     print(listeners[0].socket.getsockname()[1], flush=True)
     async with trio.open_nursery() as nursery:
@@ -230,4 +257,4 @@ def batch_line(name: str, ways: str) -> str:
 
 
 if __name__ == "__main__":
-    trio.run(_main, sys.argv[1], int(sys.argv[2]))
+    trio.run(_main, sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
