@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from typing import TYPE_CHECKING
 
 import httpx
 import trio
 
 import pipeline
-from pipeline.assembly import flow_settings, job_maker
-from pipeline.config import LimitsConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
+from pipeline.core.ids import MemoryStore
+from pipeline.core.jobs import JobMaker
+from pipeline.core.limits import Lane
 from pipeline.core.lines import RawRow
+from pipeline.core.templates import Template
 from pipeline.edges.http import senders_over
 from pipeline.edges.sender import Endpoint
+from pipeline.stages.fetch import FetchSettings
 
 if TYPE_CHECKING:
     from pipeline import Outcome
 
-CONFIG = pipeline.Config(
-    source=SourceConfig(path="-"),  # not used: the rows come from Python
-    request=RequestConfig(url="/v1/embeddings", body={"model": "small", "input": "{prompt}"}),
-    provider=ProviderConfig(base_url="http://provider.test/v1"),
-    limits=LimitsConfig(max_in_flight=4),
-    sink=SinkConfig(path="unused"),
-)
+REQUEST = Template.compile({"model": "small", "input": "{prompt}"})
 
 
 def answer(request: httpx.Request) -> httpx.Response:
@@ -55,8 +54,20 @@ async def embed(texts: list[str], transport: httpx.AsyncBaseTransport) -> list[O
         return taken
 
     collector = Collector()
-    open_sender = senders_over(Endpoint("http://provider.test/v1"), transport)
-    settings = flow_settings(CONFIG, take_rows, job_maker(CONFIG), open_sender, collector)
+    settings = pipeline.FlowSettings(
+        take_rows=take_rows,
+        make_jobs=JobMaker(REQUEST, "/v1/embeddings", seen=MemoryStore()).make_jobs,
+        lane=Lane.from_limits(requests_per_second=100),
+        fetch=FetchSettings(
+            senders_over(Endpoint("http://provider.test/v1"), transport),
+            draw=random.random,
+            utc=time.time,
+            name_attempt=lambda index, attempt: f"mock-{index}-{attempt}",
+        ),
+        emitter=collector,
+        workers=4,
+        window=32,
+    )
     await pipeline.run_flow(settings, pipeline.Tallies(), trio.Event())
     return collector.outcomes
 
