@@ -64,11 +64,10 @@ class SlidingLog:
         self.total += amount
 
     def correct(self, old_cell: int, old: int, new_cell: int, new: int) -> None:
-        """Put `new` into `new_cell` in place of the `old` that was logged in `old_cell`; what has left the window stays out."""
+        """Put `new` into `new_cell`, not later than now, for the `old` in `old_cell`; what has left the window stays out."""
         if old_cell >= self._tail:
             self._ring[old_cell & MASK] -= old
             self.total -= old
-        new_cell = min(new_cell, self._cell)
         if new_cell >= self._tail:
             self._ring[new_cell & MASK] += new
             self.total += new

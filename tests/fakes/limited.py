@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def release(lane: Lane, now: float, tokens: int = 0, most: int = 1_000_000) -> list[Grant]:
     """All that may leave at one instant."""
-    grants = []
+    grants: list[Grant] = []
     while len(grants) < most and isinstance(grant := lane.admit(now, tokens), Grant):
         grants.append(grant)
     return grants

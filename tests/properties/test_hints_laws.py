@@ -19,6 +19,7 @@ NAMES = [
     b"anthropic-ratelimit-tokens-remaining",
     b"anthropic-ratelimit-tokens-reset",
 ]
+NO_HEADERS: dict[bytes, bytes] = {}
 NOW = 1_767_225_600.0
 almost = st.from_regex(
     r"\A(-?[0-9]{1,20}(\.[0-9]*)?(h|m|s|ms|e9)?|nan|inf|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -45,7 +46,7 @@ def test_a_go_duration_is_read_as_it_was_written(minutes: int, milliseconds: int
     text = f"0h{minutes}m{milliseconds / 1000}s"
 
     wait = retry_after_seconds({b"retry-after": text.encode()}.get, None, NOW)
-    said = retry_after_seconds({}.get, f"Please try again in {text}.", NOW)
+    said = retry_after_seconds(NO_HEADERS.get, f"Please try again in {text}.", NOW)
 
     assert wait == said == pytest.approx(minutes * 60 + milliseconds / 1000)
 

@@ -151,4 +151,5 @@ def test_limits_are_read_by_the_names_of_each_provider() -> None:
     assert limits_of(openai.get, NOW) == ProviderLimits(Quota(500, 499, 0.12), Quota(30000, 29000, 2.0))
     assert limits_of(azure.get, NOW) == ProviderLimits(Quota(None, 9, 12.0), Quota())
     assert limits_of(anthropic.get, NOW) == ProviderLimits(Quota(50, 49, 1.0), Quota())
-    assert limits_of({}.get, NOW) == ProviderLimits(Quota(), Quota())
+    nothing: dict[bytes, bytes] = {}
+    assert limits_of(nothing.get, NOW) == ProviderLimits(Quota(), Quota())

@@ -135,6 +135,13 @@ def test_limit_that_holds_longest_is_named() -> None:
     assert waited(lane.admit(START, 1)).bound is Bound.REQUESTS_PER_SECOND
 
 
+def test_pace_alone_sets_the_time_while_the_window_has_room() -> None:
+    lane = Lane.from_limits(requests_per_second=2, burst=1)
+    granted(lane.admit(START, 0))
+
+    assert waited(lane.admit(START, 0)).until == pytest.approx(START + (1 + MARGIN) / 2, abs=1e-5)
+
+
 def test_refused_permit_leaves_no_trace_in_the_other_limit() -> None:
     lane = Lane.from_limits(requests_per_minute=60, tokens_per_minute=1000, burst=60)
     granted(lane.admit(START, 1000))
@@ -155,6 +162,18 @@ def test_tokens_that_were_not_used_let_others_go_sooner() -> None:
     granted(lane.admit(START + 1, 100))
 
 
+def test_tokens_that_were_not_used_are_no_credit_once_nobody_waits() -> None:
+    lane = Lane.from_limits(tokens_per_minute=60_000)
+    grants = [granted(lane.admit(START + 2 * place, 1000)) for place in range(5)]
+    waited(lane.admit(START + 8, 1000))
+    for grant in grants:
+        lane.settle(grant, START + 8.5, tokens=0)
+
+    granted(lane.admit(START + 8.5, 1000))
+
+    assert len(release(lane, START + 20, 1000)) == 1
+
+
 def test_tokens_above_the_estimate_let_others_go_later() -> None:
     lane, plain = Lane.from_limits(tokens_per_minute=1000), Lane.from_limits(tokens_per_minute=1000)
     grant = granted(lane.admit(START, 100))
@@ -172,6 +191,18 @@ def test_departure_counts_from_when_the_request_was_really_sent() -> None:
 
     assert len(release(lane, START + 1.01)) == 1
     assert len(release(lane, START + 1.41)) == 1
+
+
+def test_departure_in_the_future_is_taken_for_one_now() -> None:
+    lane = Lane.from_limits(requests_per_second=1)
+    grant = granted(lane.admit(START, 0))
+
+    lane.settle(grant, START + 0.5, sent_at=START + 1e6)
+    lane.settle(grant, START + 0.6, tokens=7)
+
+    assert grant.sent == START + 0.5
+    assert waited(lane.admit(START + 1.4, 0)).until == pytest.approx(START + 1.5, abs=0.01)
+    granted(lane.admit(START + 1.5025, 0))
 
 
 def test_settling_again_corrects_what_was_settled_before() -> None:
