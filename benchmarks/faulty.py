@@ -10,7 +10,8 @@ import sys
 
 import trio
 
-from benchmarks.server import cpu_seconds, say
+from benchmarks.peers.task import cpu_seconds
+from benchmarks.server import say
 from pipeline.simulate import Distribution, LatencyConfig, Provider, SimulateConfig, serve
 
 

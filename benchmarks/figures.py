@@ -43,6 +43,7 @@ def figure(values: Sequence[float]) -> Figure:
 def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
     """The figures of one run, from what the launcher (cost), the subject (rows) and the server (seen_…) say.
 
+    sending_cpu_us_per_row: from when a program had read, imported and prepared everything.
     achieved_of_ideal: ideal time ÷ time from the first arrival to the last reply, ramp included. steady_of_ideal: arrivals per
     second from row 2 N on, ÷ N ÷ latency. attained: requests that passed, ÷ what the limit allowed in that time.
     """
@@ -62,6 +63,8 @@ def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
         "refused": run["seen_refused"],
         "most_in_a_second": run["seen_most_in_a_second"],
     }
+    if "sending_cpu_seconds" in run:
+        figures["sending_cpu_us_per_row"] = run["sending_cpu_seconds"] / answered * 1e6
     if run.get("seen_last_reply"):
         figures |= pace(scenario, run, rows)
     return figures

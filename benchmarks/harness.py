@@ -106,11 +106,14 @@ def digest(name: str, kept: dict[str, list[dict[str, float]]]) -> dict[str, Any]
     """One subject's part of the result: medians, spreads, headrace's ratio to it, and every run."""
     runs, ours = kept[name], kept.get("headrace", [])
     ratio = paired_ratio("cpu_us_per_row", ours, runs)
-    to_reference = paired_ratio("cpu_us_per_row", runs, kept.get(REFERENCE, []))
+    reference = kept.get(REFERENCE, [])
+    to_reference = paired_ratio("cpu_us_per_row", runs, reference)
+    sending = paired_ratio("sending_cpu_us_per_row", runs, reference) if "sending_cpu_us_per_row" in runs[0] else None
     return {
         "figures": {key: asdict(value) for key, value in summarise(runs).items()},
         "headrace_cpu_ratio": asdict(ratio) if ratio else None,
         "cpu_ratio_to_reference": asdict(to_reference) if to_reference else None,
+        "sending_ratio_to_reference": asdict(sending) if sending else None,
         "runs": runs,
     }
 

@@ -14,11 +14,25 @@ from benchmarks.subjects import SUBJECTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-HEADS = ("", "rows", "CPU µs/row", "÷ aiohttp loop", "rows/s", "achieved ÷ ideal", "steady", "peak RSS MB", "start s", "right", "lost")
+HEADS = (
+    "",
+    "rows",
+    "CPU µs/row",
+    "÷ aiohttp loop",
+    "sending only",
+    "rows/s",
+    "achieved ÷ ideal",
+    "steady",
+    "peak RSS MB",
+    "start s",
+    "right",
+    "lost",
+)
 METHOD = """\
 Medians of {runs} interleaved runs after one that was dropped; ~ marks a spread (half the range ÷ median) above {noisy:.0%}. Client and
 server are processes of their own, on a core each. CPU is user and system time of the whole process, its start included; a peer's is
-read when its last answer is in hand, headrace's when its process has ended, files and all. Ratios are taken round by round.
+read when its last answer is in hand, headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading
+and preparing (the bytes or requests of a transport alone); in brackets its ratio to the reference's. Ratios are taken round by round.
 *Achieved ÷ ideal* has the ramp in it, *steady* begins after two waves. A peer that needs a hundred times the CPU of the others gets
 fewer rows; its start then weighs more in its CPU per row, so read the column *start* with it. Where a peer is better than headrace, its
 figure is in **bold**."""
@@ -68,6 +82,7 @@ def cells(name: str, subjects: dict[str, Any]) -> list[str]:
         shown(name, subjects, "rows", "{:,.0f}"),
         shown(name, subjects, "cpu_us_per_row", "{:,.1f}", better=min),
         "1" if name == REFERENCE else figure_text(ratio, "{:.3f}") if ratio else "–",
+        sending(name, subjects),
         shown(name, subjects, "rows_per_second", "{:,.0f}", better=max),
         shown(name, subjects, "achieved_of_ideal", "{:.3f}", better=max),
         shown(name, subjects, "steady_of_ideal", "{:.3f}", better=max),
@@ -76,6 +91,12 @@ def cells(name: str, subjects: dict[str, Any]) -> list[str]:
         shown(name, subjects, "right", "{:,.0f}"),
         shown(name, subjects, "lost", "{:,.0f}", better=min),
     ]
+
+
+def sending(name: str, subjects: dict[str, Any]) -> str:
+    """The cost of sending alone, where a program says it."""
+    text, ratio = shown(name, subjects, "sending_cpu_us_per_row", "{:,.1f}"), subjects[name]["sending_ratio_to_reference"]
+    return f"{text} ({figure_text(ratio, '{:.2f}')})" if ratio else text
 
 
 def limit_cells(name: str, subjects: dict[str, Any]) -> list[str]:

@@ -12,7 +12,6 @@ import asyncio
 import gc
 import json
 import os
-import resource
 import ssl
 import sys
 import time
@@ -22,6 +21,7 @@ import httptools
 import uvloop
 
 from benchmarks.latency import TABLE_SIZE, latency_table
+from benchmarks.peers.task import cpu_seconds
 from benchmarks.windows import WINDOWS, Window
 
 FILLER = ("Water reaches the wheel through the headrace, evenly and in good order. " * 9)[:600]
@@ -159,12 +159,6 @@ def most_in_a_second(times: array[float]) -> int:
             start += 1
         most = max(most, end - start + 1)
     return most
-
-
-def cpu_seconds() -> float:
-    """User and system time of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 async def serve(options: argparse.Namespace) -> None:

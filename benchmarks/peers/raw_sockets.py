@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from benchmarks.peers.task import KEY, Task, body
+from benchmarks.peers.task import KEY, Task, body, cpu_seconds
 
 HEAD = "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: "
 LENGTH = b"content-length: "
@@ -38,7 +38,7 @@ async def exchange_tls(stream: trio.SSLStream[trio.SocketStream], request: bytes
     return bytes(data[data.index(b"\r\n\r\n") + 4 :])
 
 
-async def run(task: Task) -> list[str | None]:
+async def run(task: Task) -> tuple[list[str | None], float]:
     """As many workers as may be in flight, each with its own connection, sharing one iterator."""
     url = urlsplit(task.url)
     head = HEAD.format(path=url.path, host=url.netloc, key=KEY).encode()
@@ -58,12 +58,14 @@ async def run(task: Task) -> list[str | None]:
             answers[index] = (await exchange_tls(stream, request)).decode()
 
     context = ssl.create_default_context()
+    ready = cpu_seconds()
     async with trio.open_nursery() as nursery:
         for _ in range(min(task.in_flight, len(task.prompts))):
             nursery.start_soon(plain if url.scheme == "http" else secure)
-    return answers
+    return answers, ready
 
 
 if __name__ == "__main__":
     work = Task.load()
-    work.finish(trio.run(run, work))
+    kept, cpu_before = trio.run(run, work)
+    work.finish(kept, ready=cpu_before)

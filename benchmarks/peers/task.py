@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,11 +55,22 @@ class Task:
             prompts = [json.loads(line)["prompt"] for line in lines]
         return Task(prompts, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], Path(task["report"]))
 
-    def finish(self, answers: Sequence[str | None], **more: float) -> None:
-        """Report. answers: contents as the peer kept them; the one at place i is taken for row i's."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        figures = {"cpu_seconds": used.ru_utime + used.ru_stime, "finished": time.monotonic(), **judge(self.prompts, answers), **more}
+    def finish(self, answers: Sequence[str | None], *, ready: float | None = None) -> None:
+        """Report what came of it.
+
+        answers: as the peer kept them; the one at place i is taken for row i's. ready: `cpu_seconds` before the first was sent.
+        """
+        used = cpu_seconds()
+        figures = {"cpu_seconds": used, **judge(self.prompts, answers)}
+        if ready is not None:
+            figures["sending_cpu_seconds"] = used - ready
         self.report.write_text(json.dumps(figures), encoding="utf-8")
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process up to now."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def judge(prompts: Sequence[str], answers: Sequence[str | None]) -> dict[str, float]:

@@ -6,13 +6,13 @@ import json
 
 import trio
 
-from benchmarks.peers.task import KEY, Task, body
+from benchmarks.peers.task import KEY, Task, body, cpu_seconds
 from pipeline.edges.http import open_senders
 from pipeline.edges.sender import Endpoint
 from pipeline.records import Answer, Job
 
 
-async def run(task: Task) -> list[str | None]:
+async def run(task: Task) -> tuple[list[str | None], float]:
     """As many workers as may be in flight, sharing one iterator."""
     jobs = [
         Job(index, f"row-{index}", "POST", "/v1/chat/completions", json.dumps(body(prompt)).encode(), 1, index + 1)
@@ -21,6 +21,7 @@ async def run(task: Task) -> list[str | None]:
     answers: list[str | None] = [None] * len(jobs)
     rows = iter(jobs)
 
+    ready = cpu_seconds()
     async with open_senders(Endpoint(task.base_url, ("authorization", f"Bearer {KEY}"))) as open_sender:
 
         async def work() -> None:
@@ -34,9 +35,10 @@ async def run(task: Task) -> list[str | None]:
         async with trio.open_nursery() as nursery:
             for _ in range(min(task.in_flight, len(jobs))):
                 nursery.start_soon(work)
-    return answers
+    return answers, ready
 
 
 if __name__ == "__main__":
     given = Task.load()
-    given.finish(trio.run(run, given))
+    kept, cpu_before = trio.run(run, given)
+    given.finish(kept, ready=cpu_before)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import httpx
 import trio
 
-from benchmarks.peers.task import Task, body
+from benchmarks.peers.task import Task, body, cpu_seconds
 from pipeline.edges.http.transport import HeadraceTransport
 
 
-async def run(task: Task) -> list[str | None]:
+async def run(task: Task) -> tuple[list[str | None], float]:
     """As many workers as may be in flight, sharing one iterator and one transport."""
     timeout = httpx.Timeout(task.timeout_seconds).as_dict()
     requests = [
@@ -18,6 +18,7 @@ async def run(task: Task) -> list[str | None]:
     answers: list[str | None] = [None] * len(requests)
     rows = iter(enumerate(requests))
 
+    ready = cpu_seconds()
     async with HeadraceTransport() as transport:
 
         async def work() -> None:
@@ -29,9 +30,10 @@ async def run(task: Task) -> list[str | None]:
         async with trio.open_nursery() as nursery:
             for _ in range(min(task.in_flight, len(requests))):
                 nursery.start_soon(work)
-    return answers
+    return answers, ready
 
 
 if __name__ == "__main__":
     given = Task.load()
-    given.finish(trio.run(run, given))
+    kept, cpu_before = trio.run(run, given)
+    given.finish(kept, ready=cpu_before)
