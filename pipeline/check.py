@@ -6,7 +6,6 @@ The time is the least that the limits allow; answers that are slower than `max_i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from pipeline.progress import duration_text
 from pipeline.records import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.config import Config, LimitsConfig, PricesConfig
     from pipeline.records import Job
 
@@ -136,7 +137,7 @@ def _notes(config: Config, count: _Count) -> list[str]:
     if count.rows and not count.requests:
         notes.append("no row can be sent")
     if os.path.lexists(config.sink.path):
-        notes.append(f"{config.sink.path} exists")
+        notes.append(f"{config.sink.path} exists: a run goes on with it if it is its own; --fresh starts over")
     return notes
 
 

@@ -7,7 +7,6 @@ map (8 bytes of digest a row and a dictionary's overhead), so that it can be sai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import blake2b
 from itertools import groupby, zip_longest
@@ -23,7 +22,7 @@ from pipeline.errors import InputError
 from pipeline.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pipeline.config import Config
 

@@ -9,7 +9,7 @@ import click
 
 from pipeline import __version__
 from pipeline.cli.commands import check_command, init_command, run_command, simulate_command, verify_command
-from pipeline.cli.frame import INTERRUPTED
+from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ for command in (run_command, check_command, verify_command, init_command, simula
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code. arguments: None takes the process's own."""
+    hold_standard_streams()
     try:
         code = headrace.main(args=None if arguments is None else list(arguments), prog_name="headrace", standalone_mode=False)
     except click.ClickException as error:

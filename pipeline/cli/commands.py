@@ -200,9 +200,7 @@ def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool,
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as course:
                 await nursery.start(stop_on_signals, stop, course.cancel, display.say)
-                summary = await run(
-                    config, fresh=fresh, limit=limit, accept_changes=accept_changes, stop=stop, progress=display.show
-                )
+                summary = await run(config, fresh=fresh, limit=limit, accept_changes=accept_changes, stop=stop, progress=display.show)
             nursery.cancel_scope.cancel()
         if summary is None:
             raise RunInterrupted("cancelled by a second signal; the output holds what was written until then")

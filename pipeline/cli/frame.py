@@ -6,7 +6,6 @@ never a traceback. Exception groups, which is what comes out of a nursery, are t
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +16,15 @@ if TYPE_CHECKING:
 OK, SOME_FAILED, USAGE, ABORTED, INTERRUPTED = 0, 1, 2, 3, 130
 
 E = TypeVar("E", bound=BaseException)
+
+
+def hold_standard_streams() -> None:
+    """Open nothing in the place of a standard stream that is closed: else the output file would become stdout, and be written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def say(text: str) -> None:
@@ -33,6 +41,8 @@ def answer(value: object) -> None:
 
     Raises: RunAborted, where stdout takes no more; a reader that has gone has what it wanted.
     """
+    import json
+
     if sys.stdout is None:
         return
     try:
@@ -55,16 +65,16 @@ def guarded(work: Callable[[], int], verbose: int) -> int:
     try:
         codes.append(work())
     except* UsageError as group:
-        _say_all(group, "" if group.subgroup(ConfigError) else "error: ")
+        _say_all(group, "" if group.subgroup(ConfigError) else "error")
         codes.append(USAGE)
     except* RunAborted as group:
-        _say_all(group, "aborted: ")
+        _say_all(group, "aborted")
         codes.append(ABORTED)
     except* (RunInterrupted, KeyboardInterrupt) as group:
-        _say_all(group, "interrupted: ")
+        _say_all(group, "interrupted")
         codes.append(INTERRUPTED)
     except* HeadraceError as group:
-        _say_all(group, "error: ")
+        _say_all(group, "error")
         codes.append(ABORTED)
     except* Exception as group:  # noqa: BLE001  the last place that can turn a defect into a message
         _say_defect(group, verbose)
@@ -81,9 +91,11 @@ def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
             yield error
 
 
-def _say_all(group: BaseExceptionGroup[BaseException], prefix: str) -> None:
+def _say_all(group: BaseExceptionGroup[BaseException], what: str) -> None:
+    """Say each message once, behind what it is unless it says so itself."""
     for text in dict.fromkeys(map(str, leaves(group))):
-        say(text if text.startswith(prefix.rstrip(": ")) else prefix + text)
+        known = not what or text.startswith(what)
+        say(text if text and known else ": ".join(filter(None, (what, text))))
 
 
 def _say_defect(group: BaseExceptionGroup[Exception], verbose: int) -> None:

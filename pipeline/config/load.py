@@ -60,8 +60,10 @@ def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) ->
         if not equals or not all(key.split(".")):
             problems.append(Problem("", "must be KEY=VALUE with a dotted key, such as --set limits.max_in_flight=10", source))
             continue
+        # "-" is stdin; YAML would take it for a list of one null.
+        value = Node("-", source, None) if text.strip() == "-" else parse(text, source, problems, key=key, numbered=False)
         try:
-            root = _put(root, key.split("."), parse(text, source, problems, numbered=False))
+            root = _put(root, key.split("."), value)
         except ConfigError as error:
             problems.extend(error.problems)
     return root

@@ -28,6 +28,7 @@ TAG = "tag:yaml.org,2002:"
 MAX_NODES = 100_000  # a config is written by hand; more than this is a data file, or aliases that multiply
 MAX_DEPTH = 60  # deeper than any request body, and far from Python's recursion limit
 
+LONE_SURROGATE = "a lone surrogate (\\ud800 to \\udfff) is not Unicode text"
 NULL = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -55,10 +56,11 @@ class Node:
         return Problem(key, message, self.source, self.line)
 
 
-def parse(text: str, source: str, problems: list[Problem], *, numbered: bool = True) -> Node:
+def parse(text: str, source: str, problems: list[Problem], *, key: str = "", numbered: bool = True) -> Node:
     """The tree of one YAML document; an empty document is a null, a text that is no YAML a broken node.
 
-    problems: takes every problem that is found. numbered: whether the text has lines that a reader could look up.
+    problems: takes every problem that is found. key: path at which the tree will stand. numbered: whether the text has
+    lines that a reader could look up.
     """
     reader = YAML(typ="safe", pure=True)
     reader.max_depth = MAX_DEPTH
@@ -75,7 +77,7 @@ def parse(text: str, source: str, problems: list[Problem], *, numbered: bool = T
         return Node(None, source, None, broken=True)
     if root is None:
         return Node(None, source, 1 if numbered else None)
-    return _Growth(source, problems, numbered=numbered).grow(root, key="", line=root.start_mark.line)
+    return _Growth(source, problems, numbered=numbered).grow(root, key, root.start_mark.line)
 
 
 class _Growth:
@@ -145,9 +147,8 @@ class _Growth:
         if node.style is not None or tag == TAG + "str":
             if tag != TAG + "str":
                 return self._tagged(node, key, line)
-            if not _encodable(text):
-                return self._broken(key, line, "a lone surrogate (\\ud800 to \\udfff) is not Unicode text")
-            return self._node(text, line)
+            whole = _without_surrogates(text)
+            return self._node(whole, line) if whole is not None else self._broken(key, line, LONE_SURROGATE)
         if not tag.startswith(TAG) or tag == TAG + "binary":
             return self._tagged(node, key, line)
         try:
@@ -186,9 +187,10 @@ def plain_scalar(text: str) -> Scalar:
 
 
 def dotted(path: str, step: str | int) -> str:
-    """The key path one step further in."""
+    """The key path one step further in. A key that would not show is written as Python writes it."""
     if isinstance(step, int):
         return f"{path}[{step}]"
+    step = step if step and step.isprintable() else repr(step)
     return f"{path}.{step}" if path else step
 
 
@@ -205,12 +207,12 @@ def _syntax_problem(error: MarkedYAMLError, source: str, *, numbered: bool) -> P
     return Problem("", f"not YAML: {said}{hint}", source, mark.line + 1 if mark is not None and numbered else None)
 
 
-def _encodable(text: str) -> bool:
+def _without_surrogates(text: str) -> str | None:
+    """The text with each escaped pair joined, as JSON writes what lies beyond U+FFFF; None where half of a pair is left."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
 
 
 def _short(text: str) -> str:

@@ -78,7 +78,7 @@ def headers(value: object) -> list[Problem]:
             message = "duplicate header (case does not count in header names)"
         seen.add(name.lower())
         if message is not None:
-            found.append(Problem(name, message, ""))
+            found.append(Problem(name if name.isprintable() else repr(name), message, ""))
     return found
 
 

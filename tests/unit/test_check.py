@@ -1,0 +1,125 @@
+"""`check`: what a run would take, from config and input alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.check import SHOWN, Report, check, report_text
+from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_LIMITS = LimitsConfig()
+
+
+def config_of(folder: Path, lines: list[str], limits: LimitsConfig = NO_LIMITS, prices: PricesConfig | None = None) -> Config:
+    (folder / "in.jsonl").write_text("".join(line + "\n" for line in lines))
+    return Config(
+        source=SourceConfig(path=str(folder / "in.jsonl")),
+        request=RequestConfig(url="/v1/chat/completions", body={"model": "m", "max_tokens": 100, "prompt": "{prompt}"}),
+        provider=ProviderConfig(base_url="http://127.0.0.1:9"),  # nobody is there: nothing is sent
+        limits=limits,
+        sink=SinkConfig(path=str(folder / "out.jsonl")),
+        prices=prices,
+    )
+
+
+def rows(count: int) -> list[str]:
+    return [json.dumps({"prompt": f"prompt {number}"}) for number in range(count)]
+
+
+def test_check_counts_rows_and_tells_the_first_bad_ones(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, rows(3) + ["{"] * 7))
+
+    assert (report.rows, report.requests, report.bad_rows) == (10, 3, 7)
+    assert len(report.bad_row_examples) == SHOWN
+    assert "line 4" in report.bad_row_examples[0]
+    assert "and 2 more" in report_text(report)
+
+
+@pytest.mark.parametrize(
+    "limits, name, seconds",
+    [
+        (LimitsConfig(requests_per_second=10), "requests_per_second", 6.0),
+        (LimitsConfig(requests_per_second=10, requests_per_minute=60), "requests_per_minute", 60.0),
+        (LimitsConfig(requests_per_second=10, tokens_per_minute=1000), "tokens_per_minute", None),
+        (LimitsConfig(), None, None),
+    ],
+)
+def test_check_names_the_limit_that_binds(tmp_path: Path, limits: LimitsConfig, name: str | None, seconds: float | None) -> None:
+    report = check(config_of(tmp_path, rows(60), limits))
+
+    assert report.limited_by == name
+    if seconds is not None:
+        assert report.duration_seconds == seconds
+    elif name is not None:
+        assert report.duration_seconds == pytest.approx(report.estimated_tokens / 1000 * 60, abs=0.001)
+    assert (name or "no limit is set") in report_text(report)
+
+
+def test_check_says_when_the_slots_would_bind(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, rows(60), LimitsConfig(requests_per_second=10, max_in_flight=5)))
+
+    assert report.in_flight_binds_above_seconds == 0.5
+
+
+def test_check_counts_rows_over_the_token_budget_apart(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, [*rows(2), json.dumps({"prompt": "x" * 9000})], LimitsConfig(tokens_per_minute=500)))
+
+    assert (report.requests, report.too_large) == (2, 1)
+    assert "too_large" in report_text(report)
+
+
+def test_check_estimates_the_cost_of_prompts_and_longest_answers(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, rows(10), prices=PricesConfig(prompt_per_million=1, output_per_million=10)))
+
+    assert report.estimated_tokens == report.estimated_prompt_tokens + 10 * 100
+    assert report.cost == pytest.approx((report.estimated_prompt_tokens + 10 * 1000) / 1e6)
+    assert "cost" in report_text(report)
+
+
+def test_check_writes_nothing_and_notes_what_stands_in_the_way(tmp_path: Path) -> None:
+    config = config_of(tmp_path, [])
+    before = sorted(tmp_path.iterdir())
+
+    empty = check(config)
+    after = sorted(tmp_path.iterdir())
+    (tmp_path / "out.jsonl").touch()
+
+    assert before == after
+    assert empty.notes == ("the input has no rows",)
+    assert any("exists" in note for note in check(config).notes)
+    assert any("no row can be sent" in note for note in check(config_of(tmp_path, ["{"])).notes)
+
+
+def test_check_refuses_an_input_that_is_not_there(tmp_path: Path) -> None:
+    config = config_of(tmp_path, [])
+    (tmp_path / "in.jsonl").unlink()
+
+    with pytest.raises(InputError, match="no such file"):
+        check(config)
+
+
+def test_report_without_trouble_is_short() -> None:
+    report = Report(
+        rows=1,
+        bad_rows=0,
+        bad_row_examples=(),
+        requests=1,
+        too_large=0,
+        estimated_prompt_tokens=5,
+        estimated_tokens=10,
+        seconds_by_limit={},
+        limited_by=None,
+        duration_seconds=None,
+        in_flight_binds_above_seconds=None,
+        cost=None,
+        notes=(),
+    )
+
+    assert len(report_text(report).splitlines()) == 3

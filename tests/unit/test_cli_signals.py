@@ -1,0 +1,114 @@
+"""Signals: the first lets what is in flight finish, the second cancels it; both exit 130 without a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from pipeline.edges.signals import CANCELLING, STOPPING, stop_on_signals
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+async def test_first_signal_stops_and_the_later_ones_cancel() -> None:
+    stop = trio.Event()
+    said: list[str] = []
+    cancelled = trio.Event()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stop_on_signals, stop, cancelled.set, said.append)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        early = cancelled.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+        await cancelled.wait()
+        nursery.cancel_scope.cancel()
+
+    assert not early
+    assert said == [STOPPING, CANCELLING]
+
+
+async def test_handlers_are_back_afterwards() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stop_on_signals, trio.Event(), lambda: None, lambda _: None)
+        nursery.cancel_scope.cancel()
+
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def start(folder: Path, simulate: str, *, order: str = "input", lines: int = 1) -> subprocess.Popen[str]:
+    """A run that has written so many lines."""
+    (folder / "in.jsonl").write_text("".join(json.dumps({"prompt": f"row {number}"}) + "\n" for number in range(2000)))
+    (folder / "c.yaml").write_text(
+        "source: {path: in.jsonl}\n"
+        'request: {url: /v1/chat/completions, body: {model: m, messages: [{role: user, content: "{prompt}"}]}}\n'
+        f"provider: {{simulate: {simulate}}}\n"
+        "limits: {requests_per_second: 50, max_in_flight: 20}\n"
+        f"sink: {{path: out.jsonl, order: {order}}}\n"
+    )
+    command = [sys.executable, "-m", "pipeline", "run", str(folder / "c.yaml"), "--json", "--progress", "none"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output = folder / "out.jsonl"
+    while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n") >= lines):
+        pass
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
+    process = start(tmp_path, "{latency: {median_seconds: 0.05}}")
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+
+    summary = json.loads(out)
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert process.returncode == 130
+    assert summary["attempts"] == summary["total"] == summary["succeeded"] == len(lines)
+    assert [json.loads(line)["custom_id"] for line in lines] == [f"row-{index}" for index in range(len(lines))]
+    assert STOPPING in err
+    assert "goes on from here" in err
+    assert "Traceback" not in err
+
+
+def test_second_signal_cancels_what_is_in_flight(tmp_path: Path) -> None:
+    stuck = '{script: {"5": "3600s"}}'  # row 5 is answered in an hour
+    process = start(tmp_path, stuck, order="completion", lines=10)
+    assert process.stderr is not None
+
+    process.send_signal(signal.SIGINT)
+    first = process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+
+    names = [json.loads(line)["custom_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert process.returncode == 130
+    assert first.strip() == STOPPING
+    assert CANCELLING in rest
+    assert "Traceback" not in rest
+    assert "row-5" not in names
+    assert len(set(names)) == len(names) >= 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_simulate_serves_until_a_signal_and_tells_where(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "pipeline", "simulate", "--json", "--set", "models=[here]"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+
+    assert told["base_url"] == f"http://{told['host']}:{told['port']}/v1"
+    assert told["base_url"] in err
+    assert process.returncode == 0
