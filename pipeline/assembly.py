@@ -21,7 +21,7 @@ from pipeline.edges.http import Transport, open_senders
 from pipeline.edges.journal import State
 from pipeline.edges.seen import SeenOnDisk
 from pipeline.edges.sender import Endpoint, Timeouts
-from pipeline.errors import ConfigError, Problem, RunAborted, RunInterrupted
+from pipeline.errors import ConfigError, InputError, Problem, RunAborted, RunInterrupted
 from pipeline.flow import FlowSettings, Tallies, run_flow
 from pipeline.records import Summary
 from pipeline.stages.fetch import FetchSettings
@@ -196,10 +196,13 @@ class Course:
     def conclude(self, digest: str = "") -> Summary:
         """The summary of a run that came to its end.
 
-        Raises RunInterrupted or RunAborted, with the summary, when it ended before its input did.
+        Raises RunInterrupted or RunAborted, with the summary, when it ended before its input did; InputError when that
+        gave no row at all.
         """
         summary, tallies = self.summary(digest), self.tallies
         if tallies.read.problem is not None:
+            if not tallies.read.rows:
+                raise InputError(tallies.read.problem)
             raise RunAborted(tallies.read.problem, summary)
         if tallies.read.ended and tallies.ledger.total >= tallies.read.rows:
             return summary

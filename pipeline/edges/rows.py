@@ -174,9 +174,12 @@ class _Unpacked:
         self._start_frame = start_frame
         self._frame: Unpacker | None = None  # None between frames
         self._packed = b""
+        self._broken: Exception | None = None
 
     def read(self) -> bytes:
-        """Some unpacked bytes, none at the end."""
+        """Some unpacked bytes, none at the end. What cannot be unpacked is told after all that comes before it."""
+        if self._broken is not None:
+            raise self._broken
         parts: list[bytes] = []
         size = 0
         while size < CHUNK_BYTES:
@@ -188,7 +191,13 @@ class _Unpacked:
                     if self._frame is not None:
                         raise EOFError("the file ends inside a compressed block; it was cut off")
                     break
-            part = self._unpack_some()
+            try:
+                part = self._unpack_some()
+            except (zlib.error, zstandard.ZstdError) as error:
+                if not size:
+                    raise
+                self._broken = error
+                break
             parts.append(part)
             size += len(part)
         return b"".join(parts)
