@@ -78,10 +78,13 @@ async def test_connections_are_as_many_as_workers() -> None:
             assert isinstance(await sender.send(JOB, f"id-{number}"), Answer)
         sender.close()
 
-    async with serve(answering(WHOLE)) as server:
-        async with open_senders(Endpoint(server.url, timeouts=PATIENT), counts=counts) as open_sender, trio.open_nursery() as nursery:
-            for _ in range(workers):
-                nursery.start_soon(work, open_sender())
+    async with (
+        serve(answering(WHOLE)) as server,
+        open_senders(Endpoint(server.url, timeouts=PATIENT), counts=counts) as open_sender,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(workers):
+            nursery.start_soon(work, open_sender())
 
     assert server.accepted == counts.opened == workers
     assert len(server.requests) == workers * requests

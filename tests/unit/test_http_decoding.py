@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 import zlib
+from functools import partial
+from typing import TYPE_CHECKING
 
 import brotli
 import pytest
@@ -12,6 +14,9 @@ import zstandard
 
 from pipeline.edges.http.decoding import MAX_CODINGS, decode
 from pipeline.edges.http.response import MalformedResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEXT = '{"content": "\u2028 née 水"}'.encode() * 40
 CAP = len(TEXT)
@@ -26,11 +31,11 @@ def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(write_content_size=False).compress(data)
 
 
-ENCODERS = {
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": partial(brotli.compress, quality=1),
     "zstd": zstd,
     "identity": bytes,
 }
@@ -47,6 +52,11 @@ def test_bare_deflate_is_undone() -> None:
 
 def test_gzip_of_several_members_is_one_body() -> None:
     assert decode(gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), [b"gzip"], CAP) == TEXT
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+def test_zstd_of_several_frames_is_one_body(size: int) -> None:
+    assert decode(b"".join(zstd(TEXT[at : at + size]) for at in range(0, len(TEXT), size)), [b"zstd"], CAP) == TEXT
 
 
 def test_codings_are_undone_last_first() -> None:

@@ -10,10 +10,10 @@ import trio
 from attrs import define, field
 
 from pipeline.edges.http.connection import Connection, TlsConnection
-from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
     from pipeline.core.urls import BaseUrl
+    from pipeline.edges.sender import Caps, TlsOptions
 
 # Probes find a peer that vanished without a word, and keep NAT tables from forgetting an answer that takes minutes.
 PROBE_AFTER_SECONDS = 45  # AWS forgets idle flows after 350 s, Azure after 240 s, many home routers after 60 s

@@ -76,19 +76,24 @@ def _zstd(body: bytes, cap: int) -> bytes:
         import zstandard  # noqa: PLC0415  8 ms that few runs need
     except ImportError:
         raise _broken("zstd", "zstandard is not installed") from None
-    stream = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompressobj()
+    maker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+    frame = maker.decompressobj()
     out: list[bytes] = []
     size = 0
     try:
         for start in range(0, len(body), _ZSTD_STEP):
-            piece = stream.decompress(body[start : start + _ZSTD_STEP])
-            out.append(piece)
-            size += len(piece)
-            if size > cap:
-                raise _grown(cap)
+            rest = body[start : start + _ZSTD_STEP]
+            while rest:
+                if frame.eof:
+                    frame = maker.decompressobj()
+                out.append(frame.decompress(rest))
+                rest = frame.unused_data
+                size += len(out[-1])
+                if size > cap:
+                    raise _grown(cap)
     except zstandard.ZstdError as error:
         raise _broken("zstd", error) from None
-    if not stream.eof:
+    if not frame.eof:
         raise _broken("zstd", "cut short")
     return b"".join(out)
 

@@ -5,6 +5,7 @@ It is slower than DirectSender by a factor of about eight, and is there for what
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 import httpx
@@ -89,11 +90,16 @@ class HttpxSender:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         pieces: list[bytes] = []
         size = 0
-        async for piece in response.stream:
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._caps.body:
-                raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+        source = aiter(response.stream)
+        try:
+            async for piece in source:
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._caps.body:
+                    raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()  # else trio complains of a generator left half-way
         return b"".join(pieces)
 
 

@@ -6,6 +6,7 @@ It keeps one stack of idle connections per origin: the last one used is the firs
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -19,7 +20,7 @@ from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from pipeline.edges.http.connection import Connection
 
@@ -172,28 +173,25 @@ class _Body(httpx.AsyncByteStream):
         self._key = key
         self._connection: Connection | None = connection
         self._timeouts = timeouts
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
 
     def finish(self) -> None:
         """The response is complete: its connection can serve others while its body is being read."""
         assert self._connection is not None
-        self._chunks = self._connection.reader.chunks
+        self._chunks.extend(self._connection.reader.chunks)
         self._transport.keep(self._key, self._connection)
         self._connection = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self._connection is not None:
-            reader = self._connection.reader
-            if reader.complete:
-                self.finish()
-                break
-            chunks, reader.chunks = reader.chunks, []
-            for chunk in chunks:
-                yield chunk
-            if self._connection is not None:
-                await self._advance(self._connection)
-        for chunk in self._chunks:
-            yield chunk
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # No generator: one that is left half-way (httpx does, when a body does not decode) makes trio complain.
+        while not self._chunks:
+            if self._connection is None:
+                raise StopAsyncIteration
+            await self._advance(self._connection)
+        return self._chunks.popleft()
 
     async def aclose(self) -> None:
         """Let go of the connection."""
@@ -202,11 +200,18 @@ class _Body(httpx.AsyncByteStream):
             self._connection = None
 
     async def _advance(self, connection: Connection) -> None:
-        try:
-            await _step(_READ, self._timeouts, _read_on(connection))
-        except BaseException:
-            await self.aclose()
-            raise
+        reader = connection.reader
+        if not reader.complete and not reader.chunks:
+            try:
+                await _step(_READ, self._timeouts, _read_on(connection))
+            except BaseException:
+                await self.aclose()
+                raise
+        if reader.complete:
+            self.finish()
+        else:
+            self._chunks.extend(reader.chunks)
+            reader.chunks.clear()
 
 
 async def _step(phase: _Phase, timeouts: Mapping[str, float | None], work: Awaitable[T]) -> T:

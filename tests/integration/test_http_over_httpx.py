@@ -1,0 +1,165 @@
+"""HttpxSender: the Sender protocol over httpx's own transport, a proxy and a mock."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from pipeline.edges.http import Transport, open_senders, senders_over
+from pipeline.edges.sender import Caps, Endpoint, Timeouts, TlsOptions
+from pipeline.records import Answer, FailureKind, Fault, Job
+from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+BODY = b'{"model": "m"}'
+JOB = Job(0, "row-0", "POST", "/v1/chat/completions", BODY, 1, 1)
+PATIENT = Timeouts(connect=5, idle=5, total=10)
+
+
+async def test_same_request_leaves_through_either_transport() -> None:
+    async with serve(answering(WHOLE)) as server:
+        endpoint = Endpoint(server.url + "/v1", ("authorization", "Bearer k"), {"X-A": "1"}, PATIENT)
+        for transport in Transport:
+            async with open_senders(endpoint, transport=transport) as open_sender:
+                sender = open_sender()
+                answers = [await sender.send(JOB, "id-1") for _ in range(2)]
+                sender.close()
+            assert [answer.body for answer in answers if isinstance(answer, Answer)] == [OK_BODY] * 2
+
+    first, *others = server.requests
+    assert all(request == first for request in others)
+    assert server.accepted == len(Transport)
+
+
+async def test_httpx_transport_keeps_one_connection_per_worker() -> None:
+    async with serve(answering(WHOLE)) as server, open_senders(Endpoint(server.url), transport=Transport.HTTPX) as open_sender:
+        for sender in [open_sender() for _ in range(3)]:
+            for _ in range(4):
+                await sender.send(JOB, "i")
+
+    assert (server.accepted, len(server.requests)) == (3, 12)
+
+
+async def test_plain_proxy_gets_the_whole_url() -> None:
+    async with serve(answering(WHOLE)) as proxy:
+        env = {"HTTP_PROXY": proxy.url}
+        async with open_senders(Endpoint("http://api.example.com/v1", timeouts=PATIENT), env=env) as open_sender:
+            answer = await open_sender().send(JOB, "i")
+
+    assert isinstance(answer, Answer)
+    assert proxy.requests[0].target == "http://api.example.com/v1/chat/completions"
+
+
+async def test_tls_goes_through_a_proxy_s_tunnel(tmp_path: Path) -> None:
+    authority = Authority(str(tmp_path / "ca.pem"))
+
+    async def tunnel(peer: Peer, request: Request) -> None:
+        await peer.send(b"HTTP/1.1 200 Connected\r\n\r\n")
+        far = await trio.open_tcp_stream("127.0.0.1", far_port)
+        async with far, trio.open_nursery() as nursery:
+            nursery.start_soon(pump, peer.stream, far)
+            await pump(far, peer.stream)
+            nursery.cancel_scope.cancel()
+
+    async def pump(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
+        async for data in source:
+            await target.send_all(data)
+
+    async with serve(answering(WHOLE), tls=authority.server_context("api.example.com")) as far, serve(tunnel) as proxy:
+        far_port = far.port
+        endpoint = Endpoint("https://api.example.com/v1", timeouts=PATIENT, tls=TlsOptions(authority.path))
+        async with open_senders(endpoint, env={"https_proxy": proxy.url}) as open_sender:
+            answer = await open_sender().send(JOB, "i")
+
+    assert isinstance(answer, Answer)
+    assert (proxy.requests[0].method, proxy.requests[0].target) == ("CONNECT", "api.example.com:443")
+    assert far.requests[0].headers["host"] == "api.example.com"
+
+
+async def test_mock_transport_answers_in_place_of_a_server() -> None:
+    async def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            429, headers={"Retry-After": "1"}, json={"url": str(request.url), "id": request.headers["x-client-request-id"]}
+        )
+
+    sender = senders_over(Endpoint("https://api.example.com/v1"), httpx.MockTransport(handle))()
+    answer = await sender.send(JOB, "id-9")
+    sender.close()
+
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.header(b"retry-after")) == (429, b"1")
+    assert answer.body == b'{"url":"https://api.example.com/v1/chat/completions","id":"id-9"}'
+
+
+TROUBLE = {
+    httpx.ConnectError("no"): (FailureKind.CONNECTION, False),
+    httpx.ConnectTimeout("no"): (FailureKind.TIMEOUT, False),
+    httpx.WriteTimeout("no"): (FailureKind.TIMEOUT, False),
+    httpx.ProxyError("no"): (FailureKind.CONNECTION, False),
+    httpx.ReadTimeout(""): (FailureKind.TIMEOUT, True),
+    httpx.ReadError("no"): (FailureKind.CONNECTION, True),
+    httpx.WriteError("no"): (FailureKind.CONNECTION, True),
+    httpx.RemoteProtocolError("no"): (FailureKind.MALFORMED_RESPONSE, True),
+}
+
+
+@pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
+async def test_httpx_s_errors_are_faults(error: httpx.TransportError) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    fault = await senders_over(Endpoint("https://x.example"), httpx.MockTransport(handle))().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.maybe_sent) == TROUBLE[error]
+    assert type(error).__name__ in fault.message
+
+
+async def test_total_deadline_holds_over_any_transport(autojump_clock: trio.testing.MockClock) -> None:
+    async def handle(request: httpx.Request) -> httpx.Response:
+        await trio.sleep(1000)
+        return httpx.Response(200)
+
+    fault = await senders_over(Endpoint("https://x.example"), httpx.MockTransport(handle))().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.maybe_sent) == (FailureKind.TIMEOUT, True)
+    assert "300 s (total deadline)" in fault.message
+    assert trio.current_time() < 301
+
+
+class Pieces(httpx.AsyncByteStream):
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._body), 100):
+            yield self._body[at : at + 100]
+
+
+@pytest.mark.parametrize("coding", [b"identity", b"gzip"])
+async def test_caps_hold_over_any_transport(coding: bytes) -> None:
+    body = gzip.compress(bytes(5000)) if coding == b"gzip" else bytes(5000)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": coding.decode()}, stream=Pieces(body))
+
+    endpoint = Endpoint("https://x.example", caps=Caps(body=4999))
+    fault = await senders_over(endpoint, httpx.MockTransport(handle))().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert fault.kind is FailureKind.MALFORMED_RESPONSE
+
+
+async def test_endpoint_that_makes_no_sense_is_refused_at_once() -> None:
+    for base_url in ("ftp://x", "x", "http://"):
+        with pytest.raises(ValueError, match="http"):
+            async with open_senders(Endpoint(base_url)):
+                pass

@@ -1,0 +1,207 @@
+"""TLS: whom we trust, what we show, and how a connection ends."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from pipeline.edges.http import Counts, open_senders
+from pipeline.edges.http.transport import HeadraceTransport
+from pipeline.edges.sender import Endpoint, Timeouts, TlsOptions
+from pipeline.records import Answer, FailureKind, Fault, Job
+from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, answering_and_closing, listen, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOB = Job(0, "row-0", "POST", "/v1/chat/completions", b'{"model": "m"}', 1, 1)
+PATIENT = Timeouts(connect=5, idle=5, total=10)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(str(tmp_path / "ca.pem"))
+
+
+async def send_twice(port: int, options: TlsOptions, *, host: str = "localhost", counts: Counts | None = None) -> list[Answer | Fault]:
+    async with open_senders(Endpoint(f"https://{host}:{port}", timeouts=PATIENT, tls=options), counts=counts) as open_sender:
+        sender = open_sender()
+        replies = [await sender.send(JOB, "i") for _ in range(2)]
+        sender.close()
+        return replies
+
+
+async def test_one_connection_serves_many_requests_over_tls(authority: Authority) -> None:
+    body = b"x" * 400_000
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n" + body
+
+    async with serve(answering(large), tls=authority.server_context("localhost")) as server:
+        replies = await send_twice(server.port, TlsOptions(authority.path))
+
+    assert [reply.body for reply in replies if isinstance(reply, Answer)] == [body, body]
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_large_request_arrives_whole_over_tls(authority: Authority, version: ssl.TLSVersion) -> None:
+    context = authority.server_context("localhost")
+    context.minimum_version = context.maximum_version = version
+    job = Job(0, "row-0", "POST", "/x", b"x" * 3_000_000, 1, 1)
+
+    async with serve(answering(WHOLE), tls=context) as server:
+        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path))) as open_sender:
+            sender = open_sender()
+            answers = [await sender.send(job, "i") for _ in range(3)]
+            sender.close()
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+    assert [request.body for request in server.requests] == [job.body] * 3
+    assert server.accepted == 1
+
+
+async def test_certificate_of_an_unknown_authority_is_refused_for_good(authority: Authority) -> None:
+    async with serve(answering(WHOLE), tls=authority.server_context("localhost")) as server:
+        faults = await send_twice(server.port, TlsOptions())
+
+    for fault in faults:
+        assert isinstance(fault, Fault)
+        assert (fault.kind, fault.maybe_sent, fault.permanent) == (FailureKind.CONNECTION, False, True)
+        assert "certificate" in fault.message
+    assert server.requests == []
+
+
+async def test_certificate_for_another_name_is_refused_for_good(authority: Authority) -> None:
+    async with serve(answering(WHOLE), tls=authority.server_context("elsewhere.example")) as server:
+        [fault, _] = await send_twice(server.port, TlsOptions(authority.path))
+
+    assert isinstance(fault, Fault)
+    assert fault.permanent
+    assert "localhost" in fault.message
+    assert server.requests == []
+
+
+async def test_certificate_may_be_for_an_address(authority: Authority) -> None:
+    async with serve(answering(WHOLE), tls=authority.server_context("127.0.0.1")) as server:
+        replies = await send_twice(server.port, TlsOptions(authority.path), host="127.0.0.1")
+
+    assert all(isinstance(reply, Answer) for reply in replies)
+
+
+async def test_server_is_told_which_name_and_protocol_we_want(authority: Authority) -> None:
+    context = authority.server_context("localhost")
+    names: list[str | None] = []
+    context.sni_callback = lambda tls, name, _: names.append(name)
+    protocols: list[str | None] = []
+
+    async def script(peer: Peer, request: Request) -> None:
+        assert isinstance(peer.stream, trio.SSLStream)
+        protocols.append(peer.stream.selected_alpn_protocol())
+        await peer.send(WHOLE)
+
+    async with serve(script, tls=context) as server:
+        await send_twice(server.port, TlsOptions(authority.path))
+
+    assert names == ["localhost"]
+    assert protocols == ["http/1.1"] * 2
+
+
+async def test_client_certificate_is_shown_where_one_is_asked_for(authority: Authority, tmp_path: Path) -> None:
+    certificate = authority.client_certificate(str(tmp_path / "client.pem"))
+    context = authority.server_context("localhost", ask_for_client=True)
+
+    async with serve(answering(WHOLE), tls=context) as server:
+        replies = await send_twice(server.port, TlsOptions(authority.path, certificate))
+
+    assert all(isinstance(reply, Answer) for reply in replies)
+
+
+async def test_plain_server_on_a_tls_address_is_a_fault() -> None:
+    async def handle(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, handle)
+        [fault, _] = await send_twice(port, TlsOptions())
+        nursery.cancel_scope.cancel()
+
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.maybe_sent, fault.permanent) == (FailureKind.CONNECTION, False, False)
+
+
+async def test_tls_server_on_a_plain_address_is_a_fault(authority: Authority) -> None:
+    async with serve(answering(WHOLE), tls=authority.server_context("localhost")) as server:
+        async with open_senders(Endpoint(server.url, timeouts=PATIENT)) as open_sender:
+            sender = open_sender()
+            fault = await sender.send(JOB, "i")
+            sender.close()
+
+    assert isinstance(fault, Fault)
+
+
+async def test_body_that_ends_with_the_connection_needs_a_goodbye(authority: Authority) -> None:
+    """Without one, anybody on the way could cut it."""
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+
+    async def polite(peer: Peer, request: Request) -> None:
+        await peer.send(head + OK_BODY)
+        await peer.stream.aclose()
+
+    context = authority.server_context("localhost")
+    async with serve(polite, tls=context) as server:
+        [whole, _] = await send_twice(server.port, TlsOptions(authority.path))
+    async with serve(answering_and_closing(head + OK_BODY), tls=context) as server:
+        [cut, _] = await send_twice(server.port, TlsOptions(authority.path))
+
+    assert isinstance(whole, Answer)
+    assert whole.body == OK_BODY
+    assert isinstance(cut, Fault)
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+async def test_connection_closed_at_rest_is_replaced_without_loss_over_tls(authority: Authority, *, goodbye: bool) -> None:
+    gone = trio.Event()
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(WHOLE)
+        if peer.number == 0:
+            await (peer.stream.aclose() if goodbye else peer.close())
+            gone.set()
+
+    counts = Counts()
+    async with serve(script, tls=authority.server_context("localhost")) as server:
+        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path)), counts=counts) as open_sender:
+            sender = open_sender()
+            await sender.send(JOB, "i")
+            await gone.wait()
+            answer = await sender.send(JOB, "i")
+            sender.close()
+
+    assert isinstance(answer, Answer)
+    assert (server.accepted, len(server.requests), counts.stale) == (2, 2, 1)
+
+
+async def test_httpx_client_streams_over_tls(authority: Authority) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(chunked, b"1\r\nc\r\n", b"0\r\n\r\n")
+
+    async with serve(script, tls=authority.server_context("localhost")) as server:
+        async with httpx.AsyncClient(transport=HeadraceTransport(tls=TlsOptions(authority.path))) as client:
+            for _ in range(2):
+                async with client.stream("GET", f"https://localhost:{server.port}/") as response:
+                    assert b"".join([piece async for piece in response.aiter_raw()]) == b"abc"
+
+    assert server.accepted == 1
+
+
+async def test_httpx_client_hears_of_a_bad_certificate(authority: Authority) -> None:
+    async with serve(answering(WHOLE), tls=authority.server_context("localhost")) as server:
+        async with httpx.AsyncClient(transport=HeadraceTransport()) as client:
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                await client.get(f"https://localhost:{server.port}/")

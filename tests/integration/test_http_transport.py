@@ -1,0 +1,310 @@
+"""HeadraceTransport under httpx.AsyncClient: streams, timeouts, errors and cancellation as httpx's users know them."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trio
+
+from pipeline.edges.http.transport import HeadraceTransport
+from pipeline.edges.sender import Caps
+from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, answering_and_closing, listen, serve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def client(**options: object) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=HeadraceTransport(**options), timeout=5)  # type: ignore[arg-type]
+
+
+async def test_client_gets_and_posts_over_one_connection() -> None:
+    async with serve(answering(WHOLE)) as server, client() as http:
+        got = await http.get(f"{server.url}/a?b=c", headers={"X-A": "1"})
+        posted = await http.post(f"{server.url}/d", json={"e": 1})
+        after = await http.request("DELETE", f"{server.url}/f")
+
+    assert got.json() == posted.json() == after.json() == {"ok": True}
+    assert (got.http_version, got.reason_phrase, got.headers["content-type"]) == ("HTTP/1.1", "OK", "application/json")
+    assert got.elapsed.total_seconds() > 0
+    assert [(request.method, request.target, request.body) for request in server.requests] == [
+        ("GET", "/a?b=c", b""),
+        ("POST", "/d", b'{"e":1}'),
+        ("DELETE", "/f", b""),
+    ]
+    assert server.requests[0].headers["x-a"] == "1"
+    assert server.accepted == 1
+
+
+async def test_idle_connections_are_as_many_as_were_needed_at_once() -> None:
+    async with serve(answering(WHOLE)) as server, client() as http:
+        for _ in range(4):
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(http.get, server.url)
+
+    assert server.accepted == 5
+    assert len(server.requests) == 20
+
+
+async def test_origins_do_not_share_connections() -> None:
+    async with serve(answering(WHOLE)) as one, serve(answering(WHOLE)) as other, client() as http:
+        for _ in range(2):
+            await http.get(one.url)
+            await http.get(other.url)
+
+    assert (one.accepted, other.accepted) == (1, 1)
+
+
+async def test_client_decodes_what_the_transport_leaves_alone() -> None:
+    packed = gzip.compress(OK_BODY)
+    script = answering(HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed)
+
+    async with serve(script) as server, client() as http:
+        response = await http.get(server.url)
+        async with http.stream("GET", server.url) as streamed:
+            raw = b"".join([piece async for piece in streamed.aiter_raw()])
+
+    assert response.json() == {"ok": True}
+    assert raw == packed
+
+
+async def test_body_streams_as_it_comes() -> None:
+    go_on = trio.Event()
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(CHUNKED + b"3\r\none\r\n")
+        await go_on.wait()
+        await peer.send(b"3\r\ntwo\r\n", b"0\r\n\r\n")
+
+    async with serve(script) as server, client() as http:
+        pieces = []
+        async with http.stream("GET", server.url) as response:
+            async for piece in response.aiter_raw():
+                pieces.append(piece)
+                go_on.set()
+        again = await http.get(server.url)
+
+    assert pieces == [b"one", b"two"]
+    assert again.content == b"onetwo"
+    assert server.accepted == 1
+
+
+async def test_body_without_length_streams_to_the_end() -> None:
+    async with serve(answering_and_closing(HEAD + b"\r\nab", b"cd")) as server, client() as http:
+        responses = [await http.get(server.url) for _ in range(2)]
+
+    assert [response.content for response in responses] == [b"abcd", b"abcd"]
+    assert server.accepted == 2
+
+
+async def test_response_left_unread_costs_its_connection_only() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(CHUNKED + b"3\r\none\r\n")
+        if request.target == "/whole":
+            await peer.send(b"0\r\n\r\n")
+
+    async with serve(script) as server, client() as http:
+        async with http.stream("GET", f"{server.url}/part"):
+            pass
+        response = await http.get(f"{server.url}/whole")
+
+    assert response.content == b"one"
+    assert server.accepted == 2
+
+
+async def test_request_body_streams_in_chunks_or_by_its_length() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b""
+        yield b"two"
+
+    async with serve(answering(WHOLE)) as server, client() as http:
+        await http.post(server.url, content=pieces())
+        await http.post(server.url, content=pieces(), headers={"Content-Length": "6"})
+        await http.post(server.url, files={"f": ("name", b"x" * 100_000)})
+
+    assert [request.body for request in server.requests[:2]] == [b"onetwo"] * 2
+    assert b"x" * 100_000 in server.requests[2].body
+    assert server.accepted == 1
+
+
+async def test_head_has_no_body_whatever_its_length_says() -> None:
+    async with serve(answering(HEAD + b"Content-Length: 500\r\n\r\n")) as server, client() as http:
+        responses = [await http.head(server.url) for _ in range(2)]
+
+    assert [(response.status_code, response.content) for response in responses] == [(200, b"")] * 2
+
+
+async def test_client_follows_redirects_when_told() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        moved = b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n"
+        await peer.send(moved if request.target == "/old" else WHOLE)
+
+    async with serve(script) as server, client() as http:
+        stays = await http.get(f"{server.url}/old")
+        goes = await http.get(f"{server.url}/old", follow_redirects=True)
+
+    assert (stays.status_code, goes.status_code) == (302, 200)
+
+
+async def test_connection_closed_at_rest_is_replaced() -> None:
+    gone = trio.Event()
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(WHOLE)
+        if peer.number == 0:
+            await peer.close()
+            gone.set()
+
+    async with serve(script) as server, client() as http:
+        await http.get(server.url)
+        await gone.wait()
+        response = await http.get(server.url)
+
+    assert response.json() == {"ok": True}
+    assert (server.accepted, len(server.requests)) == (2, 2)
+
+
+async def test_connection_idle_for_too_long_is_closed_when_another_comes_back() -> None:
+    transport = HeadraceTransport(idle_seconds=0.0)
+    async with serve(answering(WHOLE)) as server, httpx.AsyncClient(transport=transport) as http:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(http.get, server.url)
+        kept = sum(map(len, transport._idle.values()))
+
+    assert kept == 1
+
+
+async def hang(stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+TROUBLE: dict[str, tuple[bytes | None, type[Exception]]] = {
+    "nothing": (b"", httpx.RemoteProtocolError),
+    "garbage": (b"<html>", httpx.RemoteProtocolError),
+    "cut headers": (HEAD, httpx.RemoteProtocolError),
+    "cut body": (HEAD + b"Content-Length: 5\r\n\r\nab", httpx.RemoteProtocolError),
+    "cut chunks": (CHUNKED + b"5\r\nab", httpx.RemoteProtocolError),
+    "broken chunks": (CHUNKED + b"zz\r\n", httpx.RemoteProtocolError),
+    "another protocol": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", httpx.RemoteProtocolError),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLE)
+async def test_trouble_has_httpx_s_names(name: str) -> None:
+    data, expected = TROUBLE[name]
+
+    async with serve(answering_and_closing(data or b"")) as server, client() as http:
+        with pytest.raises(expected):
+            await http.get(server.url)
+        with pytest.raises(expected):
+            await http.get(server.url)
+
+    assert server.accepted == 2
+
+
+async def test_reset_is_a_read_error() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        peer.reset()
+
+    async with serve(script) as server, client() as http:
+        with pytest.raises(httpx.ReadError):
+            await http.get(server.url)
+
+
+async def test_refused_connection_is_a_connect_error() -> None:
+    async with client() as http:
+        with pytest.raises(httpx.ConnectError, match="refused"):
+            await http.get("http://127.0.0.1:1/")
+
+
+async def test_read_timeout_holds_for_head_and_body() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(b"" if request.target == "/head" else CHUNKED + b"2\r\nab\r\n")
+        await trio.sleep_forever()
+
+    async with serve(script) as server, client() as http:
+        for target in ("/head", "/body"):
+            with pytest.raises(httpx.ReadTimeout):
+                await http.get(server.url + target, timeout=httpx.Timeout(5, read=0.05))
+
+
+async def test_write_timeout_holds_when_the_server_reads_nothing() -> None:
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, hang)
+        async with client() as http:
+            with pytest.raises(httpx.WriteTimeout):
+                await http.post(f"http://127.0.0.1:{port}/", content=bytes(30_000_000), timeout=httpx.Timeout(5, write=0.05))
+        nursery.cancel_scope.cancel()
+
+
+async def test_cancelled_request_closes_its_connection() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(CHUNKED + b"2\r\nab\r\n")
+        if request.target != "/part":
+            await peer.send(b"0\r\n\r\n")
+
+    async with serve(script) as server, client() as http:
+        with trio.move_on_after(0.05) as scope:
+            await http.get(f"{server.url}/part", timeout=None)
+        response = await http.get(server.url)
+
+    assert scope.cancelled_caught
+    assert response.content == b"ab"
+    assert server.accepted == 2
+
+
+async def test_caps_hold_when_set() -> None:
+    async with serve(answering(HEAD + b"Content-Length: 1000\r\n\r\n" + bytes(1000))) as server:
+        async with client(caps=Caps(body=999)) as http:
+            with pytest.raises(httpx.RemoteProtocolError, match="999"):
+                await http.get(server.url)
+        async with client() as http:
+            assert len((await http.get(server.url)).content) == 1000
+
+
+@pytest.mark.parametrize("value", [b"a\r\nEvil: 1", b"a\nb", b"a\rb", b"a\x00b"])
+async def test_header_that_ends_its_line_is_never_sent(value: bytes) -> None:
+    async with serve(answering(WHOLE)) as server, client() as http:
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.get(server.url, headers={b"X-A": value})
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.get(server.url, headers={value: b"a"})
+
+    assert server.requests == []
+
+
+async def test_what_it_does_not_speak_is_refused() -> None:
+    async with client() as http:
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await http.get("ftp://127.0.0.1/")
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.request("CONNECT", "http://127.0.0.1/")
+
+
+async def test_unix_socket_answers_for_every_host(tmp_path: object) -> None:
+    path = f"{tmp_path}/s"
+
+    async def handle(stream: trio.SocketStream) -> None:
+        peer = Peer(stream, 0)
+        while (await peer.request()) is not None:
+            await peer.send(WHOLE)
+
+    listening = trio.socket.socket(trio.socket.AF_UNIX)
+    await listening.bind(path)
+    listening.listen()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [trio.SocketListener(listening)])
+        async with client(unix_socket=path) as http:
+            responses = [await http.get("http://docker/version") for _ in range(2)]
+        nursery.cancel_scope.cancel()
+
+    assert [response.json() for response in responses] == [{"ok": True}] * 2
