@@ -224,12 +224,12 @@ async def test_results_come_out_while_the_input_is_still_open(provider: HostileP
                 writer.write(half[:50])
                 writer.flush()
                 writer.write(half[50:])
-                await _until(lambda count=count: output.exists() and output.read_bytes().count(b"\n") == count)
+                await _until_lines(output, count)
 
     assert ids(read_lines(output)) == ["row-0", "row-1", "row-2"]
 
 
-async def _until(holds: Callable[[], bool]) -> None:
+async def _until_lines(path: Path, count: int) -> None:
     with trio.fail_after(30):
-        while not holds():  # noqa: ASYNC110  what is waited for happens in a file
+        while not (path.exists() and path.read_bytes().count(b"\n") == count):  # noqa: ASYNC110  it happens in a file
             await trio.sleep(0.005)
