@@ -145,8 +145,7 @@ class JobMaker:
 
     def _rendered(self, template: Template, fields: Mapping[str, JSON], line: int, index: int) -> Job:
         body = template.render(fields)
-        own = fields.get("custom_id")
-        name = str(own) if own and type(own) in (str, int) else _numbered(index)
+        name = _as_name(fields.get("custom_id")) or _numbered(index)
         _check_name(name)
         return Job(index, name, METHOD, self._url, body, _tokens(body), line)
 
@@ -192,6 +191,11 @@ def _tokens(body: bytes) -> int:
     return estimate_tokens(body, most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
 
 
+def _as_name(value: object) -> str | None:
+    """A field as an id: text or an integer; an empty cell of a table is none."""
+    return str(value) if type(value) in (str, int) and value != "" else None
+
+
 def _numbered(index: int) -> str:
     return f"row-{index}"
 
@@ -199,9 +203,8 @@ def _numbered(index: int) -> str:
 def _name_of(data: bytes | Mapping[str, JSON] | None) -> str | None:
     """The id of a row that is bad otherwise, if it can be made out."""
     try:
-        name = _decode_name(data).custom_id if isinstance(data, bytes) else (data or {}).get("custom_id")
-        if type(name) in (str, int):
-            name = str(name)
+        name = _as_name(_decode_name(data).custom_id if isinstance(data, bytes) else (data or {}).get("custom_id"))
+        if name:
             _check_name(name)
             return name
     except (RowError, msgspec.DecodeError, UnicodeError, RecursionError):

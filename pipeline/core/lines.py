@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING
 
 from attrs import define
 
-from pipeline.core.templates import JSON
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.core.templates import JSON
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
 TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
@@ -76,6 +75,8 @@ class RowCutter(ABC):
             size = end.end() if end else 0
             yield self._overlong(self._lost_bytes + size)
             self._lost_bytes = 0
+            if size == len(block):
+                return
             block = block[size:]
         elif self._pending:
             block = b"".join((*self._pending, block))
@@ -114,14 +115,13 @@ class JsonLines(RowCutter):
         line, offset, most = self.line, self.offset, self.max_line_bytes
         after = offset + len(block)
         for text, end in _lines_and_ends(block):
-            size = len(text) + end
-            if size > most:
+            if len(text) > most:
                 self.line, self.offset = line, offset
-                yield self._overlong(size)
+                yield self._overlong(len(text) + end)
             elif text and not text.isspace():
                 yield RawRow(line, offset, text)
             line += 1
-            offset += size
+            offset += len(text) + end
         self.line, self.offset = line, after
 
 

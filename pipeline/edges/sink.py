@@ -65,7 +65,7 @@ class FileSink:
             raise UsageError(f"{path}: the output cannot be opened: {error.strerror or error}") from error
         sink = cls(str(path), descriptor)
         try:
-            sink._go_on(size)  # noqa: SLF001  its own
+            sink._go_on(size)
         except BaseException:
             sink.close()
             raise
@@ -79,7 +79,7 @@ class FileSink:
             raise RunChangedError(f"{self.name} holds {held} bytes, although its journal says that {size} were written")
         try:
             os.ftruncate(self._descriptor, size)
-            with open(self._descriptor, "rb", closefd=False) as file:  # noqa: PTH123  it is open already
+            with open(self._descriptor, "rb", closefd=False) as file:  # it is open already
                 file.seek(0)
                 for chunk in iter(lambda: file.read(HASH_BYTES), b""):
                     self._hash.update(chunk)
@@ -176,7 +176,7 @@ def _is_special(path: Path) -> bool:
 
 def move_aside(path: Path) -> Path | None:
     """Give a file the first free name `PATH.1`, `PATH.2` …; that name, or None where there is no file."""
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):  # a link to nowhere is in the way, too
         return None
     for number in count(1):
         aside = path.with_name(f"{path.name}.{number}")
