@@ -1,0 +1,136 @@
+"""What a template takes, what it refuses, and what it says then."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from pipeline.core.templates import RowError, Template, TemplateError
+
+if TYPE_CHECKING:
+    from pipeline.core.templates import JSON
+
+ROW: dict[str, JSON] = {
+    "text": 'say "hi"\n{text}',
+    "number": 17,
+    "half": 0.5,
+    "yes": True,
+    "list": [1, {"a": "é"}],
+    "nothing": None,
+    "a b": "c",
+}
+
+
+def render(value: JSON) -> Any:
+    return msgspec.json.decode(Template.compile({"x": value}).render(ROW))["x"]
+
+
+@pytest.mark.parametrize(
+    "template, value",
+    [
+        ("plain", "plain"),
+        ("", ""),
+        ("{text}", ROW["text"]),
+        ("{number}", 17),
+        ("{half}", 0.5),
+        ("{yes}", True),
+        ("{list}", [1, {"a": "é"}]),
+        ("{number!s}", "17"),
+        ("{yes!s}", "true"),
+        ("{list!s}", '[1,{"a":"é"}]'),
+        ("{text!s}", ROW["text"]),
+        ("no. {number}", "no. 17"),
+        ("{number}{half}", "170.5"),
+        (" {list}", ' [1,{"a":"é"}]'),
+        ("{a b}", "c"),
+        ("{{text}}", "{text}"),
+        ("{{{number}}}", "{17}"),
+        ('{{"a": {number}}}', '{"a": 17}'),
+        ("}}{{", "}{"),
+        ([1, None, True, 2.5, {"k": ["{number}"]}], [1, None, True, 2.5, {"k": [17]}]),
+        ({"{text}": "{number}"}, {"{text}": 17}),
+        (10**30, 10**30),
+    ],
+)
+def test_a_template_is_filled_from_the_row(template: JSON, value: JSON) -> None:
+    result = render(template)
+
+    assert result == value
+    assert type(result) is type(value)
+
+
+def test_fields_are_told_in_order() -> None:
+    assert Template.compile({"a": "{x} {y!s}", "b": ["{z}", "{x}", "{{w}}"]}).fields == ("x", "y", "z")
+
+
+def test_an_empty_body_is_an_empty_object() -> None:
+    assert Template.compile({}).render({}) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "value, place, complaint",
+    [
+        ("a { b", "x", 'a lone "{" at character 3; write "{{" for a brace'),
+        ("a } b", "x", 'a lone "}" at character 3; write "}}" for a brace'),
+        ("{a{b}}", "x", 'a lone "{" at character 1'),
+        ({"y": ["", "{}"]}, "x.y[1]", '"{}" names no field'),
+        ("{!s}", "x", '"{}" names no field'),
+        ('{"a": 1}', "x", 'names no field; write "{{" and "}}" for braces'),
+        ("{ a }", "x", "names no field"),
+        ("{\n}", "x", "names no field"),
+        ("{a!r}", "x", 'after "!" only "s" (as text) is known'),
+        (dt.date(2025, 1, 2), "x", "(date) cannot be JSON; put it in quotes"),
+        (math.nan, "x", "nan (float) cannot be JSON"),
+        ({1: "a"}, "x.1", "a key must be text, got 1; put it in quotes"),
+        ("\ud800", "x", "half of a surrogate pair cannot be sent"),
+    ],
+)
+def test_a_wrong_template_names_the_place(value: Any, place: str, complaint: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template.compile({"x": value})
+
+    assert caught.value.problems[0][0] == place
+    assert complaint in caught.value.problems[0][1]
+    assert str(caught.value).startswith(f"{place}: ")
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template.compile({"a": "{", "b": ["{}", {"c": "}"}]})
+
+    assert [place for place, _ in caught.value.problems] == ["a", "b[0]", "b[1].c"]
+
+
+@pytest.mark.parametrize(
+    "template, complaint",
+    [
+        ("{missing}", "field 'missing' is missing; the row has 'text', 'number'"),
+        ("{nothing}", "field 'nothing' is null"),
+        ("a {nothing}", "field 'nothing' is null"),
+    ],
+)
+def test_a_row_that_does_not_fill_it_is_told_why(template: str, complaint: str) -> None:
+    with pytest.raises(RowError) as caught:
+        render(template)
+
+    assert str(caught.value).startswith(complaint)
+
+
+@pytest.mark.parametrize("value", ["\ud800", ["\udfff"], {"a": object()}], ids=["text", "list", "object"])
+@pytest.mark.parametrize("template", ["{a}", "text {a}"])
+def test_a_value_that_is_no_json_is_a_row_error(template: str, value: Any) -> None:
+    with pytest.raises(RowError, match="field 'a' "):
+        Template.compile({"x": template}).render({"a": value})
+
+
+def test_a_value_nested_without_end_is_a_row_error() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+
+    with pytest.raises(RowError, match="field 'a' "):
+        Template.compile({"x": "{a}"}).render({"a": value})
