@@ -206,6 +206,41 @@ async def test_unknown_name_was_never_sent() -> None:
     assert "no-such-host.invalid" in fault.message
 
 
+async def test_workers_that_start_together_make_one_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups = 0
+    open_by_name = trio.open_tcp_stream
+
+    async def counted(host: str, port: int) -> trio.SocketStream:
+        nonlocal lookups
+        lookups += 1
+        return await open_by_name(host, port)
+
+    monkeypatch.setattr(trio, "open_tcp_stream", counted)
+    async with serve(answering(WHOLE)) as server, open_senders(Endpoint(f"http://localhost:{server.port}")) as open_sender:
+        senders = [open_sender() for _ in range(20)]
+        async with trio.open_nursery() as nursery:
+            for sender in senders:
+                nursery.start_soon(sender.send, JOB, "i")
+        for sender in senders:
+            sender.close()
+
+    assert (server.accepted, lookups) == (20, 1)
+
+
+async def test_server_that_comes_back_elsewhere_is_looked_for_again() -> None:
+    async with serve(answering(WHOLE)) as server, sender_to(f"http://localhost:{server.port}") as sender:
+        first = await sender.send(JOB, "i")
+        sender.close()
+        sender._dialer._addresses["localhost", server.port].found = (trio.socket.AF_INET, ("127.0.0.1", 1))  # type: ignore[attr-defined]
+        gone = await sender.send(JOB, "i")
+        again = await sender.send(JOB, "i")
+
+    assert isinstance(first, Answer)
+    assert isinstance(gone, Fault)
+    assert not gone.maybe_sent
+    assert isinstance(again, Answer)
+
+
 # Connections that are not kept
 
 

