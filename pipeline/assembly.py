@@ -17,6 +17,7 @@ from pipeline.core.jobs import JobMaker
 from pipeline.core.limits import Lane
 from pipeline.core.retry import RetryPolicy
 from pipeline.core.templates import Template
+from pipeline.edges.descriptors import connections_possible
 from pipeline.edges.http import Transport, open_senders
 from pipeline.edges.journal import State
 from pipeline.edges.seen import SeenOnDisk
@@ -129,7 +130,7 @@ def flow_settings(
     note_sent: Callable[[int], None] = lambda _: None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends."""
-    workers = config.limits.max_in_flight
+    workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
         take_rows=take_rows,

@@ -1,0 +1,28 @@
+"""How many files this process may have open, which bounds its connections: 1024 on many systems, 256 on macOS, before it asks."""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+RESERVED = 40  # input, output, journal, ids, the event loop and its threads, a name lookup: 25 at most, and as many again to spare
+
+_log = logging.getLogger(__name__)
+
+
+def connections_possible(wanted: int, *, files_each: int = 1) -> int:
+    """How many of the wanted connections can be open at once; asks for leave to open more files where it may. At least 1."""
+    needed = wanted * files_each + RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    asked = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (asked, hard))
+        soft = asked
+    except (ValueError, OSError):  # macOS lets nobody have more than kern.maxfilesperproc, whatever it says before
+        pass
+    possible = max(1, min(wanted, (soft - RESERVED) // files_each))
+    if possible < wanted:
+        _log.warning("max_in_flight is %d instead of %d: this process may open %d files (ulimit -n)", possible, wanted, soft)
+    return possible
