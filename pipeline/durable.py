@@ -18,7 +18,7 @@ from pipeline.edges.journal import Journal, State
 from pipeline.edges.rows import RowSource
 from pipeline.edges.sent import SentMarks
 from pipeline.edges.sink import FileSink, move_aside
-from pipeline.errors import OutputExistsError, RunChangedError
+from pipeline.errors import OutputExistsError, RunChangedError, UsageError
 from pipeline.records import Success
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class DurableOutput:
         await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in entries]))
         self._written = (self._written[0] + len(entries), self.sink.bytes_written)
 
-    def make_jobs(self, make: Callable[[list[RawRow], int], list[Job | Failure]], rows: list[RawRow], first: int) -> list[Job | Failure | None]:
+    def make_jobs(
+        self, make: Callable[[list[RawRow], int], list[Job | Failure]], rows: list[RawRow], first: int
+    ) -> list[Job | Failure | None]:
         """Jobs of rows, None for those that are done already; remembers what each was made of."""
         made: list[Job | Failure | None] = list(make(rows, first))
         digests = self._digests
@@ -197,11 +199,13 @@ def open_durable(
     identity: what must be the same for the answers to belong together. fresh: move all that is there aside first.
     accept_changes: go on although the identity is another.
 
-    Raises UsageError while another run is at it; OutputExistsError for an output without a journal; RunChangedError for
-    another identity, or an output that is not what the journal knows; JournalError for a journal that cannot be read.
+    Raises UsageError while another run is at it, or where no file can be; OutputExistsError for an output without a
+    journal; RunChangedError for another identity, or an output that is not what the journal knows; JournalError for a
+    journal that cannot be read.
     """
     with ExitStack() as opened:
-        paths.journal.parent.mkdir(parents=True, exist_ok=True)
+        for path in (paths.output, paths.journal):
+            _make_place(path)
         marks = SentMarks.open(paths.marks)
         opened.callback(marks.close)
         if fresh:
@@ -220,6 +224,16 @@ def open_durable(
             _write_held(durable)
         opened.pop_all()
         return durable
+
+
+def _make_place(path: Path) -> None:
+    """Make the directories above a file that will be kept. What is no file there is not ours to move or to write to."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no regular file, and only such a file can be continued and verified")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: {path.parent} cannot be made: {error.strerror or error}") from error
 
 
 def _with_prefix(written: int, held: Intervals) -> Intervals:

@@ -231,5 +231,5 @@ async def test_results_come_out_while_the_input_is_still_open(provider: HostileP
 
 async def _until_lines(path: Path, count: int) -> None:
     with trio.fail_after(30):
-        while not (path.exists() and path.read_bytes().count(b"\n") == count):  # noqa: ASYNC110  it happens in a file
+        while not (path.exists() and path.read_bytes().count(b"\n") == count):  # noqa: ASYNC110, ASYNC240  it happens in a file
             await trio.sleep(0.005)
