@@ -194,7 +194,12 @@ def test_help_and_version_exit_0(capsys: Capture) -> None:
 
 
 def test_help_imports_nothing_that_takes_time() -> None:
-    code = f"import sys; from pipeline.cli import main; main(['--help']); print(*{HEAVY} & sys.modules.keys(), file=sys.stderr)"
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from pipeline.cli import main\n"
+        "main(['--help'])\n"
+        f"print(*{HEAVY} & (sys.modules.keys() - before), file=sys.stderr)"
+    )
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
