@@ -10,6 +10,7 @@ import click
 from pipeline import __version__
 from pipeline.cli.commands import check_command, init_command, run_command, simulate_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
+from pipeline.edges.early_signals import ending_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code. arguments: None takes the process's own."""
     hold_standard_streams()
     try:
-        code = headrace.main(args=None if arguments is None else list(arguments), prog_name="headrace", standalone_mode=False)
+        with ending_at_once():
+            code = headrace.main(args=None if arguments is None else list(arguments), prog_name="headrace", standalone_mode=False)
     except click.ClickException as error:
         error.show(file=sys.stderr)
         return error.exit_code

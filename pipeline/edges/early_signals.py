@@ -1,0 +1,46 @@
+"""Until a run can end in good order, SIGINT and SIGTERM end the process at once and quietly: nothing was sent yet.
+
+Python's own way, an exception out of whatever runs at that moment, is a traceback when that is an import; and when it is a callback
+of an import's lock it is swallowed, and a run that was told to stop goes on to its end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def end_at_once() -> None:
+    """Let a signal end the process from now on, unless it is ignored. Must be called in the main thread."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """The same for the length of a block."""
+    former = [signal.getsignal(number) for number in SIGNALS]
+    end_at_once()
+    try:
+        yield
+    finally:
+        for number, handler in zip(SIGNALS, former, strict=True):
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: object) -> None:
+    del number, frame
+    try:
+        os.write(2, b"interrupted\n")
+    except OSError:
+        pass
+    os._exit(INTERRUPTED)
