@@ -79,7 +79,7 @@ async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
         utc=time.time,
         name_attempt=lambda index, attempt: f"by-hand-{index}-{attempt}",
     )
-    lane = Lane.from_limits(requests_per_second=50)
+    lane = Lane.from_limits(requests_per_second=200)
 
     give.send_nowait(WINDOW)
     async with trio.open_nursery() as nursery:
