@@ -56,7 +56,7 @@ class Parts(msgspec.Struct, frozen=True):
     parts: list[Hole | str]
 
 
-strings = st.lists(texts | st.builds(Hole, names, st.booleans()), max_size=4).map(Parts)
+strings = st.lists(texts.filter(len) | st.builds(Hole, names, st.booleans()), max_size=4).map(Parts)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | strings,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
