@@ -53,6 +53,8 @@ def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
     if provider.api_key_env is None:
         return None
     key = os.environ.get(provider.api_key_env, "").strip()
+    if not key and provider.simulate is not None:
+        return None  # a rehearsal of a config needs no key
     if not key:
         message = f"the environment variable {provider.api_key_env} is not set: put the provider's key in it"
         raise ConfigError([Problem("provider.api_key_env", message, "config")])
@@ -128,6 +130,7 @@ def flow_settings(
     limit: int | None = None,
     recorder: Recorder | None = None,
     note_sent: Callable[[int], None] = lambda _: None,
+    note_back: Callable[[int], None] = lambda _: None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
@@ -143,6 +146,7 @@ def flow_settings(
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
             note_sent=note_sent,
+            note_back=note_back,
         ),
         emitter=emitter,
         workers=workers,
