@@ -84,7 +84,7 @@ def outcome(pieces: list[bytes]) -> object:
     try:
         for piece in pieces:
             reader.feed(piece)
-        reader.feed_end()
+        reader.feed(b"")
     except MalformedResponseError:
         return None
     return reader.status, reader.headers, reader.codings, reader.body(), reader.reusable

@@ -17,7 +17,7 @@ def read(*pieces: bytes, end: bool = False, caps: Caps = SMALL, without_body: bo
     for piece in pieces:
         reader.feed(piece)
     if end:
-        reader.feed_end()
+        reader.feed(b"")
     return reader
 
 

@@ -9,9 +9,10 @@
     direct     DirectSender: a Job in, an Answer or a Fault out
     over_httpx HttpxSender: the same over any httpx transport
     transport  HeadraceTransport: the same connections under `httpx.AsyncClient`
+    exchange   one request and response in its words
     senders    open_senders: which of them a run uses
 
-Only `over_httpx` and `transport` import httpx; nothing else waits for that import.
+Only `over_httpx`, `transport` and `exchange` import httpx; nothing else waits for that import.
 """
 
 from pipeline.edges.http.direct import Counts

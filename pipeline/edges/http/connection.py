@@ -84,7 +84,7 @@ class Connection:
             except BlockingIOError:
                 continue
 
-    def never_arrived(self, error: Exception) -> bool:
+    def never_arrived(self, error: BaseException) -> bool:
         """Whether it is certain that nobody read the last request, which ended in this error before any answer.
 
         The server's FIN acknowledges all that its kernel had received by then. So when the close is here and nothing of the

@@ -93,11 +93,7 @@ class DirectSender:
             if whole := (rest is None or await connection.finish(rest)):
                 sent_at = trio.current_time()
             while True:
-                data = await connection.receive()
-                if data:
-                    reader.feed(data)
-                else:
-                    reader.feed_end()
+                reader.feed(await connection.receive())
                 if reader.complete:
                     break
                 connection.heard_at = trio.current_time()

@@ -62,10 +62,13 @@ class ResponseReader:
         self.started = self.head_complete = self.complete = self.reusable = self.until_end = False
 
     def feed(self, data: bytes) -> None:
-        """Read on. Any split of the same bytes gives the same response.
+        """Read on; no bytes mean that the server has closed its side. Any split of the same bytes gives the same response.
 
         Raises MalformedResponseError; what comes after a complete response only makes the connection unusable.
         """
+        if not data:
+            self._end()
+            return
         self.started = True
         if not self.head_complete:
             room = self._caps.headers - self._received
@@ -84,17 +87,16 @@ class ResponseReader:
         if self._quiet > self._caps.headers and not self.complete:
             raise MalformedResponseError(f"more than {self._caps.headers} bytes of trailers or chunk extensions")
 
-    def feed_end(self) -> None:
-        """The server has closed its side. Raises MalformedResponseError unless that is how this response ends."""
+    def body(self) -> bytes:
+        """The pieces that nobody took, in one."""
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+    def _end(self) -> None:
         if self.head_complete and self.until_end:
             self.complete = True
         elif not self.complete:
             where = "in its body" if self.head_complete else "in its headers" if self.started else "before it began"
             raise MalformedResponseError(f"the response was cut short {where}")
-
-    def body(self) -> bytes:
-        """The pieces that nobody took, in one."""
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def _execute(self, data: bytes) -> None:
         try:

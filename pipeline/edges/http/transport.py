@@ -6,22 +6,19 @@ It keeps one stack of idle connections per origin: the last one used is the firs
 from __future__ import annotations
 
 import re
-from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import httpx
 import trio
-from attrs import frozen
 
 from pipeline.core.urls import PORTS, BaseUrl
-from pipeline.edges.http.connect import Dialer, connect_message
+from pipeline.edges.http.connect import Dialer
+from pipeline.edges.http.exchange import CONNECT, Exchange, Within
 from pipeline.edges.http.request import TOKEN
-from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
-
     from pipeline.edges.http.connection import Connection
 
 NO_LIMIT = 1 << 62
@@ -29,24 +26,10 @@ STREAMED = Caps(body=NO_LIMIT)  # whoever reads the stream holds the body, and d
 SYSTEM_TRUST = TlsOptions()
 IDLE_SECONDS = 60.0  # below the 75 s after which nginx hangs up by default
 
-T = TypeVar("T")
 _Key = tuple[bytes, bytes, int | None]
+_EXTENSIONS = {"http_version": b"HTTP/1.1"}
 _HEADERS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
-
-
-@frozen
-class _Phase:
-    """What httpx calls the troubles of one part of an exchange."""
-
-    name: str
-    late: type[httpx.TimeoutException]
-    broken: type[httpx.NetworkError]
-
-
-_CONNECT = _Phase("connect", httpx.ConnectTimeout, httpx.ConnectError)
-_WRITE = _Phase("write", httpx.WriteTimeout, httpx.WriteError)
-_READ = _Phase("read", httpx.ReadTimeout, httpx.ReadError)
 
 
 class HeadraceTransport(httpx.AsyncBaseTransport):
@@ -79,21 +62,15 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
 
         Raises httpx.TransportError. Cancellation: the exchange is lost and its connection closed.
         """
-        head = _head(request)
-        body = _body(request)
         key = (request.url.raw_scheme, request.url.raw_host, request.url.port)
-        timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        exchange = Exchange(request, _head(request), _body(request), partial(self._keep, key))
         connection = self._take(key)
-        if connection is not None and not await self._begin(connection, request, head, body, timeouts, reused=True):
-            connection = None
-        if connection is None:
-            connection = await _step(_CONNECT, timeouts, self._dialer.dial(_base(key)))
-            await self._begin(connection, request, head, body, timeouts, reused=False)
+        if connection is None or not await exchange.begin(connection, reused=True):
+            with Within(CONNECT, request.extensions.get("timeout", {})):
+                connection = await self._dialer.dial(_base(key))
+            await exchange.begin(connection, reused=False)
         reader = connection.reader
-        stream = _Body(self, key, connection, timeouts)
-        if reader.complete:
-            stream.finish()
-        return httpx.Response(reader.status, headers=reader.headers, stream=stream, extensions={"http_version": b"HTTP/1.1"})
+        return httpx.Response(reader.status, headers=reader.headers, stream=exchange, extensions=_EXTENSIONS)
 
     async def aclose(self) -> None:
         """Close the idle connections. Streams that are still being read keep theirs until they end."""
@@ -102,8 +79,7 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
                 connection.close()
         self._idle.clear()
 
-    def keep(self, key: _Key, connection: Connection) -> None:
-        """Take a connection back whose response is complete."""
+    def _keep(self, key: _Key, connection: Connection) -> None:
         if not connection.reader.reusable:
             connection.close()
             return
@@ -121,136 +97,6 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
                 return connection
             connection.close()
         return None
-
-    async def _begin(
-        self,
-        connection: Connection,
-        request: httpx.Request,
-        head: bytes,
-        body: bytes | None,
-        timeouts: Mapping[str, float | None],
-        *,
-        reused: bool,
-    ) -> bool:
-        """Send the request and read the head of its response; False if it is certain that nobody got the request."""
-        reader = connection.reader
-        reader.begin(without_body=request.method == "HEAD")
-        try:
-            whole = await self._send(connection, request, head, body, timeouts)
-            while not reader.head_complete:
-                await _step(_READ, timeouts, _read_on(connection))
-        except httpx.TransportError as error:
-            stale = reused and body is not None and not reader.started and connection.never_arrived(_root(error))
-            connection.close()
-            if stale:
-                return False
-            raise
-        except BaseException:
-            connection.close()
-            raise
-        reader.reusable = reader.reusable and whole
-        return True
-
-    @staticmethod
-    async def _send(
-        connection: Connection, request: httpx.Request, head: bytes, body: bytes | None, timeouts: Mapping[str, float | None]
-    ) -> bool:
-        """Whether the server took the whole request. Raises httpx.WriteError if nothing of it has left."""
-        try:
-            rest = connection.start(head if body is None else head + body)
-        except OSError as error:
-            raise httpx.WriteError(str(error)) from error
-        if rest is not None and not await _step(_WRITE, timeouts, connection.finish(rest)):
-            return False
-        return body is not None or await _step(_WRITE, timeouts, _stream_out(connection, request))
-
-
-class _Body(httpx.AsyncByteStream):
-    """A response's body as it comes. Gives the connection back at its end, or closes it when nobody wants the rest."""
-
-    def __init__(self, transport: HeadraceTransport, key: _Key, connection: Connection, timeouts: Mapping[str, float | None]) -> None:
-        self._transport = transport
-        self._key = key
-        self._connection: Connection | None = connection
-        self._timeouts = timeouts
-        self._chunks: deque[bytes] = deque()
-
-    def finish(self) -> None:
-        """The response is complete: its connection can serve others while its body is being read."""
-        assert self._connection is not None
-        self._chunks.extend(self._connection.reader.chunks)
-        self._transport.keep(self._key, self._connection)
-        self._connection = None
-
-    def __aiter__(self) -> _Body:
-        return self
-
-    async def __anext__(self) -> bytes:
-        # No generator: one that is left half-way (httpx does, when a body does not decode) makes trio complain.
-        while not self._chunks:
-            if self._connection is None:
-                raise StopAsyncIteration
-            await self._advance(self._connection)
-        return self._chunks.popleft()
-
-    async def aclose(self) -> None:
-        """Let go of the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    async def _advance(self, connection: Connection) -> None:
-        reader = connection.reader
-        if not reader.complete and not reader.chunks:
-            try:
-                await _step(_READ, self._timeouts, _read_on(connection))
-            except BaseException:
-                await self.aclose()
-                raise
-        if reader.complete:
-            self.finish()
-        else:
-            self._chunks.extend(reader.chunks)
-            reader.chunks.clear()
-
-
-async def _step(phase: _Phase, timeouts: Mapping[str, float | None], work: Awaitable[T]) -> T:
-    """Do one part of an exchange within its time, and say in httpx's words what went wrong."""
-    seconds = timeouts.get(phase.name)
-    try:
-        if seconds is None:
-            return await work
-        with trio.CancelScope(deadline=trio.current_time() + seconds):
-            return await work
-    except MalformedResponseError as error:
-        raise httpx.RemoteProtocolError(str(error)) from error
-    except (OSError, UnicodeError, trio.ClosedResourceError) as error:
-        message = connect_message("the server", error) if phase is _CONNECT else str(error)
-        raise phase.broken(message) from error
-    raise phase.late(f"{phase.name}: nothing for {seconds:g} s")
-
-
-async def _read_on(connection: Connection) -> None:
-    data = await connection.receive()
-    if data:
-        connection.reader.feed(data)
-    else:
-        connection.reader.feed_end()
-
-
-async def _stream_out(connection: Connection, request: httpx.Request) -> bool:
-    """Send a body piece by piece; False if the server closed before it had all of it."""
-    assert isinstance(request.stream, httpx.AsyncByteStream)
-    chunked = "transfer-encoding" in request.headers
-    async for piece in request.stream:
-        data = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
-        if piece and not await connection.send_more(data):
-            return False
-    return not chunked or await connection.send_more(b"0\r\n\r\n")
-
-
-def _root(error: httpx.TransportError) -> Exception:
-    return error.__cause__ if isinstance(error.__cause__, Exception) else error
 
 
 def _head(request: httpx.Request) -> bytes:
