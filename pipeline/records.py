@@ -135,12 +135,18 @@ Outcome = Success | Failure
 
 @define(eq=False)
 class Ticket:
-    """Leave to make one attempt now. attempt: 1 for the first. refusals: earlier attempts that were refused."""
+    """Leave to make one attempt now.
+
+    attempt: 1 for the first. strikes: earlier ones that are held against the row. refusals: earlier ones that were
+    refused. seen: results and throttled attempts that the gate had seen when the row began to wait for this one.
+    """
 
     job: Job
     attempt: int
     grant: Grant | None
+    strikes: int = 0
     refusals: int = 0
+    seen: tuple[int, int] = (0, 0)
 
 
 class Verdict(Enum):
@@ -157,14 +163,16 @@ class Report:
     """What a worker tells the gate at the end of every attempt.
 
     retry_at: clock, for RETRY. pause_until: clock before which nobody may send, or None. tokens: what the attempt
-    really cost, or None if unknown. failure: for REFUSED and EXHAUSTED, what to write if it is the row's own fault.
-    answered: the provider gave this attempt a real result. maybe_sent: no answer came, yet it may have been billed.
+    really cost, or None if unknown. failure: what to write if it is the row's own fault, where the gate is to judge that:
+    for REFUSED and EXHAUSTED, and for a row whose attempts ran out while it was throttled (RETRY).
+    answered: the provider gave this attempt a real result. throttled, rate_limited: as in `Trouble`. maybe_sent: no answer came, yet it may have been billed.
     """
 
     ticket: Ticket
     verdict: Verdict
     answered: bool = False
     throttled: bool = False
+    rate_limited: bool = False
     maybe_sent: bool = False
     tokens: int | None = None
     sent_at: float | None = None

@@ -37,7 +37,7 @@ QUOTA_CODES = frozenset(
         "organization_usage_limit_exceeded",
     },
 )
-THROTTLE_CODES = frozenset({"rate_limit", "rate_limit_exceeded", "rate_limit_error", "overloaded_error", "too_many_requests"})
+RATE_LIMIT_CODES = frozenset({"rate_limit", "rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
 REQUEST_ERROR_CODES = frozenset({"invalid_request_error", "invalid_request", "bad_request", "context_length_exceeded"})
 
 MAX_TEXT = 65_536  # characters kept of a failure's body that is not JSON; more says nothing and costs disk
@@ -58,7 +58,8 @@ class Result:
 class Trouble:
     """Why an attempt brought no result.
 
-    retryable: another attempt may succeed. throttled: the provider asks everybody to slow down.
+    retryable: another attempt may succeed. throttled: the provider asks everybody to slow down. rate_limited: it does so
+    because of a rate limit, and would have answered a slower client.
     wait_seconds: the least wait that the provider asks for, or None. body: JSON without line breaks.
     """
 
@@ -66,6 +67,7 @@ class Trouble:
     message: str
     retryable: bool
     throttled: bool = False
+    rate_limited: bool = False
     wait_seconds: float | None = None
     status_code: int | None = None
     body: bytes | None = None
@@ -184,7 +186,8 @@ def _error_in_success(answer: Answer, body: bytes, now_utc: float) -> Trouble:
 
 def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: float) -> Trouble:
     codes, message = _error_of(None if body is None else _decode_any(body))
-    throttled = status in THROTTLE_STATUSES or (status >= SERVER_ERROR and bool(codes & THROTTLE_CODES))
+    rate_limited = status == TOO_MANY_REQUESTS or (status >= SERVER_ERROR and bool(codes & RATE_LIMIT_CODES))
+    throttled = rate_limited or status in THROTTLE_STATUSES
     quota = bool(codes & QUOTA_CODES)
     refused = status in REFUSAL_STATUSES
     retryable = not quota and (status in TRANSIENT_STATUSES or status >= SERVER_ERROR or throttled)
@@ -198,6 +201,7 @@ def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: floa
         f"HTTP {status}: {message or _excerpt(answer.body)}",
         retryable=retryable,
         throttled=throttled and retryable,
+        rate_limited=rate_limited and retryable,
         wait_seconds=retry_after_seconds(answer.header, message, now_utc, exhausted=status == TOO_MANY_REQUESTS) if retryable else None,
         status_code=status,
         body=_as_json_text(answer.body) if body is None else body,

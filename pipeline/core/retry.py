@@ -10,24 +10,29 @@ if TYPE_CHECKING:
     from pipeline.core.classify import Trouble
 
 
+THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, for a row that is only throttled: 24 outlast 20 minutes
+
+
 @frozen
 class RetryPolicy:
-    """attempts: at most so many for a row, the first included. base_seconds, cap_seconds: bounds of the own back-off."""
+    """attempts: at most so many failed ones are held against a row. base_seconds, cap_seconds: bounds of the own back-off."""
 
     attempts: int = field(default=6, validator=validators.ge(1))
     base_seconds: float = field(default=0.5, validator=validators.ge(0))
     cap_seconds: float = field(default=60.0, validator=validators.ge(0))
 
+    def exhausted(self, attempt: int, strikes: int) -> bool:
+        """Whether a row has had its attempts. attempt: how many were made. strikes: those of them held against it."""
+        return strikes >= self.attempts or attempt >= THROTTLED_SHARE * self.attempts
 
-def retry_delay(trouble: Trouble, attempt: int, policy: RetryPolicy, draw: float) -> float | None:
-    """Wait before the next attempt, in seconds; None when there shall be none.
+
+def retry_delay(trouble: Trouble, attempt: int, policy: RetryPolicy, draw: float) -> float:
+    """Wait before the next attempt, in seconds.
 
     attempt: the number of the one that failed, from 1. draw: uniform in [0, 1). A wait that the provider asks for is a
     minimum, honoured even above the cap; jitter is added, so that waiters do not return all at once.
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter", full jitter.
     """
-    if not trouble.retryable or attempt >= policy.attempts:
-        return None
     if trouble.wait_seconds is not None:
         return trouble.wait_seconds + draw * policy.base_seconds
     # 2**63 is past any cap; a larger exponent would overflow a float

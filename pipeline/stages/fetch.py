@@ -5,6 +5,7 @@ A worker makes one attempt at a time, says what came of it, and never sleeps a b
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from pipeline.records import Fault, Job, Notice, Outcome
 
 
+logger = logging.getLogger(__name__)
+
+
 class ClientRequestIds(Protocol):
     """Names an attempt, so that one of unknown outcome can be traced at the provider."""
 
@@ -34,7 +38,8 @@ class ClientRequestIds(Protocol):
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch. note_sent: told of a row just before an attempt for it leaves.
+    draw: uniform in [0, 1). utc: seconds since the epoch. note_sent: told of a row just before an attempt for it leaves;
+    note_back: after one whose fate is known, but that brought the row no outcome.
     """
 
     open_sender: Callable[[], Sender]
@@ -43,6 +48,7 @@ class FetchSettings:
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
     note_sent: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
+    note_back: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
 
 
 async def fetch(
@@ -86,6 +92,8 @@ async def _work(
                 # No checkpoint from here to `receive`: when the gate sees the report, this worker waits already.
                 if outcome is not None:
                     outcomes.send_nowait(outcome)
+                elif not report.maybe_sent:
+                    settings.note_back(ticket.job.index)
                 reports.send_nowait(report)
                 ticket = await idle.receive()
     except trio.EndOfChannel:
@@ -115,6 +123,7 @@ async def _attempt(ticket: Ticket, sender: Sender, settings: FetchSettings) -> t
                 now - started,
             )
             tokens = usage.total_tokens or None
+            logger.debug("answered index=%d attempt=%d seconds=%.3f", job.index, ticket.attempt, now - started)
             return success, Report(ticket, Verdict.DONE, answered=True, tokens=tokens, sent_at=reply.sent_at)
     else:
         meaning = classify_fault(reply)
@@ -129,21 +138,38 @@ def _fail(
     settings: FetchSettings,
 ) -> tuple[Outcome | None, Report]:
     now = trio.current_time()
+    logger.debug("attempt failed index=%d attempt=%d kind=%s: %s", ticket.job.index, ticket.attempt, trouble.kind.value, trouble.message)
     report = Report(
         ticket,
         Verdict.DONE,
         throttled=trouble.throttled,
+        rate_limited=trouble.rate_limited,
         maybe_sent=not isinstance(reply, Answer) and reply.maybe_sent,
         sent_at=reply.sent_at,
     )
     if trouble.throttled and trouble.wait_seconds is not None:
         report.pause_until = now + trouble.wait_seconds
-    delay = retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
-    if delay is not None:
+    last = not trouble.retryable or settings.policy.exhausted(ticket.attempt, ticket.strikes + 1)
+    failure = _failure(ticket, reply, trouble, latency) if last else None
+    if trouble.retryable and (not last or _throttled_only(trouble, ticket, settings)):
         report.verdict = Verdict.RETRY
-        report.retry_at = now + delay
+        report.retry_at = now + retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
+        report.failure = failure
         return None, report
-    failure = Failure(
+    if trouble.kind in (FailureKind.REFUSED, FailureKind.QUOTA):
+        report.verdict = Verdict.REFUSED if trouble.kind is FailureKind.REFUSED else Verdict.EXHAUSTED
+        report.failure = failure
+        return None, report
+    return failure, report
+
+
+def _throttled_only(trouble: Trouble, ticket: Ticket, settings: FetchSettings) -> bool:
+    """Whether the gate may find that this failure is not the row's: others are throttled like it, and bounds allow more."""
+    return trouble.rate_limited and not settings.policy.exhausted(ticket.attempt, 0)
+
+
+def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: float) -> Failure:
+    return Failure(
         ticket.job.index,
         ticket.job.custom_id,
         _final_kind(trouble),
@@ -154,11 +180,6 @@ def _fail(
         ticket.attempt,
         latency,
     )
-    if trouble.kind in (FailureKind.REFUSED, FailureKind.QUOTA):
-        report.verdict = Verdict.REFUSED if trouble.kind is FailureKind.REFUSED else Verdict.EXHAUSTED
-        report.failure = failure
-        return None, report
-    return failure, report
 
 
 def _final_kind(trouble: Trouble) -> FailureKind:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = "interrupted"
+SHARED_SHARE = 0.1  # of the attempts that ended meanwhile: a limit throttles more of them than that, a whim of a relay fewer
 _LIMITS = frozenset(bound.value for bound in Bound)
 
 
@@ -78,6 +79,8 @@ class _Gate:
     retries: list[tuple[float, int, Ticket]] = field(factory=list)  # heap by due time; the number breaks ties
     pushed: int = 0
     in_flight: int = 0
+    answered: int = 0  # results seen, and attempts that were throttled
+    throttled: int = 0
     ended: bool = False
     refusals: Refusals = field(init=False)
 
@@ -130,6 +133,8 @@ class _Gate:
                 self._put_back(ticket)
                 return admission.wake, admission.bound.value
             ticket.grant = admission
+            if ticket.attempt == 1:
+                ticket.seen = (self.answered, self.throttled)
             if ticket.attempt > 1:
                 self.tally.retries += 1
             group.append(ticket)
@@ -204,22 +209,39 @@ class _Gate:
         if report.pause_until is not None:
             self.lane.pause(report.pause_until)
         if report.answered:
+            self.answered += 1
             for held in self.refusals.succeeded():
                 self._own_fault(held, now)
         if report.verdict is Verdict.RETRY:
-            if self.tally.stopped is None:
-                self._retry(self._again(report.ticket), report.retry_at)
+            self._reconsider(report)
         elif report.verdict is Verdict.REFUSED:
             self._heed(self.refusals.refused(report))
         elif report.verdict is Verdict.EXHAUSTED and report.failure is not None:
             self._stop(report.failure.message)
+
+    def _reconsider(self, report: Report) -> None:
+        """Try again, unless this attempt was the last that the row had and is held against it.
+
+        It is not where the provider works, and throttles others too: then a limit is at fault, and no row must be lost
+        for its place in the queue.
+        """
+        ticket = report.ticket
+        answered, throttled = self.answered - ticket.seen[0], self.throttled - ticket.seen[1]
+        shared = report.rate_limited and self.answered > 0 and throttled > SHARED_SHARE * (answered + throttled)
+        self.throttled += report.rate_limited
+        if not shared and report.failure is not None:
+            self.outcomes.send_nowait(report.failure)
+        elif self.tally.stopped is None:
+            again = self._again(ticket)
+            again.strikes += not shared
+            self._retry(again, report.retry_at)
 
     def _heed(self, verdict: Stop | None) -> None:
         if verdict is not None:
             self._stop(verdict.reason)
 
     def _again(self, ticket: Ticket) -> Ticket:
-        return Ticket(ticket.job, ticket.attempt + 1, None, ticket.refusals)
+        return Ticket(ticket.job, ticket.attempt + 1, None, ticket.strikes, ticket.refusals, (self.answered, self.throttled))
 
     def _own_fault(self, report: Report, now: float) -> None:
         """A refusal that turned out to be the row's: a first 401 is tried once more, anything else is its last word."""
@@ -228,6 +250,7 @@ class _Gate:
             return
         if failure.status_code == 401 and not ticket.refusals:  # noqa: PLR2004  Unauthorized
             again = self._again(ticket)
+            again.strikes += 1
             again.refusals = 1
             self._retry(again, now)
         else:

@@ -59,6 +59,7 @@ class Plan:
     stop_at: float | None = None
     cancel_at: float | None = None
     limit: int | None = None
+    provider_limit: int | None = None  # requests a second above which the provider answers 429
 
 
 @define
@@ -76,6 +77,7 @@ class House:
     stopped_at: float | None = None
     tallies: Tallies = field(factory=Tallies)
     _tries: dict[int, int] = field(factory=dict)
+    _accepted: list[float] = field(factory=list)
 
     def run(self) -> House:
         trio.run(self._main, clock=trio.testing.MockClock(autojump_threshold=0))
@@ -157,7 +159,18 @@ class House:
             await trio.sleep(turn.after)
         finally:
             self.in_flight -= 1
-        return _reply(turn, job)
+        return _reply(Try(429), job) if self._over_limit() else _reply(turn, job)
+
+    def _over_limit(self) -> bool:
+        """Whether the provider has answered as many as it does in a second."""
+        if self.plan.provider_limit is None:
+            return False
+        now = trio.current_time()
+        self._accepted = [at for at in self._accepted if at > now - 1.0]
+        if len(self._accepted) >= self.plan.provider_limit:
+            return True
+        self._accepted.append(now)
+        return False
 
     # ---- output ----------------------------------------------------------------------------------------------
 

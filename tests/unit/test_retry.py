@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.classify import Trouble
-from pipeline.core.retry import RetryPolicy, retry_delay
+from pipeline.core.retry import THROTTLED_SHARE, RetryPolicy, retry_delay
 from pipeline.records import FailureKind
 
 draws = st.floats(0, 1, exclude_max=True)
@@ -20,18 +20,13 @@ def transient(wait: float | None = None) -> Trouble:
 
 @given(policies, st.integers(1, 2000), draws)
 def test_own_back_off_stays_between_zero_and_the_cap(policy: RetryPolicy, attempt: int, draw: float) -> None:
-    delay = retry_delay(transient(), attempt, policy, draw)
-
-    assert (delay is None) is (attempt >= policy.attempts)
-    if delay is not None:
-        assert 0 <= delay <= policy.cap_seconds
+    assert 0 <= retry_delay(transient(), attempt, policy, draw) <= policy.cap_seconds
 
 
 @given(st.floats(0, 1e6), draws, st.integers(1, 5))
 def test_a_wait_that_the_provider_asks_for_is_a_minimum_even_above_the_cap(wait: float, draw: float, attempt: int) -> None:
     delay = retry_delay(transient(wait), attempt, RetryPolicy(attempts=6, base_seconds=0.5, cap_seconds=1.0), draw)
 
-    assert delay is not None
     assert wait <= delay <= wait + 0.5
 
 
@@ -41,9 +36,16 @@ def test_back_off_doubles_until_the_cap() -> None:
     assert [retry_delay(transient(), attempt, policy, 1.0) for attempt in range(1, 6)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
-@given(policies, st.integers(1, 100), draws)
-def test_what_no_retry_can_mend_is_not_tried_again(policy: RetryPolicy, attempt: int, draw: float) -> None:
-    assert retry_delay(Trouble(FailureKind.HTTP, "no", retryable=False, wait_seconds=1.0), attempt, policy, draw) is None
+@given(policies)
+def test_a_row_has_its_attempts_and_no_more(policy: RetryPolicy) -> None:
+    assert not policy.exhausted(policy.attempts - 1, policy.attempts - 1)
+    assert policy.exhausted(policy.attempts, policy.attempts)
+
+
+@given(policies)
+def test_a_row_that_is_only_throttled_has_an_end_too(policy: RetryPolicy) -> None:
+    assert not policy.exhausted(THROTTLED_SHARE * policy.attempts - 1, 0)
+    assert policy.exhausted(THROTTLED_SHARE * policy.attempts, 0)
 
 
 @pytest.mark.parametrize("values", [(0, 0.5, 60.0), (6, -1.0, 60.0), (6, 0.5, -1.0)])

@@ -104,3 +104,23 @@ def test_a_back_off_holds_no_slot() -> None:
     house = House(Plan(rows=rows, workers=1, window=50)).run()
 
     assert max(at for at, row, _ in house.sent if row) <= 11.0
+
+
+def test_a_row_is_not_lost_to_a_limit_that_others_meet_too() -> None:
+    house = House(Plan(rows=every(200), workers=50, window=200, attempts=6, provider_limit=20)).run()
+
+    assert all(isinstance(outcome, Success) for outcome in house.written)
+
+
+def test_a_429_that_only_one_row_meets_is_held_against_it() -> None:
+    rows = list(every(60))
+    rows[7] = RowPlan(tries=(Try(429),) * 50)
+    house = House(Plan(rows=tuple(rows), workers=4, window=60, attempts=3)).run()
+
+    assert house.written[7].attempts == 3
+
+
+def test_a_provider_that_only_throttles_gets_no_more_than_the_attempts() -> None:
+    house = House(Plan(rows=every(20, *(Try(429),) * 50), workers=4, window=60, attempts=3)).run()
+
+    assert {outcome.attempts for outcome in house.written} == {3}
