@@ -18,7 +18,7 @@ from pipeline.core.limits import Lane
 from pipeline.core.retry import RetryPolicy
 from pipeline.core.templates import Template
 from pipeline.edges.descriptors import connections_possible
-from pipeline.edges.http import Transport, open_senders
+from pipeline.edges.http import Transport, open_senders, senders_over
 from pipeline.edges.journal import State
 from pipeline.edges.seen import SeenOnDisk
 from pipeline.edges.sender import Endpoint, Timeouts
@@ -30,6 +30,8 @@ from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    import httpx
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.edges.rows import RawRow
@@ -67,10 +69,15 @@ def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
 
 
 @asynccontextmanager
-async def open_provider(config: Config, key: tuple[str, str] | None) -> AsyncIterator[OpenSender]:
-    """A maker of senders to the configured provider; an embedded one is served meanwhile."""
+async def open_provider(
+    config: Config, key: tuple[str, str] | None, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[OpenSender]:
+    """A maker of senders to the configured provider; an embedded one is served meanwhile.
+
+    transport: carries the requests in place of the configured one; its owner closes it.
+    """
     provider = config.provider
-    transport = Transport(provider.transport.value)
+    kind = Transport(provider.transport.value)
     async with trio.open_nursery() as nursery:
         base_url = provider.base_url
         env: Mapping[str, str] = os.environ
@@ -80,8 +87,12 @@ async def open_provider(config: Config, key: tuple[str, str] | None) -> AsyncIte
             base_url = await nursery.start(serve, provider.simulate)
             env = {}  # no proxy stands between us and ourselves
         assert base_url is not None  # a config has exactly one of the two
-        async with open_senders(Endpoint(base_url, key, provider.headers, _timeouts(config)), transport=transport, env=env) as open_sender:
-            yield open_sender
+        endpoint = Endpoint(base_url, key, provider.headers, _timeouts(config))
+        if transport is not None:
+            yield senders_over(endpoint, transport)
+        else:
+            async with open_senders(endpoint, transport=kind, env=env) as open_sender:
+                yield open_sender
         nursery.cancel_scope.cancel()
 
 
@@ -167,10 +178,13 @@ class Course:
     tallies: Tallies = field(factory=Tallies)
     started: float = field(factory=trio.current_time)
     resumed: State = field(factory=State)  # what earlier processes did
+    unknown: int = 0  # attempts that were cut off, with a process or with a run
 
-    async def follow(self, settings: FlowSettings) -> None:
-        """Run the flow, telling of its progress meanwhile."""
+    async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
+        """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""
         async with trio.open_nursery() as nursery:
+            if give_up is not None:
+                nursery.start_soon(_cancel_at, give_up, nursery.cancel_scope)
             if self.progress is not None:
                 nursery.start_soon(self._tell, self.progress)
             await run_flow(settings, self.tallies, self.stop)
@@ -189,11 +203,16 @@ class Course:
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
         now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
-        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.resumed.unknown)
+        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+
+    def rows_seen(self, limit: int | None) -> int | None:
+        """How many rows the input has, if its end was seen."""
+        read = self.tallies.read
+        return read.rows if read.ended and read.problem is None and (limit is None or read.rows < limit) else None
 
     def go_on_from(self, state: State) -> None:
         """Count what earlier processes did as done."""
-        self.resumed = state
+        self.resumed, self.unknown = state, state.unknown
         ledger = self.tallies.ledger
         ledger.succeeded, ledger.failed = state.succeeded, state.failed
         ledger.prompt_tokens, ledger.output_tokens = state.prompt_tokens, state.output_tokens
@@ -214,6 +233,11 @@ class Course:
         if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
             raise RunInterrupted(INTERRUPTED, summary)
         raise RunAborted(tallies.gate.stopped or "the run ended before its input did", summary)
+
+
+async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "") -> Summary:

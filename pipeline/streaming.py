@@ -16,6 +16,7 @@ from pipeline.edges.rows import RawRow
 from pipeline.errors import RunStopped
 
 if TYPE_CHECKING:
+    import httpx
     from types import TracebackType
 
     from pipeline.config import Config
@@ -24,29 +25,32 @@ if TYPE_CHECKING:
 Row = str | Mapping[str, Any]
 
 
-def stream(config: Config, rows: Iterable[Row]) -> OutcomeStream:
+def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None) -> OutcomeStream:
     """Send rows by `config`, whose source and sink are not used, and give the outcomes back as they come.
 
     rows: a text is the row `{"prompt": text}`; a mapping is a row of fields, or an OpenAI Batch line. They are taken
-    as room becomes free, in the event loop: an iterator that blocks holds everything up.
+    as room becomes free, in the event loop: an iterator that blocks holds everything up. transport: any of httpx's
+    (`httpx.MockTransport` too) to carry the requests in place of the configured one.
 
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
     outcomes`, so that the attempts in flight end with the block.
 
     Raises ConfigError at once; RunAborted out of the loop when going on is pointless.
     """
-    return OutcomeStream(config, rows)
+    return OutcomeStream(_FlowSide(config, api_key(config.provider), iter(rows), transport))
 
 
-def run_batch(prompts: Iterable[Row], config: Config) -> list[Outcome]:
+def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
     """Send prompts and wait for all outcomes: a list in, a list out, in the same order. Blocks; needs no event loop.
+
+    prompts, transport: as for `stream`.
 
     Raises ConfigError before anything is sent, RunAborted when going on is pointless; its `outcomes` are what came before.
     """
     outcomes: list[Outcome] = []
 
     async def collect() -> None:
-        async with stream(config, prompts) as results:
+        async with stream(config, prompts, transport=transport) as results:
             async for outcome in results:
                 outcomes.append(outcome)  # noqa: PERF401  what came before an abort is kept
 
@@ -65,11 +69,11 @@ class OutcomeStream(AsyncIterator["Outcome"]):
     the cancel scopes of whoever leaves it early (PEP 789).
     """
 
-    def __init__(self, config: Config, rows: Iterable[Row]) -> None:
-        send, self._receive = trio.open_memory_channel["Outcome"](0)
-        self._side: _FlowSide | None = _FlowSide(config, api_key(config.provider), iter(rows), send)
-        self._scope = self._side.scope
-        self._trouble = self._side.trouble
+    def __init__(self, flow: _FlowSide) -> None:
+        self._flow: _FlowSide | None = flow
+        self._receive = flow.receive
+        self._scope = flow.scope
+        self._trouble = flow.trouble
 
     async def __aenter__(self) -> Self:
         return self
@@ -86,10 +90,10 @@ class OutcomeStream(AsyncIterator["Outcome"]):
         self.close()
 
     async def __anext__(self) -> Outcome:
-        if self._side is not None:
+        if self._flow is not None:
             # The task must not hold on to this object: dropping it is how a reader that leaves the loop ends the flow.
-            trio.lowlevel.spawn_system_task(self._side.drive, name="headrace.stream")
-            self._side = None
+            trio.lowlevel.spawn_system_task(self._flow.drive, name="headrace.stream")
+            self._flow = None
         try:
             return await self._receive.receive()
         except (trio.EndOfChannel, trio.ClosedResourceError):
@@ -105,15 +109,20 @@ class _FlowSide:
     config: Config
     key: tuple[str, str] | None
     rows: Iterator[Row]
-    send: trio.MemorySendChannel[Outcome]
+    transport: httpx.AsyncBaseTransport | None
+    send: trio.MemorySendChannel[Outcome] = field(init=False)
+    receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     trouble: list[Exception] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.send, self.receive = trio.open_memory_channel["Outcome"](0)
 
     async def drive(self) -> None:
         with self.scope, self.send, closing(job_maker(self.config)) as jobs:
             course = Course(self.config, trio.Event())
             try:
-                async with open_provider(self.config, self.key) as open_sender:
+                async with open_provider(self.config, self.key, self.transport) as open_sender:
                     await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, self))
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read

@@ -67,7 +67,11 @@ async def read(
                     break
             if not free:
                 free = sum(await take(credits))
-            made = make_jobs(rows[:free], index)
+            try:
+                made = make_jobs(rows[:free], index)
+            except InputError as error:  # the place on disk where it remembers ids takes no more
+                tally.problem = str(error)
+                break
             rows = rows[free:]
             index += len(made)
             tally.rows = index
