@@ -193,19 +193,21 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             house.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
             stages.start_soon(_stage, run_reader)
             stages.start_soon(_stage, run_gate)
-            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch))
-            stages.start_soon(_stage, run_recorder)
-            stages.start_soon(_stage, run_order)
+            # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
+            end_all = stages.cancel_scope.cancel
+            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch), end_all)
+            stages.start_soon(_stage, run_recorder, end_all)
+            stages.start_soon(_stage, run_order, end_all)
             stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give))
         house.cancel_scope.cancel()
 
 
-async def _stage(run: Callable[[], Awaitable[None]]) -> None:
+async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None] = lambda: None) -> None:
     """Run a stage. A broken channel means that its neighbour has gone, and the neighbour tells why."""
     try:
         await run()
     except* trio.BrokenResourceError:
-        pass
+        end_all()
 
 
 async def _drain_when_told(

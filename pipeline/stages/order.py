@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import trio
 from attrs import define, frozen
 
 from pipeline.core.reorder import Indexed
@@ -63,7 +64,7 @@ async def order(
                 await _pass_on(window.push(group), ordered)
                 await _read_back(window, spill, ordered)
                 if len(window) > spill.rows:
-                    spill.credits.send_nowait(window.spill())
+                    _give_back(spill.credits, window.spill())
 
 
 async def pass_on(recorded: MemoryReceiveChannel[list[T]], ordered: MemorySendChannel[Batch[T]]) -> None:
@@ -71,6 +72,13 @@ async def pass_on(recorded: MemoryReceiveChannel[list[T]], ordered: MemorySendCh
     with recorded, ordered:
         async for group in recorded:
             await _pass_on(group, ordered)
+
+
+def _give_back(credits_: MemorySendChannel[int], count: int) -> None:
+    try:
+        credits_.send_nowait(count)
+    except trio.BrokenResourceError:
+        pass  # the reader has read all there is and needs no credit
 
 
 async def _pass_on(ready: list[T], ordered: MemorySendChannel[Batch[T]]) -> None:
