@@ -135,6 +135,45 @@ async def test_request_body_streams_in_chunks_or_by_its_length() -> None:
     assert server.accepted == 1
 
 
+async def test_closing_the_transport_ends_what_is_being_read() -> None:
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(CHUNKED + b"3\r\none\r\n")
+
+    transport = HeadraceTransport()
+    async with serve(script) as server:
+        request = httpx.Request("GET", server.url)
+        response = await transport.handle_async_request(request)
+        pieces = aiter(response.aiter_raw())
+        first = await anext(pieces)
+        async with trio.open_nursery() as nursery:
+
+            async def close() -> None:
+                await trio.testing.wait_all_tasks_blocked()
+                await transport.aclose()
+
+            nursery.start_soon(close)
+            with pytest.raises(httpx.ReadError):
+                await anext(pieces)
+
+    assert first == b"one"
+
+
+def test_transport_serves_one_run_after_the_other() -> None:
+    transport = HeadraceTransport()
+
+    async def run() -> int:
+        async with serve(answering(WHOLE)) as server:
+            for _ in range(2):
+                response = await transport.handle_async_request(httpx.Request("GET", server.url))
+                await response.aread()
+            return server.accepted
+
+    accepted = [trio.run(run) for _ in range(2)]
+    trio.run(transport.aclose)
+
+    assert accepted == [1, 1]
+
+
 async def test_head_has_no_body_whatever_its_length_says() -> None:
     async with serve(answering(HEAD + b"Content-Length: 500\r\n\r\n")) as server, client() as http:
         responses = [await http.head(server.url) for _ in range(2)]

@@ -123,7 +123,7 @@ def talk(script: Callable[[Peer], Awaitable[object]], requests: int) -> list[Ans
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            watch = Watch(ENDPOINT.timeouts)
+            watch = Watch(ENDPOINT.timeouts.idle)
             nursery.start_soon(watch.run)
             heads = RequestHeads(ENDPOINT, "fuzz")
             dialer = PairDialer(nursery, script)

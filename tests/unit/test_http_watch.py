@@ -9,7 +9,6 @@ import trio
 from attrs import define, field
 
 from pipeline.edges.http.watch import TICK_SECONDS, Watch
-from pipeline.edges.sender import Timeouts
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -26,10 +25,15 @@ class FakeConnection:
     heard_at: float = math.inf
     ends_at: float = math.inf
     ended: list[tuple[float, str]] = field(factory=list)
+    closed: bool = False
+    watch: Watch | None = None
 
     def expire(self, reason: str) -> None:
         self.ended.append((trio.current_time(), reason))
         self.heard_at = self.ends_at = math.inf
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def watched(watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf) -> FakeConnection:
@@ -39,7 +43,7 @@ def watched(watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf)
 
 
 async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    watch = Watch(Timeouts(idle=10, total=30))
+    watch = Watch(idle=10)
     nursery.start_soon(watch.run)
     await trio.testing.wait_all_tasks_blocked()
     start = trio.current_time()
@@ -47,23 +51,25 @@ async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(autojump_cl
     silent = watched(watch, heard_at=start, ends_at=start + 30)
     dripping = watched(watch, heard_at=start + 25, ends_at=start + 30)
     resting = watched(watch)
+    watch.remind(start + 10)
     await trio.sleep(100)
 
     [(silent_at, silent_why)] = silent.ended
     [(dripping_at, dripping_why)] = dripping.ended
     assert start + 10 <= silent_at <= start + 10 + SOON
     assert start + 30 <= dripping_at <= start + 30 + SOON
-    assert "10 s (idle deadline)" in silent_why
-    assert "30 s (total deadline)" in dripping_why
+    assert (silent_why, dripping_why) == ("idle", "total")
     assert resting.ended == []
 
 
-async def test_watch_keeps_a_deadline_nearer_than_its_patience_when_reminded(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    watch = Watch(Timeouts(idle=10, total=10))
+async def test_watch_keeps_a_deadline_nearer_than_those_it_knows_when_reminded(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    watch = Watch(idle=10)
     nursery.start_soon(watch.run)
     await trio.testing.wait_all_tasks_blocked()
     start = trio.current_time()
 
+    watched(watch, heard_at=start, ends_at=start + 10)
+    watch.remind(start + 10)
     late = watched(watch, heard_at=start, ends_at=start + 1)
     watch.remind(start + 1)
     await trio.sleep(5)
@@ -73,19 +79,30 @@ async def test_watch_keeps_a_deadline_nearer_than_its_patience_when_reminded(aut
 
 
 async def test_watch_leaves_alone_what_it_was_told_to_forget(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    watch = Watch(Timeouts(idle=1, total=1))
+    watch = Watch(idle=1)
     nursery.start_soon(watch.run)
     start = trio.current_time()
 
     forgotten = watched(watch, heard_at=start, ends_at=start + 1)
+    watch.remind(start + 1)
     watch.discard(cast("Connection", forgotten))
     await trio.sleep(5)
 
     assert forgotten.ended == []
 
 
+async def test_watch_closes_what_it_looks_after_and_ends(nursery: trio.Nursery) -> None:
+    watch = Watch()
+    connection = watched(watch)
+
+    watch.close()
+    await watch.run()
+
+    assert connection.closed
+
+
 async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    watch = Watch(Timeouts(idle=60, total=300))
+    watch = Watch(idle=60)
     looks = 0
     look = watch._look
 
@@ -101,6 +118,7 @@ async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock
     for _ in range(600):
         for connection in connections:
             connection.heard_at, connection.ends_at = trio.current_time(), trio.current_time() + 300
+            watch.remind(trio.current_time() + 60)
         await trio.sleep(1)
 
     assert looks <= 15  # once in 59 s

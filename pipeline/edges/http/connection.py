@@ -13,11 +13,13 @@ import ssl
 import struct
 from typing import TYPE_CHECKING
 
+import trio
 from trio.lowlevel import notify_closing, wait_readable, wait_writable
 
 from pipeline.edges.http.response import ResponseReader
 
 if TYPE_CHECKING:
+    from pipeline.edges.http.watch import Watch
     from pipeline.edges.sender import Caps
 
 RECEIVE_BYTES = 64 * 1024
@@ -28,10 +30,10 @@ class Connection:
     """An open socket, its reader, and the deadlines of what is under way on it.
 
     ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life; both are infinite at rest.
-    expired: why a deadline ended it, or "".
+    expired: which deadline ended it, "total" or "idle"; else "". watch: who keeps them.
     """
 
-    __slots__ = ("_fd", "_mark", "_poll", "_sent", "_sock", "ends_at", "expired", "heard_at", "reader")
+    __slots__ = ("_fd", "_mark", "_poll", "_sent", "_sock", "ends_at", "expired", "heard_at", "reader", "watch")
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
         sock.setblocking(False)
@@ -43,6 +45,7 @@ class Connection:
         self.reader = ResponseReader(caps)
         self.ends_at = self.heard_at = math.inf
         self.expired = ""
+        self.watch: Watch | None = None
 
     def is_fresh(self) -> bool:
         """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
@@ -78,6 +81,8 @@ class Connection:
     async def receive(self) -> bytes:
         """What the server sent, as soon as there is something; empty at its end. Raises as `send` does."""
         while True:
+            if self._fd < 0:
+                raise trio.ClosedResourceError
             await wait_readable(self._fd)
             try:
                 return self._sock.recv(RECEIVE_BYTES)
@@ -105,14 +110,16 @@ class Connection:
         acknowledged: int = struct.unpack_from("=Q", info, _BYTES_ACKED)[0]
         return acknowledged <= self._mark + 1  # the SYN counts as a byte
 
-    def expire(self, reason: str) -> None:
+    def expire(self, deadline: str) -> None:
         """End whatever waits on this connection, with trio.ClosedResourceError."""
-        self.expired = reason
+        self.expired = deadline
         notify_closing(self._fd)
 
     def close(self) -> None:
         """Close the socket. Calling it again does no harm."""
         if self._fd >= 0:
+            if self.watch is not None:
+                self.watch.discard(self)
             notify_closing(self._fd)
             self._sock.close()
             self._fd = -1

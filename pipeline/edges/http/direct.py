@@ -40,11 +40,12 @@ class Counts:
 class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
-    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_timeouts", "_watch")
+    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_patience", "_timeouts", "_watch")
 
     def __init__(self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
         self._authority = endpoint.unix_socket or heads.base.authority
         self._timeouts = endpoint.timeouts
+        self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
         self._caps = endpoint.caps
         self._heads = heads
         self._dialer = dialer
@@ -65,6 +66,7 @@ class DirectSender:
             if connection.is_fresh():
                 connection.ends_at = ends_at
                 connection.heard_at = now
+                self._watch.remind(now + self._patience)
                 reply = await self._exchange(connection, head, job, reused=True)
                 if reply is not None:
                     return reply
@@ -121,7 +123,7 @@ class DirectSender:
 
     def _fault(self, connection: Connection, error: Exception, sent_at: float | None) -> Fault:
         if connection.expired:
-            kind, message = FailureKind.TIMEOUT, connection.expired
+            kind, message = FailureKind.TIMEOUT, self._too_late(connection.expired)
         elif isinstance(error, MalformedResponseError):
             kind, message = FailureKind.MALFORMED_RESPONSE, str(error)
             if not connection.reader.started:
@@ -129,6 +131,11 @@ class DirectSender:
         else:
             kind, message = FailureKind.CONNECTION, f"the connection to {self._authority} broke: {error}"
         return Fault(kind, message, maybe_sent=sent_at is not None, sent_at=sent_at)
+
+    def _too_late(self, deadline: str) -> str:
+        if deadline == "total":
+            return f"no complete response within {self._timeouts.total:g} s (total deadline)"
+        return f"not a byte from the server for {self._timeouts.idle:g} s (idle deadline)"
 
     async def _open(self, ends_at: float) -> Connection | Fault:
         seconds = self._timeouts.connect
@@ -153,11 +160,10 @@ class DirectSender:
         connection.ends_at = ends_at
         connection.heard_at = trio.current_time()
         self._watch.add(connection)
-        self._watch.remind(ends_at)
+        self._watch.remind(min(ends_at, connection.heard_at + self._timeouts.idle))
         return connection
 
     def _drop(self, connection: Connection) -> None:
         self._connection = None
         self._counts.dropped += 1
-        self._watch.discard(connection)
         connection.close()

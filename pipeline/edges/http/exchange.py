@@ -9,16 +9,16 @@ import httpx
 import trio
 from attrs import frozen
 
-from pipeline.edges.http.connect import connect_message
 from pipeline.edges.http.response import MalformedResponseError
+from pipeline.edges.http.watch import REST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from pipeline.edges.http.connection import Connection
+    from pipeline.edges.http.watch import Watch
 
-_TROUBLE = (OSError, UnicodeError, trio.ClosedResourceError)
+TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
 
 
 @frozen
@@ -30,54 +30,21 @@ class Phase:
     broken: type[httpx.NetworkError]
 
 
-CONNECT = Phase("connect", httpx.ConnectTimeout, httpx.ConnectError)
 WRITE = Phase("write", httpx.WriteTimeout, httpx.WriteError)
 READ = Phase("read", httpx.ReadTimeout, httpx.ReadError)
-
-
-class Within:
-    """A block that is one part of an exchange: it has so much time, and what goes wrong in it is raised in httpx's words."""
-
-    __slots__ = ("_phase", "_scope", "_seconds")
-
-    def __init__(self, phase: Phase, timeouts: Mapping[str, float | None]) -> None:
-        self._phase = phase
-        self._seconds = timeouts.get(phase.name)
-        self._scope: trio.CancelScope | None = None
-
-    def __enter__(self) -> Within:
-        if self._seconds is not None:
-            self._scope = trio.CancelScope(deadline=trio.current_time() + self._seconds)
-            self._scope.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._scope is not None:
-            self._scope.__exit__(kind, error, trace)
-            if self._scope.cancelled_caught:
-                raise self._phase.late(f"{self._phase.name}: nothing for {self._seconds:g} s") from None
-        if isinstance(error, MalformedResponseError):
-            raise httpx.RemoteProtocolError(str(error)) from error
-        if isinstance(error, _TROUBLE):
-            message = connect_message("the server", error) if self._phase is CONNECT else str(error)
-            raise self._phase.broken(message) from error
-
-    def again(self) -> None:
-        """Something came: the time starts anew."""
-        if self._scope is not None and self._seconds is not None:
-            self._scope.deadline = trio.current_time() + self._seconds
 
 
 class Exchange(httpx.AsyncByteStream):
     """A request and its response; as a stream, the response's body. Owns its connection until the body is whole.
 
-    keep: takes the connection back then. Whoever stops reading earlier closes the stream, and so the connection.
+    watch: keeps its deadlines. keep: takes the connection back then. Who stops reading earlier closes the stream, and so the connection.
     """
 
-    def __init__(self, request: httpx.Request, head: bytes, body: bytes | None, keep: Callable[[Connection], None]) -> None:
+    def __init__(self, request: httpx.Request, head: bytes, body: bytes | None, watch: Watch, keep: Callable[[Connection], None]) -> None:
         self._request = request
         self._head = head
         self._body = body  # None: it streams
+        self._watch = watch
         self._keep = keep
         self._timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
         self._connection: Connection | None = None
@@ -90,23 +57,23 @@ class Exchange(httpx.AsyncByteStream):
         """
         reader = connection.reader
         reader.begin(without_body=self._request.method == "HEAD")
+        phase = WRITE
         try:
             whole = await self._send(connection)
-            with Within(READ, self._timeouts) as time:
-                while not reader.head_complete:
-                    reader.feed(await connection.receive())
-                    time.again()
-        except httpx.TransportError as error:
-            stale = reused and self._body is not None and not reader.started and connection.never_arrived(error.__cause__ or error)
+            phase = READ
+            while not reader.head_complete:
+                self._allow(connection, READ)
+                reader.feed(await connection.receive())
+        except TROUBLE as error:
+            stale = reused and self._body is not None and not reader.started and connection.never_arrived(error)
             connection.close()
             if stale:
                 return False
-            raise
+            raise self._named(phase, connection, error) from error
         except BaseException:
             connection.close()
             raise
         reader.reusable = reader.reusable and whole
-        self._connection = connection
         self._take_in(connection)
         return True
 
@@ -130,14 +97,11 @@ class Exchange(httpx.AsyncByteStream):
     async def _send(self, connection: Connection) -> bool:
         """Whether the server took the whole request."""
         body = self._body
-        try:
-            rest = connection.start(self._head if body is None else self._head + body)
-        except OSError as error:
-            raise httpx.WriteError(str(error)) from error
+        rest = connection.start(self._head if body is None else self._head + body)
         if rest is not None:
-            with Within(WRITE, self._timeouts):
-                if not await connection.finish(rest):
-                    return False
+            self._allow(connection, WRITE)
+            if not await connection.finish(rest):
+                return False
         return body is not None or await self._stream_out(connection)
 
     async def _stream_out(self, connection: Connection) -> bool:
@@ -145,18 +109,19 @@ class Exchange(httpx.AsyncByteStream):
         chunked = "transfer-encoding" in self._request.headers
         async for piece in self._request.stream:
             data = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
-            if piece and not await self._send_more(connection, data):
+            self._allow(connection, WRITE)
+            if piece and not await connection.send_more(data):
                 return False
-        return not chunked or await self._send_more(connection, b"0\r\n\r\n")
-
-    async def _send_more(self, connection: Connection, data: bytes) -> bool:
-        with Within(WRITE, self._timeouts):
-            return await connection.send_more(data)
+            connection.ends_at = REST
+        return not chunked or await connection.send_more(b"0\r\n\r\n")
 
     async def _read_on(self, connection: Connection) -> None:
         try:
-            with Within(READ, self._timeouts):
-                connection.reader.feed(await connection.receive())
+            self._allow(connection, READ)
+            connection.reader.feed(await connection.receive())
+        except TROUBLE as error:
+            await self.aclose()
+            raise self._named(READ, connection, error) from error
         except BaseException:
             await self.aclose()
             raise
@@ -164,9 +129,25 @@ class Exchange(httpx.AsyncByteStream):
 
     def _take_in(self, connection: Connection) -> None:
         """What has come of the body; at its end the connection can serve others while it is being read here."""
+        connection.ends_at = REST
         reader = connection.reader
         self._chunks.extend(reader.chunks)
         reader.chunks = []
         if reader.complete:
             self._connection = None
             self._keep(connection)
+        else:
+            self._connection = connection
+
+    def _allow(self, connection: Connection, phase: Phase) -> None:
+        """Give the server the time that it has for this."""
+        seconds = self._timeouts.get(phase.name)
+        connection.ends_at = REST if seconds is None else trio.current_time() + seconds
+        self._watch.remind(connection.ends_at)
+
+    def _named(self, phase: Phase, connection: Connection, error: Exception) -> httpx.TransportError:
+        if connection.expired:
+            return phase.late(f"{phase.name}: nothing for {self._timeouts.get(phase.name)} s", request=self._request)
+        if isinstance(error, MalformedResponseError):
+            return httpx.RemoteProtocolError(str(error), request=self._request)
+        return phase.broken(str(error), request=self._request)

@@ -53,14 +53,14 @@ async def open_senders(
             yield open_sender
         return
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
-    watch = Watch(endpoint.timeouts)
+    watch = Watch(endpoint.timeouts.idle)
     shared_counts = counts or Counts()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         try:
             yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
         finally:
-            nursery.cancel_scope.cancel()
+            watch.close()
 
 
 def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> OpenSender:

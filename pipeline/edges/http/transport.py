@@ -5,6 +5,7 @@ It keeps one stack of idle connections per origin: the last one used is the firs
 
 from __future__ import annotations
 
+import math
 import re
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ import httpx
 import trio
 
 from pipeline.core.urls import PORTS, BaseUrl
-from pipeline.edges.http.connect import Dialer
-from pipeline.edges.http.exchange import CONNECT, Exchange, Within
+from pipeline.edges.http.connect import Dialer, connect_message
+from pipeline.edges.http.exchange import Exchange
 from pipeline.edges.http.request import TOKEN
+from pipeline.edges.http.watch import Watch
 from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
         self._dialer = Dialer(tls, caps, unix_socket)
         self._idle_seconds = idle_seconds
         self._idle: dict[_Key, list[Connection]] = {}
+        self._watch = Watch()
+        self._token: trio.lowlevel.TrioToken | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response once the head has come; the body streams.
@@ -63,24 +67,22 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
         Raises httpx.TransportError. Cancellation: the exchange is lost and its connection closed.
         """
         key = (request.url.raw_scheme, request.url.raw_host, request.url.port)
-        exchange = Exchange(request, _head(request), _body(request), partial(self._keep, key))
+        exchange = Exchange(request, _head(request), _body(request), self._watching(), partial(self._keep, key))
         connection = self._take(key)
         if connection is None or not await exchange.begin(connection, reused=True):
-            with Within(CONNECT, request.extensions.get("timeout", {})):
-                connection = await self._dialer.dial(_base(key))
+            connection = await self._open(key, request)
             await exchange.begin(connection, reused=False)
         reader = connection.reader
         return httpx.Response(reader.status, headers=reader.headers, stream=exchange, extensions=_EXTENSIONS)
 
     async def aclose(self) -> None:
-        """Close the idle connections. Streams that are still being read keep theirs until they end."""
-        for stack in self._idle.values():
-            for connection in stack:
-                connection.close()
+        """Close every connection; a body that is still being read ends with httpx.ReadError."""
         self._idle.clear()
+        self._token = None
+        self._watch.close()
 
     def _keep(self, key: _Key, connection: Connection) -> None:
-        if not connection.reader.reusable:
+        if not connection.reader.reusable or connection.expired:
             connection.close()
             return
         now = connection.heard_at = trio.current_time()
@@ -88,6 +90,29 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
         stack.append(connection)
         if stack[0].heard_at < now - self._idle_seconds:
             stack.pop(0).close()
+
+    def _watching(self) -> Watch:
+        """The watch, at work. Its task is a system task, for httpx gives a transport no nursery: it ends with `aclose`, or the run."""
+        token = trio.lowlevel.current_trio_token()
+        if token is not self._token:
+            self._idle.clear()
+            self._watch.close()  # it was another run's
+            self._watch = Watch()
+            self._token = token
+            trio.lowlevel.spawn_system_task(self._watch.run)
+        return self._watch
+
+    async def _open(self, key: _Key, request: httpx.Request) -> Connection:
+        base = _base(key)
+        seconds = request.extensions.get("timeout", {}).get("connect")
+        try:
+            with trio.CancelScope(deadline=math.inf if seconds is None else trio.current_time() + seconds):
+                connection = await self._dialer.dial(base)
+                self._watch.add(connection)
+                return connection
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(connect_message(base.authority, error), request=request) from error
+        raise httpx.ConnectTimeout(f"not connected to {base.authority} within {seconds} s", request=request)
 
     def _take(self, key: _Key) -> Connection | None:
         stack = self._idle.get(key)
