@@ -6,7 +6,7 @@ Source: OpenAI SDK `_base_client.py` (`_should_retry`), its users' reports, prov
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from attrs import define
@@ -73,12 +73,16 @@ class Trouble:
     body: bytes | None = None
 
 
+MAX_TOKENS = 100_000_000  # no model reads or writes so much at once: beyond it, as below 0, stands a mistake and no count
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+
+
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None  # the Responses API and Anthropic
-    output_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: _Count | None = None
+    completion_tokens: _Count | None = None
+    input_tokens: _Count | None = None  # the Responses API and Anthropic
+    output_tokens: _Count | None = None
+    total_tokens: _Count | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -160,7 +164,7 @@ def _read_unusual(answer: Answer, now_utc: float) -> Result | Trouble:
     if isinstance(value, dict):
         if value.get("error"):
             return _error_in_success(answer, body, now_utc)
-        return Result(body, NO_USAGE)  # its `usage` is of an unknown shape
+        return Result(body, NO_USAGE)  # its `usage` is of an unknown shape, or cannot be true
     if isinstance(value, list):
         return Result(body, NO_USAGE)  # some embedding servers answer with a bare list
     return Trouble(

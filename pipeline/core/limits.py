@@ -40,10 +40,11 @@ class Lane:
     since, and time at rest earns nothing. The one who waits must be asked for first, or a large request starves.
     """
 
-    __slots__ = ("_free", "_meters", "_now", "_paused_until", "_waited")
+    __slots__ = ("_free", "_meters", "_most_tokens", "_now", "_paused_until", "_waited")
 
     def __init__(self, limits: Iterable[Limit] = ()) -> None:
         self._meters = tuple(Meter(limit) for limit in limits)
+        self._most_tokens = min((int(meter.amount) for meter in self._meters if meter.counts_tokens), default=0)
         self._free = Grant(0.0, 0.0, 0)  # without limits nothing is held, and all may hold the same nothing
         self._now = -inf
         self._paused_until = -inf
@@ -104,12 +105,13 @@ class Lane:
     def settle(self, grant: Grant, now: float, tokens: int | None = None, sent_at: float | None = None) -> None:
         """Correct what a grant holds; may be called again, as more becomes known.
 
-        tokens: what the attempt really cost, None to leave the charge as it is. sent_at: clock when the request really
-        left, None to leave it; it counts only where later than the ticket (connect and TLS come between).
+        tokens: what the attempt really cost, None to leave the charge as it is; it counts for a whole period's allowance at
+        most, for the provider let it pass. sent_at: clock when the request really left, None to leave it; it counts only
+        where later than the ticket (connect and TLS come between).
         """
         if not self._meters:
             return
-        real_tokens = grant.tokens if tokens is None else max(0, tokens)
+        real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most_tokens))
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         for meter in self._meters:
             meter.settle(grant, now, real_tokens, sent, waited=self._waited)
