@@ -407,7 +407,9 @@ async def test_server_that_reads_nothing_ends_by_a_deadline_and_has_not_the_whol
     assert (fault.kind, fault.maybe_sent, fault.sent_at) == (FailureKind.TIMEOUT, False, None)
 
 
-async def test_connection_that_is_never_accepted_ends_by_the_connect_deadline() -> None:
+@pytest.mark.parametrize("name", ["connect", "total"])
+async def test_connection_that_is_never_accepted_ends_by_the_nearer_deadline(name: str) -> None:
+    timeouts = Timeouts(connect=0.1) if name == "connect" else Timeouts(total=0.1)
     with trio.socket.socket() as full:
         await full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -417,7 +419,7 @@ async def test_connection_that_is_never_accepted_ends_by_the_connect_deadline() 
             for filler in fillers:
                 nursery.start_soon(filler.connect, address)
             await trio.testing.wait_all_tasks_blocked(0.05)
-            async with sender_to(f"http://127.0.0.1:{address[1]}", timeouts=Timeouts(connect=0.1)) as sender:
+            async with sender_to(f"http://127.0.0.1:{address[1]}", timeouts=timeouts) as sender:
                 fault = await sender.send(JOB, "i")
             nursery.cancel_scope.cancel()
         for filler in fillers:
@@ -425,7 +427,7 @@ async def test_connection_that_is_never_accepted_ends_by_the_connect_deadline() 
 
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.maybe_sent) == (FailureKind.TIMEOUT, False)
-    assert "0.1 s (connect deadline)" in fault.message
+    assert f"0.1 s ({name} deadline)" in fault.message
 
 
 async def test_sender_works_on_after_a_timeout_with_another_connection() -> None:
@@ -472,6 +474,36 @@ async def test_cancelled_attempt_drops_its_connection() -> None:
 
     assert isinstance(answer, Answer)
     assert server.accepted == 2
+
+
+async def test_connection_may_be_ipv6() -> None:
+    try:
+        [listener] = await trio.open_tcp_listeners(0, host="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+
+    async def handle(stream: trio.SocketStream) -> None:
+        peer = Peer(stream, 0)
+        while (await peer.request()) is not None:
+            await peer.send(WHOLE)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [listener])
+        async with sender_to(f"http://[::1]:{listener.socket.getsockname()[1]}") as sender:
+            answers = [await sender.send(JOB, "i") for _ in range(2)]
+        nursery.cancel_scope.cancel()
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+
+
+async def test_no_repr_and_no_fault_shows_the_key() -> None:
+    secret = "sk-never-shown"
+    endpoint = Endpoint("http://127.0.0.1:1", ("authorization", secret), {"X-Key": secret})
+    async with open_senders(endpoint) as open_sender:
+        sender = open_sender()
+        fault = await sender.send(JOB, "i")
+
+    assert secret not in repr([endpoint, open_sender, sender, fault])
 
 
 async def test_unix_socket_is_spoken_to_like_any_other(tmp_path: object) -> None:

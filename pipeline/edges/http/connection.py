@@ -185,7 +185,9 @@ class TlsConnection(Connection):
                 await self._pull()
 
     def _push(self, data: bytes) -> memoryview | None:
-        self._tls.write(data)
+        written = self._tls.write(data)
+        while written < len(data):
+            written += self._tls.write(memoryview(data)[written:])
         return self._push_raw(self._out.read())
 
     async def _flush(self) -> None:

@@ -138,10 +138,10 @@ class DirectSender:
         return f"not a byte from the server for {self._timeouts.idle:g} s (idle deadline)"
 
     async def _open(self, ends_at: float) -> Connection | Fault:
-        seconds = self._timeouts.connect
+        connect_at = trio.current_time() + self._timeouts.connect
         kind, permanent = FailureKind.CONNECTION, False
         try:
-            with trio.CancelScope(deadline=min(ends_at, trio.current_time() + seconds)) as scope:
+            with trio.CancelScope(deadline=min(ends_at, connect_at)) as scope:
                 connection = await self._dialer.dial(self._heads.base)
         except ssl.SSLCertVerificationError as error:
             permanent = True  # the same certificate will be there next time
@@ -151,7 +151,8 @@ class DirectSender:
         else:
             if not scope.cancelled_caught:
                 return self._adopt(connection, ends_at)
-            kind, message = FailureKind.TIMEOUT, f"not connected to {self._authority} within {seconds:g} s (connect deadline)"
+            seconds, deadline = (self._timeouts.connect, "connect") if connect_at <= ends_at else (self._timeouts.total, "total")
+            kind, message = FailureKind.TIMEOUT, f"not connected to {self._authority} within {seconds:g} s ({deadline} deadline)"
         return Fault(kind, message, maybe_sent=False, permanent=permanent)
 
     def _adopt(self, connection: Connection, ends_at: float) -> Connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import trio
@@ -73,6 +72,8 @@ def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> Ope
 
 def user_agent() -> str:
     """Name and version, as providers' logs show it."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  12 ms that `--help` need not spend
+
     try:
         return f"headrace/{version('headrace')}"
     except PackageNotFoundError:  # run from a checkout that was never installed
