@@ -193,7 +193,11 @@ async def test_client_follows_redirects_when_told() -> None:
     assert (stays.status_code, goes.status_code) == (302, 200)
 
 
-async def test_connection_closed_at_rest_is_replaced() -> None:
+@pytest.mark.parametrize("seen", [True, False])
+async def test_connection_closed_at_rest_is_replaced(monkeypatch: pytest.MonkeyPatch, *, seen: bool) -> None:
+    """seen: by a look at the socket; else only by the kernel's word that nothing of the request was taken."""
+    if not seen:
+        monkeypatch.setattr("pipeline.edges.http.connection.Connection.is_fresh", lambda self: True)
     gone = trio.Event()
 
     async def script(peer: Peer, request: Request) -> None:
