@@ -407,6 +407,24 @@ async def test_server_that_reads_nothing_ends_by_a_deadline_and_has_not_the_whol
     assert (fault.kind, fault.maybe_sent, fault.sent_at) == (FailureKind.TIMEOUT, False, None)
 
 
+async def test_server_that_reads_slowly_is_not_idle() -> None:
+    async def handle(stream: trio.SocketStream) -> None:
+        left = len(big.body)
+        while left > 0:
+            left -= len(await stream.receive_some(1_000_000))
+            await trio.sleep(0.01)
+        await stream.send_all(WHOLE)
+
+    big = job_of(bytes(40_000_000))
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, handle)
+        async with sender_to(f"http://127.0.0.1:{port}", timeouts=Timeouts(idle=0.2, total=20)) as sender:
+            answer = await sender.send(big, "i")
+        nursery.cancel_scope.cancel()
+
+    assert isinstance(answer, Answer)
+
+
 @pytest.mark.parametrize("name", ["connect", "total"])
 async def test_connection_that_is_never_accepted_ends_by_the_nearer_deadline(name: str) -> None:
     timeouts = Timeouts(connect=0.1) if name == "connect" else Timeouts(total=0.1)

@@ -66,6 +66,7 @@ class Connection:
             while left is not None:
                 await wait_writable(self._fd)
                 left = self._push_raw(left)
+                self.heard_at = trio.current_time()  # a server that reads is alive
         except OSError:
             return False
         return True
