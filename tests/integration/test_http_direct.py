@@ -412,13 +412,13 @@ async def test_server_that_reads_slowly_is_not_idle() -> None:
         left = len(big.body)
         while left > 0:
             left -= len(await stream.receive_some(1_000_000))
-            await trio.sleep(0.003)
+            await trio.sleep(0.01)
         await stream.send_all(WHOLE)
 
     big = job_of(bytes(16_000_000))
     async with trio.open_nursery() as nursery:
         port = await nursery.start(listen, handle)
-        async with sender_to(f"http://127.0.0.1:{port}", timeouts=Timeouts(idle=0.2, total=20)) as sender:
+        async with sender_to(f"http://127.0.0.1:{port}", timeouts=Timeouts(idle=0.1, total=20)) as sender:
             answer = await sender.send(big, "i")
         nursery.cancel_scope.cancel()
 
