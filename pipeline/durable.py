@@ -1,35 +1,32 @@
-"""What a run leaves behind, and how it goes on from there: the output, the journal beside it, and the marks of what was sent.
+"""What a run leaves behind: the output, the journal beside it, and the marks of what was sent.
 
-Law 7: an outcome is in the journal before it is anywhere else, and leaves it only when the output has it. So the output
-is cut back to what the journal says it holds, and all that was answered and is not in it is written again from there.
+Law 7: an outcome is in the journal before it is anywhere else, and leaves it only when the output has it. How a run goes
+on from what another left is in `resume`.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import time
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, evolve, field
 
-from pipeline.core.identity import MASK, differences, row_digest, row_term
-from pipeline.core.intervals import Intervals
-from pipeline.edges.journal import Journal, State
-from pipeline.edges.rows import RowSource
-from pipeline.edges.sent import SentMarks
-from pipeline.edges.sink import FileSink, move_aside
-from pipeline.errors import OutputExistsError, RunChangedError, UsageError
+from pipeline.core.identity import MASK, Prefix, row_digest, row_term, rows_checksum
+from pipeline.edges.journal import State
 from pipeline.records import Success
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from pipeline.core.jobs import JobMaker
+    from pipeline.core.intervals import Intervals
+    from pipeline.edges.journal import Journal
     from pipeline.edges.rows import RawRow
+    from pipeline.edges.sent import SentMarks
+    from pipeline.edges.sink import FileSink
     from pipeline.records import Failure, Job, Outcome
 
-SKIP_ROWS = 4096  # taken at once from the part of the input that is done
+MAX_PREFIXES = 1024  # places from where a resume may read on; behind a slow head row every other one is forgotten
 
 
 @define(eq=False)
@@ -57,37 +54,38 @@ class DurableOutput:
     held: Intervals
     done: Intervals
     state: State
-    _digests: dict[int, int] = field(factory=dict, init=False)
-    _written: tuple[int, int] = field(init=False)  # lines and bytes that the output has
+    _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows in the house
+    _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
     _next_place: int = field(init=False)
-    _first_index: int = field(init=False)
-    _done_end: int = field(init=False)  # no row from here on was done when this was opened
+    done_end: int = field(init=False)  # no row from here on was done when this was opened
+    _read: Prefix = field(init=False)  # all rows that were read
+    _prefixes: list[Prefix] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._done_end = max((end for _, end in self.done), default=0)
-        self._written = (self.state.written, self.state.bytes)
+        self.done_end = max((end for _, end in self.done), default=0)
+        self._written = (self.state.written, self.state.bytes, self.state.digest)
         self._next_place = self.state.recorded
-        self._first_index = self.state.written if self.in_order else 0
+        self._read = self.state.prefix
 
     @property
     def first_index(self) -> int:
-        """The first row that is not written, where that is known without looking at each."""
-        return self._first_index
-
-    def rewritten(self, lines: int) -> None:
-        """Note that so many more lines of the journal are in the output now."""
-        self._written = (self._written[0] + lines, self.sink.bytes_written)
-        self.state = evolve(self.state, written=self._written[0], bytes=self._written[1])
+        """The first row that has no outcome yet, or in input order is not written."""
+        if self.in_order:
+            return self._written[0]
+        first, end = next(iter(self.done), (0, 0))
+        return 0 if first else end
 
     # ---- what a flow asks of it ----------------------------------------------------------------------------------
 
     async def record(self, outcomes: list[Outcome]) -> list[Entry]:
         """Make outcomes durable. Raises JournalError, or SinkError where power loss is to be survived.
 
-        Cancellation: the group is recorded before it is heeded.
+        Cancellation: heeded before anything is done, and not after.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         entries, state = self._enter(outcomes)
-        await trio.to_thread.run_sync(self._commit, entries, state)
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._commit, entries, state)
         return entries
 
     def record_now(self, outcomes: list[Outcome]) -> None:
@@ -102,24 +100,62 @@ class DurableOutput:
     async def emit(self, entries: list[Entry]) -> None:
         """Append rows to the output. Raises SinkError.
 
-        Cancellation: the group is written before it is heeded.
+        Cancellation: heeded before anything is done, and not after.
         """
-        await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in entries]))
-        self._written = (self._written[0] + len(entries), self.sink.bytes_written)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in entries]))
+        self._note_written(len(entries))
 
     def make_jobs(
         self, make: Callable[[list[RawRow], int], list[Job | Failure]], rows: list[RawRow], first: int
     ) -> list[Job | Failure | None]:
         """Jobs of rows, None for those that are done already; remembers what each was made of."""
         made: list[Job | Failure | None] = list(make(rows, first))
-        digests = self._digests
-        done = self.done if first < self._done_end else ()
-        for index, row in enumerate(rows, first):
-            if index in done:
+        terms = self.note_rows(rows, first)
+        if first >= self.done_end:
+            self._terms.update(enumerate(terms, first))
+            return made
+        for index, term in enumerate(terms, first):
+            if index in self.done:
                 made[index - first] = None
             else:
-                digests[index] = row_digest(row)
+                self._terms[index] = term
         return made
+
+    # ---- what the rows were --------------------------------------------------------------------------------------
+
+    def note_rows(self, rows: Sequence[RawRow], first: int) -> list[int]:
+        """Note what the input holds, slice by slice from where `state.prefix` ends; the term of each row."""
+        digests = [row_digest(row) for row in rows]
+        terms = [row_term(index, digest) for index, digest in enumerate(digests, first)]
+        read = self._read
+        if rows and first:
+            self._prefixes.append(Prefix(first, rows[0].line, rows[0].offset, read.checksum, read.row_sum))
+            if len(self._prefixes) > MAX_PREFIXES:
+                del self._prefixes[1::2]
+        self._read = Prefix(first + len(rows), 0, 0, rows_checksum(rows, digests, read.checksum), (read.row_sum + sum(terms)) & MASK)
+        return terms
+
+    def forget_input(self) -> Prefix:
+        """Take it that nothing is known of how the input begins; what is known then."""
+        self._read = Prefix()
+        self._prefixes.clear()
+        self.state = evolve(self.state, prefix=self._read)
+        return self._read
+
+    def know_rows(self, row_sum: int) -> None:
+        """Take the rows that are done to have this sum. Blocks. Raises JournalError."""
+        self.state = evolve(self.state, row_sum=row_sum)
+        self.settle()
+
+    def _newest_prefix(self) -> Prefix:
+        """As much of the input as is done from its first row on and may be checked as a whole."""
+        newest = self.state.prefix
+        end = self.first_index
+        while self._prefixes and self._prefixes[0].rows <= end:
+            newest = self._prefixes.pop(0)
+        return newest
 
     # ---- recording -----------------------------------------------------------------------------------------------
 
@@ -134,14 +170,14 @@ class DurableOutput:
                 self._next_place += 1
                 self.done.add(index, index + 1)
             entries.append(Entry(index, place, self.encode(outcome)))
-            row_sum += row_term(index, self._digests.pop(index))
+            row_sum += self._terms.pop(index)
             if isinstance(outcome, Success):
                 succeeded += 1
                 prompt += outcome.usage.prompt_tokens
                 output += outcome.usage.output_tokens
         was = self.state
         self.state = State(
-            *self._written,
+            *self._written[:2],
             was.succeeded + succeeded,
             was.failed + len(outcomes) - succeeded,
             was.prompt_tokens + prompt,
@@ -149,6 +185,10 @@ class DurableOutput:
             (was.row_sum + row_sum) & MASK,
             was.unknown,
             () if self.in_order else tuple(self.done),
+            self._written[2],
+            self._newest_prefix(),
+            was.rows,
+            committed_at=time.time(),
         )
         return entries, self.state
 
@@ -157,157 +197,50 @@ class DurableOutput:
             self.sink.sync()
         self.journal.commit([(entry.place, entry.line) for entry in entries], state)
 
-    def finish(self) -> None:
-        """Note that all that was recorded is written. Blocks. Raises JournalError, SinkError."""
-        self.state = evolve(self.state, written=self._written[0], bytes=self._written[1])
+    def _note_written(self, lines: int) -> None:
+        self._written = (self._written[0] + lines, self.sink.bytes_written, self.sink.digest)
+
+    def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
+        """Note that so many more lines are written, and what else is known. Blocks. Raises JournalError, SinkError."""
+        self._note_written(lines)
+        written, size, digest = self._written
+        was = self.state
+        self.state = evolve(
+            was,
+            written=written,
+            bytes=size,
+            digest=digest,
+            prefix=self._newest_prefix(),
+            unknown=was.unknown + unknown,
+            rows=was.rows if rows is None else rows,
+            committed_at=time.time(),
+        )
         self._commit([], self.state)
-        if self.state.written == self.state.recorded:
-            self.marks.forget()
+
+    def finish(self, rows: int | None) -> None:
+        """Note what is written and what was cut off, when nothing is in flight any more. rows: of the input, if its end was seen.
+
+        Blocks. Raises JournalError, SinkError.
+        """
+        self.sink.check()
+        self.settle(unknown=self.marks.unknown(self.recorded()), rows=rows)
+        self.marks.forget()
+
+    def recorded(self) -> Intervals:
+        """The rows that have an outcome. Blocks. Raises JournalError."""
+        if not self.in_order:
+            return self.done
+        rows = self.journal.places(self._written[0])
+        if self._written[0]:
+            rows.add(0, self._written[0])
+        return rows
 
     def close(self) -> None:
         """Give the files back; what is recorded is durable."""
-        self.journal.close()
-        self.marks.close()
-        self.sink.close()
-
-
-@define(eq=False)
-class Paths:
-    """The files of one run. marks lie beside the journal."""
-
-    output: Path
-    journal: Path
-
-    @property
-    def marks(self) -> Path:
-        """Where sent rows are marked."""
-        return self.journal.with_name(self.journal.name + ".sent")
-
-
-def open_durable(
-    paths: Paths,
-    identity: Mapping[str, str],
-    encode: Callable[[Outcome], bytes],
-    *,
-    in_order: bool,
-    power: bool,
-    fresh: bool,
-    accept_changes: bool,
-) -> DurableOutput:
-    """Begin a run's output, or go on with it where it was left. Blocks.
-
-    identity: what must be the same for the answers to belong together. fresh: move all that is there aside first.
-    accept_changes: go on although the identity is another.
-
-    Raises UsageError while another run is at it, or where no file can be; OutputExistsError for an output without a
-    journal; RunChangedError for another identity, or an output that is not what the journal knows; JournalError for a
-    journal that cannot be read.
-    """
-    with ExitStack() as opened:
-        for path in (paths.output, paths.journal):
-            _make_place(path)
-        marks = SentMarks.open(paths.marks)
-        opened.callback(marks.close)
-        if fresh:
-            _move_all_aside(paths)
-        if not paths.journal.exists() and paths.output.exists():
-            raise OutputExistsError(paths.output)
-        journal = opened.enter_context(closing(Journal.open(paths.journal, identity, power=power)))
-        _compare(journal, identity, accept_changes=accept_changes)
-        state = journal.state
-        sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes)))
-        held = journal.places()
-        done = Intervals(state.done) if not in_order else _with_prefix(state.written, held)
-        state = evolve(state, unknown=state.unknown + marks.take_unknown(done))
-        durable = DurableOutput(sink, journal, marks, encode, in_order, power, held, done, state)
-        if not in_order:
-            _write_held(durable)
-        opened.pop_all()
-        return durable
-
-
-def _make_place(path: Path) -> None:
-    """Make the directories above a file that will be kept. What is no file there is not ours to move or to write to."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no regular file, and only such a file can be continued and verified")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path}: {path.parent} cannot be made: {error.strerror or error}") from error
-
-
-def _with_prefix(written: int, held: Intervals) -> Intervals:
-    done = Intervals([(0, written)] if written else [])
-    for first, end in held:
-        done.add(first, end)
-    return done
-
-
-def _write_held(durable: DurableOutput) -> None:
-    """Write what the journal holds: in the order of completion nothing waits for anything."""
-    while True:
-        first = durable.state.written
-        count = durable.held.take(first, SKIP_ROWS)
-        if not count:
-            return
-        durable.sink.write(b"".join(durable.journal.read(first, count)))
-        durable.rewritten(count)
-
-
-def _compare(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
-    changes = differences(journal.identity, identity)
-    if not changes:
-        return
-    if not accept_changes:
-        raise RunChangedError("the config asks for other answers than the run that is being continued:\n  " + "\n  ".join(changes))
-    journal.accept(identity)
-
-
-def _move_all_aside(paths: Paths) -> None:
-    aside = move_aside(paths.output)
-    for suffix in ("", "-wal"):
-        journal = paths.journal.with_name(paths.journal.name + suffix)
-        if journal.exists():
-            # What was answered and not yet written is in there; SQLite finds the log by its name.
-            journal.replace((aside or paths.output).with_name(f"{(aside or paths.output).name}.journal{suffix}"))
-    paths.journal.with_name(paths.journal.name + "-shm").unlink(missing_ok=True)
-
-
-def skip_done(path: str, source: RowSource, jobs: JobMaker, durable: DurableOutput, *, accept_changes: bool) -> None:
-    """Pass the rows that are written, and hold all that are done against what was answered. Blocks.
-
-    Raises RunChangedError when they are not the rows that were answered.
-    """
-    row_sum = 0
-    index = 0
-    while index < durable.first_index:
-        rows = source.take(min(SKIP_ROWS, durable.first_index - index))
-        if not rows:
-            break
-        jobs.claim(rows, index)
-        for at, row in enumerate(rows, index):
-            row_sum += row_term(at, row_digest(row))
-        index += len(rows)
-    if index < durable.first_index:
-        raise RunChangedError(f"{path} has {index} rows, but {durable.first_index} were answered already")
-    if accept_changes or path == "-":
-        return
-    row_sum += _sum_of(path, durable.done, durable.first_index)
-    if row_sum & MASK != durable.state.row_sum:
-        raise RunChangedError(f"{path} has changed: its rows are not those that were answered ({durable.state.recorded} of them)")
-
-
-def _sum_of(path: str, done: Intervals, first: int) -> int:
-    """The sum over the rows from `first` on that are done."""
-    last = max((end for _, end in done), default=0)
-    if last <= first:
-        return 0
-    total = index = 0
-    with closing(RowSource.open(path)) as source:
-        while index < last:
-            rows = source.take(SKIP_ROWS)
-            if not rows:
-                raise RunChangedError(f"{path} has {index} rows, but row {last} was answered already")
-            total += sum(row_term(at, row_digest(row)) for at, row in enumerate(rows, index) if at >= first and at in done)
-            index += len(rows)
-    return total
+        try:
+            self.journal.close()
+        finally:
+            try:
+                self.sink.close()
+            finally:
+                self.marks.close()

@@ -6,6 +6,7 @@
     │   ├── InputError        the input cannot be read
     │   ├── OutputExistsError an output would have been overwritten
     │   └── RunChangedError   a run cannot go on: input, config or output is another
+    │       └── OutputChangedError  it is the output
     ├── SinkError             the output takes no more; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
     └── RunStopped            the run ended before its input did; carries the summary
@@ -89,6 +90,10 @@ class RunChangedError(UsageError):
     def __init__(self, difference: str) -> None:
         self.difference = difference
         super().__init__(f"{difference}\nuse --fresh to start over (what is there is moved aside), or --accept-changes to go on all the same")
+
+
+class OutputChangedError(RunChangedError):
+    """The output is not what the run had written: edited, shorter or gone."""
 
 
 class SinkError(HeadraceError):

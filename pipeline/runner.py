@@ -11,9 +11,10 @@ import trio
 
 from pipeline.assembly import Course, api_key, flow_settings, identity_of, job_maker, open_provider
 from pipeline.core.batch import encode_batch, encode_flat
-from pipeline.durable import Paths, open_durable, skip_done
 from pipeline.edges.rows import RowSource
-from pipeline.errors import JournalError, RunAborted, SinkError
+from pipeline.errors import JournalError, OutputChangedError, RunAborted, SinkError
+from pipeline.rebuild import rebuild
+from pipeline.resume import Kind, Paths, open_durable, pass_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +31,18 @@ async def run(
     fresh: bool = False,
     limit: int | None = None,
     accept_changes: bool = False,
+    retry_failed: bool = False,
     stop: trio.Event | None = None,
+    give_up: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
     fresh: move what an earlier run left aside and start over. limit: only the first so many rows. accept_changes: go on
-    although the input or the config is another. stop: set it to let nothing more leave, finish what is in flight and
-    end. progress: called about once a second, and at the end.
+    although the input, the config or the output is another. retry_failed: send rows again that failed for a reason that
+    may have passed; their results take the places of the failures. stop: set it to let nothing more leave, finish what
+    is in flight and end. give_up: set it too to cut off what is in flight. progress: called about once a second, and at
+    the end.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
@@ -49,8 +54,10 @@ async def run(
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(RowSource.open(config.source.path)))
-        durable = opened.enter_context(closing(await trio.to_thread.run_sync(partial(_open, config, fresh=fresh, accept_changes=accept_changes))))
-        await trio.to_thread.run_sync(partial(skip_done, config.source.path, source, jobs, durable, accept_changes=accept_changes))
+        opening = partial(_open, config, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
+        durable = opened.enter_context(closing(await trio.to_thread.run_sync(opening)))
+        passing = partial(pass_over, config.source.path, source, jobs, durable, accept_changes=accept_changes)
+        await trio.to_thread.run_sync(passing)
         course.go_on_from(durable.state)
 
         async def take_rows(most: int) -> list[RawRow]:
@@ -67,9 +74,11 @@ async def run(
                     limit=limit,
                     recorder=durable,
                     note_sent=durable.marks.mark,
+                    note_back=durable.marks.unmark,
                 )
-                await course.follow(settings)
-            await trio.to_thread.run_sync(durable.finish)
+                await course.follow(settings, give_up)
+            await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
+            course.unknown = durable.state.unknown
         except (ExceptionGroup, SinkError, JournalError) as error:
             reason = _disk_trouble(error)
             if reason is None:
@@ -78,18 +87,35 @@ async def run(
         return course.conclude(durable.sink.digest)
 
 
-def _open(config: Config, *, fresh: bool, accept_changes: bool) -> DurableOutput:
+def paths_of(config: Config) -> Paths:
+    """The files of a run."""
     output = Path(config.sink.path)
-    journal = output.with_name(output.name + ".journal") if config.journal.path is None else Path(config.journal.path)
-    return open_durable(
-        Paths(output, journal),
-        identity_of(config),
+    return Paths(output, output.with_name(output.name + ".journal") if config.journal.path is None else Path(config.journal.path))
+
+
+def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bool) -> DurableOutput:
+    paths = paths_of(config)
+    kind = Kind(
         encode_batch if config.sink.shape.value == "batch" else encode_flat,
-        in_order=config.sink.order.value == "input",
-        power=config.journal.durability.value == "power",
-        fresh=fresh,
-        accept_changes=accept_changes,
+        config.sink.order.value == "input",
+        config.journal.durability.value == "power",
     )
+    rebuilding = partial(rebuild, paths, kind, config.source.path, identity_of(config), accept_changes=accept_changes)
+
+    def opening(*, fresh: bool = False) -> DurableOutput:
+        open_it = partial(open_durable, paths, kind, identity_of(config), accept_changes=accept_changes)
+        try:
+            return open_it(fresh=fresh)
+        except OutputChangedError:
+            if not accept_changes:
+                raise
+            rebuilding(keep_failures=True)
+            return open_it()
+
+    if retry_failed and not fresh:
+        opening().close()  # all that must hold before lines are taken from there
+        rebuilding(keep_failures=False)
+    return opening(fresh=fresh)
 
 
 def _disk_trouble(error: Exception) -> str | None:

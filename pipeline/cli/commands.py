@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import click
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from pipeline.records import Summary
 
 Body = TypeVar("Body", bound="Callable[..., object]")
+
+
+class RunChoices(TypedDict):
+    """What the flags of `run` say besides the config; see `pipeline.run`."""
+
+    limit: int | None
+    fresh: bool
+    accept_changes: bool
+    retry_failed: bool
+
 
 verbose_flag = click.option(
     "-v", "--verbose", count=True, help="Log what happens; shows the traceback of a defect. -vv logs every attempt."
@@ -40,7 +50,10 @@ def common(body: Body) -> Body:
 @click.command("run")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows.")
 @click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted.")
-@click.option("--accept-changes", is_flag=True, help="Go on although the input or the config is another than before.")
+@click.option("--accept-changes", is_flag=True, help="Go on although the input, the config or the output is another than before.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Send rows again that failed for a reason that may have passed; each result goes in its place."
+)
 @common
 def run_command(
     config_path: str,
@@ -52,6 +65,7 @@ def run_command(
     as_json: bool,
     fresh: bool,
     accept_changes: bool,
+    retry_failed: bool,
 ) -> int:
     """Run a pipeline to its end; run it again to go on where it was stopped.
 
@@ -63,9 +77,10 @@ def run_command(
         from pipeline.errors import RunStopped
 
         config = load_config(config_path, overrides)
+        choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
         try:
             with _display(progress) as display:
-                summary = _launch(config, display, limit, fresh=fresh, accept_changes=accept_changes)
+                summary = _launch(config, display, choices)
         except* RunStopped as group:
             _show_summary(next(error.summary for error in leaves(group)), config, as_json=as_json)
             say("not all rows are done; the same command goes on from here")
@@ -186,24 +201,19 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
     return guarded(work, verbose)
 
 
-def _launch(config: Config, display: Display, limit: int | None, *, fresh: bool, accept_changes: bool) -> Summary:
+def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
     """Run, and let signals stop it: the first in good order, the second at once."""
     import trio
 
     from pipeline.edges.signals import stop_on_signals
-    from pipeline.errors import RunInterrupted
     from pipeline.runner import run
 
     async def main() -> Summary:
-        stop = trio.Event()
-        summary: Summary | None = None
+        stop, give_up = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
-            with trio.CancelScope() as course:
-                await nursery.start(stop_on_signals, stop, course.cancel, display.say)
-                summary = await run(config, fresh=fresh, limit=limit, accept_changes=accept_changes, stop=stop, progress=display.show)
+            await nursery.start(stop_on_signals, stop, give_up.set, display.say)
+            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=display.show)
             nursery.cancel_scope.cancel()
-        if summary is None:
-            raise RunInterrupted("cancelled by a second signal; the output holds what was written until then")
         return summary
 
     return trio.run(main)

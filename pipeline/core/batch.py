@@ -9,10 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from attrs import frozen
 
 from pipeline.core.replies import NULL, read_error, read_reply
-from pipeline.records import Failure, FailureKind, Outcome, Success
+from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success, Usage
 
+BATCH_ID = "batch_req_"  # and the index in hex
+# What a row may have failed of that may have passed; a status of 5xx too
+TRANSIENT_STATUS = {401, 402, 403, 408, 409, 425, 429}
+TRANSIENT_CODES = {
+    kind.value
+    for kind in (
+        FailureKind.TIMEOUT,
+        FailureKind.CONNECTION,
+        FailureKind.MALFORMED_RESPONSE,
+        FailureKind.RETRIES_EXHAUSTED,
+        FailureKind.REFUSED,
+        FailureKind.QUOTA,
+    )
+}
 CLIENT_ERROR = 400  # HTTP statuses from here on are failures by themselves
 
 
@@ -56,6 +71,17 @@ class _OutputLine(msgspec.Struct, gc=False):
     status: Any = None
 
 
+class _Counts(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _WithUsage(msgspec.Struct, gc=False):
+    usage: _Counts | None = None
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_output = msgspec.json.Decoder(_OutputLine).decode
 
@@ -67,7 +93,7 @@ def encode_batch(outcome: Outcome) -> bytes:
         response = _Response(outcome.status_code, outcome.request_id, msgspec.Raw(outcome.body))
     if isinstance(outcome, Failure) and not _body_tells(outcome):
         error = _Error(outcome.kind.value, _sound(outcome.message))
-    return _encode(_BatchLine(f"batch_req_{outcome.index:012x}", outcome.custom_id, response, error)) + b"\n"
+    return _encode(_BatchLine(f"{BATCH_ID}{outcome.index:012x}", outcome.custom_id, response, error)) + b"\n"
 
 
 def encode_flat(outcome: Outcome) -> bytes:
@@ -100,6 +126,70 @@ def read_output_id(line: bytes) -> str | None:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     return output.custom_id if isinstance(output.id, str) or output.status in ("success", "error") else None
+
+
+@frozen
+class Written:
+    """What a line of the output says of its row. transient: it failed for a reason that may have passed."""
+
+    index: int
+    custom_id: str
+    succeeded: bool
+    transient: bool
+    usage: Usage
+
+
+class _Code(msgspec.Struct, gc=False):
+    code: Any = None
+
+
+class _Answered(msgspec.Struct, gc=False):
+    status_code: int
+    body: msgspec.Raw
+
+
+class _Told(msgspec.Struct, gc=False):
+    """A line of either shape, as far as it must be understood to go on from it."""
+
+    custom_id: str
+    error: _Code | None
+    id: str = ""
+    index: int | None = None
+    status_code: int | None = None
+    usage: _Counts | None = None
+    response: _Answered | None = None
+
+
+_decode_told = msgspec.json.Decoder(_Told).decode
+_decode_usage = msgspec.json.Decoder(_WithUsage).decode
+
+
+def read_line(line: bytes) -> Written | None:
+    """What a line of the output says, of either shape; None if it is no such line, or not a whole one."""
+    try:
+        line.decode()
+        told = _decode_told(line)
+        index = int(told.id.removeprefix(BATCH_ID), 16) if told.index is None else told.index
+    except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
+        return None
+    status = told.status_code if told.response is None else told.response.status_code
+    succeeded = told.error is None and status is not None and status < CLIENT_ERROR
+    transient = not succeeded and (
+        status in TRANSIENT_STATUS or (status or 0) >= 500 or (told.error and told.error.code) in TRANSIENT_CODES
+    )
+    return Written(index, told.custom_id, succeeded, transient, _usage_of(told) if succeeded else NO_USAGE)
+
+
+def _usage_of(told: _Told) -> Usage:
+    counts = told.usage
+    if told.response is not None:
+        try:
+            counts = _decode_usage(told.response.body).usage
+        except (msgspec.DecodeError, RecursionError):
+            return NO_USAGE
+    if counts is None:
+        return NO_USAGE
+    return Usage(counts.prompt_tokens or counts.input_tokens or 0, counts.completion_tokens or counts.output_tokens or 0)
 
 
 def _body_tells(failure: Failure) -> bool:

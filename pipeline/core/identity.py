@@ -1,4 +1,8 @@
-"""What a run is recognised by when it goes on: the rows that were answered, and what was asked of the provider."""
+"""What a run is recognised by when it goes on: the rows that were answered, and what was asked of the provider.
+
+Rows that are all answered, from the first one on, are known by one checksum over them as text (`Prefix`), so that a
+million of them are checked as fast as they are read. The others are known by a sum that does not depend on their order.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
+from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.core.lines import RawRow
 
@@ -26,6 +31,28 @@ def row_digest(row: RawRow) -> int:
 def row_term(index: int, digest: int) -> int:
     """What a row adds to the sum over a set of rows; the sum does not depend on the order in which they came."""
     return (digest + 1) * (index + 1)
+
+
+@frozen
+class Prefix:
+    """The first rows of an input. line, offset: where the row behind them starts. checksum: over their text. row_sum: of their terms."""
+
+    rows: int = 0
+    line: int = 1
+    offset: int = 0
+    checksum: int = 0
+    row_sum: int = 0
+
+
+def text_checksum(text: bytes, checksum: int = 0) -> int:
+    """The checksum over rows that lie in an input as lines of JSON, whole lines with nothing between them, however they end."""
+    return crc32(text.replace(b"\r\n", b"\n") if b"\r" in text else text, checksum)
+
+
+def rows_checksum(rows: Sequence[RawRow], digests: Sequence[int], checksum: int = 0) -> int:
+    """The same over rows that were cut; a row that is no line of JSON stands there by its digest."""
+    texts = [row.data if isinstance(row.data, bytes) else b"%d" % digest for row, digest in zip(rows, digests, strict=True)]
+    return crc32(b"\n".join([*texts, b""]), checksum)
 
 
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -76,6 +76,21 @@ class SeenIds:
             taken |= {at: first for at, (_, number), first in zip(positions, others, kept, strict=True) if first != number}
         return taken
 
+    def claim_run(self, prefix: str, first: int, count: int) -> None:
+        """Claim `PREFIX<first>`, `PREFIX<first + 1>` … for rows that nobody asks about. prefix: ends in no digit."""
+        end = first + count
+        while first < end:
+            stop = min(end, (first | PAGE_MASK) + 1)
+            pages = self._prefixes.get(prefix)
+            page = (pages.get(first >> PAGE_BITS) if pages else None) or self._new_page(prefix, first >> PAGE_BITS)
+            if page is None:
+                self._store.add([(hash(f"{prefix}{number}"), number + 1) for number in range(first, stop)])
+            else:
+                low, high = first & PAGE_MASK, ((stop - 1) & PAGE_MASK) + 1
+                bits = int.from_bytes(page, "little") | (1 << high) - (1 << low)
+                page[:] = bits.to_bytes(len(page), "little")
+            first = stop
+
     def _claim_number(self, name: str) -> bool | None:
         """Whether an id that ends in a number was there before; None if it has no page."""
         prefix = name.rstrip(DIGITS)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.core.estimate import estimate_tokens
-from pipeline.core.ids import SeenIds
+from pipeline.core.ids import DIGITS, MAX_DIGITS, SeenIds
 from pipeline.core.lines import not_utf8
 from pipeline.core.templates import RowError
 from pipeline.core.urls import url_problem
@@ -30,6 +30,9 @@ DEFAULT_URL = "/v1/chat/completions"
 METHOD = "POST"  # the one that the Batch API knows
 KNOWN_URLS = 64  # a file names a handful
 
+# What can stand for a custom_id at a line's start, and what could hide the key from a search
+_leading_ids = re.compile(rb'\n\{"custom_id": ?"([^"\\\n]{1,512})"').findall
+_escaped_letters = re.compile(rb"\\u00(?:[67][0-9a-fA-F]|5[fF])").search
 _control_characters = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
@@ -95,6 +98,20 @@ class JobMaker:
         """Remember the ids of rows that need no job any more, so that a later row cannot use them again."""
         names = [_name_of(row.data) or _numbered(index) for index, row in enumerate(rows, first_index)]
         self._seen.claim(names, [row.line or -1 - index for index, row in enumerate(rows, first_index)])
+
+    def claim_lines(self, text: bytes, first_index: int) -> int:
+        """The same for whole lines of JSON, none of them blank and the first of the file among them or before; how many they are."""
+        names = _leading_names(text)
+        if names is None:
+            lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
+            names = [_name_of(line) or _numbered(index) for index, line in enumerate(lines, first_index)]
+        count = len(names) or text.count(b"\n")
+        prefix, first = _run_of(names) if names else (_numbered(0)[:-1], first_index)
+        if first is None:
+            self._seen.claim(names, range(first_index + 1, first_index + 1 + count))
+        else:
+            self._seen.claim_run(prefix, first, count)
+        return count
 
     def close(self) -> None:
         """Forget the ids."""
@@ -210,6 +227,36 @@ def _name_of(data: bytes | Mapping[str, JSON] | None) -> str | None:
     except (RowError, msgspec.DecodeError, UnicodeError, RecursionError):
         pass
     return None
+
+
+def _leading_names(text: bytes) -> list[str] | None:
+    """The ids of whole lines that start with them, none for lines without any; None if that cannot be told without decoding.
+
+    That saves four fifths of the time.
+    """
+    mentions = text.count(b"custom_id")
+    if b"\\u00" in text and _escaped_letters(text):
+        return None
+    if not mentions:
+        return []
+    leading = _leading_ids(b"\n" + text)  # a literal start is found ten times as fast as a line's
+    if not len(leading) == mentions == text.count(b"\n"):
+        return None
+    try:
+        names = b"\n".join(leading).decode()
+    except UnicodeDecodeError:
+        return None
+    return names.split("\n") if names.replace("\n", "").isprintable() else None
+
+
+def _run_of(names: list[str]) -> tuple[str, int | None]:
+    """The prefix and the first number of ids that count on by one; no number if they do not."""
+    prefix = names[0].rstrip(DIGITS)
+    digits = names[0][len(prefix) :]
+    if not digits or len(digits) > MAX_DIGITS or digits != str(int(digits)):
+        return prefix, None
+    first = int(digits)
+    return prefix, first if names == [f"{prefix}{number}" for number in range(first, first + len(names))] else None
 
 
 def _failure(row: RawRow, index: int, name: str, problem: str) -> Failure:

@@ -6,7 +6,9 @@ What a file is, its name tells: `.jsonl`, `.csv` …, and `.gz` or `.zst` behind
 from __future__ import annotations
 
 import io
+import os
 import select
+import stat
 import sys
 import zlib
 from functools import partial
@@ -128,6 +130,40 @@ class RowSource:
             self._error = InputError(f"{self.name}: {error}")
             raise self._error from error
         return rows
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it can be opened again, from its start."""
+        try:
+            return stat.S_ISREG(os.fstat(self._file.fileno()).st_mode) and self.name != "stdin"
+        except OSError:  # a stand-in for stdin
+            return False
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether it is a file of JSON lines, which can be `skip`ped."""
+        return self.is_file and type(self._cutter) is JsonLines
+
+    def skip(self, size: int, line: int) -> Iterator[bytes]:
+        """Pass the first bytes of the stream (unpacked), behind which a line of that number starts; gives them as they are, in pieces.
+
+        Must be exhausted before the first `take`, which then gives what comes behind them.
+        Raises InputError where the stream breaks off.
+        """
+        at = 0
+        try:
+            chunk = self._first_chunk()
+            at = self._cutter.offset  # behind a byte order mark
+            while chunk and len(chunk) < size - at:
+                yield chunk
+                at += len(chunk)
+                chunk = self._read()
+        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+            raise InputError(f"{self.name}: cannot be read beyond byte {at:,}: {error}") from error
+        self._cutter.line, self._cutter.offset = line, size
+        if chunk:
+            yield chunk[: size - at]
+            self._ready = self._cutter.feed(chunk[size - at :])
 
     def close(self) -> None:
         """Give the file back; stdin stays open."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import time
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20  # rows a map
 MAPS = 4  # kept at once: rows in flight lie close together, but for a slow one
 SENT = 1
+LOCK_TRIES = 5  # somebody may look whether it is locked, which takes the lock for some microseconds
+LOCK_SECONDS = 0.02
 
 
 @define(eq=False)
@@ -40,29 +43,35 @@ class SentMarks:
         except OSError as error:
             raise JournalError(path, f"cannot be opened: {error.strerror}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(path, descriptor)
+        except BaseException:
             os.close(descriptor)
-            raise UsageError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else") from None
+            raise
         return cls(path, descriptor)
 
     def mark(self, index: int) -> None:
         """Note that an attempt for a row leaves now. Raises JournalError when the disk takes no more."""
+        self._set(index, SENT)
+
+    def unmark(self, index: int) -> None:
+        """Note that the attempt has ended, without an outcome but with a word of what became of it."""
+        self._set(index, 0)
+
+    def _set(self, index: int, value: int) -> None:
         chunk = index // CHUNK
         marks = self._maps.get(chunk)
         if marks is None:
             marks = self._map(chunk)
-        marks[index % CHUNK] = SENT
+        marks[index % CHUNK] = value
 
-    def take_unknown(self, done: Intervals) -> int:
-        """Count the rows that were sent and are not done, and forget that they were sent."""
+    def unknown(self, done: Intervals) -> int:
+        """How many rows were sent and are not done."""
         length = os.fstat(self._descriptor).st_size
         unknown = at = 0
         for first, end in [*done, (length, length)]:
             if at < min(first, length):
                 unknown += os.pread(self._descriptor, min(first, length) - at, at).count(SENT)
             at = max(at, end)
-        os.ftruncate(self._descriptor, 0)
         return unknown
 
     def forget(self) -> None:
@@ -83,10 +92,8 @@ class SentMarks:
         self._maps.clear()
 
     def _map(self, chunk: int) -> mmap.mmap:
-        end = (chunk + 1) * CHUNK
         try:
-            if os.fstat(self._descriptor).st_size < end:
-                os.posix_fallocate(self._descriptor, chunk * CHUNK, CHUNK)  # a write into a hole of a full disk would kill us
+            _allocate(self._descriptor, chunk * CHUNK)
             marks = mmap.mmap(self._descriptor, CHUNK, offset=chunk * CHUNK)
         except OSError as error:
             raise JournalError(self.path, f"takes no more: {error.strerror}") from error
@@ -94,3 +101,43 @@ class SentMarks:
             self._maps.pop(next(iter(self._maps))).close()
         self._maps[chunk] = marks
         return marks
+
+
+def _allocate(descriptor: int, offset: int) -> None:
+    """Make sure that a chunk has its place on the disk, holes included: a write to a map of a full disk would kill us."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, offset, CHUNK)
+        return
+    size = os.fstat(descriptor).st_size  # macOS: fill up from the end
+    if size < offset + CHUNK:
+        os.pwrite(descriptor, bytes(offset + CHUNK - size), size)
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_SECONDS)
+        except OSError as error:
+            raise JournalError(path, f"cannot be locked: {error.strerror}; name a place on a local disk (journal.path)") from error
+        else:
+            return
+    raise UsageError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a run has the marks just now. Takes the lock for an instant, which `SentMarks.open` bears."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -5,6 +5,8 @@ All writing blocks and belongs in a thread. Nothing is buffered: what `write` to
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import select
@@ -12,8 +14,12 @@ import stat
 import sys
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.errors import OutputExistsError, RunChangedError, SinkError, UsageError
+from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MODE = 0o600  # answers may be confidential
 HASH_BYTES = 1 << 20  # read at once
@@ -30,6 +36,7 @@ class FileSink:
         self._descriptor = descriptor
         self._owned = owned
         self._start = _size(descriptor)  # None where there is nothing to cut back: a pipe, a device
+        self._path: Path | None = None  # set where the name must go on meaning this file
 
     @classmethod
     def open(cls, path: str | Path, *, fresh: bool = False) -> FileSink:
@@ -50,17 +57,20 @@ class FileSink:
             raise UsageError(f"{path}: the output cannot be created: {error.strerror or error}") from error
 
     @classmethod
-    def resume(cls, path: Path, size: int) -> FileSink:
-        """Open an output to append to what it held, `size` bytes: cut back anything behind them. Creates it for a size of 0.
+    def resume(cls, path: Path, size: int, *, create: bool) -> FileSink:
+        """Open an output to append to its first `size` bytes, whose digest it takes. Locked until it is closed.
 
-        Raises RunChangedError if it holds less; UsageError if it cannot be opened.
+        What stands behind them is there still: see `tail` and `cut`. create: make it if it is not there.
+
+        Raises OutputChangedError if it is gone or holds less; UsageError if it cannot be opened, or another run has it.
         """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         try:
-            if not size:
+            if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (0 if size else os.O_CREAT), MODE)
+            descriptor = os.open(path, flags, MODE)
         except FileNotFoundError:
-            raise RunChangedError(f"{path} is gone, although its journal says that {size} bytes were written") from None
+            raise OutputChangedError(f"{path} is gone, although its journal says that {size:,} bytes were written") from None
         except OSError as error:
             raise UsageError(f"{path}: the output cannot be opened: {error.strerror or error}") from error
         sink = cls(str(path), descriptor)
@@ -69,24 +79,41 @@ class FileSink:
         except BaseException:
             sink.close()
             raise
+        sink._path = path
         return sink
 
     def _go_on(self, size: int) -> None:
         held = _size(self._descriptor)
         if held is None:
-            return
-        if held < size:
-            raise RunChangedError(f"{self.name} holds {held} bytes, although its journal says that {size} were written")
+            raise UsageError(f"{self.name} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
         try:
-            os.ftruncate(self._descriptor, size)
-            with open(self._descriptor, "rb", closefd=False) as file:  # it is open already
-                file.seek(0)
-                for chunk in iter(lambda: file.read(HASH_BYTES), b""):
-                    self._hash.update(chunk)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{self.name} is being written by another run; wait until it has ended, or write somewhere else") from None
+        except OSError:
+            pass  # a file system without locks; the journal's holds
+        if held < size:
+            raise OutputChangedError(f"{self.name} holds {held:,} bytes, although its journal says that {size:,} were written")
+        try:
+            while self.bytes_written < size:
+                self._account(os.pread(self._descriptor, min(HASH_BYTES, size - self.bytes_written), self.bytes_written))
         except OSError as error:
             raise UsageError(f"{self.name}: the output cannot be read: {error.strerror or error}") from error
-        self.bytes_written = size
         self._start = 0
+
+    def tail(self) -> Iterator[bytes]:
+        """What the file holds behind all that was accounted for, in pieces."""
+        at = self.bytes_written
+        while piece := os.pread(self._descriptor, HASH_BYTES, at):
+            at += len(piece)
+            yield piece
+
+    def cut(self) -> None:
+        """Cut off what stands behind all that was accounted for. Raises SinkError."""
+        try:
+            os.ftruncate(self._descriptor, self.bytes_written)
+        except OSError as error:
+            raise SinkError(self.name, error) from error
 
     @property
     def digest(self) -> str:
@@ -96,9 +123,10 @@ class FileSink:
     def write(self, data: bytes) -> None:
         """Append whole lines.
 
-        Raises SinkError when the file takes no more. A regular file is then cut back to its last whole line, and
-        `digest` and `bytes_written` tell what it holds.
+        Raises SinkError when the file takes no more, or is not what it was (see `check`). A regular file is then cut
+        back to its last whole line, and `digest` and `bytes_written` tell what it holds.
         """
+        self.check()
         done = 0
         view = memoryview(data)
         try:
@@ -108,6 +136,44 @@ class FileSink:
             self._account(data[: self._cut_back(data, done)])
             raise SinkError(self.name, error) from error
         self._account(data)
+
+    def check(self) -> None:
+        """See that nobody has deleted, replaced or changed an output that is to be gone on with.
+
+        Raises SinkError. What was written is not lost with a deleted file: it is put back, or aside if the name is taken.
+        """
+        if self._path is None:
+            return
+        try:
+            held = os.fstat(self._descriptor)
+            there = _identity(self._path)
+            if there == (held.st_dev, held.st_ino):
+                if held.st_size != self.bytes_written:
+                    problem = f"somebody else has changed it: it has {held.st_size:,} bytes, and {self.bytes_written:,} were written"
+                    raise SinkError(self.name, OSError(errno.ESTALE, problem))
+                return
+            problem = self._rescue(self._path, is_free=there is None, is_deleted=held.st_nlink == 0)
+        except OSError as error:
+            raise SinkError(self.name, error) from error
+        raise SinkError(self.name, OSError(errno.ESTALE, problem))
+
+    def _rescue(self, path: Path, *, is_free: bool, is_deleted: bool) -> str:
+        """Give what was written a name again, if it has none; what happened, for people."""
+        what = "it was deleted" if is_free else "another file was put in its place"
+        if not is_deleted:
+            return f"{what.replace('deleted', 'moved away')} while the run wrote to it; move it back before you run again"
+        target = path if is_free else free_name(path)
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE), "wb") as copy:  # noqa: PTH123  the mode is ours
+            at = 0
+            while at < self.bytes_written:
+                piece = os.pread(self._descriptor, min(HASH_BYTES, self.bytes_written - at), at)
+                if not piece:
+                    break
+                copy.write(piece)
+                at += len(piece)
+        if is_free:
+            return f"{what} while the run wrote to it; what was written is there again, so run again"
+        return f"{what} while the run wrote to it; what was written is in {target}: put that back before you run again"
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises SinkError."""
@@ -147,6 +213,10 @@ class FileSink:
             return done
         return whole
 
+    def account(self, data: bytes) -> None:
+        """Take bytes that stand in the file already for written."""
+        self._account(data)
+
     def _account(self, data: bytes) -> None:
         self._hash.update(data)
         self.bytes_written += len(data)
@@ -174,19 +244,35 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode)
 
 
+def free_name(path: Path, companions: Sequence[str] = ("",)) -> Path:
+    """The first of `PATH.1`, `PATH.2` … that nothing has; companions: endings of names that must be free with it."""
+    for number in count(1):
+        name = f"{path.name}.{number}"
+        if not any(os.path.lexists(path.with_name(name + ending)) for ending in companions):
+            return path.with_name(name)
+    raise AssertionError("the numbers never end")
+
+
 def move_aside(path: Path) -> Path | None:
     """Give a file the first free name `PATH.1`, `PATH.2` …; that name, or None where there is no file."""
-    if not (path.exists() or path.is_symlink()):  # a link to nowhere is in the way, too
+    if not os.path.lexists(path):  # a link to nowhere is in the way, too
         return None
-    for number in count(1):
-        aside = path.with_name(f"{path.name}.{number}")
+    while True:
+        aside = free_name(path)
         try:
             os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE))  # the name is ours before anything moves on to it
         except FileExistsError:
             continue
         path.replace(aside)
         return aside
-    raise AssertionError("the numbers never end")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  half the time of Path's, once a group
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _size(descriptor: int) -> int | None:

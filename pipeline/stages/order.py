@@ -12,6 +12,7 @@ import trio
 from attrs import define, frozen
 
 from pipeline.core.reorder import Indexed
+from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,10 +60,16 @@ async def order(
                 await _pass_on(window.push(group), ordered)
             return
         with spill.credits:
-            await _read_back(window, spill, ordered)
-            async for group in recorded:
-                await _pass_on(window.push(group), ordered)
-                await _read_back(window, spill, ordered)
+            while True:
+                first, count = window.take_held(READ_BACK_ROWS)
+                try:
+                    # While rows are read back, those that come are taken in between: they must not stall the recorder.
+                    groups = take_nowait(recorded) if count else await take(recorded)
+                except trio.EndOfChannel:
+                    return
+                if count:
+                    await ordered.send(Batch(await spill.read_back(first, count), 0))
+                await _pass_on(window.push(item for group in groups for item in group), ordered)
                 if len(window) > spill.rows:
                     _give_back(spill.credits, window.spill())
 
@@ -84,12 +91,3 @@ def _give_back(credits_: MemorySendChannel[int], count: int) -> None:
 async def _pass_on(ready: list[T], ordered: MemorySendChannel[Batch[T]]) -> None:
     if ready:
         await ordered.send(Batch(ready, len(ready)))
-
-
-async def _read_back(window: ReorderWindow[T], spill: Spill[T], ordered: MemorySendChannel[Batch[T]]) -> None:
-    while True:
-        first, count = window.take_held(READ_BACK_ROWS)
-        if not count:
-            return
-        await ordered.send(Batch(await spill.read_back(first, count), 0))
-        await _pass_on(window.push(()), ordered)

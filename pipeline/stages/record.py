@@ -33,22 +33,27 @@ async def record(
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
-    store: makes a group durable before it returns. linger: let the next group gather for a moment.
-    Cancellation: what has arrived is still made durable, through `store_now`, which does not wait; what comes later is lost.
+    store: makes a group durable before it returns, and does nothing where it heeds a cancellation. linger: let the next
+    group gather for a moment.
+    Cancellation, or a neighbour that has gone: what has arrived is still made durable, through `store_now`, which does not wait.
     """
+    group: list[Outcome] = []
     with outcomes, recorded:
-        while True:
-            try:
+        try:
+            while True:
                 group = await take(outcomes)
-            except trio.EndOfChannel:
-                return
-            try:
                 if linger:
                     await trio.sleep(LINGER_SECONDS)
-            except trio.Cancelled:
-                store_now(group + take_nowait(outcomes))
-                raise
+                    group += take_nowait(outcomes)
+                items = await store(group)
+                ledger.add(group)
+                group = []
+                await recorded.send(items)
+        except trio.EndOfChannel:
+            return
+        except (trio.Cancelled, trio.BrokenResourceError):
             group += take_nowait(outcomes)
-            items = await store(group)
-            ledger.add(group)
-            await recorded.send(items)
+            if group:
+                store_now(group)
+                ledger.add(group)
+            raise
