@@ -198,7 +198,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch), end_all)
             stages.start_soon(_stage, run_recorder, end_all)
             stages.start_soon(_stage, run_order, end_all)
-            stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give))
+            stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give), end_all)
         house.cancel_scope.cancel()
 
 

@@ -164,8 +164,9 @@ class Report:
 
     retry_at: clock, for RETRY. pause_until: clock before which nobody may send, or None. tokens: what the attempt
     really cost, or None if unknown. failure: what to write if it is the row's own fault, where the gate is to judge that:
-    for REFUSED and EXHAUSTED, and for a row whose attempts ran out while it was throttled (RETRY).
-    answered: the provider gave this attempt a real result. throttled, rate_limited: as in `Trouble`. maybe_sent: no answer came, yet it may have been billed.
+    for REFUSED and EXHAUSTED, and for a row whose attempts ran out while the provider throttled it or was out of reach (RETRY).
+    answered: the provider gave this attempt a real result. throttled, rate_limited, unreachable: as in `Trouble`.
+    maybe_sent: no answer came, yet it may have been billed.
     """
 
     ticket: Ticket
@@ -173,6 +174,7 @@ class Report:
     answered: bool = False
     throttled: bool = False
     rate_limited: bool = False
+    unreachable: bool = False
     maybe_sent: bool = False
     tokens: int | None = None
     sent_at: float | None = None

@@ -59,7 +59,7 @@ class Trouble:
     """Why an attempt brought no result.
 
     retryable: another attempt may succeed. throttled: the provider asks everybody to slow down. rate_limited: it does so
-    because of a rate limit, and would have answered a slower client.
+    because of a rate limit, and would have answered a slower client. unreachable: no server had a part in it.
     wait_seconds: the least wait that the provider asks for, or None. body: JSON without line breaks.
     """
 
@@ -68,6 +68,7 @@ class Trouble:
     retryable: bool
     throttled: bool = False
     rate_limited: bool = False
+    unreachable: bool = False
     wait_seconds: float | None = None
     status_code: int | None = None
     body: bytes | None = None
@@ -108,7 +109,7 @@ def classify(answer: Answer, *, now_utc: float) -> Result | Trouble:
 
 def classify_fault(fault: Fault) -> Trouble:
     """What an attempt without a response means for its row: all but a permanent fault may pass."""
-    return Trouble(fault.kind, fault.message, retryable=not fault.permanent)
+    return Trouble(fault.kind, fault.message, retryable=not fault.permanent, unreachable=not (fault.maybe_sent or fault.permanent))
 
 
 def one_line(body: bytes) -> bytes | None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pipeline.core.classify import Trouble
 
 
-THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, for a row that is only throttled: 24 outlast 20 minutes
+THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, over what is no fault of the row: 24 outlast 9 minutes
 
 
 @frozen

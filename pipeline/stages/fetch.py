@@ -144,6 +144,7 @@ def _fail(
         Verdict.DONE,
         throttled=trouble.throttled,
         rate_limited=trouble.rate_limited,
+        unreachable=trouble.unreachable,
         maybe_sent=not isinstance(reply, Answer) and reply.maybe_sent,
         sent_at=reply.sent_at,
     )
@@ -151,7 +152,7 @@ def _fail(
         report.pause_until = now + trouble.wait_seconds
     last = not trouble.retryable or settings.policy.exhausted(ticket.attempt, ticket.strikes + 1)
     failure = _failure(ticket, reply, trouble, latency) if last else None
-    if trouble.retryable and (not last or _throttled_only(trouble, ticket, settings)):
+    if trouble.retryable and (not last or _maybe_not_its_own(trouble, ticket, settings)):
         report.verdict = Verdict.RETRY
         report.retry_at = now + retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
         report.failure = failure
@@ -163,9 +164,9 @@ def _fail(
     return failure, report
 
 
-def _throttled_only(trouble: Trouble, ticket: Ticket, settings: FetchSettings) -> bool:
-    """Whether the gate may find that this failure is not the row's: others are throttled like it, and bounds allow more."""
-    return trouble.rate_limited and not settings.policy.exhausted(ticket.attempt, 0)
+def _maybe_not_its_own(trouble: Trouble, ticket: Ticket, settings: FetchSettings) -> bool:
+    """Whether the gate may find that this failure is not the row's, and bounds allow more."""
+    return (trouble.rate_limited or trouble.unreachable) and not settings.policy.exhausted(ticket.attempt, 0)
 
 
 def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: float) -> Failure:

@@ -222,12 +222,13 @@ class _Gate:
     def _reconsider(self, report: Report) -> None:
         """Try again, unless this attempt was the last that the row had and is held against it.
 
-        It is not where the provider works, and throttles others too: then a limit is at fault, and no row must be lost
-        for its place in the queue.
+        It is not where the provider has worked, and is out of reach for now or throttles others too: then no row must be
+        lost for its place in the queue.
         """
         ticket = report.ticket
         answered, throttled = self.answered - ticket.seen[0], self.throttled - ticket.seen[1]
-        shared = report.rate_limited and self.answered > 0 and throttled > SHARED_SHARE * (answered + throttled)
+        limited = report.rate_limited and throttled > SHARED_SHARE * (answered + throttled)
+        shared = self.answered > 0 and (limited or report.unreachable)
         self.throttled += report.rate_limited
         if not shared and report.failure is not None:
             self.outcomes.send_nowait(report.failure)

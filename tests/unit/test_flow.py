@@ -1,16 +1,18 @@
-"""The wiring: a stage that cannot pass its rows on ends the run; nobody waits for rows that are lost."""
+"""Whole houses on virtual time: what neither a lost stage nor a lost provider may do to a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from attrs import define
 
+from pipeline.records import Answer, FailureKind, Fault, Success
 from tests.fakes.house import House, Plan, RowPlan
 
 if TYPE_CHECKING:
-    from pipeline.records import Outcome
+    from pipeline.records import Job, Outcome
 
 
 @define
@@ -24,9 +26,43 @@ class LeavingHouse(House):
 
 
 def test_an_output_that_goes_away_without_a_word_ends_the_run() -> None:
-    house = LeavingHouse(Plan(rows=(RowPlan(),) * 100, window=10, workers=3))
+    house = LeavingHouse(Plan(rows=(RowPlan(),) * 100, window=10, workers=30))
 
     house.run()
 
     assert len(house.written) < 100
     assert house.opened == house.closed
+
+
+@define
+class HouseWithAnOutage(House):
+    """Between two moments no connection can be made; they are counted from the start of the run."""
+
+    begins: float = 0.0
+    ends: float = 0.0
+    started: float | None = None
+
+    async def answer(self, job: Job) -> Answer | Fault:
+        now = trio.current_time()
+        self.started = now if self.started is None else self.started
+        if self.begins <= now - self.started < self.ends:
+            return Fault(FailureKind.CONNECTION, "connection refused", maybe_sent=False)
+        return await super().answer(job)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 2.0, 12.0])
+@pytest.mark.parametrize("workers", [1, 4, 20])
+def test_no_row_is_lost_for_a_provider_that_cannot_be_reached_for_a_while(workers: int, seconds: float) -> None:
+    house = HouseWithAnOutage(Plan(rows=(RowPlan(),) * 200, window=50, workers=workers, attempts=3), begins=0.05, ends=0.05 + seconds)
+
+    house.run()
+
+    assert [type(outcome) for outcome in house.written] == [Success] * 200
+
+
+def test_a_provider_that_can_never_be_reached_fails_its_rows_in_as_many_attempts_as_ever() -> None:
+    house = HouseWithAnOutage(Plan(rows=(RowPlan(),) * 30, window=50, workers=4, attempts=3), begins=0.0, ends=1e9)
+
+    house.run()
+
+    assert [outcome.attempts for outcome in house.written] == [3] * 30
