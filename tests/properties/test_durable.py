@@ -1,0 +1,165 @@
+"""Law 7: what was recorded survives a process that dies at any point, and the finished output is an undisturbed run's."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.batch import encode_batch
+from pipeline.core.jobs import JobMaker
+from pipeline.core.templates import Template
+from pipeline.edges.rows import RowSource
+from pipeline.edges.seen import SeenOnDisk
+from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
+from pipeline.resume import Kind, Paths, open_durable, pass_over
+
+if TYPE_CHECKING:
+    from pipeline.durable import DurableOutput, Entry
+
+ROWS = 24
+IDENTITY = {"sink.order": "input"}
+
+
+def outcome_of(index: int, name: str) -> Outcome:
+    if index % 5 == 3:
+        return Failure(index, name, FailureKind.TIMEOUT, "late")
+    return Success(index, name, 200, None, b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}', Usage(1, 2, 3), 1, 0.5)
+
+
+class Life:
+    """One process on a run's files: answers rows in an order that a plan gives, and dies where the plan says."""
+
+    def __init__(self, folder: Path, *, in_order: bool) -> None:
+        self.in_order = in_order
+        self.input = str(folder / "in.jsonl")
+        paths = Paths(folder / "out.jsonl", folder / "out.jsonl.journal")
+        self.jobs = JobMaker(Template.compile({"p": "{p}"}), seen=SeenOnDisk())
+        self.source = RowSource.open(self.input)
+        self.durable: DurableOutput = open_durable(paths, Kind(encode_batch, in_order, power=False), IDENTITY)
+        pass_over(self.input, self.source, self.jobs, self.durable, accept_changes=False)
+        self.index = self.durable.first_index
+        self.waiting: dict[int, Entry] = {}
+        self.held = self.durable.held
+        self.next = self.durable.first_index
+
+    def read(self, most: int) -> list[int]:
+        rows = self.source.take(most)
+        made = self.durable.make_jobs(self.jobs.make_jobs, rows, self.index)
+        self.index += len(rows)
+        for item in made:
+            if isinstance(item, Job):
+                self.durable.marks.mark(item.index)
+        return [item.index for item in made if item is not None]
+
+    async def record(self, indexes: list[int]) -> None:
+        entries = await self.durable.record([outcome_of(index, f"row-{index}") for index in indexes])
+        if self.in_order:
+            self.waiting.update({entry.index: entry for entry in entries})
+        else:
+            self.waiting.update({entry.place: entry for entry in entries})
+            self.next = min(self.waiting, default=self.next)
+
+    async def emit(self) -> None:
+        ready = []
+        while True:
+            if count := self.held.take(self.next, 3):
+                ready += await self.durable.read_back(self.next, count)
+                self.next += count
+            elif self.next in self.waiting:
+                ready.append(self.waiting.pop(self.next))
+                self.next += 1
+            else:
+                break
+        if ready:
+            await self.durable.emit(ready)
+
+    def spill(self) -> None:
+        for index in self.waiting:
+            self.held.add(index, index + 1)
+        self.waiting.clear()
+
+    def die(self) -> None:
+        """What the kernel does: descriptors close, nothing is committed."""
+        self.durable.close()
+        self.source.close()
+        self.jobs.close()
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
+    """Lives, each a list of steps. The number of a step draws which rows it is about."""
+    step = st.tuples(st.sampled_from(["read", "record", "record", "emit", "spill", "tear"]), st.integers(0, 2**16))
+    return draw(st.lists(st.lists(step, max_size=14), min_size=1, max_size=6))
+
+
+async def live(folder: Path, steps: list[tuple[str, int]], sent: Counter[int], answered: set[int], *, in_order: bool, to_the_end: bool) -> None:
+    life = Life(folder, in_order=in_order)
+    open_rows: list[int] = []
+
+    async def record(number: int) -> None:
+        chosen = [index for at, index in enumerate(open_rows) if number >> at % 16 & 1] if number else list(open_rows)
+        assert not answered & set(chosen), "a row was sent again although its outcome was recorded"
+        await life.record(chosen)
+        answered.update(chosen)
+        for index in chosen:
+            open_rows.remove(index)
+
+    try:
+        for kind, number in [*steps, *[("end", 0)] * to_the_end]:
+            if kind == "read":
+                rows = life.read(1 + number % 5)
+                open_rows += rows
+                sent.update(rows)
+            elif kind == "record":
+                await record(number)
+            elif kind == "emit":
+                await life.emit()
+            elif kind == "spill" and in_order:
+                life.spill()
+            elif kind == "end":
+                while rows := life.read(7):
+                    open_rows += rows
+                while life.index < ROWS:
+                    open_rows += life.read(7)
+                await record(0)
+                await life.emit()
+                life.durable.finish(ROWS)
+            elif kind == "tear" and life.waiting:  # the next line is half written when the process dies
+                first = life.waiting.get(life.next)
+                if first is not None:
+                    with (folder / "out.jsonl").open("ab") as file:
+                        file.write(first.line[: number % len(first.line)])
+                    return
+    finally:
+        life.die()
+
+
+@settings(max_examples=80)
+@given(plans(), st.booleans())
+def test_whatever_dies_when_the_finished_output_is_an_undisturbed_runs(lives: list[list[tuple[str, int]]], in_order: bool) -> None:  # noqa: FBT001
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in.jsonl").write_text("".join(json.dumps({"p": index}) + "\n" for index in range(ROWS)))
+        sent: Counter[int] = Counter()
+        answered: set[int] = set()
+
+        for steps in lives:
+            trio.run(lambda steps=steps: live(folder, steps, sent, answered, in_order=in_order, to_the_end=False))  # type: ignore[misc]
+        trio.run(lambda: live(folder, [], sent, answered, in_order=in_order, to_the_end=True))
+
+        lines = (folder / "out.jsonl").read_bytes().splitlines(keepends=True)
+        expected = [encode_batch(outcome_of(index, f"row-{index}")) for index in range(ROWS)]
+        assert (lines if in_order else sorted(lines)) == expected
+        with closing(open_durable(Paths(folder / "out.jsonl", folder / "out.jsonl.journal"), Kind(encode_batch, in_order, power=False), IDENTITY)) as again:
+            state = again.state
+        failed = len([index for index in range(ROWS) if index % 5 == 3])
+        assert (state.written, state.succeeded, state.failed) == (ROWS, ROWS - failed, failed)
+        assert (state.prompt_tokens, state.output_tokens, state.rows) == (ROWS - failed, 2 * (ROWS - failed), ROWS)
