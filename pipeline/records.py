@@ -139,6 +139,7 @@ class Ticket:
 
     attempt: 1 for the first. strikes: earlier ones that are held against the row. refusals: earlier ones that were
     refused. seen: results and throttled attempts that the gate had seen when the row began to wait for this one.
+    number: counts the run's attempts in the order in which they leave.
     """
 
     job: Job
@@ -147,6 +148,7 @@ class Ticket:
     strikes: int = 0
     refusals: int = 0
     seen: tuple[int, int] = (0, 0)
+    number: int = 0
 
 
 class Verdict(Enum):

@@ -7,6 +7,7 @@ that is neither (429, 500, 400 …) says nothing of the key, and is not told her
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -54,13 +55,21 @@ class Refusals:
             self._stop_run(report)
         return self._stop
 
-    def succeeded(self) -> list[Report]:
-        """Note that the key works; what was held is the rows' own fault and comes back, unless the run has stopped."""
+    def succeeded(self, number: float = inf) -> list[Report]:
+        """Note that the key worked; rows refused before that are at fault themselves and come back, unless the run has stopped.
+
+        number: of the attempt, by departure. A key that was withdrawn meanwhile refuses rows that left later than that,
+        and the answers that were still on their way say nothing of them.
+        """
         self._succeeded = True
-        if not self._rows or self._stop is not None:
+        if self._stop is not None:
             return []
         self._rows.clear()
-        return self._hand_back()
+        if not self._held:
+            return []
+        own = [report for report in self._held if report.ticket.number < number]
+        self._held = [report for report in self._held if report.ticket.number >= number]
+        return own
 
     def idle(self) -> Stop | list[Report]:
         """Nothing is in flight or queued, so nothing will tell whose fault it was: the rows' own if the key ever worked."""

@@ -133,6 +133,7 @@ class _Gate:
                 self._put_back(ticket)
                 return admission.wake, admission.bound.value
             ticket.grant = admission
+            ticket.number = self.tally.attempts + len(group)
             if ticket.attempt == 1:
                 ticket.seen = (self.answered, self.throttled)
             if ticket.attempt > 1:
@@ -210,7 +211,7 @@ class _Gate:
             self.lane.pause(report.pause_until)
         if report.answered:
             self.answered += 1
-            for held in self.refusals.succeeded():
+            for held in self.refusals.succeeded(report.ticket.number):
                 self._own_fault(held, now)
         if report.verdict is Verdict.RETRY:
             self._reconsider(report)
@@ -249,7 +250,7 @@ class _Gate:
         ticket, failure = report.ticket, report.failure
         if failure is None or self.tally.stopped is not None:
             return
-        if failure.status_code == 401 and not ticket.refusals:  # noqa: PLR2004  Unauthorized
+        if failure.status_code == 401 and not ticket.refusals:
             again = self._again(ticket)
             again.strikes += 1
             again.refusals = 1

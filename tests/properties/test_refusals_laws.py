@@ -26,7 +26,7 @@ class Gate:
         self.max_in_flight = max_in_flight
         self.refusals = Refusals(max_in_flight)
         self.queue = deque(range(len(plan)))
-        self.flying: list[int] = []
+        self.flying: list[tuple[int, int]] = []  # rows, and the numbers of their attempts
         self.tries = [0] * len(plan)
         self.given_back: list[int] = []
         self.ended: list[int] = []
@@ -40,7 +40,7 @@ class Gate:
                 self.queue.clear()
             self.release()
             if self.flying:
-                self.answer(self.flying.pop(next(turns, 0) % len(self.flying)))
+                self.answer(*self.flying.pop(next(turns, 0) % len(self.flying)))
             elif not self.queue:
                 verdict = self.refusals.idle()
                 if isinstance(verdict, Stop):
@@ -54,21 +54,21 @@ class Gate:
     def release(self) -> None:
         bound = 1 if self.refusals.probing else self.max_in_flight
         while self.queue and len(self.flying) < bound:
-            self.flying.append(self.queue.popleft())
+            self.flying.append((self.queue.popleft(), self.attempts))
             self.attempts += 1
 
-    def answer(self, row: int) -> None:
+    def answer(self, row: int, number: int) -> None:
         answer = self.plan[row][min(self.tries[row], len(self.plan[row]) - 1)]
         self.tries[row] += 1
         if answer == "success":
             self.ended.append(row)
-            self.give_back(self.refusals.succeeded())
+            self.give_back(self.refusals.succeeded(number))
         elif answer == "other":
             self.ended.append(row)
         else:
             assert isinstance(answer, int)
             failure = Failure(row, str(row), FailureKind.REFUSED, f"HTTP {answer}", answer)
-            ticket = Ticket(Job(row, str(row), "POST", "/", b"", 1, row), self.tries[row], None)
+            ticket = Ticket(Job(row, str(row), "POST", "/", b"", 1, row), self.tries[row], None, number=number)
             self.stop = self.refusals.refused(Report(ticket, Verdict.REFUSED, failure=failure)) or self.stop
 
     def give_back(self, reports: list[Report]) -> None:

@@ -4,9 +4,10 @@ from pipeline.core.refusals import Refusals, Stop
 from pipeline.records import Failure, FailureKind, Job, Report, Ticket, Verdict
 
 
-def refusal(row: int, status: int = 401) -> Report:
+def refusal(row: int, status: int = 401, number: int = 0) -> Report:
     failure = Failure(row, f"row-{row}", FailureKind.REFUSED, f"HTTP {status}: no", status)
-    return Report(Ticket(Job(row, f"row-{row}", "POST", "/", b"{}", 1, row + 1), 1, None), Verdict.REFUSED, failure=failure)
+    ticket = Ticket(Job(row, f"row-{row}", "POST", "/", b"{}", 1, row + 1), 1, None, number=number)
+    return Report(ticket, Verdict.REFUSED, failure=failure)
 
 
 @pytest.mark.parametrize("patience,requests", [(1, 1), (2, 2), (3, 3), (50, 3)])
@@ -93,3 +94,29 @@ def test_stop_is_final_and_what_was_held_is_never_handed_back() -> None:
 
 def test_nothing_refused_is_nothing_to_decide() -> None:
     assert Refusals(1).idle() == []
+
+
+def test_an_answer_to_what_left_before_a_refusal_says_nothing_of_it() -> None:
+    refusals = Refusals(50)
+    early, late = refusal(5, number=5), refusal(7, number=7)
+
+    refusals.refused(early)
+    refusals.refused(late)
+
+    assert refusals.succeeded(4) == []
+    assert refusals.succeeded(6) == [early]
+    assert refusals.succeeded(8) == [late]
+
+
+def test_a_key_that_is_withdrawn_while_answers_are_on_their_way_has_no_row_to_blame() -> None:
+    refusals = Refusals(50)
+    refusals.succeeded(0)
+
+    verdicts = []
+    for number in range(1, 20):  # refusals come at once, answers to what left before them between
+        verdicts.append(refusals.refused(refusal(100 + number, number=100 + number)))
+        assert refusals.succeeded(number) == []
+    verdicts += [refusals.refused(refusal(200 + number, number=200 + number)) for number in range(3)]
+
+    assert verdicts[:-1] == [None] * 21
+    assert isinstance(verdicts[-1], Stop)
