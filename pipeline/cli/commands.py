@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.progress import Display
     from pipeline.records import Summary
 
+COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
+
 Body = TypeVar("Body", bound="Callable[..., object]")
 
 
@@ -143,6 +145,33 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     return guarded(work, verbose)
 
 
+@click.command("status")
+@common
+def status_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
+    """Say how far a run is.
+
+    Reads the journal of CONFIG's run, finished, stopped or going on just now, and disturbs nothing.
+    """
+    del progress
+
+    def work() -> int:
+        import time
+
+        import attrs
+
+        from pipeline.config import load_config
+        from pipeline.status import status, status_text
+
+        config = load_config(config_path, overrides)
+        found = status(config)
+        say(status_text(found, config.sink.path, time.time()))
+        if as_json:
+            answer(attrs.asdict(found))
+        return OK
+
+    return guarded(work, verbose)
+
+
 @click.command("init")
 @verbose_flag
 @click.argument("path", default="headrace.yaml")
@@ -208,6 +237,8 @@ def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
     from pipeline.edges.signals import stop_on_signals
     from pipeline.runner import run
 
+    _spare_the_collector()
+
     async def main() -> Summary:
         stop, give_up = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
@@ -217,6 +248,18 @@ def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
         return summary
 
     return trio.run(main)
+
+
+def _spare_the_collector() -> None:
+    """Let the garbage collector look at what a run makes, less often, and no more at what the imports made.
+
+    Nearly everything is freed by its reference count; the default threshold of 700 costs 5 to 10 % of a run's CPU.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 20)
 
 
 def _display(kind: str) -> Display:
