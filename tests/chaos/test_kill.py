@@ -19,7 +19,7 @@ KILLS = 8
 
 
 @pytest.mark.parametrize(
-    ("order", "window", "durability"),
+    "order, window, durability",
     [("input", 1024, "process"), ("input", 40, "power"), ("completion", 1024, "process")],
     ids=["ordered", "ordered-small-power", "completion"],
 )

@@ -8,7 +8,7 @@ import sys
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
@@ -52,9 +52,12 @@ class Campaign:
             file.write(texts)
         self.rows = rows
 
-    def start(self, *flags: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pipeline", "run", str(self.folder / "c.yaml"), "--json", "--progress", "none", *flags]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def command(self, name: str) -> list[str]:
+        return [sys.executable, "-m", "pipeline", name, str(self.folder / "c.yaml")]
+
+    def start(self, *flags: str, stdin: IO[str] | None = None) -> subprocess.Popen[str]:
+        command = [*self.command("run"), "--json", "--progress", "none", *flags]
+        return subprocess.Popen(command, cwd=ROOT, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, *flags: str) -> Ended:
         return ended(self.start(*flags))
@@ -91,8 +94,8 @@ def campaign(folder: Path, rows: int, simulate: Mapping[str, object], **sections
             "source": {"path": "in.jsonl"},
             "request": {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}},
             "provider": {"base_url": base_url},
-            "retry": {"base_seconds": 0.02, "cap_seconds": 0.1},
             "sink": {"path": str(folder / "out.jsonl"), **sections.pop("sink", {})},
+            "retry": {"base_seconds": 0.02, "cap_seconds": 0.1},
             **sections,
         }
         (folder / "c.yaml").write_text(json.dumps(config))

@@ -100,7 +100,9 @@ def plans(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
     return draw(st.lists(st.lists(step, max_size=14), min_size=1, max_size=6))
 
 
-async def live(folder: Path, steps: list[tuple[str, int]], sent: Counter[int], answered: set[int], *, in_order: bool, to_the_end: bool) -> None:
+async def live(
+    folder: Path, steps: list[tuple[str, int]], sent: Counter[int], answered: set[int], *, in_order: bool, to_the_end: bool
+) -> None:
     life = Life(folder, in_order=in_order)
     open_rows: list[int] = []
 
@@ -158,7 +160,9 @@ def test_whatever_dies_when_the_finished_output_is_an_undisturbed_runs(lives: li
         lines = (folder / "out.jsonl").read_bytes().splitlines(keepends=True)
         expected = [encode_batch(outcome_of(index, f"row-{index}")) for index in range(ROWS)]
         assert (lines if in_order else sorted(lines)) == expected
-        with closing(open_durable(Paths(folder / "out.jsonl", folder / "out.jsonl.journal"), Kind(encode_batch, in_order, power=False), IDENTITY)) as again:
+        with closing(
+            open_durable(Paths(folder / "out.jsonl", folder / "out.jsonl.journal"), Kind(encode_batch, in_order, power=False), IDENTITY)
+        ) as again:
             state = again.state
         failed = len([index for index in range(ROWS) if index % 5 == 3])
         assert (state.written, state.succeeded, state.failed) == (ROWS, ROWS - failed, failed)
