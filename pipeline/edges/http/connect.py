@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import trio
@@ -27,15 +28,29 @@ REMEMBERED_SERVERS = 256
 
 def make_context(options: TlsOptions) -> ssl.SSLContext:
     """An SSL context that verifies; 20 ms, so make it once. Raises OSError for files that cannot be read or used."""
-    if options.ca is None:
+    context = _system_context() if options.ca is None else ssl.create_default_context(cafile=options.ca)
+    if options.certificate is not None:
+        context.load_cert_chain(options.certificate, options.key, password="")  # else OpenSSL asks the terminal
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _system_context() -> ssl.SSLContext:
+    """A context that trusts what the system trusts.
+
+    On macOS and Windows truststore asks the system itself. On Linux it would read all certificates again for every
+    connection (21 ms), where OpenSSL has them in a file that is read once; a system without one gets certifi's.
+    """
+    if sys.platform in {"darwin", "win32"}:
         import truststore  # noqa: PLC0415  plain http never needs it
 
-        context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    else:
-        context = ssl.create_default_context(cafile=options.ca)
-    if options.certificate is not None:
-        context.load_cert_chain(options.certificate, options.key)
-    context.set_alpn_protocols(["http/1.1"])
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and paths.capath is None:
+        import certifi  # noqa: PLC0415  plain http never needs it
+
+        context.load_verify_locations(certifi.where())
     return context
 
 
