@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
@@ -23,7 +24,6 @@ from pipeline.errors import OutputChangedError, OutputExistsError, RunChangedErr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from pipeline.core.jobs import JobMaker
     from pipeline.records import Outcome
@@ -38,6 +38,11 @@ class Paths:
 
     output: Path
     journal: Path
+
+    @classmethod
+    def of(cls, output: str, journal: str | None) -> Paths:
+        """The files of a run whose config names these; a journal that it does not name lies beside the output."""
+        return cls(Path(output), Path(f"{output}.journal" if journal is None else journal))
 
     @property
     def marks(self) -> Path:

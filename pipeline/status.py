@@ -11,7 +11,7 @@ from pipeline.core.identity import differences
 from pipeline.edges.journal import peek
 from pipeline.edges.sent import is_locked
 from pipeline.errors import InputError
-from pipeline.runner import paths_of
+from pipeline.resume import Paths
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -48,7 +48,7 @@ def status(config: Config) -> Status:
 
     Raises InputError if there is none, JournalError if it cannot be read.
     """
-    paths = paths_of(config)
+    paths = Paths.of(config.sink.path, config.journal.path)
     if not paths.journal.exists():
         raise InputError(f"{paths.journal}: there is no journal; no run has begun")
     running = is_locked(paths.marks)

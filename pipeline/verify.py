@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from pipeline.assembly import job_maker
+from pipeline.edges.journal import peek
 from pipeline.edges.rows import RowSource
 from pipeline.errors import InputError
 from pipeline.records import Failure
+from pipeline.resume import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 SLICE_ROWS = 256
+HASH_BYTES = 1 << 20  # read at once
 SHOWN = 20  # problems that are told one by one; the rest is counted
 
 SHAPE_KEYS = {
@@ -39,13 +42,18 @@ _decode = msgspec.json.decode
 
 @frozen
 class Verification:
-    """What `verify` found; the same keys as `--json` prints. counts: rows or lines with a problem, by kind. problems: the first, told."""
+    """What `verify` found; the same keys as `--json` prints.
+
+    counts: rows or lines with a problem, by kind. problems: the first, told. digest: SHA-256 of the output, as a run's
+    summary has it.
+    """
 
     ok: bool
     rows: int
     lines: int
     counts: Mapping[str, int]
     problems: tuple[str, ...]
+    digest: str = ""
 
 
 @frozen(eq=False)
@@ -100,11 +108,33 @@ def verify(config: Config) -> Verification:
     """
     if config.source.path == "-":
         raise InputError("the input was stdin, which cannot be read again; put it into a file to verify")
-    if config.sink.order.value == "input":
-        found = _side_by_side(config)
-        if found is not None:
-            return found.conclude()
-    return _by_map(config).conclude()
+    found = _side_by_side(config) if config.sink.order.value == "input" else None
+    if found is None:
+        found = _by_map(config)
+    digest = _hold_journal(config, found)
+    return evolve(found.conclude(), digest=digest)
+
+
+def _hold_journal(config: Config, found: _Findings) -> str:
+    """What the journal says was written against what is there; the digest of the output."""
+    paths = Paths.of(config.sink.path, config.journal.path)
+    known = peek(paths.journal) if paths.journal.exists() else None
+    size = 0 if known is None else known[0].bytes
+    whole, begin = sha256(), sha256()
+    with paths.output.open("rb") as file:
+        for piece in iter(lambda: file.read(HASH_BYTES), b""):
+            begin.update(piece[: max(0, size - file.tell() + len(piece))])
+            whole.update(piece)
+        length = file.tell()
+    if known is not None:
+        state, _, held = known
+        if length < size:
+            found.add("edited", f"the output has {length:,} bytes, but its journal says that {size:,} were written")
+        elif state.digest and begin.hexdigest() != state.digest:
+            found.add("edited", f"the output was edited: its first {size:,} bytes are not those that the run has written")
+        if held and found.counts["missing"]:
+            found.problems.append(f"{held:,} of the missing rows wait in the journal; `headrace run` writes them")
+    return whole.hexdigest()
 
 
 def _side_by_side(config: Config) -> _Findings | None:
@@ -255,7 +285,7 @@ def _understood(number: int, line: bytes, shape: str) -> _Line:
 def verification_text(found: Verification, output: str) -> str:
     """The findings for people."""
     if found.ok:
-        return f"{output}: every one of {found.rows:,} rows is there once and in its place"
+        return f"{output}: every one of {found.rows:,} rows is there once and in its place\nsha256 {found.digest}"
     head = f"{output}: {found.rows:,} rows in the input, {found.lines:,} lines in the output"
     counts = ", ".join(f"{count:,} {kind.replace('_', ' ')}" for kind, count in found.counts.items())
     return "\n".join([head, *found.problems, counts])

@@ -24,11 +24,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "durable": BASE | {"core", "edges"},
     "resume": BASE | {"core", "edges", "durable"},
     "rebuild": BASE | {"core", "edges", "resume"},
-    "status": BASE | {"core", "edges", "config", "resume", "runner", "assembly"},
+    "status": BASE | {"core", "edges", "config", "resume", "assembly"},
     "runner": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "durable", "resume", "rebuild", "assembly"},
     "streaming": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "assembly"},
     "check": BASE | {"core", "simulate", "config", "edges", "assembly", "progress"},
-    "verify": BASE | {"core", "simulate", "config", "edges", "assembly"},
+    "verify": BASE | {"core", "simulate", "config", "edges", "resume", "assembly"},
     "progress": BASE,
 }
 TOP = {"cli", "__init__", "__main__"}  # may import everything

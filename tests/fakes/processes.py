@@ -35,10 +35,11 @@ class Campaign:
     folder: Path
     base_url: str
     rows: int
+    place: Path | None = None  # of the output, where it is not in the folder
 
     @property
     def output(self) -> Path:
-        return self.folder / "out.jsonl"
+        return self.place or self.folder / "out.jsonl"
 
     def lines(self) -> list[str]:
         return [json.loads(line)["custom_id"] for line in self.output.read_bytes().splitlines()]
