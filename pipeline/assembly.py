@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,10 +19,10 @@ from pipeline.core.limits import Lane
 from pipeline.core.retry import RetryPolicy
 from pipeline.core.templates import Template
 from pipeline.edges.descriptors import connections_possible
-from pipeline.edges.http import Transport, open_senders, senders_over
+from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
 from pipeline.edges.journal import State
 from pipeline.edges.seen import SeenOnDisk
-from pipeline.edges.sender import Endpoint, Timeouts
+from pipeline.edges.sender import Endpoint, Timeouts, TlsOptions
 from pipeline.errors import ConfigError, InputError, Problem, RunAborted, RunInterrupted
 from pipeline.flow import FlowSettings, Tallies, run_flow
 from pipeline.records import Summary
@@ -30,6 +31,7 @@ from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     import httpx
 
@@ -68,30 +70,52 @@ def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
     return provider.api_key_header, key
 
 
-@asynccontextmanager
-async def open_provider(
+def open_provider(
     config: Config, key: tuple[str, str] | None, transport: httpx.AsyncBaseTransport | None = None
-) -> AsyncIterator[OpenSender]:
+) -> AbstractAsyncContextManager[OpenSender]:
     """A maker of senders to the configured provider; an embedded one is served meanwhile.
 
     transport: carries the requests in place of the configured one; its owner closes it.
+    Raises ConfigError at once, before anything is open.
     """
-    provider = config.provider
-    kind = Transport(provider.transport.value)
+    endpoint = _endpoint(config, key)
+    if config.provider.http2 and transport is None and find_spec("h2") is None:
+        message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
+        raise ConfigError([Problem("provider.http2", message, "config")])
+    return _opened(config.provider, endpoint, transport)
+
+
+def _endpoint(config: Config, key: tuple[str, str] | None) -> Endpoint:
+    """The far end. A simulated one gets its address when it listens; until then one in its place."""
+    provider, tls = config.provider, config.provider.tls
+    if provider.base_url is None:
+        endpoint = Endpoint("http://127.0.0.1", key, provider.headers, _timeouts(config))
+    else:
+        options = TlsOptions(tls.ca, tls.certificate, tls.key)
+        endpoint = Endpoint(provider.base_url, key, provider.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket)
+    try:
+        check_endpoint(endpoint)
+    except OSError as error:
+        raise ConfigError([Problem("provider.tls", f"a file cannot be used: {error}", "config")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem("provider", str(error), "config")]) from None
+    return endpoint
+
+
+@asynccontextmanager
+async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[OpenSender]:
+    kind, http2 = Transport(provider.transport.value), provider.http2
     async with trio.open_nursery() as nursery:
-        base_url = provider.base_url
         env: Mapping[str, str] = os.environ
         if provider.simulate is not None:
             from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
 
-            base_url = await nursery.start(serve, provider.simulate)
-            env = {}  # no proxy stands between us and ourselves
-        assert base_url is not None  # a config has exactly one of the two
-        endpoint = Endpoint(base_url, key, provider.headers, _timeouts(config))
+            endpoint = evolve(endpoint, base_url=await nursery.start(serve, provider.simulate))
+            env, http2 = {}, False  # no proxy stands between us and ourselves, and no TLS
         if transport is not None:
             yield senders_over(endpoint, transport)
         else:
-            async with open_senders(endpoint, transport=kind, env=env) as open_sender:
+            async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
                 yield open_sender
         nursery.cancel_scope.cancel()
 

@@ -19,6 +19,8 @@ from pipeline.resume import Kind, Paths, open_durable, pass_over
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx
+
     from pipeline.config import Config
     from pipeline.durable import DurableOutput
     from pipeline.edges.rows import RawRow
@@ -35,6 +37,7 @@ async def run(
     stop: trio.Event | None = None,
     give_up: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
@@ -42,7 +45,7 @@ async def run(
     although the input, the config or the output is another. retry_failed: send rows again that failed for a reason that
     may have passed; their results take the places of the failures. stop: set it to let nothing more leave, finish what
     is in flight and end. give_up: set it too to cut off what is in flight. progress: called about once a second, and at
-    the end.
+    the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
@@ -50,7 +53,7 @@ async def run(
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
     course = Course(config, trio.Event() if stop is None else stop, progress)
-    key = api_key(config.provider)
+    provider = open_provider(config, api_key(config.provider), transport)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(RowSource.open(config.source.path)))
@@ -64,7 +67,7 @@ async def run(
             return await trio.to_thread.run_sync(source.take, most, abandon_on_cancel=True)
 
         try:
-            async with open_provider(config, key) as open_sender:
+            async with provider as open_sender:
                 settings = flow_settings(
                     config,
                     take_rows,

@@ -15,6 +15,7 @@ from pipeline.config.schema import (
     SinkConfig,
     SourceConfig,
     TimeoutsConfig,
+    TlsConfig,
     Transport,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "SinkConfig",
     "SourceConfig",
     "TimeoutsConfig",
+    "TlsConfig",
     "Transport",
     "load_config",
     "load_config_text",

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
-PATHS = (("source", "path"), ("sink", "path"), ("journal", "path"))
+PATHS = (
+    ("source", "path"),
+    ("sink", "path"),
+    ("journal", "path"),
+    ("provider", "unix_socket"),
+    ("provider", "tls", "ca"),
+    ("provider", "tls", "certificate"),
+    ("provider", "tls", "key"),
+)
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -81,13 +89,14 @@ def _put(node: Node, steps: list[str], value: Node) -> Node:
 
 def _absolute(root: Node, folder: Path) -> Node:
     """The tree with every path of the config made absolute; `~` is the home folder."""
-    for section, name in PATHS:
-        below = root.value.get(section) if isinstance(root.value, dict) else None
-        leaf = below.value.get(name) if below is not None and isinstance(below.value, dict) else None
+    for steps in PATHS:
+        leaf: Node | None = root
+        for step in steps:
+            leaf = leaf.value.get(step) if leaf is not None and isinstance(leaf.value, dict) else None
         if leaf is None or not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
             continue
         path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
-        root = _put(root, [section, name], Node(path, leaf.source, leaf.line))
+        root = _put(root, list(steps), Node(path, leaf.source, leaf.line))
     return root
 
 

@@ -7,6 +7,7 @@ a credential into its message.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, token
 HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
 CREDENTIAL_NAME = re.compile(r"(^|-)(authorization|api-?key|key|token|secret|password|cookie)$", re.IGNORECASE)
 CREDENTIAL_VALUE = re.compile(r"(\b(Bearer|Basic)\s+\S)|(\b(sk|pk|hf|gsk|xai)[-_][A-Za-z0-9_-]{6,})|(\bAIza[0-9A-Za-z_-]{20,})")
 LOOKS_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
@@ -49,6 +51,20 @@ def not_empty(value: object) -> str | None:
     if not text.strip():
         return f"must not be empty, got {describe(value)}"
     return "must not hold a NUL character" if "\0" in text else None
+
+
+def file(value: object) -> str | None:
+    """A file that is there and can be read."""
+    path = str(value)
+    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises for a name that is too long
+        return f"no such file: {path}"
+    return None if os.access(path, os.R_OK) else f"cannot be read: {path}"
+
+
+def socket_path(value: object) -> str | None:
+    """A path that fits into a socket's address. Whether somebody listens there shows when it is connected to."""
+    size = len(os.fsencode(str(value)))
+    return None if size <= SOCKET_PATH_BYTES else f"must have at most {SOCKET_PATH_BYTES} bytes to be a socket's path, got {size}"
 
 
 def environment_name(value: object) -> str | None:

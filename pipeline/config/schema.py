@@ -10,7 +10,21 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from pipeline.config.rules import above, at_least, base_url, body, environment_name, header_name, headers, must, not_empty, row_url, typed
+from pipeline.config.rules import (
+    above,
+    at_least,
+    base_url,
+    body,
+    environment_name,
+    file,
+    header_name,
+    headers,
+    must,
+    not_empty,
+    row_url,
+    socket_path,
+    typed,
+)
 from pipeline.core.templates import JSON
 from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
@@ -60,11 +74,30 @@ class RequestConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class TlsConfig:
+    """PEM files. ca: trusted in place of the system's store. certificate: shown to the server; its key may be in the same file.
+
+    There is no way to switch verification off.
+    """
+
+    ca: str | None = field(default=None, validator=must(not_empty, file))
+    certificate: str | None = field(default=None, validator=must(not_empty, file))
+    key: str | None = field(default=None, validator=must(not_empty, file))
+
+    def __attrs_post_init__(self) -> None:
+        """A key proves nothing by itself."""
+        if self.key is not None and self.certificate is None:
+            _refuse(self, "key", "is of no use without provider.tls.certificate; name the certificate that it belongs to")
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class ProviderConfig:
     """Where requests go: exactly one of base_url and simulate.
 
     api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
     `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
+    unix_socket: connected to in place of base_url's host. http2: spoken where the server offers it. A simulated provider
+    is spoken to plainly, whatever tls, unix_socket and http2 say.
     """
 
     base_url: str | None = field(default=None, validator=must(base_url))
@@ -73,6 +106,9 @@ class ProviderConfig:
     api_key_header: str = field(default="authorization", validator=must(header_name))
     headers: Mapping[str, str] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
     transport: Transport = Transport.OWN
+    http2: bool = False
+    tls: TlsConfig = field(factory=TlsConfig)
+    unix_socket: str | None = field(default=None, validator=must(not_empty, socket_path))
 
     def __attrs_post_init__(self) -> None:
         """What no field can know alone."""
@@ -80,6 +116,8 @@ class ProviderConfig:
             _refuse(self, "base_url", "missing required key; or write `simulate: {}` for the embedded provider")
         if self.base_url is not None and self.simulate is not None:
             _refuse(self, "simulate", "base_url and simulate exclude each other; take one away (or set it to null)")
+        if self.http2 and self.base_url is not None and not self.base_url.lower().startswith("https:"):
+            _refuse(self, "http2", "is agreed upon in the TLS handshake, so base_url must be https; take one of the two back")
         for name in self.headers:
             if name.lower() == self.api_key_header.lower():
                 _refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")

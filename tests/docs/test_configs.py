@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
 NAMES = ["anthropic", "azure-openai", "embeddings", "holysheep", "litellm", "ollama", "openai", "quickstart", "vllm"]
-COMMENTED_SETTING = re.compile(r"^( *)#(?=[a-z_]+:)", re.MULTILINE)
+COMMENTED_SETTING = re.compile(r"^( *)#(?=[a-z0-9_]+:)", re.MULTILINE)
 
 starter = STARTER.read_text(encoding="utf-8")
 complete = COMMENTED_SETTING.sub(r"\1", starter)  # with every setting that stands behind a # in force
@@ -109,7 +109,7 @@ def test_every_setting_is_explained() -> None:
                        "max_in_flight", "sink", "path", "journal", "timeouts", "retry", "source", "provider"}  # fmt: skip
     bare = []
     for above, line in zip(["", *lines], lines, strict=False):
-        setting = re.match(r" *#?([a-z_]+):(.*)", line)
+        setting = re.match(r" *#?([a-z0-9_]+):(.*)", line)
         if setting and "#" not in setting[2] and not above.lstrip().startswith("# ") and setting[1] not in self_explaining:
             bare.append(line)
 

@@ -8,14 +8,15 @@
     watch      deadlines of all connections, by one task
     direct     DirectSender: a Job in, an Answer or a Fault out
     over_httpx HttpxSender: the same over any httpx transport
+    over_http2 Http2Sender: the same in HTTP/2
     transport  HeadraceTransport: the same connections under `httpx.AsyncClient`
     exchange   one request and response in its words
     senders    open_senders: which of them a run uses
 
-Only `over_httpx`, `transport` and `exchange` import httpx; nothing else waits for that import.
+Only `over_httpx`, `over_http2`, `transport` and `exchange` import httpx; nothing else waits for that import.
 """
 
 from pipeline.edges.http.direct import Counts
-from pipeline.edges.http.senders import Transport, open_senders, senders_over
+from pipeline.edges.http.senders import Transport, check_endpoint, open_senders, senders_over
 
-__all__ = ["Counts", "Transport", "open_senders", "senders_over"]
+__all__ = ["Counts", "Transport", "check_endpoint", "open_senders", "senders_over"]

@@ -39,7 +39,9 @@ _KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
 
 
 class HttpxSender:
-    """A Sender over an httpx transport. Whoever made the transport closes it."""
+    """A Sender over an httpx transport. Whoever made the transport closes it. unsent: errors before the whole request can have left."""
+
+    unsent: tuple[type[Exception], ...] = _UNSENT
 
     def __init__(self, endpoint: Endpoint, heads: RequestHeads, transport: httpx.AsyncBaseTransport) -> None:
         self._heads = heads
@@ -59,7 +61,7 @@ class HttpxSender:
             try:
                 return await self._exchange(request)
             except (httpx.TransportError, httpx.DecodingError) as error:
-                return _fault(error)
+                return _fault(error, maybe_sent=not isinstance(error, self.unsent))
             except MalformedResponseError as error:
                 return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True)
         assert scope.cancelled_caught
@@ -75,7 +77,7 @@ class HttpxSender:
         url = httpx.URL(scheme=base.scheme, host=base.host, port=base.port, raw_path=target)
         return httpx.Request(job.method, url, headers=headers, content=job.body, extensions=self._extensions)
 
-    async def _exchange(self, request: httpx.Request) -> Answer:
+    async def _exchange(self, request: httpx.Request) -> Answer | Fault:
         response = await self._transport.handle_async_request(request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
@@ -103,7 +105,7 @@ class HttpxSender:
         return b"".join(pieces)
 
 
-def _fault(error: httpx.TransportError | httpx.DecodingError) -> Fault:
+def _fault(error: httpx.TransportError | httpx.DecodingError, *, maybe_sent: bool) -> Fault:
     kind = next(kind for family, kind in _KINDS if isinstance(error, family))
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(kind, message, maybe_sent=not isinstance(error, _UNSENT))
+    return Fault(kind, message, maybe_sent=maybe_sent)

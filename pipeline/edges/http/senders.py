@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.edges.http.connect import Dialer
+from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.proxies import proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
+from pipeline.edges.sender import TlsOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -36,19 +37,21 @@ async def open_senders(
     endpoint: Endpoint,
     *,
     transport: Transport = Transport.OWN,
+    http2: bool = False,
     env: Mapping[str, str] | None = None,
     counts: Counts | None = None,
 ) -> AsyncIterator[OpenSender]:
     """A function that opens one sender for each worker, for as long as the block lasts.
 
     env: where proxy variables are looked for; one that applies makes it HTTPX, for only httpx speaks to proxies.
+    http2: where the server offers it; makes it HTTPX too, and needs the package h2.
     counts: counts what becomes of connections (OWN only). Raises ValueError for an endpoint that makes no sense.
     An exception out of the block comes in an ExceptionGroup, as out of any nursery.
     """
     heads = RequestHeads(endpoint, user_agent())
     proxy = None if endpoint.unix_socket else proxy_for(heads.base, env or {})
-    if transport is Transport.HTTPX or proxy is not None:
-        async with _httpx_senders(endpoint, heads, proxy) as open_sender:
+    if transport is Transport.HTTPX or http2 or proxy is not None:
+        async with _httpx_senders(endpoint, heads, proxy, http2=http2) as open_sender:
             yield open_sender
         return
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
@@ -60,6 +63,13 @@ async def open_senders(
             yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
         finally:
             watch.close()
+
+
+def check_endpoint(endpoint: Endpoint) -> None:
+    """Raise what opening senders would raise, before anything is open: ValueError for the endpoint, OSError for its TLS files."""
+    RequestHeads(endpoint, user_agent())
+    if endpoint.tls != TlsOptions():
+        make_context(endpoint.tls)
 
 
 def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> OpenSender:
@@ -81,20 +91,26 @@ def user_agent() -> str:
 
 
 @asynccontextmanager
-async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: str | None) -> AsyncIterator[OpenSender]:
+async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: str | None, *, http2: bool) -> AsyncIterator[OpenSender]:
     import httpx  # noqa: PLC0415  60 ms
 
-    from pipeline.edges.http.connect import make_context  # noqa: PLC0415
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415
 
+    sender = HttpxSender
+    if http2:
+        from pipeline.edges.http.over_http2 import Http2Sender  # noqa: PLC0415  h2 is an extra
+
+        sender = Http2Sender
     context = make_context(endpoint.tls) if heads.base.scheme == "https" else False
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
     transports: list[httpx.AsyncHTTPTransport] = []
 
     def open_sender() -> HttpxSender:
-        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, proxy=proxy, uds=endpoint.unix_socket, trust_env=False)
+        transport = httpx.AsyncHTTPTransport(
+            verify=context, limits=limits, proxy=proxy, uds=endpoint.unix_socket, trust_env=False, http2=http2
+        )
         transports.append(transport)
-        return HttpxSender(endpoint, heads, transport)
+        return sender(endpoint, heads, transport)
 
     try:
         yield open_sender
