@@ -97,6 +97,10 @@ class DurableOutput:
         lines = await trio.to_thread.run_sync(self.journal.read, first, count)
         return [Entry(index, index, line) for index, line in enumerate(lines, first)]
 
+    def size_of(self, item: Entry) -> int:
+        """The bytes of a row's line."""
+        return len(item.line)
+
     async def emit(self, entries: list[Entry]) -> None:
         """Append rows to the output. Raises SinkError.
 

@@ -61,6 +61,9 @@ class Recorder(Protocol):
     async def read_back(self, first: int, count: int) -> list[Any]:
         """What is to be written of the rows `[first, first + count)`, all of which are recorded."""
 
+    def size_of(self, item: Any) -> int:
+        """The bytes of what is to be written of a row."""
+
 
 class NoRecorder:
     """Stands in where nothing is to survive the process: outcomes pass as they are."""
@@ -78,6 +81,10 @@ class NoRecorder:
     async def read_back(self, first: int, count: int) -> list[Outcome]:
         """Nothing was ever left here."""
         raise LookupError(f"rows {first} to {first + count} were not recorded")
+
+    def size_of(self, item: Outcome) -> int:
+        """The bytes of an outcome, which nobody asks for."""
+        return len(item.body or b"")
 
 
 @frozen
@@ -182,7 +189,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
 
     async def run_order() -> None:
         if settings.in_order:
-            spill = None if settings.recorder is None else Spill(window // 2, recorder.read_back, spill_give)
+            spill = None if settings.recorder is None else Spill(window // 2, recorder.size_of, recorder.read_back, spill_give)
             await order(recorded, sort, window=ReorderWindow(recorder.first_index, recorder.held), spill=spill)
         else:
             await pass_on(recorded, sort)

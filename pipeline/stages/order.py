@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Indexed)
 
+SPILL_BYTES = 16 << 20  # a window of 2 kB lines is 1 MB; one of embeddings or of long answers would be gigabytes
 READ_BACK_ROWS = 500  # about 1 MB of 2 kB lines at a time
+READ_BACK_BYTES = 4 << 20
+FIRST_READ_BACK_ROWS = 16  # until it is known how large they are
 
 
 @define(eq=False)
@@ -36,14 +39,17 @@ class Batch(Generic[T]):
 
 @frozen
 class Spill(Generic[T]):
-    """Where rows wait that are too many for memory. rows: more than so many are left there.
+    """Where rows wait that are too many for memory. rows, bytes: more than so many are left there.
 
-    read_back: the rows `[first, first + count)`, all of which were left there. credits: given back at once for them.
+    size_of: a row's bytes. read_back: the rows `[first, first + count)`, all of which were left there. credits: given back
+    at once for them.
     """
 
     rows: int
+    size_of: Callable[[T], int]
     read_back: Callable[[int, int], Awaitable[list[T]]]
     credits: MemorySendChannel[int]
+    bytes: int = SPILL_BYTES
 
 
 async def order(
@@ -60,18 +66,41 @@ async def order(
                 await _pass_on(window.push(group), ordered)
             return
         with spill.credits:
-            while True:
-                first, count = window.take_held(READ_BACK_ROWS)
-                try:
-                    # While rows are read back, those that come are taken in between: they must not stall the recorder.
-                    groups = take_nowait(recorded) if count else await take(recorded)
-                except trio.EndOfChannel:
-                    return
-                if count:
-                    await ordered.send(Batch(await spill.read_back(first, count), 0))
-                await _pass_on(window.push(item for group in groups for item in group), ordered)
-                if len(window) > spill.rows:
-                    _give_back(spill.credits, window.spill())
+            await _order_with_spill(recorded, ordered, window, spill)
+
+
+async def _order_with_spill(
+    recorded: MemoryReceiveChannel[list[T]],
+    ordered: MemorySendChannel[Batch[T]],
+    window: ReorderWindow[T],
+    spill: Spill[T],
+) -> None:
+    most = FIRST_READ_BACK_ROWS
+    size = 0  # of what waits in memory
+    while True:
+        first, count = window.take_held(most)
+        try:
+            # While rows are read back, those that come are taken in between: they must not stall the recorder.
+            groups = take_nowait(recorded) if count else await take(recorded)
+        except trio.EndOfChannel:
+            return
+        if count:
+            back = await spill.read_back(first, count)
+            most = _rows_that_fit(back, spill)
+            await ordered.send(Batch(back, 0))
+        items = [item for group in groups for item in group]
+        ready = window.push(items)
+        size += sum(map(spill.size_of, items)) - sum(map(spill.size_of, ready))
+        await _pass_on(ready, ordered)
+        if len(window) > spill.rows or size > spill.bytes:
+            _give_back(spill.credits, window.spill())
+            size = 0
+
+
+def _rows_that_fit(rows: list[T], spill: Spill[T]) -> int:
+    """How many rows like these make READ_BACK_BYTES."""
+    size = sum(map(spill.size_of, rows))
+    return max(1, min(READ_BACK_ROWS, READ_BACK_BYTES * len(rows) // max(1, size)))
 
 
 async def pass_on(recorded: MemoryReceiveChannel[list[T]], ordered: MemorySendChannel[Batch[T]]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from pipeline.stages.groups import take, take_nowait
+from pipeline.stages.groups import take_nowait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINGER_SECONDS = 0.010  # the visit to a thread costs more than the work there: a group of 10 ms makes it cheap
+GROUP_BYTES = 8 << 20  # a group is in memory three times while it is stored; long answers must not make it long as well
 LINGER_WINDOW = 256  # rows; in a smaller house the linger itself would bound the speed
 
 
@@ -41,10 +42,10 @@ async def record(
     with outcomes, recorded:
         try:
             while True:
-                group = await take(outcomes)
+                group = [await outcomes.receive()]
                 if linger:
                     await trio.sleep(LINGER_SECONDS)
-                    group += take_nowait(outcomes)
+                _gather(outcomes, group)
                 items = await store(group)
                 ledger.add(group)
                 group = []
@@ -57,3 +58,15 @@ async def record(
                 store_now(group)
                 ledger.add(group)
             raise
+
+
+def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> None:
+    """Add what has arrived to a group, up to GROUP_BYTES."""
+    size = len(group[0].body or b"")
+    try:
+        while size < GROUP_BYTES:
+            outcome = outcomes.receive_nowait()
+            group.append(outcome)
+            size += len(outcome.body or b"")
+    except (trio.WouldBlock, trio.EndOfChannel):
+        return

@@ -1,0 +1,42 @@
+"""The record stage by itself: groups are as large as what has arrived, and no larger than memory bears."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from pipeline.core.ledger import Ledger
+from pipeline.records import NO_USAGE, Outcome, Success
+from pipeline.stages.record import GROUP_BYTES, record
+
+
+async def _groups(body: bytes, rows: int, *, linger: bool) -> list[int]:
+    """The sizes of the groups in which rows that have all arrived are stored."""
+    send_outcome, outcomes = trio.open_memory_channel[Outcome](rows)
+    send_recorded, recorded = trio.open_memory_channel[list[Outcome]](rows)
+    sizes: list[int] = []
+
+    async def store(group: list[Outcome]) -> list[Outcome]:
+        await trio.lowlevel.checkpoint()
+        sizes.append(len(group))
+        return group
+
+    for index in range(rows):
+        send_outcome.send_nowait(Success(index, f"row-{index}", 200, None, body, NO_USAGE, 1, 0.1))
+    send_outcome.close()
+    ledger = Ledger()
+    await record(outcomes, send_recorded, store=store, store_now=lambda _: None, ledger=ledger, linger=linger)
+    passed_on = [outcome.index async for group in recorded for outcome in group]
+
+    assert passed_on == list(range(rows))
+    assert ledger.total == rows
+    return sizes
+
+
+async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock) -> None:
+    assert await _groups(b"{}", 500, linger=True) == [500]
+
+
+async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.testing.MockClock) -> None:
+    assert await _groups(bytes(GROUP_BYTES // 4), 10, linger=True) == [4, 4, 2]
+    assert await _groups(bytes(GROUP_BYTES * 2), 3, linger=False) == [1, 1, 1]
