@@ -20,11 +20,11 @@ from pipeline.core.intervals import Intervals
 from pipeline.edges.journal import State
 from pipeline.edges.rows import STDIN, RowSource
 from pipeline.edges.sink import FileSink, free_name
-from pipeline.errors import InputError, OutputChangedError, RunChangedError
+from pipeline.errors import InputError, RunChangedError
 from pipeline.resume import SKIP_ROWS, finish_renaming, open_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pipeline.core.batch import Written
@@ -69,7 +69,7 @@ def rebuild(paths: Paths, kind: Kind, source: str, identity: Mapping[str, str], 
     keep_failures: else rows that failed for a reason that may have passed are forgotten. accept_changes: take the output
     and the input as they are, although they are not what the journal knows.
 
-    Raises as `open_durable`; OutputChangedError for lines that are no rows of the run; SinkError, JournalError.
+    Raises as `open_durable`; RunChangedError for another input; SinkError, JournalError.
     """
     if source in STDIN:
         raise InputError("the input was stdin, which cannot be read again; put it into a file to send some of its rows again")
@@ -99,7 +99,7 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
     ready: list[bytes] = []
     for told, line in _all_lines(work.in_order, output, journal):
         if told.index in work.was:
-            continue  # the output has what the journal holds
+            continue  # the output has what the journal holds, or a line was doubled by hand
         if not work.take(told):
             continue
         if work.in_order and told.index != work.written:
@@ -114,33 +114,26 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
 
 
 def _all_lines(in_order: bool, output: Path, journal: Journal) -> Iterator[tuple[Written, bytes]]:  # noqa: FBT001
-    written = _lines_written(output)
-    held = ((_understood(line, f"{journal.path}: place {place}"), line) for place, line in journal.lines(0))
+    """The lines that a run has written, and those that wait. What is none stays in the old output; its row is sent again."""
+    written = _understood(_lines_of(output))
+    held = _understood(line for _, line in journal.lines(0))
     return merge(written, held, key=lambda item: item[0].index) if in_order else chain(written, held)
 
 
-def _lines_written(output: Path) -> Iterator[tuple[Written, bytes]]:
+def _lines_of(output: Path) -> Iterator[bytes]:
     try:
         file = output.open("rb")
     except FileNotFoundError:
         return
-    seen = Intervals()
     with file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return  # torn: its row is sent again
-            told = _understood(line, f"{output}: line {number}")
-            if told.index in seen:
-                raise OutputChangedError(f"{output}: line {number} is the second one of row {told.index}")
-            seen.add(told.index, told.index + 1)
+        yield from file
+
+
+def _understood(lines: Iterable[bytes]) -> Iterator[tuple[Written, bytes]]:
+    for line in lines:
+        told = read_line(line) if line.endswith(b"\n") else None
+        if told is not None:
             yield told, line
-
-
-def _understood(line: bytes, place: str) -> Written:
-    told = read_line(line)
-    if told is None:
-        raise OutputChangedError(f"{place} is no line that a run has written; put the output in order first")
-    return told
 
 
 def _row_sum(source: str, work: _Rebuilding, expected: int | None) -> int:

@@ -127,7 +127,9 @@ class Journal:
     def lines(self, first: int) -> Iterator[tuple[int, bytes]]:
         """Place and line of every outcome that it holds from `first` on, in order. Raises JournalError."""
         try:
-            yield from self._reader.execute("SELECT place, line FROM outcomes WHERE place >= ? ORDER BY place", (first,))
+            # No `yield from`: it would close the cursor, and late, when the journal is closed already
+            for place, line in self._reader.execute("SELECT place, line FROM outcomes WHERE place >= ? ORDER BY place", (first,)):  # noqa: UP028
+                yield place, line
         except sqlite3.Error as error:
             raise JournalError(self.path, f"cannot be read: {_said(error)}") from error
 

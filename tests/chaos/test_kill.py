@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import campaign, ended
+from tests.fakes.processes import Ended, campaign, ended
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,14 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path: Path, order:
     limits = {"max_in_flight": IN_FLIGHT, "window": window, "requests_per_second": 400}
     with campaign(tmp_path, ROWS, simulate, limits=limits, sink={"order": order}, journal={"durability": durability}) as runs:
         kills = 0
-        while True:
+        end: Ended | None = None
+        while end is None:
             process = runs.start()
             try:
                 end = ended(process) if kills == KILLS else None
                 if end is None:
                     process.wait(0.45 + 0.4 * chance.random())
                     end = ended(process)
-                break
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 import trio.testing
 
@@ -26,11 +28,11 @@ class Store:
         self.storing.set()
         with trio.CancelScope(shield=True):
             await trio.sleep(1)
-        return self.record_now(outcomes)
-
-    def record_now(self, outcomes: list[Outcome]) -> list[int]:
-        self.kept += [outcome.index for outcome in outcomes]
+        self.record_now(outcomes)
         return self.kept
+
+    def record_now(self, outcomes: list[Outcome]) -> None:
+        self.kept += [outcome.index for outcome in outcomes]
 
 
 async def test_outcomes_that_came_before_a_cancellation_are_all_recorded(autojump_clock: trio.testing.MockClock) -> None:
@@ -42,11 +44,8 @@ async def test_outcomes_that_came_before_a_cancellation_are_all_recorded(autojum
         with kept, give:
             async with trio.open_nursery() as nursery:
                 give.send_nowait(success(0))
-                nursery.start_soon(
-                    lambda store=store, take=take, keep=keep, ledger=ledger, linger=linger: record(
-                        take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger=linger
-                    )
-                )
+                stage = partial(record, take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger=linger)
+                nursery.start_soon(stage)
                 await store.storing.wait()
                 give.send_nowait(success(1))  # while the thread is at it
                 nursery.cancel_scope.cancel()
