@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -90,14 +89,8 @@ async def run(
         return course.conclude(durable.sink.digest)
 
 
-def paths_of(config: Config) -> Paths:
-    """The files of a run."""
-    output = Path(config.sink.path)
-    return Paths(output, output.with_name(output.name + ".journal") if config.journal.path is None else Path(config.journal.path))
-
-
 def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bool) -> DurableOutput:
-    paths = paths_of(config)
+    paths = Paths.of(config.sink.path, config.journal.path)
     kind = Kind(
         encode_batch if config.sink.shape.value == "batch" else encode_flat,
         config.sink.order.value == "input",
