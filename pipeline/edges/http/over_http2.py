@@ -2,8 +2,8 @@
 
 Each sender has a transport, and so a connection, of its own. Workers could share one, for streams multiplex, but not over
 httpcore 1.0: a read deadline that one request misses ends all others on its connection, a stream that is given up is never
-reset (the server goes on with it), requests queue for streams without a deadline once there are 100, and where a server
-announces no limit on streams only one is used at a time.
+reset (the server goes on with it), of 200 requests 100 are under way at once and the others wait without a deadline of their
+own, and where a server announces no limit on streams it is one at a time.
 """
 
 from __future__ import annotations
