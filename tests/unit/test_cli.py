@@ -124,7 +124,7 @@ def test_check_then_run_then_verify(config: str, tmp_path: Path, capsys: Capture
     assert nothing_written
     assert (checked[0], checked[1]["rows"], checked[1]["bad_rows"]) == (0, 3, 0)
     assert (verified[0], verified[1]["ok"]) == (0, True)
-    assert (spoiled[0], spoiled[1]["ok"], spoiled[1]["counts"]) == (1, False, {"missing": 3})
+    assert (spoiled[0], spoiled[1]["ok"], spoiled[1]["counts"]) == (1, False, {"missing": 3, "edited": 1})
 
 
 def test_check_of_a_run_that_could_not_start_exits_2(config: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
