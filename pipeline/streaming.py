@@ -16,10 +16,13 @@ from pipeline.edges.rows import RawRow
 from pipeline.errors import RunStopped
 
 if TYPE_CHECKING:
-    import httpx
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
+    import httpx
+
     from pipeline.config import Config
+    from pipeline.edges.sender import OpenSender
     from pipeline.records import Outcome
 
 Row = str | Mapping[str, Any]
@@ -37,7 +40,7 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
 
     Raises ConfigError at once; RunAborted out of the loop when going on is pointless.
     """
-    return OutcomeStream(_FlowSide(config, api_key(config.provider), iter(rows), transport))
+    return OutcomeStream(_FlowSide(config, open_provider(config, api_key(config.provider), transport), iter(rows)))
 
 
 def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
@@ -107,9 +110,8 @@ class _FlowSide:
     """The flow's side of a stream. trouble: at most one exception, for the reader to raise."""
 
     config: Config
-    key: tuple[str, str] | None
+    provider: AbstractAsyncContextManager[OpenSender]
     rows: Iterator[Row]
-    transport: httpx.AsyncBaseTransport | None
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -122,7 +124,7 @@ class _FlowSide:
         with self.scope, self.send, closing(job_maker(self.config)) as jobs:
             course = Course(self.config, trio.Event())
             try:
-                async with open_provider(self.config, self.key, self.transport) as open_sender:
+                async with self.provider as open_sender:
                     await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, self))
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read

@@ -119,6 +119,11 @@ def fetch_settings(open_sender: OpenSender) -> FetchSettings:
     return FetchSettings(open_sender, draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda index, attempt: f"{index}-{attempt}")
 
 
+async def carried(config: pipeline.Config, transport: httpx.AsyncBaseTransport) -> None:
+    assert_type(await pipeline.run(config, transport=transport), Summary)
+    pipeline.stream(config, ["a"], transport=transport)
+
+
 async def flows(transport: httpx.AsyncBaseTransport) -> None:
     jobs = JobMaker(Template.compile({"input": "{text}"}), "/v1/embeddings", seen=MemoryStore())
     settings = pipeline.FlowSettings(

@@ -105,7 +105,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
     def work() -> int:
         import attrs
 
-        from pipeline.assembly import api_key
+        from pipeline.assembly import api_key, open_provider
         from pipeline.check import check, report_text
         from pipeline.config import load_config
 
@@ -114,7 +114,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
         say(report_text(report))
         if as_json:
             answer(attrs.asdict(report))
-        api_key(config.provider)
+        open_provider(config, api_key(config.provider))  # opens nothing yet, but refuses what a run would refuse
         return OK
 
     return guarded(work, verbose)

@@ -94,9 +94,20 @@ async def test_what_cannot_be_sent_is_a_problem_of_the_config(folder: Path, prov
     with pytest.raises(pipeline.ConfigError, match=problem):
         await pipeline.run(config)
     with pytest.raises(pipeline.ConfigError, match=problem):
-        [outcome async for outcome in pipeline.stream(config, ["one"])]
+        pipeline.stream(config, ["one"])
 
     assert listing(folder) == before
+
+
+async def test_key_that_cannot_go_where_it_should_is_a_problem_of_the_config(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "secret")
+    provider = {"api_key_env": "SOME_KEY", "api_key_header": "x-client-request-id"}
+    config = pipeline.load_config(write_config(folder, "https://localhost:1/v1", provider=provider))
+
+    with pytest.raises(pipeline.ConfigError, match="'x-client-request-id' cannot be set") as caught:
+        await pipeline.run(config)
+
+    assert "secret" not in str(caught.value)
 
 
 async def test_http2_without_its_package_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
