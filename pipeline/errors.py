@@ -89,7 +89,9 @@ class RunChangedError(UsageError):
 
     def __init__(self, difference: str) -> None:
         self.difference = difference
-        super().__init__(f"{difference}\nuse --fresh to start over (what is there is moved aside), or --accept-changes to go on all the same")
+        super().__init__(
+            f"{difference}\nuse --fresh to start over (what is there is moved aside), or --accept-changes to go on all the same"
+        )
 
 
 class OutputChangedError(RunChangedError):

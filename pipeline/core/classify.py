@@ -178,7 +178,7 @@ def _read_unusual(answer: Answer, now_utc: float) -> Result | Trouble:
 def _error_in_success(answer: Answer, body: bytes, now_utc: float) -> Trouble:
     """`{"error": …}` under a success status: judged by its code, and never written as a response."""
     codes, message = _error_of(_decode_any(body))
-    status = next((int(code) for code in codes if code.isdecimal() and len(code) == 3), SERVER_ERROR)  # noqa: PLR2004  as an HTTP status
+    status = next((int(code) for code in codes if code.isdecimal() and len(code) == 3), SERVER_ERROR)
     if codes & REQUEST_ERROR_CODES:
         status = BAD_REQUEST
     trouble = _read_failure(answer, status, body, now_utc)

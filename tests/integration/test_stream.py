@@ -46,7 +46,7 @@ def test_a_list_goes_in_and_a_list_in_the_same_order_comes_out(config: Config) -
 
 
 def test_a_row_that_is_no_request_has_its_place(config: Config) -> None:
-    rows = ["a", {"other": 1}, {"prompt": object()}, {"prompt": "d", "custom_id": "mine"}]
+    rows: list[str | dict[str, object]] = ["a", {"other": 1}, {"prompt": object()}, {"prompt": "d", "custom_id": "mine"}]
 
     first, second, third, fourth = run_batch(rows, config, transport=httpx.MockTransport(echo))
 

@@ -36,7 +36,7 @@ def test_a_chat_completion_is_a_result_with_its_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "counted"),
+    "usage, counted",
     [
         ({"input_tokens": 3, "output_tokens": 4}, Usage(3, 4, 7)),
         ({"prompt_tokens": None, "total_tokens": None}, Usage(0, 0, 0)),
@@ -69,7 +69,9 @@ def test_a_byte_order_mark_is_left_out() -> None:
     assert meaning.body == b'{"choices": []}'
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b'{"choices": [{"mess', b'{"a": "\xff"}', b"null", b'"yes"', b"12", b"{} {}", b"[" * 5000])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>busy</html>", b'{"choices": [{"mess', b'{"a": "\xff"}', b"null", b'"yes"', b"12", b"{} {}", b"[" * 5000]
+)
 def test_a_success_whose_body_is_no_json_object_is_malformed_and_worth_another_try(body: bytes) -> None:
     meaning = trouble(200, body)
 
@@ -84,7 +86,7 @@ def test_an_empty_error_beside_a_result_is_no_error(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "retryable", "throttled"),
+    "fields, retryable, throttled",
     [
         ({"message": "upstream died"}, True, False),
         ({"code": "rate_limit", "message": "slow down"}, True, True),
@@ -94,7 +96,9 @@ def test_an_empty_error_beside_a_result_is_no_error(value: object) -> None:
         ({"type": "invalid_request_error"}, False, False),
     ],
 )
-def test_an_error_under_a_success_status_is_judged_by_its_code_and_never_a_result(fields: dict[str, object], *, retryable: bool, throttled: bool) -> None:
+def test_an_error_under_a_success_status_is_judged_by_its_code_and_never_a_result(
+    fields: dict[str, object], *, retryable: bool, throttled: bool
+) -> None:
     meaning = trouble(200, {"error": fields})
 
     assert meaning.kind is FailureKind.MALFORMED_RESPONSE
@@ -150,7 +154,9 @@ def test_what_the_provider_says_of_a_retry_wins_over_the_status() -> None:
 
 
 def test_a_relays_500_with_a_rate_limit_code_throttles() -> None:
-    meaning = trouble(500, error(code="rate_limit", message="Rate limit exceeded. Retry-After: 2.5 seconds. Current: 120/min, Limit: 100/min"))
+    meaning = trouble(
+        500, error(code="rate_limit", message="Rate limit exceeded. Retry-After: 2.5 seconds. Current: 120/min, Limit: 100/min")
+    )
 
     assert meaning.retryable
     assert meaning.throttled
@@ -162,7 +168,7 @@ def test_a_wait_in_a_header_is_kept_with_its_fraction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "text"),
+    "body, text",
     [
         ({"error": "Unauthorized"}, "Unauthorized"),
         ({"detail": "Not Found"}, "Not Found"),
@@ -175,7 +181,10 @@ def test_error_bodies_of_every_provider_give_their_message(body: dict[str, objec
     assert text in trouble(404, body).message
 
 
-@pytest.mark.parametrize("body", [b"<html><h1>502 Bad Gateway</h1></html>", b"", b"\xff\xfe\x00", b'{"error": 7}', b"[1]", b'{"error": {"message": 3, "code": [1]}}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html><h1>502 Bad Gateway</h1></html>", b"", b"\xff\xfe\x00", b'{"error": 7}', b"[1]", b'{"error": {"message": 3, "code": [1]}}'],
+)
 def test_a_failure_of_any_body_is_kept_as_json_on_one_line(body: bytes) -> None:
     meaning = trouble(502, body)
 

@@ -19,7 +19,9 @@ REFUSED = Try(401, after=0.05)
 
 @given(workers=st.integers(1, 20), window=st.integers(1, 40), status=st.sampled_from([401, 402, 403]), spread=st.booleans())
 @settings(max_examples=60)
-def test_a_key_that_gets_only_refusals_costs_no_more_than_what_was_in_flight(workers: int, window: int, status: int, *, spread: bool) -> None:
+def test_a_key_that_gets_only_refusals_costs_no_more_than_what_was_in_flight(
+    workers: int, window: int, status: int, *, spread: bool
+) -> None:
     rows = tuple(RowPlan(tries=(Try(status, after=0.05 + 0.01 * n * spread),) * 9) for n in range(60))
     house = House(Plan(rows=rows, workers=workers, window=window)).run()
 
@@ -47,7 +49,7 @@ def test_a_lone_401_is_tried_once_more(place: int, workers: int) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 5, 39])
-@pytest.mark.parametrize(("status", "attempts"), [(401, 2), (403, 1)])
+@pytest.mark.parametrize("status, attempts", [(401, 2), (403, 1)])
 def test_a_row_that_is_always_refused_fails_alone(place: int, status: int, attempts: int) -> None:
     rows = list(every(40))
     rows[place] = RowPlan(tries=(Try(status),) * 9)
