@@ -214,7 +214,7 @@ class _Server:
             body = await inbox.take(int(headers[b"content-length"]))
             if body is None:
                 return
-            name, _, ways = json.loads(body)["messages"][0]["content"].partition("|")
+            name, _, ways = str(json.loads(body)["messages"][0]["content"]).partition("|")
             if first != b"POST /v1/chat/completions HTTP/1.1" or not name:
                 self.book.stray += 1
             attempt = self.book.arrive(name, sock, headers.get(b"authorization", b"").decode(), inbox.at)
@@ -222,6 +222,7 @@ class _Server:
 
     async def _answer(self, stream: trio.SocketStream, sock: socket.socket, name: str, attempt: int, ways: list[str]) -> None:
         way, _, argument = ways[min(attempt, len(ways) - 1)].partition(":")
+        way = way if way in WAYS else "plain"
         if self.latency_seconds:
             await trio.sleep(self.draw.random() * self.latency_seconds)
         await WAYS[way](Request(name, attempt, argument, stream, done=lambda: self.book.open.discard(sock)))

@@ -25,12 +25,13 @@ def provider() -> Iterator[HostileProvider]:
         yield hostile
 
 
+@pytest.mark.parametrize("transport", ["own", "httpx"])
 @pytest.mark.parametrize("way", RESULTS)
-async def test_an_answer_is_its_rows_own_and_asked_for_once(provider: HostileProvider, tmp_path: Path, way: str) -> None:
+async def test_an_answer_is_its_rows_own_and_asked_for_once(provider: HostileProvider, tmp_path: Path, way: str, transport: str) -> None:
     provider.reset()
     write_rows(tmp_path / "in.jsonl", [way, "plain", way, way, "plain"])
 
-    run = await run_file(tmp_path, provider.base_url, limits={"max_in_flight": 2})
+    run = await run_file(tmp_path, provider.base_url, limits={"max_in_flight": 2}, provider={"transport": transport})
 
     counts = provider.counts()
     assert [answers(line, f"row-{index}") for index, line in enumerate(run.lines)] == [True] * 5
