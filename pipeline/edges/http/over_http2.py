@@ -49,7 +49,7 @@ class Http2Sender(HttpxSender):
         try:
             return await super()._exchange(request)
         except _BROKEN as error:
-            return Fault(FailureKind.MALFORMED_RESPONSE, f"HTTP/2: {type(error).__name__}: {error}", maybe_sent=True)
+            return Fault(FailureKind.MALFORMED_RESPONSE, f"the server broke HTTP/2: {error}", maybe_sent=True)
 
     async def _drop(self) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
