@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.core.estimate import estimate_tokens
 from pipeline.core.ids import DIGITS, MAX_DIGITS, SeenIds
-from pipeline.core.lines import not_utf8
+from pipeline.core.lines import RawRow, not_utf8
 from pipeline.core.templates import RowError
 from pipeline.core.urls import url_problem
 from pipeline.records import Failure, FailureKind, Job
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.core.ids import DigestStore
-    from pipeline.core.lines import RawRow
     from pipeline.core.templates import JSON, Template
 
 MAX_ID_LENGTH = 512  # characters; as long as OpenAI takes an id in a header
@@ -84,9 +83,11 @@ class JobMaker:
     def make_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
         """The job or failure of each row. first_index: place of the first row in the input."""
         made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
+        claimers = [at for at, item in enumerate(made) if _claims(item)]
         # A row from a file is known by its line, one from Python by its place.
-        numbers = [row.line or -1 - index for index, row in enumerate(rows, first_index)]
-        for at, first in self._seen.claim([item.custom_id for item in made], numbers).items():
+        numbers = [rows[at].line or -1 - made[at].index for at in claimers]
+        for claim, first in self._seen.claim([made[at].custom_id for at in claimers], numbers).items():
+            at = claimers[claim]
             item = made[at]
             if isinstance(item, Job):
                 before = "before" if first is None else f"on line {first}" if first > 0 else f"by row {-1 - first}"
@@ -96,15 +97,20 @@ class JobMaker:
 
     def claim(self, rows: Sequence[RawRow], first_index: int) -> None:
         """Remember the ids of rows that need no job any more, so that a later row cannot use them again."""
-        names = [_name_of(row.data) or _numbered(index) for index, row in enumerate(rows, first_index)]
-        self._seen.claim(names, [row.line or -1 - index for index, row in enumerate(rows, first_index)])
+        claims = [
+            (name, row.line or -1 - index)
+            for index, row in enumerate(rows, first_index)
+            if (name := _name_of(row.data) or self._number_of_good(row, index))
+        ]
+        self._seen.claim([name for name, _ in claims], [number for _, number in claims])
 
     def claim_lines(self, text: bytes, first_index: int) -> int:
         """The same for whole lines of JSON, none of them blank and the first of the file among them or before; how many they are."""
         names = _leading_names(text)
         if names is None:
             lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
-            names = [_name_of(line) or _numbered(index) for index, line in enumerate(lines, first_index)]
+            self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
+            return len(lines)
         count = len(names) or text.count(b"\n")
         prefix, first = _run_of(names) if names else (_numbered(0)[:-1], first_index)
         if first is None:
@@ -112,6 +118,10 @@ class JobMaker:
         else:
             self._seen.claim_run(prefix, first, count)
         return count
+
+    def _number_of_good(self, row: RawRow, index: int) -> str | None:
+        """The id of a row that has none of its own and is no bad one, whose number is free for others."""
+        return _numbered(index) if isinstance(self._make(row, index), Job) else None
 
     def close(self) -> None:
         """Forget the ids."""
@@ -257,6 +267,11 @@ def _run_of(names: list[str]) -> tuple[str, int | None]:
         return prefix, None
     first = int(digits)
     return prefix, first if names == [f"{prefix}{number}" for number in range(first, first + len(names))] else None
+
+
+def _claims(item: Job | Failure) -> bool:
+    """Whether nobody else may have its id: a bad row without one is only counted, which must not cost a good row its own."""
+    return isinstance(item, Job) or item.custom_id != _numbered(item.index)
 
 
 def _failure(row: RawRow, index: int, name: str, problem: str) -> Failure:

@@ -70,19 +70,19 @@ BAD_ROWS = {
     "id-empty": _row(""),
     "id-long": _row("x" * 5000),
     "id-two-lines": _row("a\nb"),
-    "id-again": _row("good-0"),
+    "id-again": _row("row-0"),
 }
 
 
 async def test_a_bad_row_of_any_kind_takes_its_place_and_harms_no_other(provider: HostileProvider, tmp_path: Path) -> None:
-    good = [batch_line(f"good-{index}", "plain").encode() for index in range(len(BAD_ROWS) + 1)]
+    good = [batch_line(f"row-{index}", "plain").encode() for index in range(len(BAD_ROWS) + 1)]
     bad = [row + b"\n" for row in BAD_ROWS.values()]
     (tmp_path / "in.jsonl").write_bytes(b"".join(a + b for a, b in zip(good, [*bad, b""], strict=True)))
     provider.reset()
 
     run = await run_file(tmp_path, provider.base_url)
 
-    assert [answers(line, f"good-{index}") for index, line in enumerate(run.lines[::2])] == [True] * len(good)
+    assert [answers(line, f"row-{index}") for index, line in enumerate(run.lines[::2])] == [True] * len(good)
     codes = {kind: line["error"] and line["error"]["code"] for kind, line in zip(BAD_ROWS, run.lines[1::2], strict=True)}
     assert codes == dict.fromkeys(BAD_ROWS, "invalid_row")
     assert [line["response"] for line in run.lines[1::2]] == [None] * len(bad)
