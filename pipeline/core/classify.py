@@ -203,7 +203,7 @@ def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: floa
     kind = FailureKind.QUOTA if quota else FailureKind.REFUSED if refused else FailureKind.HTTP
     return Trouble(
         kind,
-        f"HTTP {status}: {message or _excerpt(answer.body)}",
+        _elsewhere(answer) or f"HTTP {status}: {message or _excerpt(answer.body)}",
         retryable=retryable,
         throttled=throttled and retryable,
         rate_limited=rate_limited and retryable,
@@ -211,6 +211,14 @@ def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: floa
         status_code=status,
         body=_as_json_text(answer.body) if body is None else body,
     )
+
+
+def _elsewhere(answer: Answer) -> str | None:
+    """What to do about a redirect, which is never followed: the key would go to another host."""
+    place = answer.header(b"location") if REDIRECT <= answer.status < BAD_REQUEST else None
+    if place is None:
+        return None
+    return f"HTTP {answer.status} to {_excerpt(place)}: redirects are not followed; if it is right, put it into provider.base_url"
 
 
 def _error_of(value: Any) -> tuple[frozenset[str], str | None]:

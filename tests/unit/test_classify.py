@@ -210,3 +210,13 @@ def test_one_line_keeps_what_a_json_text_means() -> None:
 
     assert json.loads(one_line(text) or b"null") == {"a": [1, 2]}
     assert one_line(b"{") is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_says_where_to_and_what_to_do(status: int) -> None:
+    trouble = classify(Answer(status, [(b"location", b"https://elsewhere.example/v1\xff")], b""), now_utc=0.0)
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.message.startswith(f"HTTP {status} to 'https://elsewhere.example/v1")
+    assert "provider.base_url" in trouble.message
+    assert not trouble.retryable
