@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.core.lines import RawRow
 
 MASK = (1 << 64) - 1
+SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighbouring places get factors that are far apart
 
 
 def row_digest(row: RawRow) -> int:
@@ -30,7 +31,8 @@ def row_digest(row: RawRow) -> int:
 
 def row_term(index: int, digest: int) -> int:
     """What a row adds to the sum over a set of rows; the sum does not depend on the order in which they came."""
-    return (digest + 1) * (index + 1)
+    factor = (index + 1) * SPREAD & MASK
+    return (digest + 1) * (factor ^ factor >> 32)  # the bare index as a factor takes a, b, b, a for b, a, a, b
 
 
 @frozen
