@@ -38,8 +38,10 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
     outcomes`, so that the attempts in flight end with the block.
 
-    Raises ConfigError at once; RunAborted out of the loop when going on is pointless.
+    Raises ConfigError, and TypeError for a single row, at once; RunAborted out of the loop when going on is pointless.
     """
+    if isinstance(rows, (str, Mapping)):
+        raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
     return OutcomeStream(_FlowSide(config, open_provider(config, api_key(config.provider), transport), iter(rows)))
 
 

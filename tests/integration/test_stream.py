@@ -62,6 +62,12 @@ def test_nothing_in_gives_nothing_out(config: Config) -> None:
     assert run_batch([], config, transport=httpx.MockTransport(echo)) == []
 
 
+@pytest.mark.parametrize("one", ["a prompt", {"prompt": "a prompt"}])
+def test_one_row_is_not_taken_for_many(config: Config, one: str | dict[str, str]) -> None:
+    with pytest.raises(TypeError, match="put it into a list"):
+        run_batch(one, config, transport=httpx.MockTransport(echo))
+
+
 def test_an_aborted_batch_says_why_and_keeps_what_came_before(config: Config) -> None:
     def refuse_later(request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, json={"error": {"message": "key revoked"}}) if b"bad" in request.content else echo(request)
