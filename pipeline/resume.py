@@ -20,7 +20,7 @@ from pipeline.edges.journal import Journal
 from pipeline.edges.rows import RowSource
 from pipeline.edges.sent import SentMarks
 from pipeline.edges.sink import FileSink, free_name
-from pipeline.errors import OutputChangedError, OutputExistsError, RunChangedError, UsageError
+from pipeline.errors import JournalError, OutputChangedError, OutputExistsError, RunChangedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +92,9 @@ def open_durable(
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         held = journal.places(state.written)
+        if len(held) != state.recorded - state.written:
+            problem = f"holds {len(held):,} outcomes instead of {state.recorded - state.written:,}; --fresh moves it aside and starts over"
+            raise JournalError(paths.journal, problem)
         done = Intervals([(0, state.written), *held] if state.written else held) if kind.in_order else Intervals(state.done)
         durable = DurableOutput(sink, journal, marks, kind.encode, kind.in_order, kind.power, held, done, state)
         _take_tail(durable)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 from attrs import define, field, frozen
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
+CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
 BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
 SETTINGS = (
     "PRAGMA page_size = 16384",  # for 1.5 kB lines a third less CPU than 4096
@@ -33,7 +35,7 @@ SETTINGS = (
 )
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL);
+CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL);
 """
 
 
@@ -69,6 +71,7 @@ class State:
         return self.succeeded + self.failed
 
 
+PUT_LINES = "INSERT INTO outcomes VALUES (?, ?, ?)"
 PUT_STATE = "INSERT OR REPLACE INTO meta VALUES ('state', ?)"
 
 _encode_state = msgspec.json.Encoder().encode
@@ -126,10 +129,10 @@ class Journal:
 
     def lines(self, first: int) -> Iterator[tuple[int, bytes]]:
         """Place and line of every outcome that it holds from `first` on, in order. Raises JournalError."""
+        query = "SELECT * FROM outcomes WHERE place >= ? ORDER BY place"
         try:
-            # No `yield from`: it would close the cursor, and late, when the journal is closed already
-            for place, line in self._reader.execute("SELECT place, line FROM outcomes WHERE place >= ? ORDER BY place", (first,)):  # noqa: UP028
-                yield place, line
+            for place, line, checksum in self._reader.execute(query, (first,)):
+                yield place, self._sound(place, line, checksum)
         except sqlite3.Error as error:
             raise JournalError(self.path, f"cannot be read: {_said(error)}") from error
 
@@ -139,7 +142,7 @@ class Journal:
         Raises JournalError when the disk takes no more.
         """
         with self._transaction() as database:
-            database.executemany("INSERT INTO outcomes VALUES (?, ?)", lines)
+            database.executemany(PUT_LINES, _checked(lines))
             if state.written > self._deleted:
                 database.execute("DELETE FROM outcomes WHERE place < ?", (state.written,))
             database.execute(PUT_STATE, (_encode_state(state).decode(),))
@@ -150,7 +153,7 @@ class Journal:
         """Take these outcomes instead of all that it holds, and then the new state, all or nothing. Raises JournalError."""
         with self._transaction() as database:
             database.execute("DELETE FROM outcomes")
-            database.executemany("INSERT INTO outcomes VALUES (?, ?)", lines)
+            database.executemany(PUT_LINES, _checked(lines))
             new = state()
             database.execute(PUT_STATE, (_encode_state(new).decode(),))
         self.state = new
@@ -178,15 +181,23 @@ class Journal:
             raise JournalError(self.path, f"takes no more: {_said(error)}") from error
 
     def read(self, first: int, count: int) -> list[bytes]:
-        """The lines at the places `[first, first + count)`. Raises JournalError if one is missing."""
+        """The lines at the places `[first, first + count)`. Raises JournalError if one is missing or damaged."""
         try:
-            query = "SELECT line FROM outcomes WHERE place >= ? AND place < ? ORDER BY place"
-            lines = [line for (line,) in self._reader.execute(query, (first, first + count))]
+            query = "SELECT * FROM outcomes WHERE place >= ? AND place < ? ORDER BY place"
+            lines = [self._sound(*row) for row in self._reader.execute(query, (first, first + count))]
         except sqlite3.Error as error:
             raise JournalError(self.path, f"cannot be read: {error}") from error
         if len(lines) != count:
             raise JournalError(self.path, f"has lost {count - len(lines)} of the outcomes {first} to {first + count - 1}")
         return lines
+
+    def _sound(self, place: int, line: object, checksum: int) -> bytes:
+        """The line, if it is what was written at its place: SQLite itself does not see a spoilt byte."""
+        if not isinstance(line, bytes) or crc32(line, place & CHECKSUM_MASK) != checksum:
+            raise JournalError(
+                self.path, f"is damaged: the outcome {place} is not what was written; --fresh moves it aside and starts over"
+            )
+        return line
 
     def close(self) -> None:
         """Give the file back. What a closing checkpoint cannot put into it stays in its log."""
@@ -210,6 +221,10 @@ def peek(path: Path) -> tuple[State, dict[str, str], int]:
     except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
         raise JournalError(path, f"cannot be read: {_said(error)}") from error
     return state, meta, held
+
+
+def _checked(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int]]:
+    return ((place, line, crc32(line, place & CHECKSUM_MASK)) for place, line in lines)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

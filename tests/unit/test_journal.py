@@ -1,0 +1,400 @@
+"""What a commit took is there whatever happens next, and what a commit did not take is not there at all."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from pipeline.core.batch import encode_batch
+from pipeline.core.identity import Prefix
+from pipeline.edges import journal as journal_module
+from pipeline.edges.journal import SCHEMA_VERSION, Journal, State, peek
+from pipeline.errors import JournalError
+from pipeline.resume import Kind, Paths, open_durable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+IDENTITY = {"sink.order": "input", "request.url": "/v1/x"}
+STATE = State(
+    written=1,
+    bytes=7,
+    succeeded=2,
+    failed=1,
+    prompt_tokens=3,
+    output_tokens=4,
+    row_sum=2**64 - 1,
+    unknown=5,
+    done=((0, 2), (4, 9)),
+    digest="ab" * 32,
+    prefix=Prefix(1, 2, 3, 4, 2**64 - 1),
+    rows=10,
+    aside="out.jsonl.1",
+    committed_at=1e9,
+)
+LINES = [(place, b'{"place": %d, "text": "\xe2\x80\xa8\\u0000"}\n' % place) for place in range(1, 6)]
+MANY = 400
+BIG = b"x" * 16_000  # MANY of them are more than SQLite keeps in memory of what is not committed yet
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "out.jsonl.journal"
+
+
+def opened(path: Path) -> closing[Journal]:
+    return closing(Journal.open(path, IDENTITY))
+
+
+def held(journal: Journal) -> list[tuple[int, bytes]]:
+    return list(journal.lines(0))
+
+
+def left_by_a_dead_process(path: Path, folder: str) -> Path:
+    """The files as they are on the disk now."""
+    target = path.parent / folder
+    target.mkdir()
+    for part in path.parent.glob(f"{path.name}*"):
+        shutil.copy(part, target)
+    return target / path.name
+
+
+def spoil(path: Path, command: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(command)
+
+
+# ---- commits -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_commit_took_is_there_when_the_process_dies_after_it(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        dead = left_by_a_dead_process(path, "dead")
+
+    with opened(dead) as again:
+        assert held(again) == LINES
+        assert again.state == STATE
+        assert again.identity == IDENTITY
+
+
+def test_what_a_commit_took_needs_no_shared_memory_file(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        dead = left_by_a_dead_process(path, "dead")
+    dead.with_name(dead.name + "-shm").unlink()
+
+    with opened(dead) as again:
+        assert held(again) == LINES
+    assert peek(dead) == (STATE, IDENTITY, len(LINES))
+
+
+def test_a_commit_that_a_death_cut_off_took_nothing(path: Path) -> None:
+    dead: list[Path] = []
+
+    def lines() -> Iterator[tuple[int, bytes]]:
+        yield from ((place, BIG) for place in range(10, 10 + MANY))
+        dead.append(left_by_a_dead_process(path, "dead"))
+
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        journal.commit(lines(), evolve(STATE, succeeded=MANY))
+        assert len(held(journal)) == len(LINES) + MANY
+
+    with opened(dead[0]) as again:
+        assert held(again) == LINES
+        assert again.state == STATE
+
+
+def test_a_commit_that_is_refused_takes_nothing_and_the_next_one_is_taken(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        with pytest.raises(JournalError, match="takes no more: UNIQUE"):
+            journal.commit([(6, b"new\n"), LINES[0]], evolve(STATE, succeeded=9))
+        assert (journal.state, held(journal)) == (STATE, LINES)
+        journal.commit([(6, b"new\n")], evolve(STATE, succeeded=3))
+
+    with opened(path) as again:
+        assert held(again) == [*LINES, (6, b"new\n")]
+        assert again.state.succeeded == 3
+
+
+def test_what_breaks_while_lines_are_made_takes_nothing(path: Path) -> None:
+    def lines() -> Iterator[tuple[int, bytes]]:
+        yield 6, b"new\n"
+        raise ValueError("no line")
+
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        with pytest.raises(ValueError, match="no line"):
+            journal.commit(lines(), STATE)
+        with pytest.raises(ValueError, match="no line"):
+            journal.replace(lines(), State)
+
+        assert (journal.state, held(journal)) == (STATE, LINES)
+
+
+def test_what_the_output_has_is_forgotten(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        journal.commit([(6, b"new\n")], evolve(STATE, written=4))
+        journal.commit([], evolve(STATE, written=4))
+
+        assert held(journal) == [*LINES[3:], (6, b"new\n")]
+
+
+def test_replacing_forgets_all_lines_and_may_begin_again_from_the_first_place(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        journal.replace([(0, b"a\n"), (3, b"b\n")], State)
+        journal.commit([(1, b"c\n")], State())
+
+    with opened(path) as again:
+        assert held(again) == [(0, b"a\n"), (1, b"c\n"), (3, b"b\n")]
+        assert again.state == State()
+
+
+def test_another_identity_that_was_accepted_is_the_journals_from_then_on(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        journal.accept({**IDENTITY, "request.url": "/v1/y"})
+        assert journal.identity["request.url"] == "/v1/y"
+        dead = left_by_a_dead_process(path, "dead")
+
+    with opened(dead) as again:
+        assert again.identity == {"sink.order": "input", "request.url": "/v1/y"}
+        assert (again.state, held(again)) == (STATE, LINES)
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------
+
+
+def test_places_are_those_held_from_the_first_asked_for(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit([(place, b"\n") for place in (9, 3, 4, 5, 7, 8)], State())
+
+        assert list(journal.places(0)) == [(3, 6), (7, 10)]
+        assert list(journal.places(4)) == [(4, 6), (7, 10)]
+        assert list(journal.places(10)) == []
+
+
+@pytest.mark.parametrize("first, count, lost", [(0, 2, 1), (4, 3, 1), (20, 2, 2), (0, 7, 2)])
+def test_reading_a_line_that_is_not_there_says_how_many_are_lost(path: Path, first: int, count: int, lost: int) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+
+        assert journal.read(2, 3) == [line for _, line in LINES[1:4]]
+        with pytest.raises(JournalError, match=f"has lost {lost} of the outcomes {first} to {first + count - 1}"):
+            journal.read(first, count)
+
+
+def test_reading_goes_on_beside_a_commit(path: Path) -> None:
+    seen: list[list[bytes]] = []
+
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+
+        def lines() -> Iterator[tuple[int, bytes]]:
+            yield 6, b"new\n"
+            seen.append(journal.read(1, 5))
+
+        journal.commit(lines(), STATE)
+
+    assert seen == [[line for _, line in LINES]]
+
+
+def test_looking_from_outside_sees_the_last_commit_and_changes_nothing(path: Path) -> None:
+    seen: list[object] = []
+
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+
+        def lines() -> Iterator[tuple[int, bytes]]:
+            yield 6, b"new\n"
+            seen.append(peek(path))
+
+        journal.commit(lines(), evolve(STATE, succeeded=3))
+        seen.append(peek(path))
+
+    assert seen == [(STATE, IDENTITY, 5), (evolve(STATE, succeeded=3), IDENTITY, 6)]
+
+
+def test_looking_at_a_journal_that_is_not_there_makes_none(path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be read"):
+        peek(path)
+
+    assert not path.exists()
+
+
+# ---- somebody else has it ----------------------------------------------------------------------------------------
+
+
+def test_a_writer_that_is_busy_for_a_moment_is_waited_for(path: Path) -> None:
+    asked = threading.Event()
+
+    def backup() -> None:
+        other.execute("BEGIN IMMEDIATE")
+        has_it.set()
+        asked.wait()
+        other.execute("COMMIT")
+
+    has_it = threading.Event()
+    with opened(path) as journal, closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        journal._database.set_trace_callback(lambda _: asked.set())
+        thread = threading.Thread(target=backup)
+        thread.start()
+        has_it.wait()
+        journal.commit(LINES, STATE)
+        thread.join()
+
+        assert held(journal) == LINES
+
+
+def test_a_writer_that_stays_busy_is_a_clear_error_and_nothing_is_half_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.0)
+
+    with opened(path) as journal, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError, match="takes no more: database is locked"):
+            journal.commit(LINES, STATE)
+        other.execute("ROLLBACK")
+        assert (journal.state, held(journal)) == (State(), [])
+        journal.commit(LINES, STATE)
+
+        assert held(journal) == LINES
+
+
+# ---- what is no journal of ours ----------------------------------------------------------------------------------
+
+
+def test_a_newer_journal_is_refused_with_both_versions_and_left_as_it_is(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+    spoil(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+
+    for look in (lambda: Journal.open(path, IDENTITY), lambda: peek(path)):
+        with pytest.raises(JournalError, match=rf"version {SCHEMA_VERSION + 1}, .*knows version {SCHEMA_VERSION}; go on with the one"):
+            look()
+
+    assert path.read_bytes() == before
+
+
+def test_another_programs_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    spoil(path, "CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+
+    with pytest.raises(JournalError, match="another program's database; --fresh moves it aside"):
+        Journal.open(path, IDENTITY)
+
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "DELETE FROM meta",
+        "UPDATE meta SET value = '{\"written\": \"x\"}' WHERE key = 'state'",
+        "DROP TABLE meta",
+        "UPDATE meta SET value = '['",
+    ],
+)
+def test_a_journal_without_a_state_is_a_clear_error(path: Path, command: str) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+    spoil(path, command)
+
+    with pytest.raises(JournalError, match=r"cannot be read: .*; --fresh"):
+        Journal.open(path, IDENTITY)
+
+
+def test_a_text_in_the_journals_place_is_a_clear_error(path: Path) -> None:
+    path.write_text("This is not what you are looking for.\n" * 1000)
+
+    with pytest.raises(JournalError, match="file is not a database"):
+        Journal.open(path, IDENTITY)
+
+
+def test_an_empty_file_is_a_journal_that_was_not_begun(path: Path) -> None:
+    path.touch()  # a process died between making it and its first commit
+
+    with opened(path) as journal:
+        assert (journal.state, journal.identity) == (State(), IDENTITY)
+
+
+@pytest.mark.parametrize("page", range(1, 9))
+@pytest.mark.parametrize("junk", [b"\x00", b"\xff", b"\x0d"])
+@pytest.mark.parametrize("first, end", [(0, 1), (0.5, 0.6), (0, 0.1)])
+def test_a_spoilt_page_is_a_clear_error_and_never_a_wrong_line(path: Path, page: int, junk: bytes, first: float, end: float) -> None:
+    lines = [(place, b"%d" % place + BIG) for place in range(8)]
+    with opened(path) as journal:
+        journal.commit(lines, State())
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[16:18], "big")
+    assert len(data) >= 9 * size
+    hurt = range(int((page + first) * size), int((page + end) * size))
+    data[hurt.start : hurt.stop] = junk * len(hurt)
+    path.write_bytes(data)
+
+    seen: list[tuple[int, bytes]] = []
+    with suppress(JournalError), opened(path) as spoilt:
+        seen += spoilt.lines(0)
+    with suppress(JournalError), opened(path) as spoilt:
+        assert spoilt.read(0, 8) == [line for _, line in lines]
+
+    assert set(seen) <= set(lines)
+
+
+@pytest.mark.parametrize("change", ["line = line || 'x'", "line = CAST('' AS BLOB)", "place = place + 10"])
+def test_a_line_that_was_changed_or_moved_says_where(path: Path, change: str) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+    spoil(path, f"UPDATE outcomes SET {change} WHERE place = 3")
+    place = 13 if "place" in change else 3
+
+    with opened(path) as spoilt:
+        with pytest.raises(JournalError, match=f"damaged: the outcome {place} is not what was written"):
+            spoilt.read(place, 1)
+        with pytest.raises(JournalError, match=f"damaged: the outcome {place} is not"):
+            held(spoilt)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_journal_that_has_lost_an_outcome_is_not_gone_on_with(path: Path, *, in_order: bool) -> None:
+    paths, kind = Paths(path.with_name("out.jsonl"), path), Kind(encode_batch, in_order, power=False)
+    with opened(path) as journal:
+        journal.commit(LINES, State(succeeded=4, failed=1, done=((1, 6),)))
+    spoil(path, "DELETE FROM outcomes WHERE place = 3")
+    paths.output.touch()
+
+    with pytest.raises(JournalError, match="holds 4 outcomes instead of 5"):
+        open_durable(paths, kind, IDENTITY)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_journal_cut_short_is_a_clear_error(path: Path, share: float) -> None:
+    with opened(path) as journal:
+        journal.commit([(place, BIG) for place in range(8)], State())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+    with pytest.raises(JournalError), opened(path) as cut:
+        cut.read(0, 8)
+
+
+# ---- who may read it ---------------------------------------------------------------------------------------------
+
+
+def test_only_its_owner_may_read_it_with_its_log(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+
+        modes = {part.name: part.stat().st_mode & 0o777 for part in path.parent.iterdir()}
+
+    assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
