@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 SAMPLE_SECONDS = 5.0
 WARM_UP_SHARE = 0.2  # of the samples: connections open, caches fill
 TOLD = ("total", "succeeded", "failed", "attempts", "retries", "throttled", "unknown_outcome", "duration_seconds")
-FAULTS = {"http_429": 0.01, "http_500": 0.01, "http_503": 0.005, "reset_before": 0.005, "broken_json": 0.005, "cut_body": 0.005}
+# Few 429s: each pauses everybody for the 0.1 s that its Retry-After asks for, and one in a hundred would halve the rate.
+FAULTS = {"http_429": 0.0002, "http_500": 0.02, "http_502": 0.005, "reset_before": 0.005, "broken_json": 0.005, "cut_body": 0.005}
 CONFIG = """
 source: {{path: prompts.jsonl}}
 request: {{url: /v1/chat/completions, body: {{model: soak, max_tokens: 64, messages: [{{role: user, content: "{{prompt}}"}}]}}}}
