@@ -1,0 +1,120 @@
+"""Status tells what the last commit knew and how the config differs, and touches nothing."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+import pipeline
+from pipeline.assembly import identity_of
+from pipeline.edges.journal import Journal, State
+from pipeline.edges.sent import SentMarks
+from pipeline.errors import InputError, JournalError
+from pipeline.resume import Paths
+from pipeline.status import status, status_text
+from tests.fakes.runs import write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.config import Config
+
+STATE = State(written=2, bytes=20, succeeded=3, failed=1, prompt_tokens=30, output_tokens=40, unknown=1, committed_at=1000.0)
+WAITING = [(place, b"{}\n") for place in (2, 4)]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return pipeline.load_config(write_config(tmp_path, "http://127.0.0.1:1/v1"))
+
+
+def files_of(config: Config) -> Paths:
+    return Paths.of(config.sink.path, config.journal.path)
+
+
+def begin(config: Config, state: State = STATE) -> None:
+    with closing(Journal.open(files_of(config).journal, identity_of(config))) as journal:
+        journal.commit(WAITING, state)
+
+
+def test_status_is_what_the_last_commit_knew(config: Config) -> None:
+    begin(config)
+
+    found = status(config)
+
+    assert (found.recorded, found.succeeded, found.failed, found.written, found.waiting) == (4, 3, 1, 2, 2)
+    assert (found.unknown_outcome, found.prompt_tokens, found.output_tokens, found.output_bytes) == (1, 30, 40, 20)
+    assert (found.rows, found.running, found.finished, found.committed_at, found.changes) == (None, False, False, 1000.0, ())
+
+
+@pytest.mark.parametrize("rows, written, finished", [(None, 4, False), (4, 4, True), (5, 4, False), (0, 0, True)])
+def test_a_run_is_finished_when_every_row_of_its_input_is_written(
+    config: Config, rows: int | None, written: int, *, finished: bool
+) -> None:
+    begin(config, evolve(STATE, rows=rows, written=written))
+
+    assert status(config).finished is finished
+    with closing(SentMarks.open(files_of(config).marks)):
+        assert (status(config).running, status(config).finished) == (True, False)
+    assert not status(config).running
+
+
+def test_status_disturbs_no_run_and_makes_no_file(config: Config) -> None:
+    begin(config)
+    folder = files_of(config).journal.parent
+    before = {path.name for path in folder.iterdir()}
+
+    with closing(Journal.open(files_of(config).journal, identity_of(config))) as journal:
+        status(config)
+        journal.commit([(5, b"{}\n")], evolve(STATE, succeeded=4))
+        assert status(config).recorded == 5
+
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_status_names_what_the_config_asks_for_that_the_run_did_not(config: Config) -> None:
+    begin(config)
+    other = evolve(config, provider=evolve(config.provider, base_url="http://127.0.0.1:2/v1"))
+
+    found = status(other)
+
+    assert found.changes == ("provider.base_url: was http://127.0.0.1:1/v1, is http://127.0.0.1:2/v1",)
+
+
+def test_where_no_run_has_begun_status_says_so_and_begins_none(config: Config) -> None:
+    with pytest.raises(InputError, match="there is no journal; no run has begun"):
+        status(config)
+
+    assert not files_of(config).journal.exists()
+
+
+def test_a_journal_that_cannot_be_read_is_a_clear_error(config: Config) -> None:
+    files_of(config).journal.write_text("not a journal at all, but long enough to be looked at" * 20)
+
+    with pytest.raises(JournalError, match="cannot be read: file is not a database"):
+        status(config)
+
+
+def test_status_for_people_says_how_far_how_long_ago_and_how_to_go_on(config: Config) -> None:
+    begin(config)
+    other = evolve(config, sink=evolve(config.sink, shape=type(config.sink.shape)("flat")))
+
+    text = status_text(evolve(status(other), rows=1234), "out.jsonl", now=1090.0)
+
+    assert text.splitlines() == [
+        "out.jsonl: stopped; `headrace run` goes on",
+        "4 of 1,234 rows have their outcome: 3 succeeded, 1 failed",
+        "2 lines are written, 2 more in the journal",
+        "1 attempts were cut off and may have been billed",
+        "last commit 90 s ago",
+        "the config differs: sink.shape: was batch, is flat",
+    ]
+
+
+def test_a_wall_clock_that_went_back_makes_no_commit_of_the_future(config: Config) -> None:
+    begin(config)
+
+    assert "last commit 0 s ago" in status_text(status(config), "out.jsonl", now=0.0)
