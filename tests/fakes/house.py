@@ -17,7 +17,7 @@ from pipeline.records import Answer, Failure, FailureKind, Fault, Job
 from pipeline.stages.fetch import FetchSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.records import Outcome
 
@@ -67,6 +67,7 @@ class House:
     """Runs a plan and keeps the book; checks at every event what must hold at every instant."""
 
     plan: Plan
+    utc: Callable[[], float] = lambda: 0.0
     sent: list[tuple[float, int, int]] = field(factory=list)  # when, row, tokens
     written: list[Outcome] = field(factory=list)
     in_flight: int = 0
@@ -95,7 +96,7 @@ class House:
                 self._open_sender,
                 RetryPolicy(plan.attempts, 0.5, 4.0),
                 draw=lambda: 0.5,
-                utc=lambda: 0.0,
+                utc=self.utc,
                 name_attempt=lambda index, attempt: f"{index}-{attempt}",
             ),
             emitter=self,
