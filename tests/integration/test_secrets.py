@@ -212,12 +212,9 @@ async def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(folder: Path, 
     "provider",
     [
         {"api_key_env": KEY},
-        {"api_key": KEY},
         {"headers": {"Authorization": f"Bearer {KEY}"}},
-        {"headers": {"X-Api-Key": KEY}},
         {"headers": {"X-Note": f"{KEY}\r\nx-evil: 1"}},
         {"base_url": f"https://user:{KEY}@api.example.com/v1"},
-        {"base_url": f"https://{KEY}@api.example.com/v1"},
     ],
 )
 async def test_a_key_in_the_config_is_refused_and_not_shown(folder: Path, provider: dict[str, object]) -> None:

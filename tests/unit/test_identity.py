@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.identity import MASK, differences, row_digest, row_term, rows_checksum, text_checksum
@@ -26,6 +26,7 @@ def rows_of(data: bytes) -> list[RawRow]:
     return [*cutter.feed(data), *cutter.finish()]
 
 
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 2**32 - 1))), st.randoms())
 def test_sum_does_not_depend_on_the_order_in_which_rows_are_done(rows: list[tuple[int, int]], random: object) -> None:
     terms = [row_term(index, digest) for index, digest in rows]
@@ -35,6 +36,7 @@ def test_sum_does_not_depend_on_the_order_in_which_rows_are_done(rows: list[tupl
     assert sum(shuffled) & MASK == sum(terms) & MASK
 
 
+@settings(max_examples=50)
 @given(st.lists(few, min_size=2, max_size=12).flatmap(lambda texts: st.tuples(st.just(texts), st.permutations(texts))))
 def test_rows_in_another_order_have_another_sum(orders: tuple[list[bytes], list[bytes]]) -> None:
     was, now = orders
@@ -48,6 +50,7 @@ def test_pairs_that_were_swapped_the_other_way_round_do_not_cancel() -> None:
     assert sum_of([first, second, second, first]) != sum_of([second, first, first, second])
 
 
+@settings(max_examples=50)
 @given(st.lists(lines, min_size=1, max_size=12), st.integers(0, 11), lines)
 def test_an_edited_row_changes_the_sum(texts: list[bytes], at: int, text: bytes) -> None:
     edited = list(texts)
@@ -56,6 +59,7 @@ def test_an_edited_row_changes_the_sum(texts: list[bytes], at: int, text: bytes)
     assert (sum_of(edited) == sum_of(texts)) == (edited == texts)
 
 
+@settings(max_examples=50)
 @given(st.lists(lines, min_size=1, max_size=12), st.integers(0, 11))
 def test_a_dropped_or_a_doubled_row_changes_the_sum(texts: list[bytes], at: int) -> None:
     at %= len(texts)
@@ -64,6 +68,7 @@ def test_a_dropped_or_a_doubled_row_changes_the_sum(texts: list[bytes], at: int)
     assert sum_of(texts[: at + 1] + texts[at:]) != sum_of(texts)
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=3), st.dictionaries(st.text(max_size=3), st.text(max_size=3)))
 def test_a_row_of_fields_is_known_by_what_they_hold(one: dict[str, str], other: dict[str, str]) -> None:
     digests = [row_digest(RawRow(line, 7 * line, fields)) for line, fields in enumerate([one, dict(one), other])]
@@ -78,6 +83,7 @@ def test_a_row_that_cannot_be_read_is_known_by_its_problem() -> None:
     assert problems[0] == problems[2] != problems[1]
 
 
+@settings(max_examples=50)
 @given(st.lists(lines, max_size=12), st.sampled_from([b"\n", b"\r\n"]), st.integers(0, 12), st.integers(0, 12))
 def test_checksum_over_rows_is_that_over_their_text_however_both_are_cut(texts: list[bytes], end: bytes, cut: int, other: int) -> None:
     rows = rows_of(b"".join(text + end for text in texts))
@@ -93,6 +99,7 @@ def test_checksum_over_rows_is_that_over_their_text_however_both_are_cut(texts: 
     assert over_rows == over_text
 
 
+@settings(max_examples=50)
 @given(st.lists(few, min_size=2, max_size=12).flatmap(lambda texts: st.tuples(st.just(texts), st.permutations(texts))))
 def test_checksum_over_rows_knows_their_order(orders: tuple[list[bytes], list[bytes]]) -> None:
     was, now = (rows_checksum([RawRow(0, 0, text) for text in texts], [0] * len(texts)) for texts in orders)
