@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pipeline.core.version import VERSION
+
 if TYPE_CHECKING:
     from pipeline.config import Config, load_config
     from pipeline.core.content import content_of, reply_of
@@ -71,7 +73,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = VERSION
 # Written out, because type checkers take a name for public only if they can read it here.
 __all__ = [
     "Config",

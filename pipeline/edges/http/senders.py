@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pipeline.core.version import VERSION
 from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.proxies import proxy_for
@@ -82,12 +83,7 @@ def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> Ope
 
 def user_agent() -> str:
     """Name and version, as providers' logs show it."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  12 ms that `--help` need not spend
-
-    try:
-        return f"headrace/{version('headrace')}"
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "headrace"
+    return f"headrace/{VERSION}"
 
 
 @asynccontextmanager
