@@ -29,7 +29,7 @@ class AsyncHolySheepClient:
                     return {"success": True, "content": answer["choices"][0]["message"]["content"], "usage": answer["usage"]}
             except TimeoutError:
                 return {"success": False, "error": "timeout"}
-            except aiohttp.ClientError as error:
+            except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:  # one bad answer must not end the gather
                 return {"success": False, "error": str(error)}
 
     async def run(self) -> list[dict[str, Any]]:
