@@ -208,7 +208,7 @@ class Course:
         """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""
         async with trio.open_nursery() as nursery:
             if give_up is not None:
-                nursery.start_soon(_cancel_at, give_up, nursery.cancel_scope)
+                nursery.start_soon(cancel_at, give_up, nursery.cancel_scope)
             if self.progress is not None:
                 nursery.start_soon(self._tell, self.progress)
             await run_flow(settings, self.tallies, self.stop)
@@ -259,7 +259,8 @@ class Course:
         raise RunAborted(tallies.gate.stopped or "the run ended before its input did", summary)
 
 
-async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+async def cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel a scope when an event is set."""
     await event.wait()
     scope.cancel()
 

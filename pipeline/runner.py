@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.assembly import Course, api_key, flow_settings, identity_of, job_maker, open_provider
+from pipeline.assembly import Course, api_key, cancel_at, flow_settings, identity_of, job_maker, open_provider
 from pipeline.core.batch import encode_batch, encode_flat
 from pipeline.edges.rows import RowSource
-from pipeline.errors import JournalError, OutputChangedError, RunAborted, SinkError
+from pipeline.errors import InputError, JournalError, OutputChangedError, RunAborted, RunInterrupted, SinkError
 from pipeline.rebuild import rebuild
 from pipeline.resume import Kind, Paths, open_durable, pass_over
+from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ async def run(
     provider = open_provider(config, api_key(config.provider), transport)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
-        source = opened.enter_context(closing(RowSource.open(config.source.path)))
+        source = opened.enter_context(closing(await _open_source(config.source.path, course)))
         opening = partial(_open, config, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
         durable = opened.enter_context(closing(await trio.to_thread.run_sync(opening)))
         passing = partial(pass_over, config.source.path, source, jobs, durable, accept_changes=accept_changes)
@@ -87,6 +88,30 @@ async def run(
                 raise
             raise RunAborted(reason, course.summary(durable.sink.digest)) from error
         return course.conclude(durable.sink.digest)
+
+
+async def _open_source(path: str, course: Course) -> RowSource:
+    """Open the input, in a thread: a pipe waits there for its writer.
+
+    Raises InputError; RunInterrupted when the course is to stop meanwhile.
+    """
+
+    def attempt() -> RowSource | InputError:
+        try:
+            return RowSource.open(path)
+        except InputError as error:
+            return error  # a nursery would wrap it
+
+    source: RowSource | InputError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_at, course.stop, nursery.cancel_scope)
+        source = await trio.to_thread.run_sync(attempt, abandon_on_cancel=True)
+        nursery.cancel_scope.cancel()
+    if source is None:
+        raise RunInterrupted(INTERRUPTED, course.summary())
+    if isinstance(source, InputError):
+        raise source
+    return source
 
 
 def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bool) -> DurableOutput:

@@ -229,6 +229,18 @@ async def test_results_come_out_while_the_input_is_still_open(provider: HostileP
     assert ids(read_lines(output)) == ["row-0", "row-1", "row-2"]
 
 
+async def test_an_input_that_nobody_writes_to_can_be_given_up(provider: HostileProvider, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "in.jsonl")
+    config = pipeline.load_config(write_config(tmp_path, provider.base_url))
+    stop = trio.Event()
+    stop.set()
+
+    with trio.fail_after(30), pytest.raises(pipeline.RunInterrupted):
+        await pipeline.run(config, stop=stop)
+
+    assert not (tmp_path / "out.jsonl").exists()
+
+
 async def _until_lines(path: Path, count: int) -> None:
     with trio.fail_after(30):
         while not (path.exists() and path.read_bytes().count(b"\n") == count):  # noqa: ASYNC110, ASYNC240  it happens in a file
