@@ -203,7 +203,7 @@ def test_a_log_is_free_when_it_says_and_not_before(period: float, at: float) -> 
     assert log.total == 1
     log.advance(free_at)
     assert log.total == 0
-    assert period < free_at - at < period * 1.0026
+    assert period < free_at - at < period * (1 + MARGIN + 0.0001)
 
 
 def mostly_punctual(random: Random) -> float:
@@ -226,7 +226,9 @@ def test_a_saturated_lane_attains_its_limit_and_exceeds_it_in_no_window(
 
     assert fullest_window([(at, 1) for at, _ in departures], period) <= amount
     steady = [at for at, _ in departures if at >= start + 2 * period]
-    assert len(steady) >= 0.995 * amount * 10
+    # An exact second remembers every late wake for a second; with punctual ones it attains 0.995 too (test_house.py).
+    share = 0.995 if period > 1 else 0.99
+    assert len(steady) >= share * amount * 10
 
 
 @settings(max_examples=20, deadline=None)

@@ -202,7 +202,7 @@ def test_departure_in_the_future_is_taken_for_one_now() -> None:
 
     assert grant.sent == START + 0.5
     assert waited(lane.admit(START + 1.4, 0)).until == pytest.approx(START + 1.5, abs=0.01)
-    granted(lane.admit(START + 1.5025, 0))
+    granted(lane.admit(START + 0.5 + 1 + MARGIN, 0))
 
 
 def test_settling_again_corrects_what_was_settled_before() -> None:
