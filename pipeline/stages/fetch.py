@@ -39,7 +39,8 @@ class FetchSettings:
     """What every worker needs.
 
     draw: uniform in [0, 1). utc: seconds since the epoch. note_sent: told of a row just before an attempt for it leaves;
-    note_back: after one whose fate is known, but that brought the row no outcome.
+    note_back: after one whose fate is known, but that brought the row no outcome. keep: given an outcome before anything
+    else may leave in its place.
     """
 
     open_sender: Callable[[], Sender]
@@ -49,6 +50,7 @@ class FetchSettings:
     name_attempt: ClientRequestIds = field(kw_only=True)
     note_sent: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
     note_back: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
+    keep: Callable[[Outcome], None] = field(default=lambda _: None, kw_only=True)
 
 
 async def fetch(
@@ -91,6 +93,7 @@ async def _work(
                 outcome, report = await _attempt(ticket, sender, settings)
                 # No checkpoint from here to `receive`: when the gate sees the report, this worker waits already.
                 if outcome is not None:
+                    settings.keep(outcome)
                     outcomes.send_nowait(outcome)
                 elif not report.maybe_sent:
                     settings.note_back(ticket.job.index)
