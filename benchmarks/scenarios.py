@@ -178,12 +178,12 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             name="stages",
-            title="headrace's stages alone, no I/O",
+            title="headrace's stages alone: an answer at once, no network",
             family="stages",
             rows=300_000,
             in_flight=1_000,
             latency="fixed:0",
-            peers=("stages",),
+            peers=("stages", "stages-durable"),
             quick_rows=2_000,
         ),
         Scenario(

@@ -1,7 +1,8 @@
 """What a peer is told, and how its answers are judged.
 
 A peer's CPU is read when its last answer is in hand, before they are judged: neither that nor the end of its process counts
-against it. (headrace's counts from the start of its process to the end.)
+against it. (headrace's counts from the start of its process to the end.) What it cost from the moment when all was prepared
+is told apart, where a peer knows that moment.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ NUMBER_END = 11  # a prompt begins with its row's name, "row-0000123"; so does w
 class Task:
     """Prompts to send, and to whom.
 
-    base_url: ends in /v1. rate: requests a second that are allowed, None without a limit. timeout_seconds: for one request.
+    source: the file that they are from. base_url: ends in /v1. rate: requests a second that are allowed, None without a limit.
+    timeout_seconds: for one request.
     """
 
     prompts: list[str]
+    source: Path
     base_url: str
     in_flight: int
     rate: float | None
@@ -53,14 +56,16 @@ class Task:
         task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
         with Path(task["input"]).open(encoding="utf-8") as lines:
             prompts = [json.loads(line)["prompt"] for line in lines]
-        return Task(prompts, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], Path(task["report"]))
+        source, report = Path(task["input"]), Path(task["report"])
+        return Task(prompts, source, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], report)
 
-    def finish(self, answers: Sequence[str | None], *, ready: float | None = None) -> None:
+    def finish(self, answers: Sequence[str | None], *, ready: float | None = None, done: float | None = None) -> None:
         """Report what came of it.
 
         answers: as the peer kept them; the one at place i is taken for row i's. ready: `cpu_seconds` before the first was sent.
+        done: `cpu_seconds` when the last was in hand; now if it is not given.
         """
-        used = cpu_seconds()
+        used = cpu_seconds() if done is None else done
         figures = {"cpu_seconds": used, **judge(self.prompts, answers)}
         if ready is not None:
             figures["sending_cpu_seconds"] = used - ready

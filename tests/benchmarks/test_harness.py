@@ -66,10 +66,12 @@ def test_article_program_loses_three_rows_where_headrace_loses_none() -> None:
     assert (runs["async-semaphore"]["right"], runs["async-semaphore"]["lost"]) == (97, 3)
 
 
-def test_stages_alone_lose_nothing() -> None:
-    run = quick("stages", "stages")["stages"]
+@pytest.mark.parametrize("name", ["stages", "stages-durable"])
+def test_stages_alone_lose_nothing_and_their_start_costs_them_nothing(name: str) -> None:
+    run = quick("stages", name)[name]
 
     assert run["right"] == run["rows"]
+    assert run["sending_cpu_us_per_row"] < run["cpu_us_per_row"]
 
 
 def test_subject_that_outlives_patience_is_left_out_with_a_word() -> None:
