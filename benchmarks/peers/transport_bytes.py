@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import trio
-
-from benchmarks.peers.task import KEY, Task, body, cpu_seconds
+from benchmarks.peers.task import KEY, Task, body
+from benchmarks.peers.workers import Answers, Ask, ask_all, main
 from pipeline.edges.http import open_senders
 from pipeline.edges.sender import Endpoint
 from pipeline.records import Answer, Job
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-async def run(task: Task) -> tuple[list[str | None], float]:
-    """As many workers as may be in flight, sharing one iterator."""
-    jobs = [
+
+def jobs_of(task: Task) -> list[Job]:
+    """A job per prompt."""
+    return [
         Job(index, f"row-{index}", "POST", "/v1/chat/completions", json.dumps(body(prompt)).encode(), 1, index + 1)
         for index, prompt in enumerate(task.prompts)
     ]
-    answers: list[str | None] = [None] * len(jobs)
-    rows = iter(jobs)
 
-    ready = cpu_seconds()
+
+async def send(task: Task, jobs: Sequence[Job]) -> Answers:
+    """Each worker through a sender, and so a connection, of its own."""
     async with open_senders(Endpoint(task.base_url, ("authorization", f"Bearer {KEY}"))) as open_sender:
 
-        async def work() -> None:
+        @contextmanager
+        def open_ask() -> Iterator[Ask[Job]]:
             sender = open_sender()
-            for job in rows:
+
+            async def ask(job: Job) -> str | None:
                 answer = await sender.send(job, f"bench-{job.index}")
-                if isinstance(answer, Answer):
-                    answers[job.index] = answer.body.decode()
+                return answer.body.decode() if isinstance(answer, Answer) else None
+
+            yield ask
             sender.close()
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(task.in_flight, len(jobs))):
-                nursery.start_soon(work)
-    return answers, ready
+        return await ask_all(jobs, task.in_flight, open_ask)
 
 
 if __name__ == "__main__":
-    given = Task.load()
-    kept, cpu_before = trio.run(run, given)
-    given.finish(kept, ready=cpu_before)
+    main(jobs_of, send)

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import httpx
-import trio
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
-from benchmarks.peers.task import Task, body, cpu_seconds
+import httpx
+
+from benchmarks.peers.task import Task, body
+from benchmarks.peers.workers import Answers, ask_all, main
 from pipeline.edges.http.transport import HeadraceTransport
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-async def run(task: Task) -> tuple[list[str | None], float]:
-    """As many workers as may be in flight, sharing one iterator and one client."""
-    answers: list[str | None] = [None] * len(task.prompts)
-    rows = iter(enumerate(task.prompts))
 
-    ready = cpu_seconds()
+def prompts_of(task: Task) -> list[str]:
+    """Nothing is prepared but the prompts: the client makes its requests itself."""
+    return task.prompts
+
+
+async def send(task: Task, prompts: Sequence[str]) -> Answers:
+    """All workers through one client."""
     async with httpx.AsyncClient(transport=HeadraceTransport(), headers=task.headers, timeout=task.timeout_seconds) as client:
 
-        async def work() -> None:
-            for index, prompt in rows:
-                response = await client.post(task.url, json=body(prompt))
-                content: str = response.json()["choices"][0]["message"]["content"]
-                answers[index] = content
+        async def ask(prompt: str) -> str | None:
+            response = await client.post(task.url, json=body(prompt))
+            content: str = response.json()["choices"][0]["message"]["content"]
+            return content
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(task.in_flight, len(task.prompts))):
-                nursery.start_soon(work)
-    return answers, ready
+        return await ask_all(prompts, task.in_flight, lambda: nullcontext(ask))
 
 
 if __name__ == "__main__":
-    given = Task.load()
-    kept, cpu_before = trio.run(run, given)
-    given.finish(kept, ready=cpu_before)
+    main(prompts_of, send)

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import httpx
-import trio
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
-from benchmarks.peers.task import Task, body, cpu_seconds
+import httpx
+
+from benchmarks.peers.task import Task, body
+from benchmarks.peers.workers import Answers, ask_all, main
 from pipeline.edges.http.transport import HeadraceTransport
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-async def run(task: Task) -> tuple[list[str | None], float]:
-    """As many workers as may be in flight, sharing one iterator and one transport."""
+
+def requests_of(task: Task) -> list[httpx.Request]:
+    """A request per prompt."""
     timeout = httpx.Timeout(task.timeout_seconds).as_dict()
-    requests = [
+    return [
         httpx.Request("POST", task.url, headers=task.headers, json=body(prompt), extensions={"timeout": timeout}) for prompt in task.prompts
     ]
-    answers: list[str | None] = [None] * len(requests)
-    rows = iter(enumerate(requests))
 
-    ready = cpu_seconds()
+
+async def send(task: Task, requests: Sequence[httpx.Request]) -> Answers:
+    """All workers through one transport."""
     async with HeadraceTransport() as transport:
 
-        async def work() -> None:
-            for index, request in rows:
-                response = await transport.handle_async_request(request)
-                answers[index] = (await response.aread()).decode()
-                await response.aclose()
+        async def ask(request: httpx.Request) -> str | None:
+            response = await transport.handle_async_request(request)
+            text = (await response.aread()).decode()
+            await response.aclose()
+            return text
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(task.in_flight, len(requests))):
-                nursery.start_soon(work)
-    return answers, ready
+        return await ask_all(requests, task.in_flight, lambda: nullcontext(ask))
 
 
 if __name__ == "__main__":
-    given = Task.load()
-    kept, cpu_before = trio.run(run, given)
-    given.finish(kept, ready=cpu_before)
+    main(requests_of, send)
