@@ -21,7 +21,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +48,7 @@ class UsageError(HeadraceError):
     """A wrong call, config or input; nothing was sent."""
 
 
-@frozen
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong with a config. key: dotted path, "" for the file. line: 1-based, None when from the command line."""
 
     key: str

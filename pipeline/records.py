@@ -1,8 +1,8 @@
 """The records that pass between stages: plain values, no behaviour, nothing that touches the world.
 
-A record that a user sees is frozen. The ones that only carry a row from stage to stage (`Job`, `Ticket`, `Report`,
-`Answer`, `Fault`) have unfrozen slots, because a frozen record costs 0.5 µs to make and each row needs several; by
-agreement nobody writes to them after they were sent.
+They are msgspec structs: one is made in 0.08 µs where an attrs record takes 0.5, and its class in 12 µs where attrs takes
+400, which every start pays. `Ticket` and `Report` alone are not frozen: the gate and the worker that owns one fill it in
+on the way, and by agreement nobody writes to it after it was sent. Without `gc` where no record can lead back to itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +32,7 @@ class FailureKind(Enum):
     QUOTA = "quota_exhausted"  # the account has no money or quota left: no later row can pass
 
 
-@define(eq=False)
-class Job:
+class Job(Struct, frozen=True, eq=False, gc=False):
     """A row made ready to send.
 
     index: 0-based place in the input, blank lines not counted. line: 1-based line in the source, for messages.
@@ -49,8 +48,7 @@ class Job:
     line: int
 
 
-@define(eq=False)
-class Answer:
+class Answer(Struct, frozen=True, eq=False, gc=False):
     """A complete HTTP response, whatever its status.
 
     headers: as they came, names in lower case. body: content-decoded. sent_at: clock of the event loop, in
@@ -70,8 +68,7 @@ class Answer:
         return None
 
 
-@define(eq=False)
-class Fault:
+class Fault(Struct, frozen=True, eq=False, gc=False):
     """An attempt that brought no complete HTTP response.
 
     kind: TIMEOUT, CONNECTION or MALFORMED_RESPONSE. maybe_sent: the server may have seen the whole request, so the
@@ -85,8 +82,7 @@ class Fault:
     permanent: bool = False
 
 
-@frozen
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """Tokens that a provider says it counted; 0 where it did not say."""
 
     prompt_tokens: int = 0
@@ -97,8 +93,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@frozen(eq=False)
-class Success:
+class Success(Struct, frozen=True, eq=False, gc=False):
     """A row's answer. body: the provider's JSON exactly as it came, but without line breaks."""
 
     index: int
@@ -111,8 +106,7 @@ class Success:
     latency_seconds: float
 
 
-@frozen(eq=False)
-class Failure:
+class Failure(Struct, frozen=True, eq=False, gc=False):
     """A row's failure, its last word.
 
     status_code, body, request_id: the HTTP response, where there was one; body is JSON without line breaks.
@@ -133,8 +127,7 @@ class Failure:
 Outcome = Success | Failure
 
 
-@define(eq=False)
-class Ticket:
+class Ticket(Struct, eq=False, gc=False):
     """Leave to make one attempt now.
 
     attempt: 1 for the first. strikes: earlier ones that are held against the row. refusals: earlier ones that were
@@ -160,8 +153,7 @@ class Verdict(Enum):
     EXHAUSTED = auto()  # the run must stop
 
 
-@define(eq=False)
-class Report:
+class Report(Struct, eq=False, gc=False):
     """What a worker tells the gate at the end of every attempt.
 
     retry_at: clock, for RETRY. pause_until: clock before which nobody may send, or None. tokens: what the attempt
@@ -192,8 +184,7 @@ class Notice(Enum):
     STOP = auto()  # let nothing more leave; what is in flight may finish
 
 
-@frozen
-class Summary:
+class Summary(Struct, frozen=True):
     """What a run did; the same keys as `--json` prints.
 
     cost: in the currency of the configured prices, None without prices. limited_by: share of the sending time that
@@ -213,12 +204,11 @@ class Summary:
     prompt_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    limited_by: Mapping[str, float] = field(factory=dict)
+    limited_by: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
 
 
-@frozen
-class Progress:
+class Progress(Struct, frozen=True):
     """Where a run stands, as of one moment.
 
     rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the

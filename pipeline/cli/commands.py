@@ -274,10 +274,10 @@ def _display(kind: str) -> Display:
 def _show_summary(summary: Summary | None, config: Config, *, as_json: bool) -> None:
     if summary is None:
         return
-    import attrs
+    from msgspec.structs import asdict
 
     from pipeline.progress import summary_text
 
     say(summary_text(summary, config.sink.path))
     if as_json:
-        answer(attrs.asdict(summary))
+        answer(asdict(summary))

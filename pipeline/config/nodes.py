@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -38,8 +38,7 @@ INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
 NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 
 
-@frozen(eq=False)
-class Node:
+class Node(Struct, frozen=True, eq=False):
     """A value and where it was written.
 
     line: 1-based, of its key; None when it came from the command line. broken: its problem is known already, so nobody

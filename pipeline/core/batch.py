@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from attrs import frozen
 
 from pipeline.core.replies import NULL, read_error, read_reply
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success, Usage
@@ -128,8 +127,7 @@ def read_output_id(line: bytes) -> str | None:
     return output.custom_id if isinstance(output.id, str) or output.status in ("success", "error") else None
 
 
-@frozen
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """What a line of the output says of its row. transient: it failed for a reason that may have passed."""
 
     index: int

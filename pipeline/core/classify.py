@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from attrs import define
 
 from pipeline.core.hints import retry_after_seconds
 from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, Usage
@@ -46,16 +45,14 @@ EXCERPT = 200  # characters of a body in a message
 _BOM = b"\xef\xbb\xbf"
 
 
-@define(eq=False)
-class Result:
+class Result(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A row's answer. body: JSON without line breaks."""
 
     body: bytes
     usage: Usage
 
 
-@define(eq=False)
-class Trouble:
+class Trouble(msgspec.Struct, eq=False, gc=False):
     """Why an attempt brought no result.
 
     retryable: another attempt may succeed. throttled: the provider asks everybody to slow down. rate_limited: it does so

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,8 +49,7 @@ def _names(what: str) -> tuple[bytes, ...]:
 _REMAINING_AND_RESET = tuple(zip(_names("remaining"), _names("reset"), strict=True))
 
 
-@frozen
-class Quota:
+class Quota(Struct, frozen=True):
     """What a provider says of one of its limits; None where it does not say. reset_seconds: counted from the answer."""
 
     limit: float | None = None
@@ -58,8 +57,7 @@ class Quota:
     reset_seconds: float | None = None
 
 
-@frozen
-class ProviderLimits:
+class ProviderLimits(Struct, frozen=True):
     """What a provider says of a key's limits, as of one answer. It does not say their period: a minute, as a rule."""
 
     requests: Quota

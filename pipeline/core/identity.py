@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
-from attrs import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +34,7 @@ def row_term(index: int, digest: int) -> int:
     return (digest + 1) * (factor ^ factor >> 32)  # the bare index as a factor takes a, b, b, a for b, a, a, b
 
 
-@frozen
-class Prefix:
+class Prefix(msgspec.Struct, frozen=True):
     """The first rows of an input. line, offset: where the row behind them starts. checksum: over their text. row_sum: of their terms."""
 
     rows: int = 0

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -33,11 +31,11 @@ class DigestStore(Protocol):
         """Forget everything."""
 
 
-@define(eq=False)
 class MemoryStore:
     """A store for short inputs and tests."""
 
-    _numbers: dict[int, int] = field(factory=dict, init=False)
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
 
     def add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
         """Keep (digest, number) pairs; the number that is kept for each."""
@@ -48,13 +46,13 @@ class MemoryStore:
         self._numbers.clear()
 
 
-@define(eq=False)
 class SeenIds:
     """The ids that were claimed so far."""
 
-    _store: DigestStore
-    _prefixes: dict[str, dict[int, bytearray]] = field(factory=dict, init=False)
-    _pages: int = field(default=0, init=False)
+    def __init__(self, store: DigestStore) -> None:
+        self._store = store
+        self._prefixes: dict[str, dict[int, bytearray]] = {}
+        self._pages = 0
 
     def claim(self, ids: Sequence[str], numbers: Sequence[int]) -> dict[int, int | None]:
         """Claim ids for rows. Gives those that were taken: position in `ids` -> number of the first claim, None if not known.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from pipeline.records import Success
 
 if TYPE_CHECKING:
@@ -14,14 +12,14 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
 
 
-@define(eq=False)
 class Ledger:
     """Rows by their end, and the tokens that the provider says it counted."""
 
-    succeeded: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
+    def __init__(self) -> None:
+        self.succeeded = 0
+        self.failed = 0
+        self.prompt_tokens = 0
+        self.output_tokens = 0
 
     @property
     def total(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Self
 
-from attrs import define
+from msgspec import Struct
 
 from pipeline.core.meter import TICK_SECONDS, Bound, Grant, Limit, Meter
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TICK_SECONDS", "Bound", "Grant", "Lane", "Limit", "Wait"]
 
 
-@define(eq=False)
-class Wait:
+class Wait(Struct, frozen=True, eq=False):
     """No leave now. Nothing was taken of any limit.
 
     until: the earliest time at which the same attempt could pass, later than `now`. wake: when it pays to ask again:

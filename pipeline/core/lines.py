@@ -12,7 +12,7 @@ from itertools import repeat
 from operator import sub
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,8 +25,7 @@ TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
 _find_line_end = re.compile(rb"\r\n?|\n").search
 
 
-@define(eq=False)
-class RawRow:
+class RawRow(Struct, eq=False, gc=False):
     """A row as it lies in the input, not yet understood.
 
     line: 1-based line where it starts, blank lines counted. offset: of its first byte in the uncompressed stream.

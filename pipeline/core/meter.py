@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from math import inf
 
-from attrs import define, frozen
+from msgspec import Struct
 
 from pipeline.core.window import CELLS_PER_PERIOD, MARGIN, SEND_SLACK_CELLS, SlidingLog
 
@@ -27,8 +27,7 @@ class Bound(StrEnum):
     PAUSE = "pause"
 
 
-@define(eq=False)
-class Grant:
+class Grant(Struct, eq=False, gc=False):
     """Leave for one attempt: what it holds of its lane's limits. Only the lane that gave it may change it.
 
     left: clock when it was given. sent: clock when the request is known to have left, `left` until then. tokens: what
@@ -40,8 +39,7 @@ class Grant:
     tokens: int
 
 
-@frozen
-class Limit:
+class Limit(Struct, frozen=True):
     """So much in any window of a period.
 
     amount: requests or tokens, by bound. period: seconds. burst: requests that may leave at once at rest; None stands

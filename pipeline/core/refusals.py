@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.records import Report
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 IN_A_ROW = 3  # one is a row that the provider forbids, two may be a relay's hiccup
 
 
-@frozen
-class Stop:
+class Stop(Struct, frozen=True):
     """The run must stop: every later row would be refused as well."""
 
     reason: str

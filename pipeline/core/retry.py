@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen, validators
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.core.classify import Trouble
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, over what is no fault of the row: 24 outlast 9 minutes
 
 
-@frozen
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """attempts: at most so many failed ones are held against a row. base_seconds, cap_seconds: bounds of the own back-off."""
 
-    attempts: int = field(default=6, validator=validators.ge(1))
-    base_seconds: float = field(default=0.5, validator=validators.ge(0))
-    cap_seconds: float = field(default=60.0, validator=validators.ge(0))
+    attempts: int = 6
+    base_seconds: float = 0.5
+    cap_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.base_seconds < 0 or self.cap_seconds < 0:
+            raise ValueError(f"attempts must be >= 1, base_seconds and cap_seconds >= 0, got {self}")
 
     def exhausted(self, attempt: int, strikes: int) -> bool:
         """Whether a row has had its attempts. attempt: how many were made. strikes: those of them held against it."""

@@ -12,7 +12,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Union
 
 import msgspec
-from attrs import define, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,21 +36,22 @@ class RowError(ValueError):
     """A row that a template cannot be filled from."""
 
 
-@frozen
-class _Hole:
+class _Hole(msgspec.Struct, frozen=True):
     """Where a row's field goes. encode: what becomes of its value."""
 
     name: str
     encode: Callable[[JSON], bytes]
 
 
-@define(eq=False)
-class Template:
+class Template(msgspec.Struct, frozen=True, eq=False):
     """A compiled body. fields: the names it takes from a row, each once, in the order in which they appear."""
 
     fields: tuple[str, ...]
-    _pieces: list[bytes] = field(repr=False)  # fixed JSON, and b"" for each hole
-    _holes: list[tuple[int, str, Callable[[JSON], bytes]]] = field(repr=False)
+    _pieces: list[bytes]  # fixed JSON, and b"" for each hole
+    _holes: list[tuple[int, str, Callable[[JSON], bytes]]]
+
+    def __repr__(self) -> str:
+        return f"Template(fields={self.fields})"  # not the text, which may be long, and is private
 
     @classmethod
     def compile(cls, body: Mapping[str, JSON]) -> Template:

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 import idna
-from attrs import frozen
+from msgspec import Struct
 
 PORTS = {"http": 80, "https": 443}
 
@@ -20,8 +20,7 @@ _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE).search
 _VERSION = re.compile(r"/(v[0-9][a-z0-9]*)$").search
 
 
-@frozen
-class BaseUrl:
+class BaseUrl(Struct, frozen=True):
     """A provider's address, taken apart. host: ASCII, without the brackets of IPv6. path, query: without "/" at the end, without "?"."""
 
     scheme: str

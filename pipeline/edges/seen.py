@@ -8,8 +8,6 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,11 +16,11 @@ if TYPE_CHECKING:
 CACHE_KIB = 8192  # 300,000 ids; the pages of more are the file system's to cache, at some 2 µs more an id
 
 
-@define(eq=False)
 class SeenOnDisk:
     """A `DigestStore` on disk. Opens its file when the first digest comes; may be used from one thread at a time."""
 
-    _database: sqlite3.Connection | None = field(default=None, init=False)
+    def __init__(self) -> None:
+        self._database: sqlite3.Connection | None = None
 
     def add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
         """Keep (digest, number) pairs; the number that is kept for each. Raises InputError if the disk refuses."""

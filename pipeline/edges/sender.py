@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.records import Answer, Fault, Job
@@ -32,8 +33,7 @@ class Sender(Protocol):
 OpenSender = Callable[[], Sender]
 
 
-@frozen
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Seconds. connect: name lookup, TCP and TLS. idle: without a byte from the server. total: the attempt, whatever comes."""
 
     connect: float = 30.0
@@ -41,16 +41,14 @@ class Timeouts:
     total: float = 300.0
 
 
-@frozen
-class Caps:
+class Caps(Struct, frozen=True):
     """What a server may make us hold, in bytes. body: after decoding."""
 
     headers: int = 64 * 1024
     body: int = 64 * MEBIBYTE
 
 
-@frozen
-class TlsOptions:
+class TlsOptions(Struct, frozen=True):
     """Paths of PEM files. ca: trusted in place of the system's store. certificate: the client's own, with its key.
 
     There is no way to switch verification off.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
-from attrs import define, frozen
+from msgspec import Struct
 
 from pipeline.core.reorder import Indexed
 from pipeline.stages.groups import take, take_nowait
@@ -29,16 +29,14 @@ READ_BACK_BYTES = 4 << 20
 FIRST_READ_BACK_ROWS = 16  # until it is known how large they are
 
 
-@define(eq=False)
-class Batch(Generic[T]):
+class Batch(Struct, Generic[T], frozen=True, eq=False):
     """Rows in the order in which they are to be written. credits: how many to give back once they are."""
 
     items: list[T]
     credits: int
 
 
-@frozen
-class Spill(Generic[T]):
+class Spill(Struct, Generic[T], frozen=True):
     """Where rows wait that are too many for memory. rows, bytes: more than so many are left there.
 
     size_of: a row's bytes. read_back: the rows `[first, first + count)`, all of which were left there. credits: given back
