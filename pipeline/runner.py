@@ -12,7 +12,6 @@ from pipeline.assembly import Course, api_key, cancel_at, flow_settings, identit
 from pipeline.core.batch import encode_batch, encode_flat
 from pipeline.edges.rows import RowSource
 from pipeline.errors import InputError, JournalError, OutputChangedError, RunAborted, RunInterrupted, SinkError
-from pipeline.rebuild import rebuild
 from pipeline.resume import Kind, Paths, open_durable, pass_over
 from pipeline.stages.gate import INTERRUPTED
 
@@ -121,7 +120,11 @@ def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bo
         config.sink.order.value == "input",
         config.journal.durability.value == "power",
     )
-    rebuilding = partial(rebuild, paths, kind, config.source.path, identity_of(config), accept_changes=accept_changes)
+
+    def rebuild_it(*, keep_failures: bool) -> None:
+        from pipeline.rebuild import rebuild  # noqa: PLC0415  3 ms that few runs need
+
+        rebuild(paths, kind, config.source.path, identity_of(config), accept_changes=accept_changes, keep_failures=keep_failures)
 
     def opening(*, fresh: bool = False) -> DurableOutput:
         open_it = partial(open_durable, paths, kind, identity_of(config), accept_changes=accept_changes)
@@ -130,12 +133,12 @@ def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bo
         except OutputChangedError:
             if not accept_changes:
                 raise
-            rebuilding(keep_failures=True)
+            rebuild_it(keep_failures=True)
             return open_it()
 
     if retry_failed and not fresh:
         opening().close()  # all that must hold before lines are taken from there
-        rebuilding(keep_failures=False)
+        rebuild_it(keep_failures=False)
     return opening(fresh=fresh)
 
 

@@ -253,11 +253,11 @@ def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
 def _spare_the_collector() -> None:
     """Let the garbage collector look at what a run makes, less often, and no more at what the imports made.
 
-    Nearly everything is freed by its reference count; the default threshold of 700 costs 5 to 10 % of a run's CPU.
+    Nearly everything is freed by its reference count; the default threshold of 700 costs 5 to 10 % of a run's CPU. To collect
+    what the imports left would free 1 MB and cost 9 ms.
     """
     import gc
 
-    gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 20)
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pipeline.core.hints import retry_after_seconds
 from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, Usage
 
 OK = 200
@@ -204,10 +203,16 @@ def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: floa
         retryable=retryable,
         throttled=throttled and retryable,
         rate_limited=rate_limited and retryable,
-        wait_seconds=retry_after_seconds(answer.header, message, now_utc, exhausted=status == TOO_MANY_REQUESTS) if retryable else None,
+        wait_seconds=_asked_wait(answer, message, now_utc) if retryable else None,
         status_code=status,
         body=_as_json_text(answer.body) if body is None else body,
     )
+
+
+def _asked_wait(answer: Answer, message: str | None, now_utc: float) -> float | None:
+    from pipeline.core.hints import retry_after_seconds  # noqa: PLC0415  6 ms that a run without failures does not pay
+
+    return retry_after_seconds(answer.header, message, now_utc, exhausted=answer.status == TOO_MANY_REQUESTS)
 
 
 def _elsewhere(answer: Answer) -> str | None:

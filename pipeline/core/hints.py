@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -134,6 +133,8 @@ def _moment(text: str) -> float | None:
         if _RFC_3339.fullmatch(text):
             return datetime.fromisoformat(text.upper()).timestamp()
         if _HTTP_DATE.fullmatch(text):
+            from email.utils import parsedate_to_datetime  # noqa: PLC0415  4 ms that only a date costs
+
             moment = parsedate_to_datetime(text)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):  # the standard library's parsers are not total

@@ -38,6 +38,10 @@ class RawRow(Struct, eq=False, gc=False):
     problem: str | None = None
 
 
+class HeaderError(ValueError):
+    """A table whose header names no usable columns."""
+
+
 class RowCutter(ABC):
     """Takes chunks, gives rows. line, offset: where the first row that has not been given starts.
 

@@ -11,17 +11,13 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pipeline.core.lines import RawRow, RowCutter, not_utf8
+from pipeline.core.lines import HeaderError, RawRow, RowCutter, not_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The rest of a quoted field with its closing quote; a doubled quote is a quote. Possessive: it never tries twice.
 _closing_quote = re.compile(rb'(?:[^"]++|"")*+"').match
-
-
-class HeaderError(ValueError):
-    """A table whose header names no usable columns."""
 
 
 class TableRows(RowCutter):

@@ -16,10 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import zstandard
-
-from pipeline.core.lines import MAX_LINE_BYTES, JsonLines, RawRow, TextLines
-from pipeline.core.tables import HeaderError, TableRows
+from pipeline.core.lines import MAX_LINE_BYTES, HeaderError, JsonLines, RawRow, TextLines
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,16 +29,47 @@ __all__ = ["RawRow", "RowSource"]
 CHUNK_BYTES = 256 * 1024  # about 800 rows: several slices for the reader, and no more than that in memory
 PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
 
+
+def _table(delimiter: str, *, max_line_bytes: int) -> RowCutter:
+    from pipeline.core.tables import TableRows  # noqa: PLC0415  2 ms that only tables cost
+
+    return TableRows(delimiter, max_line_bytes=max_line_bytes)
+
+
+class _ZstdFrame:
+    """One frame of Zstandard, which breaks with zlib's error. The library is imported here: 2 ms that other files do not cost."""
+
+    def __init__(self) -> None:
+        import zstandard  # noqa: PLC0415
+
+        self._error = zstandard.ZstdError
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+
+    def decompress(self, data: bytes) -> bytes:
+        try:
+            return self._frame.decompress(data)
+        except self._error as error:
+            raise zlib.error(str(error)) from error
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+
 CUTTERS: dict[str, Callable[..., RowCutter]] = {
     ".jsonl": JsonLines,
     ".ndjson": JsonLines,
-    ".csv": partial(TableRows, ","),
-    ".tsv": partial(TableRows, "\t"),
+    ".csv": partial(_table, ","),
+    ".tsv": partial(_table, "\t"),
     ".txt": TextLines,
 }
 PACKINGS: dict[str, Callable[[], Unpacker]] = {
     ".gz": lambda: zlib.decompressobj(wbits=31),
-    ".zst": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    ".zst": _ZstdFrame,
 }
 STDIN = {"-", "/dev/stdin"}
 
@@ -121,7 +149,7 @@ class RowSource:
             while not rows and not self._ended:
                 self._ready = self._next_rows()
                 rows = list(islice(self._ready, most))
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             self._error = InputError(
                 f"{self.name}: cannot be read beyond byte {self._cutter.offset:,} (line {self._cutter.line:,}): {error}",
             )
@@ -158,7 +186,7 @@ class RowSource:
                 yield chunk
                 at += len(chunk)
                 chunk = self._read()
-        except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.name}: cannot be read beyond byte {at:,}: {error}") from error
         self._cutter.line, self._cutter.offset = line, size
         if chunk:
@@ -229,7 +257,7 @@ class _Unpacked:
                     break
             try:
                 part = self._unpack_some()
-            except (zlib.error, zstandard.ZstdError) as error:
+            except zlib.error as error:
                 if not size:
                     raise
                 self._broken = error

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.lines import JsonLines, RowCutter, TextLines
-from pipeline.core.tables import HeaderError, TableRows
+from pipeline.core.lines import HeaderError, JsonLines, RowCutter, TextLines
+from pipeline.core.tables import TableRows
 from tests.strategies import chunked
 
 if TYPE_CHECKING:
