@@ -9,7 +9,6 @@ import re
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
-import idna
 from msgspec import Struct
 
 PORTS = {"http": 80, "https": 443}
