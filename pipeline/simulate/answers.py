@@ -16,7 +16,6 @@ from random import Random
 from typing import Any
 
 import msgspec
-from attrs import frozen
 
 JSON = Mapping[str, Any]
 
@@ -36,8 +35,7 @@ class BadRequest(ValueError):  # noqa: N818  the name of the answer it becomes
         super().__init__(message)
 
 
-@frozen
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request that was understood.
 
     endpoint: "chat/completions", "completions" or "embeddings". prompts: what is answered, one by one; a chat has one, all

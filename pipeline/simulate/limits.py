@@ -10,7 +10,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from pipeline.simulate.config import LimitKind
 
@@ -147,8 +148,7 @@ WINDOWS: dict[LimitKind, type[FixedWindow | SlidingWindow | TokenBucket]] = {
 }
 
 
-@frozen
-class Level:
+class Level(Struct, frozen=True):
     """How one limit stands: the limit, what is left of it, and the seconds until it is whole again."""
 
     limit: float
@@ -156,8 +156,7 @@ class Level:
     reset_seconds: float
 
 
-@frozen
-class Admission:
+class Admission(Struct, frozen=True):
     """The answer to a request that wants to pass.
 
     wait_seconds: 0 where it passes; infinite where it never could. bound: "requests" or "tokens", the limit that refused

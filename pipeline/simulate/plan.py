@@ -13,7 +13,8 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 from pipeline.simulate.config import Distribution
 from pipeline.simulate.faults import Fault
@@ -27,8 +28,7 @@ REDRAWN_MEDIANS = 4  # a first latency above so many medians is remembered, so t
 REMEMBERED = 65_536  # rows between an attempt and its retry: a minute of back-off at a thousand a second
 
 
-@frozen
-class Plan:
+class Plan(Struct, frozen=True):
     """What one attempt gets. attempt: its number where it was counted, else 1. wait_seconds: before its answer."""
 
     fault: Fault | None

@@ -9,8 +9,8 @@ import hmac
 from collections import deque
 from typing import TYPE_CHECKING
 
-import attrs
-from attrs import define, frozen
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from pipeline.simulate.answers import PATH, BadRequest, Call, answer, parse_call
 from pipeline.simulate.faults import QUIRKS, Fault
@@ -28,8 +28,7 @@ SILENT = frozenset({Fault.RESET_BEFORE, Fault.CLOSE_BEFORE, Fault.STALL, Fault.G
 OWN = "/_simulate/"
 
 
-@define(eq=False)
-class Request:
+class Request(Struct, frozen=True, eq=False):
     """A whole request. target: path and query. headers: names in lower case."""
 
     method: str
@@ -42,8 +41,7 @@ class Request:
         return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
 
 
-@frozen
-class Exchange:
+class Exchange(Struct, frozen=True):
     """What a request gets. wait_seconds: before the first byte. counted: it is one of the tally's requests."""
 
     reply: Reply
@@ -136,7 +134,7 @@ class Provider:
     def _own(self, path: str) -> Reply:
         match path.removeprefix(OWN):
             case "statistics":
-                return json_reply(200, attrs.asdict(self.statistics()))
+                return json_reply(200, asdict(self.statistics()))
             case "requests":
                 return json_reply(200, {"requests": list(self.tally.ledger)})
             case _:

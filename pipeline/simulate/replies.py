@@ -6,7 +6,6 @@ import gzip
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from attrs import evolve, frozen
 
 from pipeline.simulate.config import Dialect
 from pipeline.simulate.faults import Fault
@@ -22,8 +21,7 @@ GZIPPED = ("content-encoding", "gzip")
 HTML = b"<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></center></body>\r\n</html>\r\n"
 
 
-@frozen
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A whole answer, before it is put on the wire. headers: without content-length, which the wire adds."""
 
     status: int
@@ -84,7 +82,7 @@ def faulty(fault: Fault, right: Reply, config: SimulateConfig, wall: float) -> R
         status, kind, code, message = ERRORS[fault]
         waits = wait_headers(config.limits.retry_after, config.retry_after_seconds, wall) if fault in ASK_TO_WAIT else []
         reply = error_reply(status, kind, message, code)
-        return evolve(reply, headers=[*reply.headers, *RETRY_HEADERS.get(fault, []), *waits])
+        return msgspec.structs.replace(reply, headers=[*reply.headers, *RETRY_HEADERS.get(fault, []), *waits])
     if fault in PAGES:
         status, title = PAGES[fault]
         return Reply(status, [("content-type", "text/html")], HTML % (title, title))
@@ -97,10 +95,10 @@ SPOILT: dict[Fault, Callable[[Reply], Reply]] = {
     Fault.PLAIN_500: lambda _: Reply(500, [("content-type", "text/plain")], b"Internal Server Error"),
     Fault.STRING_ERROR_401: lambda _: json_reply(401, {"error": "Unauthorized"}),
     Fault.REDIRECT_307: lambda _: Reply(307, [("location", "http://127.0.0.1:9/elsewhere")], b""),
-    Fault.BROKEN_JSON: lambda right: evolve(right, body=right.body[:-1]),
-    Fault.BAD_UTF8: lambda right: evolve(right, body=right.body.replace(b'":"', b'":"\xff', 1)),
-    Fault.EMPTY_200: lambda right: evolve(right, body=b""),
-    Fault.BAD_GZIP: lambda right: evolve(right, headers=[*right.headers, GZIPPED]),
-    Fault.GZIP: lambda right: evolve(right, headers=[*right.headers, GZIPPED], body=gzip.compress(right.body, mtime=0)),
-    Fault.PRETTY: lambda right: evolve(right, body=msgspec.json.format(right.body, indent=2) + b"\n"),
+    Fault.BROKEN_JSON: lambda right: msgspec.structs.replace(right, body=right.body[:-1]),
+    Fault.BAD_UTF8: lambda right: msgspec.structs.replace(right, body=right.body.replace(b'":"', b'":"\xff', 1)),
+    Fault.EMPTY_200: lambda right: msgspec.structs.replace(right, body=b""),
+    Fault.BAD_GZIP: lambda right: msgspec.structs.replace(right, headers=[*right.headers, GZIPPED]),
+    Fault.GZIP: lambda right: msgspec.structs.replace(right, headers=[*right.headers, GZIPPED], body=gzip.compress(right.body, mtime=0)),
+    Fault.PRETTY: lambda right: msgspec.structs.replace(right, body=msgspec.json.format(right.body, indent=2) + b"\n"),
 }

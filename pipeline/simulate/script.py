@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 from pipeline.simulate.faults import Fault
 
@@ -25,8 +25,7 @@ STEP = re.compile(r"(?:(?P<seconds>\d+(?:\.\d+)?)s|(?P<name>[a-z_0-9]+))(?P<time
 FIRST_NUMBER = re.compile(r"\d+")
 
 
-@frozen
-class Step:
+class Step(Struct, frozen=True):
     """What some attempts get. fault: None for a right answer. wait_seconds: None for the usual latency. count: None for ever."""
 
     fault: Fault | None = None

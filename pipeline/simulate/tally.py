@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@frozen
-class Statistics:
+class Statistics(Struct, frozen=True):
     """What a provider saw so far.
 
     requests: all but those under /_simulate. answers: by status, of whole answers and of those a wire fault spoilt.

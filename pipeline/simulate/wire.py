@@ -6,7 +6,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 from pipeline.simulate.faults import Fault
 
@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@frozen
-class Send:
+class Send(Struct, frozen=True):
     """Send these bytes."""
 
     data: bytes
 
 
-@frozen
-class Repeat:
+class Repeat(Struct, frozen=True):
     """Send these bytes again and again until the client goes. every_seconds: 0 for as fast as it reads."""
 
     data: bytes
