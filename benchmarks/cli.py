@@ -33,7 +33,7 @@ def list_() -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, metavar="[SCENARIO]...")
-@click.option("--quick", is_flag=True, help="Few rows, one run, no warm-up: correctness only.")
+@click.option("--quick", is_flag=True, help="Few rows, one run, no warm-up, slow peers only if named: correctness only.")
 @click.option("--runs", default=5, show_default=True, help="Runs that count; one more warms up.")
 @click.option("--peers", help="Only these, comma-separated.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the JSON goes; standard output if not given.")
@@ -42,8 +42,8 @@ def run(names: tuple[str, ...], *, quick: bool, runs: int, peers: str | None, ou
     from benchmarks.harness import measure
 
     scenarios = [scenario.quick() if quick else scenario for scenario in chosen(names)]
-    wanted = peers.split(",") if peers else None
-    if unknown := set(wanted or ()) - set(SUBJECTS):
+    wanted = peers.split(",") if peers else [name for name, subject in SUBJECTS.items() if not (quick and subject.slow)]
+    if unknown := set(wanted) - set(SUBJECTS):
         raise click.UsageError(f"unknown peers: {', '.join(sorted(unknown))}; `list` shows them")
     result = measure(scenarios, wanted, 1 if quick else runs, warm_up=not quick, say=lambda line: click.echo(line, err=True))
     text = json.dumps(result, indent=1)

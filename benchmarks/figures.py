@@ -6,6 +6,7 @@ smallest and the largest, as a share of the median.
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
 
     sending_cpu_us_per_row: from when a program had read, imported and prepared everything.
     achieved_of_ideal: ideal time ÷ time from the first arrival to the last reply, ramp included. steady_of_ideal: arrivals per
-    second from row 2 N on, ÷ N ÷ latency. attained: requests that passed, ÷ what the limit allowed in that time.
+    second from row 2 N on, ÷ what N in flight and the client's own limit allow. attained: requests that passed, ÷ what the
+    limit allowed in that time.
     """
     rows, answered = run["rows"], max(1.0, run["rows"] - run["lost"])
     figures = {
@@ -67,6 +69,8 @@ def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
         figures["sending_cpu_us_per_row"] = run["sending_cpu_seconds"] / answered * 1e6
     if run.get("seen_last_reply"):
         figures |= pace(scenario, run, rows)
+    elif run["seen_requests"]:
+        figures["server_cpu_share"] = run["seen_cpu_seconds"] / run["wall_seconds"]
     return figures
 
 
@@ -74,14 +78,15 @@ def pace(scenario: Scenario, run: Mapping[str, float], rows: float) -> dict[str,
     """The figures that need the times at which the server saw the first and the last of a run."""
     span = max(1e-9, run["seen_last_reply"] - run["seen_first_arrival"])
     wait = mean_latency(scenario.latency, int(rows))
-    ideal = max(rows * wait / scenario.in_flight, scenario.head_seconds or 0.0, wait)
+    most_per_second = min(scenario.in_flight / wait if wait else math.inf, scenario.rate or math.inf)
+    ideal = max(rows / most_per_second, scenario.head_seconds or 0.0, wait)
     figures = {
         "start_seconds": max(0.0, run["seen_first_arrival"] - run["started"]),
         "server_cpu_share": run["seen_cpu_seconds"] / span,
         "achieved_of_ideal": ideal / span,
     }
     if run["seen_steady_per_second"]:
-        figures["steady_of_ideal"] = run["seen_steady_per_second"] * wait / scenario.in_flight
+        figures["steady_of_ideal"] = run["seen_steady_per_second"] / most_per_second
     if scenario.rate:
         sending = max(1e-9, run["seen_last_arrival"] - run["seen_first_arrival"])
         figures["attained"] = (run["seen_requests"] - run["seen_refused"] - 1) / sending / scenario.rate

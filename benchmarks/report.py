@@ -1,50 +1,38 @@
-"""The published table: a result's JSON in, Markdown out. Pure.
-
-A figure whose runs spread by more than 10 % carries a ~.
-"""
+"""The published page: a result's JSON in, Markdown out. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.bars import Bar, Standing, quotient, standings, values
 from benchmarks.figures import NOISY
-from benchmarks.scenarios import REFERENCE
 from benchmarks.subjects import SUBJECTS
+from benchmarks.tables import GROWTH, LIMITED, STAGES, THROUGHPUT, Column, Figures, cells, figures_of, filled, table, winners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-HEADS = (
-    "",
-    "rows",
-    "CPU µs/row",
-    "÷ aiohttp loop",
-    "sending only",
-    "rows/s",
-    "achieved ÷ ideal",
-    "steady",
-    "peak RSS MB",
-    "start s",
-    "right",
-    "lost",
-)
+    from benchmarks.figures import Figure
+
+BUSY = 0.9  # of its core: above, the server may be what was measured
+BASE = "rows-10000"  # what the figures of the family `growth` are held against
 METHOD = """\
-Medians of {runs} interleaved runs after one that was dropped; ~ marks a spread (half the range ÷ median) above {noisy:.0%}. Client and
-server are processes of their own, on a core each. CPU is user and system time of the whole process, its start included; a peer's is
-read when its last answer is in hand, headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading
-and preparing (the bytes or requests of a transport alone); in brackets its ratio to the reference's. Ratios are taken round by round.
-*Achieved ÷ ideal* has the ramp in it, *steady* begins after two waves. A peer that needs a hundred times the CPU of the others gets
-fewer rows; its start then weighs more in its CPU per row, so read the column *start* with it. Where a peer is better than headrace, its
-figure is in **bold**."""
-LIMIT_HEADS = ("", "rows", "attained ÷ allowed", "429s", "most in a second", "CPU µs/row", "rows/s", "right", "lost")
+Medians of {runs} interleaved runs after one that was dropped; *spread* is half the range ÷ median, of the CPU per row, and a ~ marks any
+figure whose runs spread by more than {noisy:.0%}. Client and server are processes of their own, on a core each; *server's CPU* is how busy
+its core was. CPU is user and system time of the whole process, its start included; a peer's is read when its last answer is in hand,
+headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading and preparing (the bytes or requests
+of a transport alone). Ratios are taken round by round, but for those between scenarios. *Achieved ÷ ideal* has the ramp in it, *steady*
+begins after two waves. A peer that needs a hundred times the CPU of the others gets fewer rows; its start then weighs more in its CPU per
+row, so read the columns *sending only* and *start* with it. Where a peer is better than headrace, its figure is in **bold**, and the line
+below the table names it."""
 
 
 def markdown(measured: dict[str, Any], plots: Sequence[str], source: str) -> str:
     """The whole page. plots: file names beside it. source: name of the JSON file."""
-    parts = ["# Benchmark results", preface(measured["conditions"], source)]
+    parts = ["# Benchmark results", preface(measured["conditions"], source), bars(measured)]
     parts += [f"![{name.removesuffix('.svg')}]({name})" for name in plots]
-    parts += [section(scenario) for scenario in measured["scenarios"].values()]
-    return "\n\n".join(parts) + "\n"
+    parts += sections(measured["scenarios"])
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def preface(conditions: dict[str, Any], source: str) -> str:
@@ -58,82 +46,99 @@ def preface(conditions: dict[str, Any], source: str) -> str:
     )
 
 
+def bars(measured: dict[str, Any]) -> str:
+    """What headrace is held to, and where it stands; "" if the result says nothing of it."""
+    found = list(standings(measured))
+    if all(figure is None for _, figure in found):
+        return ""
+    heads = ("", "measured", "spread", "bar", "goal", "met")
+    lines = table(heads, [bar_cells(bar, figure) for bar, figure in found])
+    return "\n".join(
+        ["## What it is held to", "", *lines, "", "By the medians: what is nearer to its bar than its spread may lie on either side."]
+    )
+
+
+def bar_cells(bar: Bar, measured: Figure | None) -> list[str]:
+    """A bar's row."""
+    sign = "≥" if bar.at_least else "≤"
+    standing = bar.standing(measured)
+    met = f"**{standing.value}**" if standing is Standing.MISSED else standing.value
+    shown = "–" if measured is None else f"{measured.median:.3g}" + "~" * measured.noisy
+    return [bar.name, shown, "–" if measured is None else f"{measured.spread:.0%}", f"{sign} {bar.bar:g}", f"{sign} {bar.goal:g}", met]
+
+
+def sections(scenarios: Mapping[str, Any]) -> Iterator[str]:
+    """A section for every scenario, and one for all of the family that grows."""
+    growing = {name: scenario for name, scenario in scenarios.items() if scenario["settings"]["family"] == "growth"}
+    for name, scenario in scenarios.items():
+        if name not in growing:
+            yield section(scenario)
+        elif name == next(iter(growing)):
+            yield growth(growing)
+
+
 def section(scenario: dict[str, Any]) -> str:
-    """One scenario's table and what was skipped."""
-    settings, subjects = scenario["settings"], scenario["subjects"]
-    limited = settings["limit"] is not None or settings["faults"] is not None
-    heads = LIMIT_HEADS if limited else HEADS
-    rows = [limit_cells(name, subjects) if limited else cells(name, subjects) for name in subjects]
-    lines = [f"## {settings['title']}", "", *table(heads, rows), "", server_line(subjects)]
-    lines += [f"Left out: {SUBJECTS[name].title} ({why})." for name, why in scenario["skipped"].items()]
-    return "\n".join(lines)
+    """One scenario's table, in what a peer is better, and what was left out."""
+    columns = columns_of(scenario["settings"])
+    subjects = {name: figures_of(subject) for name, subject in scenario["subjects"].items()}
+    lines = [f"## {scenario['settings']['title']}", load_of(scenario["settings"]), *table_of(columns, subjects, scenario)]
+    return "\n\n".join(line for line in lines if line)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; all columns but the first to the right."""
-    return [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+def columns_of(settings: dict[str, Any]) -> tuple[Column, ...]:
+    """What is shown of a scenario."""
+    if settings["family"] == "stages":
+        return STAGES
+    return LIMITED if settings["rate"] is not None or settings["faults"] is not None else THROUGHPUT
 
 
-def cells(name: str, subjects: dict[str, Any]) -> list[str]:
-    """A subject's row of figures."""
-    ratio = subjects[name]["cpu_ratio_to_reference"]
-    return [
-        SUBJECTS[name].title,
-        shown(name, subjects, "rows", "{:,.0f}"),
-        shown(name, subjects, "cpu_us_per_row", "{:,.1f}", better=min),
-        "1" if name == REFERENCE else figure_text(ratio, "{:.3f}") if ratio else "–",
-        sending(name, subjects),
-        shown(name, subjects, "rows_per_second", "{:,.0f}", better=max),
-        shown(name, subjects, "achieved_of_ideal", "{:.3f}", better=max),
-        shown(name, subjects, "steady_of_ideal", "{:.3f}", better=max),
-        shown(name, subjects, "peak_rss_mb", "{:,.0f}", better=min),
-        shown(name, subjects, "start_seconds", "{:.2f}", better=min),
-        shown(name, subjects, "right", "{:,.0f}"),
-        shown(name, subjects, "lost", "{:,.0f}", better=min),
-    ]
+def load_of(settings: dict[str, Any]) -> str:
+    """The load in a line."""
+    latency = f"latency `{settings['latency']}`" if settings["faults"] is None else "latency 20 ms ± a half"
+    load = [f"{settings['in_flight']:,} in flight", *([latency] if settings["family"] != "stages" else [])]
+    if settings["head_seconds"] is not None:
+        load.append(f"{settings['head_seconds']:g} s for the first row")
+    if settings["rate"] is not None:
+        load.append(f"client's limit {settings['rate']:,.0f}/s")
+    if settings["limit"] is not None:
+        load.append(f"server's limit {settings['limit']:,}/s, {settings['window']} window")
+    return "Load: " + ", ".join([*load, *(["TLS"] if settings["tls"] else [])]) + "."
 
 
-def sending(name: str, subjects: dict[str, Any]) -> str:
-    """The cost of sending alone, where a program says it."""
-    text, ratio = shown(name, subjects, "sending_cpu_us_per_row", "{:,.1f}"), subjects[name]["sending_ratio_to_reference"]
-    return f"{text} ({figure_text(ratio, '{:.2f}')})" if ratio else text
+def table_of(columns: Sequence[Column], subjects: Mapping[str, Figures], scenario: dict[str, Any]) -> list[str]:
+    """A table and the lines below it."""
+    return ["\n".join(filled(columns, subjects)), winners(columns, subjects), busy(subjects), left_out(scenario)]
 
 
-def limit_cells(name: str, subjects: dict[str, Any]) -> list[str]:
-    """The same where the server limits or fails."""
-    return [
-        SUBJECTS[name].title,
-        shown(name, subjects, "rows", "{:,.0f}"),
-        shown(name, subjects, "attained", "{:.4f}", better=max),
-        shown(name, subjects, "refused", "{:,.0f}", better=min),
-        shown(name, subjects, "most_in_a_second", "{:,.0f}"),
-        shown(name, subjects, "cpu_us_per_row", "{:,.1f}", better=min),
-        shown(name, subjects, "rows_per_second", "{:,.0f}", better=max),
-        shown(name, subjects, "right", "{:,.0f}", better=max),
-        shown(name, subjects, "lost", "{:,.0f}", better=min),
-    ]
+def growth(scenarios: Mapping[str, Any]) -> str:
+    """One table for the same load with ever more rows; each figure also against that at 10⁴ rows."""
+    by_size = {name: {who: grown(scenarios, name, who) for who in scenario["subjects"]} for name, scenario in scenarios.items()}
+    everybody = dict.fromkeys(who for subjects in by_size.values() for who in subjects)
+    rows = [cells(who, GROWTH, subjects) for who in everybody for subjects in by_size.values() if who in subjects]
+    heads = ["", *(column.head for column in GROWTH)]
+    lines = ["## The same load with ever more rows", load_of(next(iter(scenarios.values()))["settings"]), "\n".join(table(heads, rows))]
+    for name, subjects in by_size.items():
+        said = [line for line in (winners(GROWTH, subjects), busy(subjects), left_out(scenarios[name])) if line]
+        lines.append(f"{scenarios[name]['settings']['rows']:,} rows: {' '.join(said)}" if said else "")
+    return "\n\n".join(line for line in lines if line)
 
 
-def shown(name: str, subjects: dict[str, Any], key: str, form: str, better: Any = None) -> str:
-    """A figure as text; bold where it beats headrace's."""
-    figures = subjects[name]["figures"]
-    if key not in figures:
-        return "–"
-    text = figure_text(figures[key], form)
-    ours = subjects.get("headrace", {}).get("figures", {}).get(key)
-    if better is None or ours is None or name == "headrace":
-        return text
-    theirs = figures[key]["median"]
-    wins = theirs != ours["median"] and better(theirs, ours["median"]) == theirs
-    return f"**{text}**" if wins else text
+def grown(scenarios: Mapping[str, Any], name: str, who: str) -> Figures:
+    """A subject's figures with their ratios to those of fewer rows."""
+    figures = figures_of(scenarios[name]["subjects"][who])
+    for ratio, of in (("cpu_ratio_to_base", "cpu_us_per_row"), ("rss_ratio_to_base", "peak_rss_mb")):
+        found = quotient(values(scenarios, name, who, of), values(scenarios, BASE, who, of))
+        if found is not None:
+            figures[ratio] = {"median": found.median, "spread": found.spread}
+    return figures
 
 
-def figure_text(figure: dict[str, float], form: str) -> str:
-    """The median, with a ~ if the runs disagree."""
-    return form.format(figure["median"]) + ("~" if figure["spread"] > NOISY else "")
+def busy(subjects: Mapping[str, Figures]) -> str:
+    """A warning where the server had no room left."""
+    shares = [figures["server_cpu_share"]["median"] for figures in subjects.values() if "server_cpu_share" in figures]
+    return f"The server's core was busy to {max(shares):.0%}: it may be what was measured." if max(shares, default=0.0) > BUSY else ""
 
 
-def server_line(subjects: dict[str, Any]) -> str:
-    """How busy the server was at most: above 0.9 of its core it would be the bottleneck."""
-    shares = [subject["figures"]["server_cpu_share"]["median"] for subject in subjects.values() if "server_cpu_share" in subject["figures"]]
-    return f"The server's core was busy to {max(shares):.0%} at most." if shares else ""
+def left_out(scenario: dict[str, Any]) -> str:
+    """Who was not measured, and why."""
+    return "\n".join(f"Left out: {SUBJECTS[name].title} ({why})." for name, why in scenario["skipped"].items())

@@ -60,7 +60,9 @@ class Scenario:
         in_flight, latency = min(self.in_flight, 100), self.latency if self.in_flight <= 50 else "uniform:0.005:0.05"
         rows, head = min(self.rows, self.quick_rows), None if self.head_seconds is None else 0.5
         timeout = 1.0 if self.faults else self.timeout_seconds
-        return evolve(self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head, timeout_seconds=timeout)
+        patience = min(self.patience_seconds, 20.0)  # whole seconds are what a subject takes that does not wait for something
+        load = evolve(self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head)
+        return evolve(load, timeout_seconds=timeout, patience_seconds=patience)
 
 
 def throughput(in_flight: int, latency: str, rows: int, peers: tuple[str, ...], **more: Any) -> Scenario:

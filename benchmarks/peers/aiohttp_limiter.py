@@ -7,7 +7,7 @@ import asyncio
 import aiohttp
 from aiolimiter import AsyncLimiter
 
-from benchmarks.peers.task import Task, body
+from benchmarks.peers.task import Task, body, cpu_seconds
 
 
 async def run(task: Task) -> list[str | None]:
@@ -33,4 +33,5 @@ async def run(task: Task) -> list[str | None]:
 
 if __name__ == "__main__":
     work = Task.load()
-    work.finish(asyncio.run(run(work)))
+    ready = cpu_seconds()
+    work.finish(asyncio.run(run(work)), ready=ready)

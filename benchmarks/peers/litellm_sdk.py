@@ -6,7 +6,7 @@ import asyncio
 
 import litellm
 
-from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, Task
+from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, Task, cpu_seconds
 
 
 async def run(task: Task) -> list[str | None]:
@@ -35,4 +35,5 @@ async def run(task: Task) -> list[str | None]:
 
 if __name__ == "__main__":
     work = Task.load()
-    work.finish(asyncio.run(run(work)))
+    ready = cpu_seconds()
+    work.finish(asyncio.run(run(work)), ready=ready)

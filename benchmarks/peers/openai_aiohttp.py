@@ -7,7 +7,7 @@ import asyncio
 from openai import DefaultAioHttpClient
 
 from benchmarks.peers.openai_sdk import run
-from benchmarks.peers.task import Task
+from benchmarks.peers.task import Task, cpu_seconds
 
 
 async def main(task: Task) -> list[str | None]:
@@ -17,4 +17,5 @@ async def main(task: Task) -> list[str | None]:
 
 if __name__ == "__main__":
     work = Task.load()
-    work.finish(asyncio.run(main(work)))
+    ready = cpu_seconds()
+    work.finish(asyncio.run(main(work)), ready=ready)

@@ -7,7 +7,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, Task
+from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, Task, cpu_seconds
 
 
 async def run(task: Task, **client: Any) -> list[str | None]:
@@ -32,4 +32,5 @@ async def run(task: Task, **client: Any) -> list[str | None]:
 
 if __name__ == "__main__":
     work = Task.load()
-    work.finish(asyncio.run(run(work)))
+    ready = cpu_seconds()
+    work.finish(asyncio.run(run(work)), ready=ready)

@@ -36,6 +36,20 @@ def test_derived_pace_counts_from_first_arrival_to_last_reply() -> None:
     assert found["start_seconds"] == pytest.approx(0.5)
 
 
+def test_derived_pace_is_held_against_what_the_limit_allows() -> None:
+    found = derive(evolve(SCENARIO, rate=400.0), RUN)
+
+    assert found["achieved_of_ideal"] == pytest.approx(2.5 / 3.0)
+    assert found["steady_of_ideal"] == pytest.approx(1.0)
+
+
+def test_server_that_keeps_no_times_still_tells_its_share() -> None:
+    found = derive(SCENARIO, {key: value for key, value in RUN.items() if key != "seen_last_reply"})
+
+    assert found["server_cpu_share"] == pytest.approx(0.3 / 4.0)
+    assert "achieved_of_ideal" not in found
+
+
 def test_lost_rows_are_not_paid_for_with_a_better_cost() -> None:
     assert derive(SCENARIO, {**RUN, "lost": 500})["cpu_us_per_row"] == pytest.approx(200.0)
 
