@@ -1,0 +1,227 @@
+"""DirectSender against real sockets: one connection for each worker, kept, dropped and replaced; no answer is ever another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from pipeline.edges.http import Counts, open_senders
+from pipeline.edges.sender import Endpoint
+from pipeline.records import Answer, FailureKind, Fault
+from tests.fakes.senders import JOB, PATIENT, sender_to
+from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, serve
+
+if TYPE_CHECKING:
+    from pipeline.edges.sender import Sender
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_connections_are_as_many_as_workers() -> None:
+    workers, requests = 8, 60
+    counts = Counts()
+
+    async def work(sender: Sender) -> None:
+        for number in range(requests):
+            assert isinstance(await sender.send(JOB, f"id-{number}"), Answer)
+        sender.close()
+
+    async with (
+        serve(answering(WHOLE)) as server,
+        open_senders(Endpoint(server.url, timeouts=PATIENT), counts=counts) as open_sender,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(workers):
+            nursery.start_soon(work, open_sender())
+
+    assert server.accepted == counts.opened == workers
+    assert len(server.requests) == workers * requests
+
+
+async def test_workers_that_start_together_make_one_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookups = 0
+    open_by_name = trio.open_tcp_stream
+
+    async def counted(host: str, port: int) -> trio.SocketStream:
+        nonlocal lookups
+        lookups += 1
+        return await open_by_name(host, port)
+
+    monkeypatch.setattr(trio, "open_tcp_stream", counted)
+    async with serve(answering(WHOLE)) as server, open_senders(Endpoint(f"http://localhost:{server.port}")) as open_sender:
+        senders = [open_sender() for _ in range(20)]
+        async with trio.open_nursery() as nursery:
+            for sender in senders:
+                nursery.start_soon(sender.send, JOB, "i")
+        for sender in senders:
+            sender.close()
+
+    assert (server.accepted, lookups) == (20, 1)
+
+
+async def test_server_that_comes_back_elsewhere_is_looked_for_again() -> None:
+    async with serve(answering(WHOLE)) as server, sender_to(f"http://localhost:{server.port}") as sender:
+        first = await sender.send(JOB, "i")
+        sender.close()
+        sender._dialer._addresses["localhost", server.port].found = (trio.socket.AF_INET, ("127.0.0.1", 1))  # type: ignore[attr-defined]
+        gone = await sender.send(JOB, "i")
+        again = await sender.send(JOB, "i")
+
+    assert isinstance(first, Answer)
+    assert isinstance(gone, Fault)
+    assert not gone.maybe_sent
+    assert isinstance(again, Answer)
+
+
+async def test_connection_may_be_ipv6() -> None:
+    try:
+        [listener] = await trio.open_tcp_listeners(0, host="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+
+    async def handle(stream: trio.SocketStream) -> None:
+        peer = Peer(stream, 0)
+        while (await peer.request()) is not None:
+            await peer.send(WHOLE)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [listener])
+        async with sender_to(f"http://[::1]:{listener.socket.getsockname()[1]}") as sender:
+            answers = [await sender.send(JOB, "i") for _ in range(2)]
+        nursery.cancel_scope.cancel()
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+
+
+async def test_unix_socket_is_spoken_to_like_any_other(tmp_path: object) -> None:
+    path = f"{tmp_path}/s"
+
+    async def handle(stream: trio.SocketStream) -> None:
+        peer = Peer(stream, 0)
+        while (await peer.request()) is not None:
+            await peer.send(WHOLE)
+
+    listening = trio.socket.socket(trio.socket.AF_UNIX)
+    await listening.bind(path)
+    listening.listen()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, handle, [trio.SocketListener(listening)])
+        async with open_senders(Endpoint("http://inner", unix_socket=path)) as open_sender:
+            sender = open_sender()
+            answers = [await sender.send(JOB, "i") for _ in range(3)]
+            sender.close()
+        nursery.cancel_scope.cancel()
+
+    assert all(isinstance(answer, Answer) for answer in answers)
+
+
+async def test_cancelled_attempt_drops_its_connection() -> None:
+    asked = trio.Event()
+
+    async def script(peer: Peer, request: Request) -> None:
+        if len(server.requests) == 1:
+            asked.set()
+            await trio.sleep_forever()
+        await peer.send(WHOLE)
+
+    async with serve(script) as server, sender_to(server.url) as sender:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.send, JOB, "i")
+            await asked.wait()
+            nursery.cancel_scope.cancel()
+        answer = await sender.send(JOB, "i")
+
+    assert isinstance(answer, Answer)
+    assert server.accepted == 2
+
+
+DROPPED = {
+    "Connection: close": HEAD + b"Connection: close\r\nContent-Length: 11\r\n\r\n" + OK_BODY,
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n" + OK_BODY,
+    "bytes after the response": WHOLE + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong",
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+async def test_connection_that_may_not_be_reused_is_dropped(name: str) -> None:
+    async with serve(answering(DROPPED[name])) as server, sender_to(server.url) as sender:
+        for _ in range(3):
+            answer = await sender.send(JOB, "i")
+            assert isinstance(answer, Answer)
+            assert answer.body == OK_BODY
+
+    assert server.accepted == 3
+
+
+async def test_bytes_that_nobody_asked_for_are_never_taken_for_an_answer() -> None:
+    told = trio.Event()
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(WHOLE)
+        if peer.number == 0:
+            await peer.send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 5\r\n\r\nwrong")
+            told.set()
+
+    async with serve(script) as server, sender_to(server.url) as sender:
+        first = await sender.send(JOB, "i")
+        await told.wait()
+        second = await sender.send(JOB, "i")
+
+    assert [reply.body for reply in (first, second) if isinstance(reply, Answer)] == [OK_BODY, OK_BODY]
+    assert server.accepted == 2
+
+
+# Stale connections: closed by the server between two requests
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_connection_closed_at_rest_is_replaced_without_loss(how: str) -> None:
+    gone = trio.Event()
+    counts = Counts()
+
+    async def script(peer: Peer, request: Request) -> None:
+        await peer.send(WHOLE)
+        if peer.number == 0:
+            await peer.close() if how == "close" else peer.reset()
+            gone.set()
+
+    async with serve(script) as server, sender_to(server.url, counts=counts) as sender:
+        await sender.send(JOB, "i")
+        await gone.wait()
+        answer = await sender.send(JOB, "i")
+
+    assert isinstance(answer, Answer)
+    assert (server.accepted, len(server.requests), counts.stale) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_connection_closed_just_before_the_request_is_replaced_without_loss(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The close that a look at the socket did not see yet: the kernel says that the request was never taken."""
+    monkeypatch.setattr("pipeline.edges.http.connection.Connection.is_fresh", lambda self: True)
+
+    await test_connection_closed_at_rest_is_replaced_without_loss(how)
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half"])
+async def test_request_that_may_have_been_read_is_not_sent_again(how: str) -> None:
+    counts = Counts()
+
+    async def script(peer: Peer, request: Request) -> None:
+        if len(server.requests) == 1:
+            await peer.send(WHOLE)
+        elif how == "reset":
+            peer.reset()
+        elif how == "half":
+            await peer.finish()
+        else:
+            await peer.close()
+
+    async with serve(script) as server, sender_to(server.url, counts=counts) as sender:
+        await sender.send(JOB, "i")
+        fault = await sender.send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.maybe_sent) == (FailureKind.CONNECTION, True)
+    assert (server.accepted, len(server.requests), counts.stale) == (1, 2, 0)
