@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 import trio
 from attrs import define, field, frozen
 
-from tests.fakes.hostile_ways import WAYS, Gone, Request
+from tests.fakes.hostile_request import Gone, Request
+from tests.fakes.hostile_ways import WAYS
 
 if TYPE_CHECKING:
     from pathlib import Path
