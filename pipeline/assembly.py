@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pipeline.edges.rows import RawRow
     from pipeline.edges.sender import OpenSender
     from pipeline.flow import Recorder
-    from pipeline.records import Failure, Job, Progress
+    from pipeline.records import Failure, Job, Outcome, Progress
     from pipeline.stages.write import Emitter
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
@@ -166,6 +166,7 @@ def flow_settings(
     recorder: Recorder | None = None,
     note_sent: Callable[[int], None] = lambda _: None,
     note_back: Callable[[int], None] = lambda _: None,
+    keep: Callable[[Outcome], None] = lambda _: None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
@@ -182,6 +183,7 @@ def flow_settings(
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
             note_sent=note_sent,
             note_back=note_back,
+            keep=keep,
         ),
         emitter=emitter,
         workers=workers,

@@ -1,41 +1,65 @@
-"""What a run leaves behind: the output, the journal beside it, and the marks of what was sent.
+"""What a run leaves behind: the output, the journal beside it, its spool, and the marks of what was sent.
 
-Law 7: an outcome is in the journal before it is anywhere else, and leaves it only when the output has it. How a run goes
-on from what another left is in `resume`.
+Law 7: an outcome is in the spool before another row may leave in its place, and it stays there until a commit tells that the
+output has it or takes it into the journal. The journal takes what has to wait for an earlier row, and what the output was too
+slow to take. How a run goes on from what another left is in `resume`.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, evolve, field
 
 from pipeline.core.identity import MASK, Prefix, row_digest, row_term, rows_checksum
+from pipeline.core.intervals import Intervals
 from pipeline.edges.journal import State
 from pipeline.records import Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.core.intervals import Intervals
     from pipeline.edges.journal import Journal
     from pipeline.edges.rows import RawRow
     from pipeline.edges.sent import SentMarks
     from pipeline.edges.sink import FileSink
+    from pipeline.edges.spool import Spool
     from pipeline.records import Failure, Job, Outcome
 
+LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
 MAX_PREFIXES = 1024  # places from where a resume may read on; behind a slow head row every other one is forgotten
+
+
+Counts = tuple[int, int, int, int]  # succeeded (0 or 1), prompt tokens, output tokens, term
 
 
 @define(eq=False)
 class Entry:
-    """A finished row as it is written. place: where in the output, in lines; in input order that is its index."""
+    """A finished row as it is written.
+
+    place: where in the output, in lines; in input order that is its index. counts: what the row adds to the state's
+    counters, until that is done. spooled: the spool has it.
+    """
 
     index: int
     place: int
     line: bytes
+    counts: Counts | None = None
+    spooled: bool = field(default=False, kw_only=True)
+
+
+@define(eq=False)
+class _Totals:
+    """Of the rows that the journal or the output has."""
+
+    succeeded: int
+    failed: int
+    prompt_tokens: int
+    output_tokens: int
+    row_sum: int
 
 
 @define(eq=False)
@@ -47,6 +71,7 @@ class DurableOutput:
 
     sink: FileSink
     journal: Journal
+    spool: Spool
     marks: SentMarks
     encode: Callable[[Outcome], bytes]
     in_order: bool
@@ -54,7 +79,13 @@ class DurableOutput:
     held: Intervals
     done: Intervals
     state: State
-    _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows in the house
+    linger_seconds: float = field(default=LINGER_SECONDS, init=False)
+    _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows that were read and are not recorded, in order
+    _kept: dict[int, bytes] = field(factory=dict, init=False)  # lines of rows that are in the spool and not recorded
+    _passed: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are in the spool alone, and on their way
+    _storing: list[Entry] = field(factory=list, init=False)  # what a commit that is under way takes
+    _turned: bool = field(default=False, init=False)  # whether the last commit has set what the spool had aside
+    _totals: _Totals = field(init=False)
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
     _next_place: int = field(init=False)
     done_end: int = field(init=False)  # no row from here on was done when this was opened
@@ -63,7 +94,9 @@ class DurableOutput:
 
     def __attrs_post_init__(self) -> None:
         self.done_end = max((end for _, end in self.done), default=0)
-        self._written = (self.state.written, self.state.bytes, self.state.digest)
+        was = self.state
+        self._written = (was.written, was.bytes, was.digest)
+        self._totals = _Totals(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens, was.row_sum)
         self._next_place = self.state.recorded
         self._read = self.state.prefix
 
@@ -77,25 +110,49 @@ class DurableOutput:
 
     # ---- what a flow asks of it ----------------------------------------------------------------------------------
 
+    def keep(self, outcome: Outcome) -> None:
+        """Take an outcome into the spool, from where a run that goes on has it. It must still be recorded."""
+        line = self.encode(outcome)
+        if self.spool.put(line, self._terms[outcome.index] & MASK):
+            self._kept[outcome.index] = line
+
     async def record(self, outcomes: list[Outcome]) -> list[Entry]:
         """Make outcomes durable. Raises JournalError, or SinkError where power loss is to be survived.
 
         Cancellation: heeded before anything is done, and not after.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        entries, state = self._enter(outcomes)
+        was_turned = self._turned
+        entries = [self._enter(outcome) for outcome in outcomes]
+        self._storing, state = self._next_commit(entries)
+        self._turned = not was_turned and not self._kept
+        if self._turned:
+            self.spool.turn()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._commit, entries, state)
+            await trio.to_thread.run_sync(self._commit, self._storing, state)
+        self._storing = []
+        if was_turned:  # what was set aside then was recorded by then, so this commit had it stored if it was not written
+            self.spool.clear()
         return entries
 
     def record_now(self, outcomes: list[Outcome]) -> None:
-        """Make outcomes durable at once."""
-        self._commit(*self._enter(outcomes))
+        """Put outcomes, and whatever else is on its way, in the journal at once."""
+        entries = [self._enter(outcome) for outcome in outcomes]
+        self._passed.update((entry.index, entry) for entry in entries)
+        self._store_passed()
 
     async def read_back(self, first: int, count: int) -> list[Entry]:
-        """Recorded rows that are next to be written."""
-        lines = await trio.to_thread.run_sync(self.journal.read, first, count)
-        return [Entry(index, index, line) for index, line in enumerate(lines, first)]
+        """Recorded rows that are next to be written, those that no commit has stored yet among them."""
+        near = {entry.index: entry for entry in (*self._passed.values(), *self._storing) if first <= entry.index < first + count}
+        back: list[Entry] = []
+        for index in (*sorted(near), first + count):
+            start = first + len(back)
+            if start < index:
+                lines = await trio.to_thread.run_sync(self.journal.read, start, index - start)
+                back += [Entry(place, place, line) for place, line in enumerate(lines, start)]
+            if index in near:
+                back.append(near[index])
+        return back
 
     def size_of(self, item: Entry) -> int:
         """The bytes of a row's line."""
@@ -110,6 +167,9 @@ class DurableOutput:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in entries]))
         self._note_written(len(entries))
+        for entry in entries:
+            self._passed.pop(entry.index, None)
+        self._count(entries)
 
     def make_jobs(
         self, make: Callable[[list[RawRow], int], list[Job | Failure]], rows: list[RawRow], first: int
@@ -150,7 +210,7 @@ class DurableOutput:
 
     def know_rows(self, row_sum: int) -> None:
         """Take the rows that are done to have this sum. Blocks. Raises JournalError."""
-        self.state = evolve(self.state, row_sum=row_sum)
+        self._totals.row_sum = row_sum
         self.settle()
 
     def _newest_prefix(self) -> Prefix:
@@ -163,38 +223,63 @@ class DurableOutput:
 
     # ---- recording -----------------------------------------------------------------------------------------------
 
-    def _enter(self, outcomes: list[Outcome]) -> tuple[list[Entry], State]:
-        entries = []
-        succeeded = prompt = output = row_sum = 0
-        for outcome in outcomes:
-            index = outcome.index
-            place = index
-            if not self.in_order:
-                place = self._next_place
-                self._next_place += 1
-                self.done.add(index, index + 1)
-            entries.append(Entry(index, place, self.encode(outcome)))
-            row_sum += self._terms.pop(index)
-            if isinstance(outcome, Success):
-                succeeded += 1
-                prompt += outcome.usage.prompt_tokens
-                output += outcome.usage.output_tokens
-        was = self.state
+    def _enter(self, outcome: Outcome) -> Entry:
+        index = outcome.index
+        place = index
+        if not self.in_order:
+            place = self._next_place
+            self._next_place += 1
+        counts = (0, 0, 0, self._terms.pop(index))
+        if isinstance(outcome, Success):
+            counts = (1, outcome.usage.prompt_tokens, outcome.usage.output_tokens, counts[3])
+        line = self._kept.pop(index, None)
+        if line is None:
+            return Entry(index, place, self.encode(outcome), counts)
+        return Entry(index, place, line, counts, spooled=True)
+
+    def _next_commit(self, entries: list[Entry]) -> tuple[list[Entry], State]:
+        """What the journal is to take, and the state that is true then.
+
+        What the spool has waits for the next commit: most of it is in the output by then, and is spared the journal.
+        """
+        waiting = [*self._passed.values(), *(entry for entry in entries if self.power or not entry.spooled)]
+        self._passed = {} if self.power else {entry.index: entry for entry in entries if entry.spooled}
+        self._count(waiting)
+        return waiting, self._note_state()
+
+    def _count(self, entries: list[Entry]) -> None:
+        """Count rows that the journal or the output has, once each."""
+        totals = self._totals
+        for entry in entries:
+            if entry.counts is not None:
+                succeeded, prompt, output, term = entry.counts
+                totals.succeeded += succeeded
+                totals.failed += 1 - succeeded
+                totals.prompt_tokens += prompt
+                totals.output_tokens += output
+                totals.row_sum += term
+                entry.counts = None
+                if not self.in_order:
+                    self.done.add(entry.index, entry.index + 1)
+
+    def _note_state(self, *, unknown: int = 0, rows: int | None = None) -> State:
+        """What is true once all that was counted is stored. unknown: attempts of which nothing more is known, besides those before."""
+        was, totals = self.state, self._totals
         self.state = State(
             *self._written[:2],
-            was.succeeded + succeeded,
-            was.failed + len(outcomes) - succeeded,
-            was.prompt_tokens + prompt,
-            was.output_tokens + output,
-            (was.row_sum + row_sum) & MASK,
-            was.unknown,
+            totals.succeeded,
+            totals.failed,
+            totals.prompt_tokens,
+            totals.output_tokens,
+            totals.row_sum & MASK,
+            was.unknown + unknown,
             () if self.in_order else tuple(self.done),
             self._written[2],
             self._newest_prefix(),
-            was.rows,
+            was.rows if rows is None else rows,
             committed_at=time.time(),
         )
-        return entries, self.state
+        return self.state
 
     def _commit(self, entries: list[Entry], state: State) -> None:
         if self.power:
@@ -207,19 +292,13 @@ class DurableOutput:
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Note that so many more lines are written, and what else is known. Blocks. Raises JournalError, SinkError."""
         self._note_written(lines)
-        written, size, digest = self._written
-        was = self.state
-        self.state = evolve(
-            was,
-            written=written,
-            bytes=size,
-            digest=digest,
-            prefix=self._newest_prefix(),
-            unknown=was.unknown + unknown,
-            rows=was.rows if rows is None else rows,
-            committed_at=time.time(),
-        )
-        self._commit([], self.state)
+        self._store_passed(unknown=unknown, rows=rows)
+
+    def _store_passed(self, *, unknown: int = 0, rows: int | None = None) -> None:
+        waiting = [*self._passed.values()]
+        self._passed = {}
+        self._count(waiting)
+        self._commit(waiting, self._note_state(unknown=unknown, rows=rows))
 
     def finish(self, rows: int | None) -> None:
         """Note what is written and what was cut off, when nothing is in flight any more. rows: of the input, if its end was seen.
@@ -229,22 +308,23 @@ class DurableOutput:
         self.sink.check()
         self.settle(unknown=self.marks.unknown(self.recorded()), rows=rows)
         self.marks.forget()
+        if not self._kept:  # else something was answered while the recorder was being cut off
+            self.spool.remove()
 
     def recorded(self) -> Intervals:
         """The rows that have an outcome. Blocks. Raises JournalError."""
-        if not self.in_order:
-            return self.done
-        rows = self.journal.places(self._written[0])
-        if self._written[0]:
-            rows.add(0, self._written[0])
+        if self.in_order:
+            rows = self.journal.places(self._written[0])
+            if self._written[0]:
+                rows.add(0, self._written[0])
+        else:
+            rows = Intervals(self.done)
+        for index in (*self._passed, *self._kept):
+            rows.add(index, index + 1)
         return rows
 
     def close(self) -> None:
         """Give the files back; what is recorded is durable."""
-        try:
-            self.journal.close()
-        finally:
-            try:
-                self.sink.close()
-            finally:
-                self.marks.close()
+        with ExitStack() as closing:
+            for part in (self.marks, self.sink, self.spool, self.journal):  # the last first; the marks are the lock
+                closing.callback(part.close)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
+from pipeline.core.batch import read_line
 from pipeline.core.identity import MASK, Prefix, differences, row_digest, row_term, text_checksum
 from pipeline.core.intervals import Intervals
 from pipeline.durable import DurableOutput
@@ -20,16 +22,19 @@ from pipeline.edges.journal import Journal
 from pipeline.edges.rows import RowSource
 from pipeline.edges.sent import SentMarks
 from pipeline.edges.sink import FileSink, free_name
+from pipeline.edges.spool import Spool
 from pipeline.errors import JournalError, OutputChangedError, OutputExistsError, RunChangedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from pipeline.core.batch import Written
     from pipeline.core.jobs import JobMaker
+    from pipeline.edges.journal import State
     from pipeline.records import Outcome
 
 SKIP_ROWS = 4096  # taken at once from the part of the input that is done
-JOURNAL_PARTS = ("", "-wal", "-shm")  # SQLite finds its log by the name
+JOURNAL_PARTS = ("", "-wal", "-shm", ".spool")  # SQLite finds its log by the name, and we our spool
 
 
 @define(eq=False)
@@ -48,6 +53,11 @@ class Paths:
     def marks(self) -> Path:
         """Where sent rows are marked; also the run's lock."""
         return self.journal.with_name(self.journal.name + ".sent")
+
+    @property
+    def spool(self) -> Path:
+        """Where outcomes are until the journal or the output has them."""
+        return self.journal.with_name(self.journal.name + ".spool")
 
     @property
     def rebuilt(self) -> Path:
@@ -87,6 +97,8 @@ def open_durable(
     with ExitStack() as opened:
         marks, journal = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
         _compare(journal, identity, accept_changes=accept_changes)
+        spool = Spool(paths.spool, bytes.fromhex(journal.name))
+        _take_spool(spool, journal, in_order=kind.in_order)
         state = journal.state
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
@@ -95,8 +107,8 @@ def open_durable(
         if len(held) != state.recorded - state.written:
             problem = f"holds {len(held):,} outcomes instead of {state.recorded - state.written:,}; --fresh moves it aside and starts over"
             raise JournalError(paths.journal, problem)
-        done = Intervals([(0, state.written), *held] if state.written else held) if kind.in_order else Intervals(state.done)
-        durable = DurableOutput(sink, journal, marks, kind.encode, kind.in_order, kind.power, held, done, state)
+        done = _done(state, held, in_order=kind.in_order)
+        durable = DurableOutput(sink, journal, spool, marks, kind.encode, kind.in_order, kind.power, held, done, state)
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)
@@ -166,6 +178,44 @@ def _compare(journal: Journal, identity: Mapping[str, str], *, accept_changes: b
 
 
 FIXED = ("sink.order", "sink.shape")  # lines of two shapes, or in two orders, make no output
+
+
+def _done(state: State, held: Intervals, *, in_order: bool) -> Intervals:
+    """The rows that have an outcome, where the journal holds these places."""
+    if not in_order:
+        return Intervals(state.done)
+    return Intervals([(0, state.written), *held] if state.written else held)
+
+
+def _take_spool(spool: Spool, journal: Journal, *, in_order: bool) -> None:
+    """Put in the journal what an earlier process had answered and got no further than the spool. May be done again."""
+    was = journal.state
+    held = journal.places(was.written)
+    done = _done(was, held, in_order=in_order)
+    free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
+    found: list[tuple[int, bytes]] = []
+    told_all: list[Written] = []
+    row_sum = was.row_sum
+    for term, line in spool.lines():
+        told = read_line(line)
+        if told is not None and told.index not in done:
+            done.add(told.index, told.index + 1)
+            found.append((told.index if in_order else next(free), line))
+            told_all.append(told)
+            row_sum += term
+    if found:
+        succeeded = sum(told.succeeded for told in told_all)
+        state = evolve(
+            was,
+            succeeded=was.succeeded + succeeded,
+            failed=was.failed + len(found) - succeeded,
+            prompt_tokens=was.prompt_tokens + sum(told.usage.prompt_tokens for told in told_all),
+            output_tokens=was.output_tokens + sum(told.usage.output_tokens for told in told_all),
+            row_sum=row_sum & MASK,
+            done=() if in_order else tuple(done),
+        )
+        journal.commit(found, state)
+    spool.remove()
 
 
 def _take_tail(durable: DurableOutput) -> None:

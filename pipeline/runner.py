@@ -77,6 +77,7 @@ async def run(
                     recorder=durable,
                     note_sent=durable.marks.mark,
                     note_back=durable.marks.unmark,
+                    keep=durable.keep,
                 )
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))

@@ -154,7 +154,7 @@ async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
     await read(take_rows, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally())
     await gate(inbox, grant, end.clone(), lane=Lane(), workers=1, tally=GateTally(), stop=trio.Event())
     await fetch(tickets, post, end, settings=fetch_settings(open_sender))
-    await record(outcomes, keep, store=store, store_now=lambda _: None, ledger=Ledger(), linger=False)
+    await record(outcomes, keep, store=store, store_now=lambda _: None, ledger=Ledger(), linger_seconds=0.0)
     await order(recorded, sort, window=ReorderWindow())
     await write(ordered, emitter=Printer(), credits=give)
 

@@ -1,4 +1,4 @@
-"""The journal of a run: one SQLite file beside the output, that holds every outcome until the output does.
+"""The journal of a run: one SQLite file beside the output, that holds outcomes until the output does.
 
 What a commit has taken survives the death of the process (`Durability` power: also that of the machine). All calls block
 and belong in a thread; one thread at a time, but `read` may run beside a commit.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, contextmanager
+from secrets import token_hex
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -19,10 +20,10 @@ from pipeline.core.intervals import Intervals
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
 CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
 BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
@@ -33,18 +34,18 @@ SETTINGS = (
     "PRAGMA cache_size = -2048",  # KiB: rows are appended and deleted in order, so a larger cache holds nothing useful
     "PRAGMA temp_store = MEMORY",
 )
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL);
-"""
+SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL)",
+)
 
 
 @frozen
 class State:
     """How far a run has come, as of one commit.
 
-    written: lines in the output; bytes, digest: its length and SHA-256 then. All outcomes whose place is `written` or
-    later are in the journal. recorded: all outcomes there are. prefix, row_sum: what the rows that have an outcome are
+    written: lines in the output; bytes, digest: its length and SHA-256 then. The outcomes counted here whose place is
+    `written` or later are in the journal. recorded: all outcomes there are. prefix, row_sum: what the rows that have an outcome are
     recognised by. done: runs of them, where the output is in the order of completion; else the places tell. unknown:
     attempts that left and of which nothing more is known. rows: of the input, None while its end was not seen. aside:
     what the output is to be renamed to before anything else (see `rebuild`). committed_at: seconds since the epoch.
@@ -72,6 +73,7 @@ class State:
 
 
 PUT_LINES = "INSERT INTO outcomes VALUES (?, ?, ?)"
+PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_STATE = "INSERT OR REPLACE INTO meta VALUES ('state', ?)"
 
 _encode_state = msgspec.json.Encoder().encode
@@ -80,9 +82,14 @@ _decode_state = msgspec.json.Decoder(State).decode
 
 @define(eq=False)
 class Journal:
-    """An open journal. path: the file. state: as of the last commit. identity: what the run was told, by key."""
+    """An open journal.
+
+    path: the file. name: 32 hex digits that no other journal has. state: as of the last commit. identity: what the run was
+    told, by key.
+    """
 
     path: Path
+    name: str
     state: State
     identity: Mapping[str, str]
     _database: sqlite3.Connection
@@ -108,14 +115,14 @@ class Journal:
                 # NORMAL waits for the disk at a checkpoint only: a dead process loses nothing, dead power the last moments
                 database.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
                 _create(database, identity)
-                state, meta = _load(database)
+                name, state, meta = _load(database)
                 reader = _connect(path)
             except BaseException:
                 database.close()
                 raise
         except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
             raise JournalError(path, f"cannot be read: {_said(error)}; --fresh moves it aside and starts over") from error
-        return cls(path, state, meta, database, reader)
+        return cls(path, name, state, meta, database, reader)
 
     def places(self, first: int) -> Intervals:
         """The places from `first` on of which it holds an outcome. Raises JournalError."""
@@ -162,7 +169,7 @@ class Journal:
     def accept(self, identity: Mapping[str, str]) -> None:
         """Take another identity from now on. Raises JournalError."""
         with self._transaction() as database:
-            database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(identity.items()))
+            database.executemany(PUT_META, list(identity.items()))
         self.identity = identity
 
     @contextmanager
@@ -216,7 +223,7 @@ def peek(path: Path) -> tuple[State, dict[str, str], int]:
         ) as database:
             _refuse_foreign(database)
             database.execute("BEGIN")
-            state, meta = _load(database)
+            _, state, meta = _load(database)
             (held,) = database.execute("SELECT count(*) FROM outcomes WHERE place >= ?", (state.written,)).fetchone()
     except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
         raise JournalError(path, f"cannot be read: {_said(error)}") from error
@@ -231,9 +238,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _load(database: sqlite3.Connection) -> tuple[State, dict[str, str]]:
+def _load(database: sqlite3.Connection) -> tuple[str, State, dict[str, str]]:
     meta = dict(database.execute("SELECT key, value FROM meta"))
-    return _decode_state(meta.pop("state")), meta
+    return meta.pop("name", ""), _decode_state(meta.pop("state")), meta
 
 
 def _refuse_foreign(database: sqlite3.Connection) -> None:
@@ -249,13 +256,17 @@ def _refuse_foreign(database: sqlite3.Connection) -> None:
 
 
 def _create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
+    """Make the tables, or bring those of an earlier version up to date. All or nothing."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
     with closing(database.cursor()) as cursor:
-        cursor.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
-        rows: Sequence[tuple[str, str]] = [*identity.items(), ("state", _encode_state(State()).decode())]
-        cursor.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        cursor.execute("BEGIN IMMEDIATE")
+        if version == 0:
+            for statement in SCHEMA:
+                cursor.execute(statement)
+            cursor.executemany(PUT_META, [*identity.items(), ("state", _encode_state(State()).decode())])
+        cursor.execute(PUT_META, ("name", token_hex(16)))  # since version 2
         cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         cursor.execute("COMMIT")

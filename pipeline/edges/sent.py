@@ -93,7 +93,7 @@ class SentMarks:
 
     def _map(self, chunk: int) -> mmap.mmap:
         try:
-            _allocate(self._descriptor, chunk * CHUNK)
+            allocate(self._descriptor, chunk * CHUNK, CHUNK)
             marks = mmap.mmap(self._descriptor, CHUNK, offset=chunk * CHUNK)
         except OSError as error:
             raise JournalError(self.path, f"takes no more: {error.strerror}") from error
@@ -103,14 +103,17 @@ class SentMarks:
         return marks
 
 
-def _allocate(descriptor: int, offset: int) -> None:
-    """Make sure that a chunk has its place on the disk, holes included: a write to a map of a full disk would kill us."""
+def allocate(descriptor: int, offset: int, length: int) -> None:
+    """Make sure that a piece of a file has its place on the disk, holes included: a write to a map of a full disk would kill us.
+
+    Raises OSError.
+    """
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, offset, CHUNK)
+        os.posix_fallocate(descriptor, offset, length)
         return
     size = os.fstat(descriptor).st_size  # macOS: fill up from the end
-    if size < offset + CHUNK:
-        os.pwrite(descriptor, bytes(offset + CHUNK - size), size)
+    if size < offset + length:
+        os.pwrite(descriptor, bytes(offset + length - size), size)
 
 
 def _lock(path: Path, descriptor: int) -> None:

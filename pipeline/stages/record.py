@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LINGER_SECONDS = 0.010  # the visit to a thread costs more than the work there: a group of 10 ms makes it cheap
+SETTLE_SECONDS = 0.2  # without an outcome, until what is on its way is stored as well: somebody may look at the journal
 GROUP_BYTES = 8 << 20  # a group is in memory three times while it is stored; long answers must not make it long as well
-LINGER_WINDOW = 256  # rows; in a smaller house the linger itself would bound the speed
 
 
 async def record(
@@ -30,26 +30,30 @@ async def record(
     store: Callable[[list[Outcome]], Awaitable[list[T]]],
     store_now: Callable[[list[Outcome]], None],
     ledger: Ledger,
-    linger: bool,
+    linger_seconds: float,
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
-    store: makes a group durable before it returns, and does nothing where it heeds a cancellation. linger: let the next
-    group gather for a moment.
+    store: makes a group durable before it returns, and does nothing where it heeds a cancellation; an empty one comes when
+    outcomes pause. linger_seconds: how long a group gathers.
     Cancellation, or a neighbour that has gone: what has arrived is still made durable, through `store_now`, which does not wait.
     """
     group: list[Outcome] = []
+    settled = True
     with outcomes, recorded:
         try:
             while True:
-                group = [await outcomes.receive()]
-                if linger:
-                    await trio.sleep(LINGER_SECONDS)
+                with trio.move_on_after(inf if settled else SETTLE_SECONDS):
+                    group = [await outcomes.receive()]
+                if group and linger_seconds:
+                    await trio.sleep(linger_seconds)
                 _gather(outcomes, group)
                 items = await store(group)
+                settled = not group
                 ledger.add(group)
                 group = []
-                await recorded.send(items)
+                if items:
+                    await recorded.send(items)
         except trio.EndOfChannel:
             return
         except (trio.Cancelled, trio.BrokenResourceError):
@@ -62,7 +66,7 @@ async def record(
 
 def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> None:
     """Add what has arrived to a group, up to GROUP_BYTES."""
-    size = len(group[0].body or b"")
+    size = sum(len(outcome.body or b"") for outcome in group)
     try:
         while size < GROUP_BYTES:
             outcome = outcomes.receive_nowait()

@@ -8,14 +8,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import Campaign, Ended, campaign, ended
+from tests.fakes.processes import Campaign, Ended, campaign, ended, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,11 +155,12 @@ def test_a_system_call_that_fails(tmp_path: Path, file: str, fault: str) -> None
 def test_a_database_that_others_hold_for_a_while(tmp_path: Path) -> None:
     with campaign(tmp_path, ROWS, PADDED, limits={"max_in_flight": IN_FLIGHT}) as runs:
         process = runs.start()
-        while process.poll() is None and not (runs.output.exists() and runs.output.stat().st_size):
-            time.sleep(0.01)
+        wait_until(runs.written, process)
         with closing(sqlite3.connect(tmp_path / "out.jsonl.journal", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            time.sleep(1.5)
+            # All that the window lets in is sent meanwhile, and nothing of it committed.
+            wait_until(lambda: runs.sent() == ROWS, process)
+            assert process.poll() is None
             other.execute("ROLLBACK")
         end = ended(process)
 
@@ -186,15 +186,14 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, way: str) -> None:
 def test_all_files_are_their_owners_alone(tmp_path: Path) -> None:
     with campaign(tmp_path, ROWS, PADDED, limits={"requests_per_second": 100}) as runs:
         process = runs.start()
-        while process.poll() is None and not (runs.output.exists() and runs.output.stat().st_size):
-            time.sleep(0.01)
+        wait_until(runs.written, process)
         modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("out.jsonl*")}
         process.kill()
         ended(process)
         runs.run("--fresh", "--limit", "1")
         after = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("out.jsonl*")}
 
-    assert modes.keys() == {"out.jsonl", "out.jsonl.journal", "out.jsonl.journal-wal", "out.jsonl.journal-shm", "out.jsonl.journal.sent"}
+    assert modes.keys() == {"out.jsonl", *(f"out.jsonl.journal{part}" for part in ("", "-wal", "-shm", ".sent", ".spool"))}
     assert set(modes.values()) == {0o600}
     assert set(after.values()) == {0o600}
     assert "out.jsonl.1.journal" in after

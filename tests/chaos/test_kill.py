@@ -13,20 +13,22 @@ from tests.fakes.processes import Ended, campaign, ended
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = 700
+ROWS = 900
 IN_FLIGHT = 20
 KILLS = 8
 
 
 @pytest.mark.parametrize(
-    "order, window, durability",
-    [("input", 1024, "process"), ("input", 40, "power"), ("completion", 1024, "process")],
-    ids=["ordered", "ordered-small-power", "completion"],
+    "order, window, durability, rate",
+    [("input", 1024, "process", 400), ("input", 40, "power", 400), ("completion", 1024, "process", 400), ("input", 1024, "process", None)],
+    ids=["ordered", "ordered-small-power", "completion", "all-slots-taken"],
 )
-def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path: Path, order: str, window: int, durability: str) -> None:
+def test_killed_again_and_again_it_ends_as_if_undisturbed(
+    tmp_path: Path, order: str, window: int, durability: str, rate: int | None
+) -> None:
     chance = random.Random(f"{order}{window}")
     simulate = {"latency.median_seconds": 0.03, "script": {"3": "1.5s"}}
-    limits = {"max_in_flight": IN_FLIGHT, "window": window, "requests_per_second": 400}
+    limits = {"max_in_flight": IN_FLIGHT, "window": window, "requests_per_second": rate}
     with campaign(tmp_path, ROWS, simulate, limits=limits, sink={"order": order}, journal={"durability": durability}) as runs:
         kills = 0
         end: Ended | None = None

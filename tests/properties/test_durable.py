@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import mmap
 import tempfile
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.batch import encode_batch
 from pipeline.core.jobs import JobMaker
 from pipeline.core.templates import Template
+from pipeline.edges import spool
 from pipeline.edges.rows import RowSource
 from pipeline.edges.seen import SeenOnDisk
+from pipeline.errors import JournalError
 from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
 from pipeline.resume import Kind, Paths, open_durable, pass_over
 
@@ -26,12 +30,24 @@ if TYPE_CHECKING:
 
 ROWS = 24
 IDENTITY = {"sink.order": "input"}
+SEGMENT = mmap.ALLOCATIONGRANULARITY
+LENGTHS = (10, SEGMENT // 3, 10, 10, SEGMENT // 3, SEGMENT)  # of answers: a segment of the spool holds a few, and some not at all
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", SEGMENT)
 
 
 def outcome_of(index: int, name: str) -> Outcome:
     if index % 5 == 3:
         return Failure(index, name, FailureKind.TIMEOUT, "late")
-    return Success(index, name, 200, None, b'{"usage":{"prompt_tokens":1,"completion_tokens":2}}', Usage(1, 2, 3), 1, 0.5)
+    body = b'{"text":"%s","usage":{"prompt_tokens":1,"completion_tokens":2}}' % (b"a" * LENGTHS[index % len(LENGTHS)])
+    return Success(index, name, 200, None, body, Usage(1, 2, 3), 1, 0.5)
+
+
+def fits_the_spool(index: int) -> bool:
+    return len(encode_batch(outcome_of(index, f"row-{index}"))) < SEGMENT - 64
 
 
 class Life:
@@ -58,6 +74,9 @@ class Life:
             if isinstance(item, Job):
                 self.durable.marks.mark(item.index)
         return [item.index for item in made if item is not None]
+
+    def keep(self, index: int) -> None:
+        self.durable.keep(outcome_of(index, f"row-{index}"))
 
     async def record(self, indexes: list[int]) -> None:
         entries = await self.durable.record([outcome_of(index, f"row-{index}") for index in indexes])
@@ -96,8 +115,9 @@ class Life:
 @st.composite
 def plans(draw: st.DrawFn) -> list[list[tuple[str, int]]]:
     """Lives, each a list of steps. The number of a step draws which rows it is about."""
-    step = st.tuples(st.sampled_from(["read", "record", "record", "emit", "spill", "tear"]), st.integers(0, 2**16))
-    return draw(st.lists(st.lists(step, max_size=14), min_size=1, max_size=6))
+    kinds = ["read", "keep", "keep", "fail", "record", "record", "emit", "emit", "spill", "tear", "full"]
+    step = st.tuples(st.sampled_from(kinds), st.integers(0, 2**16))
+    return draw(st.lists(st.lists(step, max_size=20), min_size=1, max_size=6))
 
 
 async def live(
@@ -105,33 +125,48 @@ async def live(
 ) -> None:
     life = Life(folder, in_order=in_order)
     open_rows: list[int] = []
+    channel: list[int] = []
 
-    async def record(number: int) -> None:
-        chosen = [index for at, index in enumerate(open_rows) if number >> at % 16 & 1] if number else list(open_rows)
-        assert not answered & set(chosen), "a row was sent again although its outcome was recorded"
+    def end_some(number: int, *, kept: bool) -> None:
+        for index in [index for at, index in enumerate(open_rows) if number >> at % 16 & 1]:
+            open_rows.remove(index)
+            channel.append(index)
+            if kept:
+                life.keep(index)
+                answered.update([index] * fits_the_spool(index))
+
+    async def record(most: int) -> None:
+        chosen = [channel.pop(0) for _ in range(min(most, len(channel)))]
         await life.record(chosen)
         answered.update(chosen)
-        for index in chosen:
-            open_rows.remove(index)
 
     try:
         for kind, number in [*steps, *[("end", 0)] * to_the_end]:
             if kind == "read":
                 rows = life.read(1 + number % 5)
+                assert not answered & set(rows), "a row was sent again although its outcome was there"
                 open_rows += rows
                 sent.update(rows)
+            elif kind in ("keep", "fail"):
+                end_some(number, kept=kind == "keep")
             elif kind == "record":
-                await record(number)
+                await record(1 + number % 8)
             elif kind == "emit":
                 await life.emit()
             elif kind == "spill" and in_order:
                 life.spill()
+            elif kind == "full" and channel and number % 4 == 0:
+                life.durable.journal.close()  # it takes no more
+                with pytest.raises(JournalError):
+                    await record(ROWS)
+                return
             elif kind == "end":
                 while rows := life.read(7):
                     open_rows += rows
                 while life.index < ROWS:
                     open_rows += life.read(7)
-                await record(0)
+                end_some(-1, kept=True)
+                await record(ROWS)
                 await life.emit()
                 life.durable.finish(ROWS)
             elif kind == "tear" and life.waiting:  # the next line is half written when the process dies
@@ -144,8 +179,10 @@ async def live(
         life.die()
 
 
-@settings(max_examples=80)
-@given(plans(), st.booleans())
+@settings(max_examples=150)
+@example(lives=[[("read", 2), ("keep", 7), ("record", 0), ("record", 0), ("spill", 0), ("emit", 0)]], in_order=True)
+@example(lives=[[("read", 2), ("keep", 1), ("fail", 7), ("record", 7), ("emit", 0)], [("read", 4), ("record", 7)]], in_order=False)
+@given(lives=plans(), in_order=st.booleans())
 def test_whatever_dies_when_the_finished_output_is_an_undisturbed_runs(lives: list[list[tuple[str, int]]], in_order: bool) -> None:  # noqa: FBT001
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -36,7 +36,7 @@ class Store:
 
 
 async def test_outcomes_that_came_before_a_cancellation_are_all_recorded(autojump_clock: trio.testing.MockClock) -> None:
-    for linger in (True, False):
+    for seconds in (0.01, 0.0):
         give, take = trio.open_memory_channel[Outcome](10)
         keep, kept = trio.open_memory_channel[list[int]](10)
         store, ledger = Store(), Ledger()
@@ -44,7 +44,7 @@ async def test_outcomes_that_came_before_a_cancellation_are_all_recorded(autojum
         with kept, give:
             async with trio.open_nursery() as nursery:
                 give.send_nowait(success(0))
-                stage = partial(record, take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger=linger)
+                stage = partial(record, take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger_seconds=seconds)
                 nursery.start_soon(stage)
                 await store.storing.wait()
                 give.send_nowait(success(1))  # while the thread is at it
@@ -61,7 +61,7 @@ async def test_a_cancellation_before_the_store_begins_loses_nothing() -> None:
     with kept, give, trio.CancelScope() as scope:
         give.send_nowait(success(0))
         scope.cancel()
-        await record(take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger=False)
+        await record(take, keep, store=store.record, store_now=store.record_now, ledger=ledger, linger_seconds=0.0)
 
     assert store.kept == [0]
     assert ledger.total == 1

@@ -15,6 +15,7 @@ from pipeline.core.batch import encode_batch
 from pipeline.core.identity import Prefix
 from pipeline.edges import journal as journal_module
 from pipeline.edges.journal import SCHEMA_VERSION, Journal, State, peek
+from pipeline.edges.spool import OWNER_BYTES
 from pipeline.errors import JournalError
 from pipeline.resume import Kind, Paths, open_durable
 
@@ -272,6 +273,20 @@ def test_a_writer_that_stays_busy_is_a_clear_error_and_nothing_is_half_done(path
 
 
 # ---- what is no journal of ours ----------------------------------------------------------------------------------
+
+
+def test_a_journal_of_version_1_gets_a_name_and_keeps_everything(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+    spoil(path, "DELETE FROM meta WHERE key = 'name'")
+    spoil(path, "PRAGMA user_version = 1")
+
+    with opened(path) as journal:
+        name = journal.name
+        assert (journal.state, journal.identity, held(journal)) == (STATE, IDENTITY, LINES)
+    with opened(path) as journal:
+        assert journal.name == name
+    assert len(bytes.fromhex(name)) == OWNER_BYTES
 
 
 def test_a_newer_journal_is_refused_with_both_versions_and_left_as_it_is(path: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline.records import NO_USAGE, Outcome, Success
 from pipeline.stages.record import GROUP_BYTES, record
 
 
-async def _groups(body: bytes, rows: int, *, linger: bool) -> list[int]:
+async def _groups(body: bytes, rows: int, *, linger_seconds: float) -> list[int]:
     """The sizes of the groups in which rows that have all arrived are stored."""
     send_outcome, outcomes = trio.open_memory_channel[Outcome](rows)
     send_recorded, recorded = trio.open_memory_channel[list[Outcome]](rows)
@@ -25,7 +25,7 @@ async def _groups(body: bytes, rows: int, *, linger: bool) -> list[int]:
         send_outcome.send_nowait(Success(index, f"row-{index}", 200, None, body, NO_USAGE, 1, 0.1))
     send_outcome.close()
     ledger = Ledger()
-    await record(outcomes, send_recorded, store=store, store_now=lambda _: None, ledger=ledger, linger=linger)
+    await record(outcomes, send_recorded, store=store, store_now=lambda _: None, ledger=ledger, linger_seconds=linger_seconds)
     passed_on = [outcome.index async for group in recorded for outcome in group]
 
     assert passed_on == list(range(rows))
@@ -34,9 +34,9 @@ async def _groups(body: bytes, rows: int, *, linger: bool) -> list[int]:
 
 
 async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock) -> None:
-    assert await _groups(b"{}", 500, linger=True) == [500]
+    assert await _groups(b"{}", 500, linger_seconds=0.01) == [500]
 
 
 async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.testing.MockClock) -> None:
-    assert await _groups(bytes(GROUP_BYTES // 4), 10, linger=True) == [4, 4, 2]
-    assert await _groups(bytes(GROUP_BYTES * 2), 3, linger=False) == [1, 1, 1]
+    assert await _groups(bytes(GROUP_BYTES // 4), 10, linger_seconds=0.01) == [4, 4, 2]
+    assert await _groups(bytes(GROUP_BYTES * 2), 3, linger_seconds=0.0) == [1, 1, 1]
