@@ -153,7 +153,7 @@ def test_a_system_call_that_fails(tmp_path: Path, file: str, fault: str) -> None
 
 
 def test_a_database_that_others_hold_for_a_while(tmp_path: Path) -> None:
-    with campaign(tmp_path, ROWS, PADDED, limits={"max_in_flight": IN_FLIGHT}) as runs:
+    with campaign(tmp_path, ROWS, PADDED, limits={"max_in_flight": IN_FLIGHT, "requests_per_second": 200}) as runs:
         process = runs.start()
         wait_until(runs.written, process)
         with closing(sqlite3.connect(tmp_path / "out.jsonl.journal", isolation_level=None)) as other:

@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from tests.fakes.hostile import HostileProvider, write_rows
+from tests.fakes.processes import wait_until
 from tests.fakes.runs import answers, read_lines, run_file, write_config
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ def test_a_provider_that_goes_and_comes_back_costs_no_row(tmp_path: Path) -> Non
     with HostileProvider(latency_seconds=0.02) as first:
         config = write_config(tmp_path, first.base_url, retry={"base_seconds": 0.05, "cap_seconds": 0.5})
         process = subprocess.Popen([*RUN, str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not _lines(tmp_path) > 100:
-            pass
+        wait_until(lambda: _lines(tmp_path) > 100, process)
     with HostileProvider(latency_seconds=0.02, port=first.port):
         _, said = process.communicate(timeout=60)
 

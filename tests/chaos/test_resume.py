@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import Campaign, Ended, campaign, ended
+from tests.fakes.processes import Campaign, Ended, campaign, ended, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,13 +33,9 @@ def runs(tmp_path: Path) -> Iterator[Campaign]:
 
 
 def stop_in_the_middle(runs: Campaign) -> None:
-    """Kill the run when all rows are sent and row 30 hangs; 30 lines are written."""
+    """Kill the run when row 30 hangs and all others are recorded; 30 lines are written."""
     process = runs.start()
-    while process.poll() is None and not (
-        runs.output.exists() and len(runs.output.read_bytes().splitlines()) == 30 and runs.sent() == ROWS
-    ):
-        time.sleep(0.01)
-    time.sleep(0.3)  # the last rows are answered in 10 ms and recorded within 10 more
+    wait_until(lambda: runs.written() == 30 and runs.recorded() == ROWS - 1, process)
     process.kill()
     ended(process)
 
@@ -308,8 +303,7 @@ def test_an_output_without_its_journal_is_somebody_elses(quick: Campaign) -> Non
 
 def test_the_second_of_two_runs_is_refused_and_the_lock_dies_with_the_first(runs: Campaign) -> None:
     first = runs.start()
-    while not journal_of(runs).exists() or runs.sent() < 10:
-        time.sleep(0.01)
+    wait_until(lambda: runs.recorded() > 0, first)
     second = runs.run()
     elsewhere = runs.run("--set", "journal.path=other.journal")
     first.send_signal(signal.SIGKILL)
@@ -328,8 +322,7 @@ def test_the_second_of_two_runs_is_refused_and_the_lock_dies_with_the_first(runs
 def test_an_output_that_is_taken_away_while_running_ends_the_run_and_loses_nothing(tmp_path: Path, way: str) -> None:
     with campaign(tmp_path, 300, {"latency.median_seconds": 0.02}, limits={"requests_per_second": 200, "max_in_flight": 10}) as runs:
         process = runs.start()
-        while not runs.output.exists() or runs.output.read_bytes().count(b"\n") < 40:
-            time.sleep(0.01)
+        wait_until(lambda: runs.written() >= 40, process)
         if way == "deleted":
             runs.output.unlink()
         elif way == "replaced":

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import campaign, ended
+from tests.fakes.processes import campaign, ended, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,8 +58,7 @@ def test_killed_while_it_retries_a_plain_run_goes_on(tmp_path: Path) -> None:
     ) as runs:
         first = runs.run()
         process = runs.start("--retry-failed")
-        while process.poll() is None and runs.sent() < ROWS + 12:
-            time.sleep(0.01)
+        wait_until(lambda: runs.sent() >= ROWS + 12, process)
         process.send_signal(signal.SIGKILL)
         ended(process)
         sent = runs.sent()
@@ -82,9 +80,7 @@ def test_status_tells_of_a_run_that_goes_on_stopped_and_finished(tmp_path: Path)
             return found
 
         process = runs.start()
-        while process.poll() is None and not (runs.output.exists() and len(runs.lines()) == 30 and runs.sent() == ROWS):
-            time.sleep(0.01)
-        time.sleep(0.2)
+        wait_until(lambda: runs.written() == 30 and runs.recorded() == ROWS - 1, process)
         going = status()
         process.kill()
         ended(process)

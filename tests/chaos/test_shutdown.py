@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import campaign, ended
+from tests.fakes.processes import campaign, ended, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 ROWS = 500
 IN_FLIGHT = 20
 SIGNALS = 6
+MOST_BETWEEN = 50  # attempts that a run makes before its signal; all six together leave rows for a last run
 LIMITS = {"max_in_flight": IN_FLIGHT, "requests_per_second": 300}
 
 
@@ -27,10 +26,10 @@ def test_drained_again_and_again_no_row_is_sent_twice(tmp_path: Path, number: si
     codes: list[int] = []
     with campaign(tmp_path, ROWS, {"latency.median_seconds": 0.05}, limits=LIMITS) as runs:
         while True:
+            enough = runs.sent() + chance.randint(1, MOST_BETWEEN)
             process = runs.start()
-            try:
-                process.wait(0.5 + 0.4 * chance.random() if len(codes) < SIGNALS else 60)
-            except subprocess.TimeoutExpired:
+            if len(codes) < SIGNALS:
+                wait_until(lambda enough=enough: runs.sent() >= enough, process)  # type: ignore[misc]
                 process.send_signal(number)
             end = ended(process)
             if end.code == 0:
@@ -53,8 +52,7 @@ def test_second_signal_cancels_with_a_summary_and_the_run_goes_on(tmp_path: Path
     script = {str(row): "20s" for row in range(40, 50)}
     with campaign(tmp_path, 60, {"latency.median_seconds": 0.01, "script": script}, limits={"max_in_flight": 30}) as runs:
         process = runs.start()
-        while process.poll() is None and runs.sent() < 60:
-            time.sleep(0.01)  # until all is sent and ten rows hang
+        wait_until(lambda: runs.sent() == 60, process)  # all is sent, and ten rows hang
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         said = process.stderr.readline()
@@ -64,8 +62,7 @@ def test_second_signal_cancels_with_a_summary_and_the_run_goes_on(tmp_path: Path
         unknown = end.summary["unknown_outcome"]
         lines = runs.lines()
         again = runs.start()
-        while again.poll() is None and runs.sent() < 60 + unknown:
-            time.sleep(0.01)
+        wait_until(lambda: runs.sent() >= 60 + unknown, again)
         again.kill()
         ended(again)
         sent = runs.sent()

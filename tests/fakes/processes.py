@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +14,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 from attrs import define, frozen
 
+from pipeline import load_config
+from pipeline.errors import InputError, JournalError
+from pipeline.status import status
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent.parent
 SECONDS = 60  # a run that takes longer hangs
+LOOK_SECONDS = 0.01  # between two looks at another process; nothing but the time that a test takes depends on it
 
 
 @frozen
@@ -69,11 +76,33 @@ class Campaign:
             count: int = json.load(answer)["requests"]
             return count
 
+    def written(self) -> int:
+        """Whole lines of the output."""
+        return self.output.read_bytes().count(b"\n") if self.output.exists() else 0
+
+    def recorded(self) -> int:
+        """Rows that have an outcome, as the journal says."""
+        try:
+            return status(load_config(self.folder / "c.yaml")).recorded
+        except (InputError, JournalError):
+            return 0  # there is no journal yet, or not all of it
+
     def undisturbed(self) -> bytes:
         """What a run writes that nobody disturbs."""
         done = self.run("--set", "sink.path=undisturbed.jsonl")
         assert done.code in (0, 1), done.said
         return (self.folder / "undisturbed.jsonl").read_bytes()
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for what a process is to bring about. Fails if it ends before, or hangs."""
+    deadline, look = time.monotonic() + SECONDS, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {SECONDS} s"
+        if process.poll() is not None:
+            assert condition(), f"not so when the process ended with {process.returncode}"
+            return
+        look.wait(LOOK_SECONDS)
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
