@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from pipeline.core.jobs import JobMaker
 from pipeline.core.limits import Lane
@@ -194,15 +194,16 @@ def flow_settings(
     )
 
 
-class Course(msgspec.Struct, eq=False):
+@define(eq=False)
+class Course:
     """One run from its start to its conclusion. stop: set by whoever wants it to end early."""
 
     config: Config
     stop: trio.Event
     progress: Callable[[Progress], None] | None = None
-    tallies: Tallies = msgspec.field(default_factory=Tallies)
-    started: float = msgspec.field(default_factory=trio.current_time)
-    resumed: State = msgspec.field(default_factory=State)  # what earlier processes did
+    tallies: Tallies = field(factory=Tallies)
+    started: float = field(factory=trio.current_time)
+    resumed: State = field(factory=State)  # what earlier processes did
     unknown: int = 0  # attempts that were cut off, with a process or with a run
 
     async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
@@ -228,7 +229,7 @@ class Course(msgspec.Struct, eq=False):
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
         now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
-        return msgspec.structs.replace(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
 
     def rows_seen(self, limit: int | None) -> int | None:
         """How many rows the input has, if its end was seen."""

@@ -274,10 +274,10 @@ def _display(kind: str) -> Display:
 def _show_summary(summary: Summary | None, config: Config, *, as_json: bool) -> None:
     if summary is None:
         return
-    from msgspec.structs import asdict
+    import attrs
 
     from pipeline.progress import summary_text
 
     say(summary_text(summary, config.sink.path))
     if as_json:
-        answer(asdict(summary))
+        answer(attrs.asdict(summary))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
+from attrs import evolve
 
 from pipeline.progress import LINE_SECONDS, Display, Pace, PlainDisplay, duration_text, progress_text, summary_text
 from pipeline.records import Progress, Summary
@@ -24,7 +24,7 @@ START = Progress(
 
 
 def at(seconds: float, done: int, total: int | None = None) -> Progress:
-    return replace(START, elapsed_seconds=seconds, rows_done=done, rows_total=total)
+    return evolve(START, elapsed_seconds=seconds, rows_done=done, rows_total=total)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_progress_tells_only_what_there_is() -> None:
 
 
 def test_progress_tells_trouble_and_the_end_that_is_near() -> None:
-    progress = replace(at(10, 500, 1500), rows_failed=2, retries=3, in_flight=50, waiting=1, bound="requests_per_second")
+    progress = evolve(at(10, 500, 1500), rows_failed=2, retries=3, in_flight=50, waiting=1, bound="requests_per_second")
 
     assert progress_text(progress, 100.0) == (
         "500/1,500 rows · 100.0/s · 2 failed · 3 retries · 50 in flight · 1 waiting to retry · held by requests_per_second · ETA 10.0 s"
