@@ -89,7 +89,7 @@ async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
         start(partial(read, take, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally()))
         start(partial(gate, inbox, grant, end.clone(), lane=lane, workers=WORKERS, tally=GateTally(), stop=trio.Event()))
         start(partial(fetch, tickets, post, end, settings=settings))
-        start(partial(record, outcomes, keep, store=keep_in_memory, store_now=lambda _: None, ledger=ledger, linger=False))
+        start(partial(record, outcomes, keep, store=keep_in_memory, store_now=lambda _: None, ledger=ledger, linger_seconds=0.0))
         start(partial(order, recorded, sort, window=ReorderWindow()))
         start(partial(write, ordered, emitter=Printer(), credits=give))
     return ledger
