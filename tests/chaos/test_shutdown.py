@@ -13,10 +13,10 @@ from tests.fakes.processes import campaign, ended, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = 500
+ROWS = 300
 IN_FLIGHT = 20
-SIGNALS = 6
-MOST_BETWEEN = 50  # attempts that a run makes before its signal; all six together leave rows for a last run
+SIGNALS = 4
+MOST_BETWEEN = 40  # attempts that a run makes before its signal; all four together leave rows for a last run
 LIMITS = {"max_in_flight": IN_FLIGHT, "requests_per_second": 300}
 
 
