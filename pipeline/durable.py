@@ -308,6 +308,8 @@ class DurableOutput:
         self.sink.check()
         self.settle(unknown=self.marks.unknown(self.recorded()), rows=rows)
         self.marks.forget()
+        if self.state.written == self.state.recorded:
+            self.journal.shrink()
         if not self._kept:  # else something was answered while the recorder was being cut off
             self.spool.remove()
 

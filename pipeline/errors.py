@@ -9,6 +9,7 @@
     │       └── OutputChangedError  it is the output
     ├── SinkError             the output takes no more; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
+    │   └── JournalDamagedError  it is not what was written
     └── RunStopped            the run ended before its input did; carries the summary
         ├── RunAborted        the provider or the machine forbids going on (exit code 3)
         └── RunInterrupted    somebody asked it to stop (exit code 130)
@@ -80,7 +81,10 @@ class OutputExistsError(UsageError):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        super().__init__(f"{path} exists and is never overwritten; use --fresh to move it aside and start over")
+        super().__init__(
+            f"{path} exists and is never overwritten; use --fresh to move it aside and start over, or --accept-changes to go on from"
+            " the results in it"
+        )
 
 
 class RunChangedError(UsageError):
@@ -113,6 +117,13 @@ class JournalError(HeadraceError):
     def __init__(self, path: Path, problem: str) -> None:
         self.path = path
         super().__init__(f"{path}: the journal {problem}")
+
+
+class JournalDamagedError(JournalError):
+    """The journal is not what was written: a bad disk, or somebody's hand."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(path, f"{problem}; --accept-changes goes on from what is still whole, --fresh moves it aside and starts over")
 
 
 class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program

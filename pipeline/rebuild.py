@@ -1,4 +1,4 @@
-"""Makes an output and a journal anew from those that are there: without failures that may have passed, or from an edited output.
+"""Makes an output and a journal anew from those that are there: without failures that may have passed, or from edited or damaged ones.
 
 Nothing is deleted: the old output gets another name. All is prepared beside it, made true by one commit of the journal, and then
 renamed; a process that dies in between leaves either the old run or the new one, and both can go on.
@@ -17,19 +17,34 @@ from attrs import define, field
 from pipeline.core.batch import read_line
 from pipeline.core.identity import MASK, row_digest, row_term
 from pipeline.core.intervals import Intervals
-from pipeline.edges.journal import State
+from pipeline.edges.journal import Journal, State, salvage
 from pipeline.edges.rows import STDIN, RowSource
+from pipeline.edges.sent import SentMarks
 from pipeline.edges.sink import FileSink, free_name
 from pipeline.errors import InputError, RunChangedError
-from pipeline.resume import SKIP_ROWS, finish_renaming, open_journal
+from pipeline.resume import SKIP_ROWS, finish_renaming, move_journal_aside, open_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pipeline.core.batch import Written
-    from pipeline.edges.journal import Journal
     from pipeline.resume import Kind, Paths
+
+
+def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
+    """Begin a journal anew with what is whole in the one that is there, if any; that one gets another name. Blocks.
+
+    Raises UsageError while another run is at it; JournalError.
+    """
+    new = paths.journal.with_name(paths.journal.name + ".renewed")
+    with closing(SentMarks.open(paths.marks)) as marks:
+        new.unlink(missing_ok=True)
+        with closing(Journal.open(new, identity)) as journal:
+            journal.commit(salvage(paths.journal), State())
+        move_journal_aside(paths)
+        new.rename(paths.journal)
+        marks.forget()
 
 
 @define(eq=False)

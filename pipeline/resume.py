@@ -23,7 +23,7 @@ from pipeline.edges.rows import RowSource
 from pipeline.edges.sent import SentMarks
 from pipeline.edges.sink import FileSink, free_name
 from pipeline.edges.spool import Spool
-from pipeline.errors import JournalError, OutputChangedError, OutputExistsError, RunChangedError, UsageError
+from pipeline.errors import JournalDamagedError, OutputChangedError, OutputExistsError, RunChangedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,16 +97,14 @@ def open_durable(
     with ExitStack() as opened:
         marks, journal = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
         _compare(journal, identity, accept_changes=accept_changes)
+        held = journal.places(journal.state.written)
+        _see_that_it_is_whole(journal, held, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
-        _take_spool(spool, journal, in_order=kind.in_order)
+        _take_spool(spool, journal, held, in_order=kind.in_order)
         state = journal.state
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
-        held = journal.places(state.written)
-        if len(held) != state.recorded - state.written:
-            problem = f"holds {len(held):,} outcomes instead of {state.recorded - state.written:,}; --fresh moves it aside and starts over"
-            raise JournalError(paths.journal, problem)
         done = _done(state, held, in_order=kind.in_order)
         durable = DurableOutput(sink, journal, spool, marks, kind.encode, kind.in_order, kind.power, held, done, state)
         _take_tail(durable)
@@ -180,6 +178,16 @@ def _compare(journal: Journal, identity: Mapping[str, str], *, accept_changes: b
 FIXED = ("sink.order", "sink.shape")  # lines of two shapes, or in two orders, make no output
 
 
+def _see_that_it_is_whole(journal: Journal, held: Intervals, *, every_line: bool) -> None:
+    state = journal.state
+    expected = state.recorded - state.written
+    if len(held) != expected:
+        raise JournalDamagedError(journal.path, f"is damaged: it holds {len(held):,} outcomes instead of {expected:,}")
+    if every_line:  # else one is looked at when its turn comes
+        for _ in journal.lines(state.written):
+            pass
+
+
 def _done(state: State, held: Intervals, *, in_order: bool) -> Intervals:
     """The rows that have an outcome, where the journal holds these places."""
     if not in_order:
@@ -187,10 +195,12 @@ def _done(state: State, held: Intervals, *, in_order: bool) -> Intervals:
     return Intervals([(0, state.written), *held] if state.written else held)
 
 
-def _take_spool(spool: Spool, journal: Journal, *, in_order: bool) -> None:
-    """Put in the journal what an earlier process had answered and got no further than the spool. May be done again."""
+def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bool) -> None:
+    """Put in the journal what an earlier process had answered and got no further than the spool. May be done again.
+
+    held: the places of which the journal has an outcome; those that it gets are added.
+    """
     was = journal.state
-    held = journal.places(was.written)
     done = _done(was, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
@@ -200,7 +210,9 @@ def _take_spool(spool: Spool, journal: Journal, *, in_order: bool) -> None:
         told = read_line(line)
         if told is not None and told.index not in done:
             done.add(told.index, told.index + 1)
-            found.append((told.index if in_order else next(free), line))
+            place = told.index if in_order else next(free)
+            held.add(place, place + 1)
+            found.append((place, line))
             told_all.append(told)
             row_sum += term
     if found:
@@ -263,15 +275,28 @@ def _write_held(durable: DurableOutput) -> None:
 
 def _move_all_aside(paths: Paths) -> None:
     """Give the output and its journal new names, which belong together."""
-    journals = [(paths.journal.with_name(paths.journal.name + part), f".journal{part}") for part in JOURNAL_PARTS]
-    moves = [(paths.output, ""), *journals]
-    aside = free_name(paths.output, [ending for _, ending in moves])
+    journals = [(path, f".journal{part}") for path, part in _parts_of(paths.journal)]
+    _rename([(paths.output, ""), *journals], paths.output)
+
+
+def move_journal_aside(paths: Paths) -> None:
+    """Give the journal with all its parts another name. Raises UsageError."""
+    _rename(_parts_of(paths.journal), paths.journal)
+
+
+def _parts_of(journal: Path) -> list[tuple[Path, str]]:
+    return [(journal.with_name(journal.name + part), part) for part in JOURNAL_PARTS]
+
+
+def _rename(moves: list[tuple[Path, str]], base: Path) -> None:
+    """Rename each path that is there to the first number behind `base` that is free with all endings."""
+    aside = free_name(base, [ending for _, ending in moves])
     try:
-        for path, ending in reversed(moves):  # the output last: while it has its name, the run can be told from a new one
+        for path, ending in reversed(moves):  # the first last: while it has its name, the run can be told from a new one
             if os.path.lexists(path):
                 path.rename(aside.with_name(aside.name + ending))
     except OSError as error:
-        raise UsageError(f"{paths.output} cannot be moved aside: {error.strerror or error}") from error
+        raise UsageError(f"{base} cannot be moved aside: {error.strerror or error}") from error
 
 
 # ---- the input ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,16 @@ import trio
 from pipeline.assembly import Course, api_key, cancel_at, flow_settings, identity_of, job_maker, open_provider
 from pipeline.core.batch import encode_batch, encode_flat
 from pipeline.edges.rows import RowSource
-from pipeline.errors import InputError, JournalError, OutputChangedError, RunAborted, RunInterrupted, SinkError
+from pipeline.errors import (
+    InputError,
+    JournalDamagedError,
+    JournalError,
+    OutputChangedError,
+    OutputExistsError,
+    RunAborted,
+    RunInterrupted,
+    SinkError,
+)
 from pipeline.resume import Kind, Paths, open_durable, pass_over
 from pipeline.stages.gate import INTERRUPTED
 
@@ -122,6 +131,11 @@ def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bo
         config.journal.durability.value == "power",
     )
 
+    def renew_it() -> None:
+        from pipeline.rebuild import renew_journal  # noqa: PLC0415  3 ms that few runs need
+
+        renew_journal(paths, identity_of(config))
+
     def rebuild_it(*, keep_failures: bool) -> None:
         from pipeline.rebuild import rebuild  # noqa: PLC0415  3 ms that few runs need
 
@@ -131,9 +145,11 @@ def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bo
         open_it = partial(open_durable, paths, kind, identity_of(config), accept_changes=accept_changes)
         try:
             return open_it(fresh=fresh)
-        except OutputChangedError:
+        except (OutputChangedError, OutputExistsError, JournalDamagedError) as error:
             if not accept_changes:
                 raise
+            if not isinstance(error, OutputChangedError):
+                renew_it()
             rebuild_it(keep_failures=True)
             return open_it()
 

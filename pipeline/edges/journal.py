@@ -7,7 +7,7 @@ and belong in a thread; one thread at a time, but `read` may run beside a commit
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from pipeline.core.identity import Prefix
 from pipeline.core.intervals import Intervals
-from pipeline.errors import JournalError
+from pipeline.errors import JournalDamagedError, JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
 CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
+DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
+FREE_PAGES = 1024  # 16 MB
 BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
 SETTINGS = (
     "PRAGMA page_size = 16384",  # for 1.5 kB lines a third less CPU than 4096
@@ -121,7 +123,7 @@ class Journal:
                 database.close()
                 raise
         except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
-            raise JournalError(path, f"cannot be read: {_said(error)}; --fresh moves it aside and starts over") from error
+            raise _trouble(path, error) from error
         return cls(path, name, state, meta, database, reader)
 
     def places(self, first: int) -> Intervals:
@@ -131,7 +133,7 @@ class Journal:
             for (place,) in self._reader.execute("SELECT place FROM outcomes WHERE place >= ? ORDER BY place", (first,)):
                 runs.add(place, place + 1)
         except sqlite3.Error as error:
-            raise JournalError(self.path, f"cannot be read: {_said(error)}") from error
+            raise _trouble(self.path, error) from error
         return runs
 
     def lines(self, first: int) -> Iterator[tuple[int, bytes]]:
@@ -141,7 +143,7 @@ class Journal:
             for place, line, checksum in self._reader.execute(query, (first,)):
                 yield place, self._sound(place, line, checksum)
         except sqlite3.Error as error:
-            raise JournalError(self.path, f"cannot be read: {_said(error)}") from error
+            raise _trouble(self.path, error) from error
 
     def commit(self, lines: Iterable[tuple[int, bytes]], state: State) -> None:
         """Take outcomes (place, line) and a new state, all or nothing; forget what the state says is written.
@@ -172,6 +174,13 @@ class Journal:
             database.executemany(PUT_META, list(identity.items()))
         self.identity = identity
 
+    def shrink(self) -> None:
+        """Give back what outcomes took that are gone, if it is much and the disk lets us."""
+        with suppress(sqlite3.Error):
+            (free,) = self._database.execute("PRAGMA freelist_count").fetchone()
+            if free > FREE_PAGES:
+                self._database.execute("VACUUM")
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         database = self._database
@@ -185,7 +194,7 @@ class Journal:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise JournalError(self.path, f"takes no more: {_said(error)}") from error
+            raise _trouble(self.path, error, "takes no more") from error
 
     def read(self, first: int, count: int) -> list[bytes]:
         """The lines at the places `[first, first + count)`. Raises JournalError if one is missing or damaged."""
@@ -193,23 +202,32 @@ class Journal:
             query = "SELECT * FROM outcomes WHERE place >= ? AND place < ? ORDER BY place"
             lines = [self._sound(*row) for row in self._reader.execute(query, (first, first + count))]
         except sqlite3.Error as error:
-            raise JournalError(self.path, f"cannot be read: {error}") from error
+            raise _trouble(self.path, error) from error
         if len(lines) != count:
-            raise JournalError(self.path, f"has lost {count - len(lines)} of the outcomes {first} to {first + count - 1}")
+            raise JournalDamagedError(self.path, f"has lost {count - len(lines)} of the outcomes {first} to {first + count - 1}")
         return lines
 
     def _sound(self, place: int, line: object, checksum: int) -> bytes:
         """The line, if it is what was written at its place: SQLite itself does not see a spoilt byte."""
-        if not isinstance(line, bytes) or crc32(line, place & CHECKSUM_MASK) != checksum:
-            raise JournalError(
-                self.path, f"is damaged: the outcome {place} is not what was written; --fresh moves it aside and starts over"
-            )
+        if not isinstance(line, bytes) or _checksum(place, line) != checksum:
+            raise JournalDamagedError(self.path, f"is damaged: the outcome {place} is not what was written")
         return line
 
     def close(self) -> None:
         """Give the file back. What a closing checkpoint cannot put into it stays in its log."""
         for connection in (self._reader, self._database):
             connection.close()
+
+
+def salvage(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Place and line of every outcome that is still whole in a damaged journal."""
+    try:
+        with closing(_connect(path)) as database:
+            for place, line, checksum in database.execute("SELECT * FROM outcomes ORDER BY place"):
+                if isinstance(place, int) and isinstance(line, bytes) and _checksum(place, line) == checksum:
+                    yield place, line
+    except sqlite3.Error:
+        return
 
 
 def peek(path: Path) -> tuple[State, dict[str, str], int]:
@@ -231,7 +249,11 @@ def peek(path: Path) -> tuple[State, dict[str, str], int]:
 
 
 def _checked(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int]]:
-    return ((place, line, crc32(line, place & CHECKSUM_MASK)) for place, line in lines)
+    return ((place, line, _checksum(place, line)) for place, line in lines)
+
+
+def _checksum(place: int, line: bytes) -> int:
+    return crc32(line, place & CHECKSUM_MASK)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -248,11 +270,9 @@ def _refuse_foreign(database: sqlite3.Connection) -> None:
     (owner,) = database.execute("PRAGMA application_id").fetchone()
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if owner != APPLICATION_ID and (owner or version or tables):
-        raise sqlite3.DatabaseError("it is another program's database")
+        raise _ForeignError("it is another program's database; --fresh moves it aside and starts over")
     if version > SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(
-            f"it has version {version}, and this headrace knows version {SCHEMA_VERSION}; go on with the one that wrote it"
-        )
+        raise _ForeignError(f"it has version {version}, and this headrace knows version {SCHEMA_VERSION}; go on with the one that wrote it")
 
 
 def _create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
@@ -270,6 +290,21 @@ def _create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
         cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         cursor.execute("COMMIT")
+
+
+class _ForeignError(sqlite3.DatabaseError):
+    """A sound database that is none of ours."""
+
+
+def _trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
+    return (JournalDamagedError if _is_damage(error) else JournalError)(path, f"{what}: {_said(error)}")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a journal that cannot be read will never be read, and is ours."""
+    if isinstance(error, sqlite3.Error):
+        return not isinstance(error, _ForeignError) and getattr(error, "sqlite_errorcode", None) in DAMAGE_CODES
+    return not isinstance(error, OSError)
 
 
 def _said(error: Exception) -> str:

@@ -285,7 +285,7 @@ def test_a_journal_that_cannot_be_read_is_refused_and_kept(quick: Campaign, dama
 
     assert end.code == 3
     assert message in end.said
-    assert "--fresh" in end.said
+    assert "--fresh" in end.said or damage is newer
     assert "Traceback" not in end.said
     assert kept == before
     assert fresh.code == 0, fresh.said
@@ -299,6 +299,40 @@ def test_an_output_without_its_journal_is_somebody_elses(quick: Campaign) -> Non
 
     assert end.code == 2
     assert "--fresh" in end.said
+
+
+@pytest.mark.parametrize("damage", [no_database, corrupt, lambda path: path.unlink()], ids=["no database", "corrupt", "deleted"])
+def test_what_the_output_holds_is_gone_on_with_on_demand(quick: Campaign, damage: Callable[[Path], None]) -> None:
+    assert quick.run("--limit", "25").code == 0
+    damage(journal_of(quick))
+
+    end = quick.run("--accept-changes")
+
+    assert end.summary is not None
+    assert (end.code, end.summary["attempts"], end.summary["total"]) == (0, ROWS - 25, ROWS), end.said
+    assert quick.lines() == quick.names()
+    assert quick.run().code == 0
+
+
+@pytest.mark.parametrize(
+    "damage, attempts",
+    [("UPDATE outcomes SET line = X'00' WHERE place = 33", 1), ("DELETE FROM outcomes WHERE place = 33", 2)],
+    ids=["a wrong line, seen when its turn comes", "a lost line, seen at once"],
+)
+def test_what_a_damaged_journal_still_holds_is_gone_on_with_on_demand(runs: Campaign, damage: str, attempts: int) -> None:
+    stop_in_the_middle(runs)
+    with closing(sqlite3.connect(journal_of(runs))) as database, database:
+        database.execute(damage)
+
+    refused = runs.run()
+    end = runs.run("--accept-changes")
+
+    assert refused.code == 3
+    assert "--accept-changes goes on from what is still whole" in refused.said
+    assert end.summary is not None
+    assert (end.code, end.summary["attempts"]) == (0, attempts), end.said
+    assert runs.lines() == runs.names()
+    assert (runs.folder / "out.jsonl.journal.1").exists()
 
 
 def test_the_second_of_two_runs_is_refused_and_the_lock_dies_with_the_first(runs: Campaign) -> None:

@@ -14,7 +14,7 @@ from attrs import evolve
 from pipeline.core.batch import encode_batch
 from pipeline.core.identity import Prefix
 from pipeline.edges import journal as journal_module
-from pipeline.edges.journal import SCHEMA_VERSION, Journal, State, peek
+from pipeline.edges.journal import FREE_PAGES, SCHEMA_VERSION, Journal, State, peek
 from pipeline.edges.spool import OWNER_BYTES
 from pipeline.errors import JournalError
 from pipeline.resume import Kind, Paths, open_durable
@@ -326,7 +326,7 @@ def test_a_journal_without_a_state_is_a_clear_error(path: Path, command: str) ->
         journal.commit(LINES, STATE)
     spoil(path, command)
 
-    with pytest.raises(JournalError, match=r"cannot be read: .*; --fresh"):
+    with pytest.raises(JournalError, match=r"cannot be read: .*; --accept-changes goes on .*, --fresh"):
         Journal.open(path, IDENTITY)
 
 
@@ -401,6 +401,17 @@ def test_a_journal_cut_short_is_a_clear_error(path: Path, share: float) -> None:
 
     with pytest.raises(JournalError), opened(path) as cut:
         cut.read(0, 8)
+
+
+def test_what_outcomes_took_is_given_back_when_they_are_gone(path: Path) -> None:
+    count = 2 * FREE_PAGES
+    with opened(path) as journal:
+        journal.commit([(place, BIG) for place in range(count)], State(succeeded=count))
+        journal.commit([], State(written=count - 1, succeeded=count))
+        journal.shrink()
+        assert held(journal) == [(count - 1, BIG)]
+
+    assert path.stat().st_size < 20 * len(BIG)
 
 
 # ---- who may read it ---------------------------------------------------------------------------------------------
