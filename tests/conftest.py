@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Tests run whole trio programs per example, so a slow example says more of the machine than of the code.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(params=["told together", "asking trio"])
+def any_readiness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which connections learn that something has come: that of many, and that of few."""
+    if request.param == "told together":
+        monkeypatch.setattr("pipeline.edges.http.watch.FEW", 0)

@@ -13,6 +13,8 @@ from pipeline.records import Answer, Job
 from tests.fakes.senders import BODY, JOB, job_of, reply_of, sender_to
 from tests.fakes.servers import OK_BODY, WHOLE, answering, answering_and_closing, byte_by_byte, listen, serve
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

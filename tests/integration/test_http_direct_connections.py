@@ -16,6 +16,8 @@ from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, serve
 if TYPE_CHECKING:
     from pipeline.edges.sender import Sender
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

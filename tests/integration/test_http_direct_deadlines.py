@@ -13,6 +13,8 @@ from pipeline.records import Answer, FailureKind, Fault
 from tests.fakes.senders import JOB, job_of, reply_of, sender_to
 from tests.fakes.servers import WHOLE, Peer, Request, answering, listen, serve
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 

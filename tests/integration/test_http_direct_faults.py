@@ -11,6 +11,8 @@ from pipeline.records import FailureKind, Fault
 from tests.fakes.senders import JOB, reply_of, sender_to
 from tests.fakes.servers import Peer, Request, answering_and_closing
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 MALFORMED = {

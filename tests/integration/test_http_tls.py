@@ -18,6 +18,8 @@ from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answer
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 JOB = Job(0, "row-0", "POST", "/v1/chat/completions", b'{"model": "m"}', 1, 1)
 PATIENT = Timeouts(connect=5, idle=5, total=10)
 

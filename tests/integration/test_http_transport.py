@@ -16,6 +16,8 @@ from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, answer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.usefixtures("any_readiness")
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 

@@ -6,6 +6,7 @@ import math
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,8 +118,8 @@ class PairDialer:
         return Connection(near, CAPS)
 
 
-def talk(script: Callable[[Peer], Awaitable[object]], requests: int) -> list[Answer | Fault]:
-    """What a sender makes of a server that runs the script on every connection."""
+def talk(script: Callable[[Peer], Awaitable[object]], requests: int, *, told: bool) -> list[Answer | Fault]:
+    """What a sender makes of a server that runs the script on every connection. told: as where there are many connections."""
     replies: list[Answer | Fault] = []
 
     async def main() -> None:
@@ -133,13 +134,15 @@ def talk(script: Callable[[Peer], Awaitable[object]], requests: int) -> list[Ans
             sender.close()
             nursery.cancel_scope.cancel()
 
-    trio.run(main)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.edges.http.watch.FEW", 0 if told else 1)
+        trio.run(main)
     return replies
 
 
-@given(cut(soups | damaged() | responses()))
-@settings(max_examples=60)
-def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes]) -> None:
+@given(cut(soups | damaged() | responses()), st.booleans())
+@settings(max_examples=100)
+def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes], told: bool) -> None:  # noqa: FBT001  hypothesis gives it
     async def script(peer: Peer) -> None:
         try:
             if await peer.request() is not None:
@@ -149,7 +152,7 @@ def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes]) -> 
         finally:
             await peer.close()
 
-    [reply] = talk(script, 1)
+    [reply] = talk(script, 1, told=told)
 
     if isinstance(reply, Fault):
         assert reply.kind in (FailureKind.MALFORMED_RESPONSE, FailureKind.CONNECTION)
@@ -161,9 +164,9 @@ def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes]) -> 
         assert math.isfinite(reply.sent_at or math.nan)
 
 
-@given(st.lists(st.just(b"") | soups | responses(), min_size=6, max_size=6), st.sets(st.integers(0, 5)))
-@settings(max_examples=60)
-def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[int]) -> None:
+@given(st.lists(st.just(b"") | soups | responses(), min_size=6, max_size=6), st.sets(st.integers(0, 5)), st.booleans())
+@settings(max_examples=100)
+def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[int], told: bool) -> None:  # noqa: FBT001  hypothesis gives it
     """surplus: what comes right after each answer. last: the answers after which the server closes."""
 
     async def script(peer: Peer) -> None:
@@ -179,7 +182,7 @@ def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[i
         finally:
             await peer.close()
 
-    replies = talk(script, 6)
+    replies = talk(script, 6, told=told)
 
     for number, reply in enumerate(replies):
         if isinstance(reply, Answer):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, cast
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol, cast
 
+import pytest
 import trio
 from attrs import define, field
 
 from pipeline.edges.http.watch import TICK_SECONDS, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trio.testing import MockClock
 
     from pipeline.edges.http.connection import Connection
@@ -22,11 +27,16 @@ SOON = 2 * TICK_SECONDS
 class FakeConnection:
     """What the watch sees of a connection."""
 
+    sock: socket.socket
     heard_at: float = math.inf
     ends_at: float = math.inf
     ended: list[tuple[float, str]] = field(factory=list)
     closed: bool = False
     watch: Watch | None = None
+    is_woken: bool = False
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
 
     def expire(self, reason: str) -> None:
         self.ended.append((trio.current_time(), reason))
@@ -36,13 +46,26 @@ class FakeConnection:
         self.closed = True
 
 
-def watched(watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf) -> FakeConnection:
-    connection = FakeConnection(heard_at, ends_at)
-    watch.add(cast("Connection", connection))
-    return connection
+class Watched(Protocol):
+    def __call__(self, watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf) -> FakeConnection: ...
 
 
-async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    """Puts fakes under a watch, and closes their sockets after the test."""
+    with ExitStack() as sockets:
+
+        def put(watch: Watch, heard_at: float = math.inf, ends_at: float = math.inf) -> FakeConnection:
+            connection = FakeConnection(sockets.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)), heard_at, ends_at)
+            watch.add(cast("Connection", connection))
+            return connection
+
+        yield put
+
+
+async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(
+    autojump_clock: MockClock, nursery: trio.Nursery, watched: Watched
+) -> None:
     watch = Watch(idle=10)
     nursery.start_soon(watch.run)
     await trio.testing.wait_all_tasks_blocked()
@@ -62,7 +85,9 @@ async def test_watch_ends_each_attempt_at_the_first_of_its_deadlines(autojump_cl
     assert resting.ended == []
 
 
-async def test_watch_keeps_a_deadline_nearer_than_those_it_knows_when_reminded(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+async def test_watch_keeps_a_deadline_nearer_than_those_it_knows_when_reminded(
+    autojump_clock: MockClock, nursery: trio.Nursery, watched: Watched
+) -> None:
     watch = Watch(idle=10)
     nursery.start_soon(watch.run)
     await trio.testing.wait_all_tasks_blocked()
@@ -78,7 +103,7 @@ async def test_watch_keeps_a_deadline_nearer_than_those_it_knows_when_reminded(a
     assert late.ended[0][0] <= start + 1 + SOON
 
 
-async def test_watch_leaves_alone_what_it_was_told_to_forget(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+async def test_watch_leaves_alone_what_it_was_told_to_forget(autojump_clock: MockClock, nursery: trio.Nursery, watched: Watched) -> None:
     watch = Watch(idle=1)
     nursery.start_soon(watch.run)
     start = trio.current_time()
@@ -91,7 +116,7 @@ async def test_watch_leaves_alone_what_it_was_told_to_forget(autojump_clock: Moc
     assert forgotten.ended == []
 
 
-async def test_watch_closes_what_it_looks_after_and_ends(nursery: trio.Nursery) -> None:
+async def test_watch_closes_what_it_looks_after_and_ends(nursery: trio.Nursery, watched: Watched) -> None:
     watch = Watch()
     connection = watched(watch)
 
@@ -101,7 +126,7 @@ async def test_watch_closes_what_it_looks_after_and_ends(nursery: trio.Nursery) 
     assert connection.closed
 
 
-async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock, nursery: trio.Nursery, watched: Watched) -> None:
     watch = Watch(idle=60)
     looks = 0
     look = watch._look

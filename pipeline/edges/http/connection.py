@@ -1,7 +1,7 @@
 """One connection: bytes out, bytes in, and whether it is still fresh. It knows nothing of requests, and owns its socket.
 
-Plain sockets and trio's lowest waits: a fifth cheaper than trio.SocketStream. A deadline ends a wait by `expire`, from another
-task; so an attempt costs no cancel scope.
+Plain sockets and trio's lowest waits: a fifth cheaper than trio.SocketStream. A deadline ends a wait by `expire`, and what came
+by `wake`, both from another task; so an attempt costs neither a cancel scope nor an epoll of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ import struct
 from typing import TYPE_CHECKING
 
 import trio
-from trio.lowlevel import notify_closing, wait_readable, wait_writable
+from trio.lowlevel import (
+    Abort,
+    checkpoint,
+    current_task,
+    notify_closing,
+    reschedule,
+    wait_readable,
+    wait_task_rescheduled,
+    wait_writable,
+)
 
 from pipeline.edges.http.response import ResponseReader
 
@@ -30,10 +39,13 @@ class Connection:
     """An open socket, its reader, and the deadlines of what is under way on it.
 
     ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life; both are infinite at rest.
-    expired: which deadline ended it, "total" or "idle"; else "". watch: who keeps them.
+    expired: which deadline ended it, "total" or "idle"; else "". watch: who keeps them. is_woken: somebody calls `wake`.
     """
 
-    __slots__ = ("_fd", "_mark", "_poll", "_sent", "_sock", "ends_at", "expired", "heard_at", "reader", "watch")
+    __slots__ = (
+        "_ended", "_fd", "_mark", "_poll", "_reading", "_sent", "_sock", "_stirred",
+        "ends_at", "expired", "heard_at", "is_woken", "reader", "watch",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
         sock.setblocking(False)
@@ -46,6 +58,14 @@ class Connection:
         self.ends_at = self.heard_at = math.inf
         self.expired = ""
         self.watch: Watch | None = None
+        self.is_woken = False
+        self._reading: trio.lowlevel.Task | None = None
+        self._stirred = False  # woken since the last read, or that read left something
+        self._ended = False  # woken by the server's end, of which nothing will tell again
+
+    def fileno(self) -> int:
+        """The socket's; negative once closed."""
+        return self._fd
 
     def is_fresh(self) -> bool:
         """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
@@ -64,6 +84,8 @@ class Connection:
         left: memoryview | None = rest
         try:
             while left is not None:
+                if self.expired:
+                    raise trio.ClosedResourceError
                 await wait_writable(self._fd)
                 left = self._push_raw(left)
                 self.heard_at = trio.current_time()  # a server that reads is alive
@@ -80,15 +102,37 @@ class Connection:
         return rest is None or await self.finish(rest)
 
     async def receive(self) -> bytes:
-        """What the server sent, as soon as there is something; empty at its end. Raises as `send` does."""
+        """What the server sent, as soon as there is something; empty at its end. Always a checkpoint.
+
+        Raises OSError, and trio.ClosedResourceError once expired. Cancellation: nothing is lost.
+        """
         while True:
-            if self._fd < 0:
+            if self._fd < 0 or self.expired:
                 raise trio.ClosedResourceError
-            await wait_readable(self._fd)
+            if not self.is_woken:
+                await wait_readable(self._fd)
+            elif self._stirred:
+                await checkpoint()  # a server that never stops must not keep the others waiting
+            else:
+                self._reading = current_task()
+                await wait_task_rescheduled(self._stop_reading)
+                if not self._stirred:
+                    raise trio.ClosedResourceError
+            self._stirred = self._ended
             try:
-                return self._sock.recv(RECEIVE_BYTES)
+                data = self._sock.recv(RECEIVE_BYTES)
             except BlockingIOError:
+                self._stirred = self._ended = False
                 continue
+            if len(data) == RECEIVE_BYTES:
+                self._stirred = True  # for what is left there will be no waking
+            return data
+
+    def wake(self, *, at_end: bool = False) -> None:
+        """Tell that something has come. at_end: the server's end, after which nothing will."""
+        self._stirred = True
+        self._ended = self._ended or at_end
+        self._resume()
 
     def never_arrived(self, error: BaseException) -> bool:
         """Whether it is certain that nobody read the last request, which ended in this error before any answer.
@@ -115,6 +159,7 @@ class Connection:
         """End whatever waits on this connection, with trio.ClosedResourceError."""
         self.expired = deadline
         notify_closing(self._fd)
+        self._resume()
 
     def close(self) -> None:
         """Close the socket. Calling it again does no harm."""
@@ -122,8 +167,18 @@ class Connection:
             if self.watch is not None:
                 self.watch.discard(self)
             notify_closing(self._fd)
+            self._resume()
             self._sock.close()
             self._fd = -1
+
+    def _resume(self) -> None:
+        if self._reading is not None:
+            reschedule(self._reading)
+            self._reading = None
+
+    def _stop_reading(self, _: object) -> Abort:
+        self._reading = None
+        return Abort.SUCCEEDED
 
     def _push(self, data: bytes) -> memoryview | None:
         return self._push_raw(data)

@@ -2,7 +2,8 @@
 
 The task sleeps until the nearest deadline that it knows of. Deadlines that move away are found when it wakes; who sets a nearer
 one says so by `remind`. So it wakes about once in the time that an attempt has, and for every deadline that really passes. A
-cancel scope per attempt would cost 10 µs, with a thousand of them in flight 35 µs.
+cancel scope per attempt would cost 10 µs, with a thousand of them in flight 35 µs. What comes for connections, another task
+tells them (`readiness.py`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,28 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pipeline.edges.http.readiness import Readiness
+
 if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection
 
 TICK_SECONDS = 0.02  # a look at 10,000 connections takes 2 ms
+# So few go on asking trio: too few have got something in one pass of the scheduler to pay for being told together. With 200 in
+# flight it saves 4 µs an attempt, with 50 one or two if it is saturated, with 20 it costs 3 and with 8 six.
+FEW = 64
 REST = math.inf  # where a connection's deadlines are while nothing is under way on it
 
 
 class Watch:
-    """Ends what waits on a connection past its deadline, and owns the connections. idle: seconds that a server may be silent."""
+    """Ends what waits on a connection past its deadline, and owns the connections and what wakes them.
+
+    idle: seconds that a server may be silent.
+    """
 
     def __init__(self, idle: float = math.inf) -> None:
         self._idle = idle
         self._connections: set[Connection] = set()
+        self._readiness = Readiness()
         self._next = -math.inf  # not yet running: it looks when it starts
         self._nap = trio.CancelScope()
         self._work = trio.CancelScope()
@@ -33,16 +43,20 @@ class Watch:
         """Look after a connection until it is closed."""
         connection.watch = self
         self._connections.add(connection)
+        if len(self._connections) > FEW:
+            self._readiness.add(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Look after it no more; a connection says so itself when it is closed."""
+        """Look after it no more; a connection says so itself just before it closes its socket."""
         self._connections.discard(connection)
+        self._readiness.discard(connection)
 
     def close(self) -> None:
         """End the watch, and close what it looks after."""
         self._work.cancel()
         for connection in list(self._connections):
             connection.close()
+        self._readiness.close()
 
     def remind(self, at: float) -> None:
         """Look again by then."""
@@ -52,12 +66,17 @@ class Watch:
     async def run(self) -> None:
         """Keep watch until closed or cancelled."""
         with self._work:
-            while True:
-                now = trio.current_time()
-                self._next = max(self._look(now), now + TICK_SECONDS)
-                self._nap = trio.CancelScope(deadline=self._next)
-                with self._nap:
-                    await trio.sleep_forever()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._readiness.run)
+                await self._keep_deadlines()
+
+    async def _keep_deadlines(self) -> None:
+        while True:
+            now = trio.current_time()
+            self._next = max(self._look(now), now + TICK_SECONDS)
+            self._nap = trio.CancelScope(deadline=self._next)
+            with self._nap:
+                await trio.sleep_forever()
 
     def _look(self, now: float) -> float:
         nearest = math.inf
