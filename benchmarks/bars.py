@@ -72,6 +72,7 @@ BARS: tuple[Bar, ...] = (
     Bar("the same with its ramp, 40,000 rows", "in-flight-5000", "headrace", ACHIEVED, 0.88, 0.94, at_least=True),
     Bar("10,000 in flight at 10 s: achieved ÷ ideal, steady", "in-flight-10000", "headrace", STEADY, 0.95, 0.99, at_least=True),
     Bar("the same: peak RSS, MB", "in-flight-10000", "headrace", RSS, 300, 200),
+    Bar("pace behind a slow head row ÷ without one", "slow-head", "headrace", STEADY, 0.97, 0.99, base="even-head", at_least=True),
     Bar("CPU per row at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", CPU, 1.1, 1.02, base="rows-10000"),
     Bar("peak RSS at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", RSS, 1.15, 1.05, base="rows-10000"),
     Bar("stages alone, no I/O, µs a row", "stages", "stages", SENDING, 30, 12),

@@ -130,6 +130,15 @@ SCENARIOS: dict[str, Scenario] = {
             peers=CORE,
         ),
         Scenario(
+            name="even-head",
+            title="200 in flight, every row alike: what the next one is held against",
+            family="throughput",
+            rows=60_000,
+            in_flight=200,
+            latency="fixed:0.05",
+            peers=("headrace",),
+        ),
+        Scenario(
             name="slow-head",
             title="200 in flight, the first row takes 15 s, results in input order",
             family="throughput",

@@ -134,8 +134,8 @@ def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -
 
 
 def environment() -> dict[str, str]:
-    """What every subject finds in its environment besides the machine's own."""
-    return {KEY_VARIABLE: KEY, "OPENAI_API_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    """What every subject finds in its environment besides the machine's own. All start from bytecode, as what pip installed does."""
+    return {"PYTHONDONTWRITEBYTECODE": "", KEY_VARIABLE: KEY, "OPENAI_API_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
 def verdict(subject: Subject, scenario: Scenario, folder: Path) -> dict[str, float]:
