@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.processes import Ended, campaign, ended
+from tests.fakes.processes import Campaign, Ended, campaign, ended, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +15,19 @@ if TYPE_CHECKING:
 ROWS = 900
 IN_FLIGHT = 20
 KILLS = 8
+
+
+def live(runs: Campaign, attempts: int | None) -> Ended | None:
+    """One process, killed after so many attempts unless it ends before."""
+    process = runs.start()
+    if attempts is not None:
+        target = runs.sent() + attempts
+        wait_until(lambda: runs.sent() >= target or process.poll() is not None, process)
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+            return None
+    return ended(process)
 
 
 @pytest.mark.parametrize(
@@ -33,16 +45,8 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
         kills = 0
         end: Ended | None = None
         while end is None:
-            process = runs.start()
-            try:
-                end = ended(process) if kills == KILLS else None
-                if end is None:
-                    process.wait(0.45 + 0.4 * chance.random())
-                    end = ended(process)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
+            end = live(runs, chance.randrange(10, 2 * ROWS // KILLS) if kills < KILLS else None)
+            kills += end is None
         attempts = runs.sent()
         written = runs.output.read_bytes()
         again = runs.run()
