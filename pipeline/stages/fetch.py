@@ -14,6 +14,7 @@ from attrs import field, frozen
 from pipeline.core.classify import Result, Trouble, classify, classify_fault
 from pipeline.core.retry import RetryPolicy, retry_delay
 from pipeline.records import Answer, Failure, FailureKind, Report, Success, Ticket, Verdict
+from pipeline.stages.bench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,50 +67,48 @@ async def fetch(
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
-    hand, idle = trio.open_memory_channel[Ticket](0)
+    bench = Bench()
     with tickets, reports, outcomes:
         async with trio.open_nursery() as nursery:
-            with hand, idle:
-                async for group in tickets:
-                    for ticket in group:
-                        try:
-                            hand.send_nowait(ticket)
-                        except trio.WouldBlock:
-                            nursery.start_soon(_work, ticket, idle.clone(), reports, outcomes, settings)
+            async for group in tickets:
+                for ticket in group:
+                    if not bench.give(ticket):
+                        nursery.start_soon(_work, ticket, bench, reports, outcomes, settings)
+            bench.close()
 
 
 async def _work(
-    ticket: Ticket,
-    idle: MemoryReceiveChannel[Ticket],
+    first: Ticket,
+    bench: Bench,
     reports: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
     settings: FetchSettings,
 ) -> None:
     """A worker: its first ticket, and then one after the other, until none will come."""
     sender = settings.open_sender()
+    ticket: Ticket | None = first
     try:
-        with idle:
-            while True:
-                outcome, report = await _attempt(ticket, sender, settings)
-                # No checkpoint from here to `receive`: when the gate sees the report, this worker waits already.
-                if outcome is not None:
-                    settings.keep(outcome)
-                    outcomes.send_nowait(outcome)
-                elif not report.maybe_sent:
-                    settings.note_back(ticket.job.index)
-                reports.send_nowait(report)
-                ticket = await idle.receive()
-    except trio.EndOfChannel:
-        return
+        while ticket is not None:
+            job = ticket.job
+            settings.note_sent(job.index)
+            started = trio.current_time()
+            reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
+            outcome, report = _judge(ticket, reply, started, settings)
+            # No checkpoint from here to `wait`: when the gate sees the report, this worker waits already.
+            if outcome is not None:
+                settings.keep(outcome)
+                outcomes.send_nowait(outcome)
+            elif not report.maybe_sent:
+                settings.note_back(job.index)
+            reports.send_nowait(report)
+            ticket = await bench.wait()
     finally:
         sender.close()
 
 
-async def _attempt(ticket: Ticket, sender: Sender, settings: FetchSettings) -> tuple[Outcome | None, Report]:
+def _judge(ticket: Ticket, reply: Answer | Fault, started: float, settings: FetchSettings) -> tuple[Outcome | None, Report]:
+    """What came of an attempt: for the row, and for the gate."""
     job = ticket.job
-    settings.note_sent(job.index)
-    started = trio.current_time()
-    reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
     now = trio.current_time()
     if isinstance(reply, Answer):
         meaning = classify(reply, now_utc=settings.utc())
