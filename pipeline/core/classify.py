@@ -123,9 +123,7 @@ def one_line(body: bytes) -> bytes | None:
 
 
 def _join_lines(body: bytes) -> bytes:
-    if b"\n" in body or b"\r" in body:
-        return body.replace(b"\n", b" ").replace(b"\r", b" ")
-    return body
+    return body.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def _read_result(answer: Answer, now_utc: float) -> Result | Trouble:
