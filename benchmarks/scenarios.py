@@ -80,6 +80,20 @@ def throughput(in_flight: int, latency: str, rows: int, peers: tuple[str, ...], 
     )
 
 
+def head(name: str, title: str, head_seconds: float | None, peers: tuple[str, ...]) -> Scenario:
+    """Rows that the first one may hold up."""
+    return Scenario(
+        name=name,
+        title=title,
+        family="throughput",
+        rows=60_000,
+        in_flight=200,
+        latency="fixed:0.05",
+        head_seconds=head_seconds,
+        peers=peers,
+    )
+
+
 def attainment(window: str, title: str) -> Scenario:
     """The server allows 300 a second; the client is told so."""
     return Scenario(
@@ -129,25 +143,8 @@ SCENARIOS: dict[str, Scenario] = {
             latency="lognormal:0.05:1.2:10",
             peers=CORE,
         ),
-        Scenario(
-            name="even-head",
-            title="200 in flight, every row alike: what the next one is held against",
-            family="throughput",
-            rows=60_000,
-            in_flight=200,
-            latency="fixed:0.05",
-            peers=("headrace",),
-        ),
-        Scenario(
-            name="slow-head",
-            title="200 in flight, the first row takes 15 s, results in input order",
-            family="throughput",
-            rows=60_000,
-            in_flight=200,
-            latency="fixed:0.05",
-            head_seconds=15.0,
-            peers=("headrace", REFERENCE),
-        ),
+        head("even-head", "200 in flight, every row alike: what the next one is held against", None, ("headrace",)),
+        head("slow-head", "200 in flight, the first row takes 15 s, results in input order", 15.0, ("headrace", REFERENCE)),
         Scenario(
             name="limit-binds",
             title="1,000 in flight, the client's own limit of 3,000 requests/s binds (the reference keeps none)",
