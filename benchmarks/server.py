@@ -55,9 +55,14 @@ class Counts:
         gc.collect()
 
     def summary(self, in_flight: int) -> dict[str, float]:
-        """in_flight: of the scenario; the steady rate is taken from the arrival of row 2 N to the last arrival."""
+        """in_flight: of the scenario. The steady rate is taken from the arrival of row 2 N over as many whole N as there are.
+
+        A part of N would come out too fast or too slow, for rows of one latency come in waves.
+        """
         arrivals, skip = self.arrivals, 2 * in_flight
-        steady = len(arrivals) > skip + 1 and arrivals[-1] > arrivals[skip]
+        rounds = max(0, len(arrivals) - 1 - skip) // in_flight
+        last = skip + rounds * in_flight
+        steady = rounds > 0 and arrivals[last] > arrivals[skip]
         return {
             "requests": len(arrivals),
             "refused": self.refused,
@@ -66,7 +71,7 @@ class Counts:
             "first_arrival": arrivals[0] if arrivals else 0.0,
             "last_arrival": arrivals[-1] if arrivals else 0.0,
             "last_reply": self.last_reply,
-            "steady_per_second": (len(arrivals) - 1 - skip) / (arrivals[-1] - arrivals[skip]) if steady else 0.0,
+            "steady_per_second": (last - skip) / (arrivals[last] - arrivals[skip]) if steady else 0.0,
             "most_in_a_second": most_in_a_second(self.passed),
             "cpu_seconds": cpu_seconds() - self.cpu_at_reset,
         }
