@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "durable", "resume", "rebuild", "assembly"},
     "streaming": BASE | {"core", "simulate", "config", "edges", "stages", "flow", "assembly"},
     "check": BASE | {"core", "simulate", "config", "edges", "assembly", "progress"},
+    "export": BASE | {"core", "config"},
     "verify": BASE | {"core", "simulate", "config", "edges", "resume", "assembly"},
     "progress": BASE,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline import __version__
-from pipeline.cli.commands import check_command, init_command, run_command, simulate_command, status_command, verify_command
+from pipeline.cli.commands import check_command, export_command, init_command, run_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
 from pipeline.edges.early_signals import ending_at_once
 
@@ -27,7 +27,7 @@ def headrace() -> None:
     """
 
 
-for command in (run_command, check_command, verify_command, status_command, init_command, simulate_command):
+for command in (run_command, check_command, verify_command, status_command, export_command, init_command, simulate_command):
     headrace.add_command(command)
 
 

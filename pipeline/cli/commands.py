@@ -172,6 +172,29 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     return guarded(work, verbose)
 
 
+@click.command("export")
+@click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would work out.")
+@click.option("--out", "target", default="-", metavar="PATH", help="A new file; stdout if left out.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable.")
+@verbose_flag
+@click.argument("config_path", metavar="CONFIG")
+def export_command(config_path: str, target: str, overrides: tuple[str, ...], verbose: int, *, neutralise_formulas: bool) -> int:
+    """Write the results as CSV.
+
+    Takes what CONFIG's output holds so far, one row for each line. The output stays as it is.
+    """
+
+    def work() -> int:
+        from pipeline.config import load_config
+        from pipeline.export import export_csv
+
+        rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
+        say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
+        return OK
+
+    return guarded(work, verbose)
+
+
 @click.command("init")
 @verbose_flag
 @click.argument("path", default="headrace.yaml")
