@@ -254,7 +254,7 @@ class Course:
             if not tallies.read.rows:
                 raise InputError(tallies.read.problem)
             raise RunAborted(tallies.read.problem, summary)
-        if tallies.read.ended and tallies.ledger.total >= tallies.read.rows:
+        if tallies.read.ended and tallies.ledger.total - self.resumed.recorded >= tallies.read.entered:
             return summary
         if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
             raise RunInterrupted(INTERRUPTED, summary)

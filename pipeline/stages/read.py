@@ -26,9 +26,13 @@ SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 
 
 
 class ReadTally(Struct, eq=False):
-    """rows: how many were read. ended: the input gave all it had. problem: why it gave no more, if that was too soon."""
+    """What the reader counts.
+
+    rows: read. entered: of these, work for this run. ended: the input gave all it had. problem: why it gave no more, if that was too soon.
+    """
 
     rows: int = 0
+    entered: int = 0
     ended: bool = False
     problem: str | None = None
 
@@ -74,7 +78,9 @@ async def read(
             rows = rows[free:]
             index += len(made)
             tally.rows = index
-            free -= _send(made, jobs, outcomes)
+            entered = _send(made, jobs, outcomes)
+            tally.entered += entered
+            free -= entered
             await trio.lowlevel.checkpoint()  # a long input in a fast house must not starve the others
         tally.ended = True
         jobs.send_nowait(Notice.END_OF_INPUT)
