@@ -79,14 +79,15 @@ def compare(before: Path, after: Path) -> None:
 @click.argument("result", type=click.Path(exists=True, path_type=Path))
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
 def report(result: Path, into: Path) -> None:
-    """Write README.md with tables, and plots as SVG."""
+    """Write README.md with tables, and plots as SVG; with what soak.json beside them says, if it is there."""
     from benchmarks.plots import draw
     from benchmarks.report import markdown
 
     measured = json.loads(result.read_text())
     into.mkdir(parents=True, exist_ok=True)
     plots = draw(measured, into)
-    (into / "README.md").write_text(markdown(measured, plots, result.name), encoding="utf-8")
+    soaked = json.loads((into / "soak.json").read_text()) if (into / "soak.json").exists() else None
+    (into / "README.md").write_text(markdown(measured, plots, result.name, soaked), encoding="utf-8")
 
 
 @main.command()

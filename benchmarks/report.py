@@ -10,28 +10,29 @@ from benchmarks.subjects import SUBJECTS
 from benchmarks.tables import GROWTH, LIMITED, STAGES, THROUGHPUT, Column, Figures, cells, figures_of, filled, table, winners
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from benchmarks.figures import Figure
 
 BUSY = 0.9  # of its core: above, the server may be what was measured
 BASE = "rows-10000"  # what the figures of the family `growth` are held against
 METHOD = """\
-Medians of {runs} interleaved runs after one that was dropped; *spread* is half the range ÷ median, of the CPU per row, and a ~ marks any
-figure whose runs spread by more than {noisy:.0%}. Client and server are processes of their own, on a core each; *server's CPU* is how busy
-its core was. CPU is user and system time of the whole process, its start included; a peer's is read when its last answer is in hand,
-headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading and preparing (the bytes or requests
-of a transport alone). Ratios are taken round by round, but for those between scenarios. *Achieved ÷ ideal* has the ramp in it, *steady*
-begins after two waves. A peer that needs a hundred times the CPU of the others gets fewer rows; its start then weighs more in its CPU per
-row, so read the columns *sending only* and *start* with it. Where a peer is better than headrace, its figure is in **bold**, and the line
-below the table names it."""
+Medians of interleaved runs, as many as each section says, after one that was dropped; *spread* is half the range ÷ median, of the CPU per
+row, and a ~ marks any figure whose runs spread by more than {noisy:.0%}. Client and server are processes of their own, on a core each;
+*server's CPU* is how busy its core was. CPU is user and system time of the whole process, its start included; a peer's is read when its
+last answer is in hand, headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading and preparing
+(the bytes or requests of a transport alone). Ratios are taken round by round, but for those between scenarios. *Achieved ÷ ideal* has the
+ramp in it, *steady* begins after two waves. A peer that needs a hundred times the CPU of the others gets fewer rows; its start then
+weighs more in its CPU per row, so read the columns *sending only* and *start* with it. Where a peer is better than headrace, its figure
+is in **bold**, and the line below the table names it."""
 
 
-def markdown(measured: dict[str, Any], plots: Sequence[str], source: str) -> str:
-    """The whole page. plots: file names beside it. source: name of the JSON file."""
+def markdown(measured: dict[str, Any], plots: Sequence[str], source: str, soaked: dict[str, Any] | None = None) -> str:
+    """The whole page. plots: file names beside it. source: name of the JSON file. soaked: what `benchmarks.soak` has written."""
     parts = ["# Benchmark results", preface(measured["conditions"], source), bars(measured)]
     parts += [f"![{name.removesuffix('.svg')}]({name})" for name in plots]
     parts += sections(measured["scenarios"])
+    parts += [soak(soaked)] if soaked else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -41,9 +42,7 @@ def preface(conditions: dict[str, Any], source: str) -> str:
     loads = " → ".join(f"{load[0]:.2f}" for load in (conditions["load"], conditions["load_at_end"]))
     machine = f"{conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gb']} GB, {conditions['system']}"
     when = f"{conditions['date']}, revision {conditions['revision'] or 'unknown'}, load {loads}"
-    return (
-        f"{machine}, {conditions['python']}, {when}. {versions}. All runs are in `{source}`.\n\n{METHOD.format(**conditions, noisy=NOISY)}"
-    )
+    return f"{machine}, {conditions['python']}, {when}. {versions}. All runs are in `{source}`.\n\n{METHOD.format(noisy=NOISY)}"
 
 
 def bars(measured: dict[str, Any]) -> str:
@@ -81,7 +80,8 @@ def section(scenario: dict[str, Any]) -> str:
     """One scenario's table, in what a peer is better, and what was left out."""
     columns = columns_of(scenario["settings"])
     subjects = {name: figures_of(subject) for name, subject in scenario["subjects"].items()}
-    lines = [f"## {scenario['settings']['title']}", load_of(scenario["settings"]), *table_of(columns, subjects, scenario)]
+    load = f"{load_of(scenario['settings'])} {runs_of([scenario])}"
+    lines = [f"## {scenario['settings']['title']}", load, *table_of(columns, subjects, scenario)]
     return "\n\n".join(line for line in lines if line)
 
 
@@ -105,6 +105,24 @@ def load_of(settings: dict[str, Any]) -> str:
     return "Load: " + ", ".join([*load, *(["TLS"] if settings["tls"] else [])]) + "."
 
 
+def runs_of(scenarios: Iterable[Mapping[str, Any]]) -> str:
+    """How many runs there were."""
+    counts = {len(subject["runs"]) for scenario in scenarios for subject in scenario["subjects"].values()}
+    least, most = min(counts, default=0), max(counts, default=0)
+    return f"{most} run{'s' * (most != 1)}." if least == most else f"{least} to {most} runs."
+
+
+def soak(soaked: dict[str, Any]) -> str:
+    """A long run with faults: what it did, and what grew from its first quarter to its last."""
+    done = (
+        f"{soaked['total']:,} rows at {soaked['rate']:,}/s for {soaked['duration_seconds']:,.0f} s (revision"
+        f" {soaked['conditions']['revision']}): {soaked['succeeded']:,} succeeded, {soaked['failed']:,} failed, with"
+        f" {soaked['attempts']:,} attempts, {soaked['retries']:,} of them retries. The most in the first quarter and in the last:"
+    )
+    rows = [[name, f"{grown['early']:g}", f"{grown['late']:g}", f"{grown['ratio']:.3f}"] for name, grown in soaked["growth"].items()]
+    return "\n".join(["## Soak", "", done, "", *table(("", "early", "late", "ratio"), rows)])
+
+
 def table_of(columns: Sequence[Column], subjects: Mapping[str, Figures], scenario: dict[str, Any]) -> list[str]:
     """A table and the lines below it."""
     return ["\n".join(filled(columns, subjects)), winners(columns, subjects), busy(subjects), left_out(scenario)]
@@ -116,7 +134,8 @@ def growth(scenarios: Mapping[str, Any]) -> str:
     everybody = dict.fromkeys(who for subjects in by_size.values() for who in subjects)
     rows = [cells(who, GROWTH, subjects) for who in everybody for subjects in by_size.values() if who in subjects]
     heads = ["", *(column.head for column in GROWTH)]
-    lines = ["## The same load with ever more rows", load_of(next(iter(scenarios.values()))["settings"]), "\n".join(table(heads, rows))]
+    load = f"{load_of(next(iter(scenarios.values()))['settings'])} {runs_of(scenarios.values())}"
+    lines = ["## The same load with ever more rows", load, "\n".join(table(heads, rows))]
     for name, subjects in by_size.items():
         said = [line for line in (winners(GROWTH, subjects), busy(subjects), left_out(scenarios[name])) if line]
         lines.append(f"{scenarios[name]['settings']['rows']:,} rows: {' '.join(said)}" if said else "")

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.report import markdown
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.tables import GROWTH, LIMITED, THROUGHPUT, winners
-from tests.fakes.results import result, run
+from tests.fakes.results import CONDITIONS, result, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def test_page_tells_its_conditions() -> None:
 
     assert all(
         word in text
-        for word in ("a processor", "2 cores", "CPython 3", "trio 0.30", "revision abc", "load 0.50 → 1.50", "of 2 interleaved")
+        for word in ("a processor", "2 cores", "CPython 3", "trio 0.30", "revision abc", "load 0.50 → 1.50", "interleaved runs", "1 run.")
     )
 
 
@@ -113,6 +113,25 @@ def test_bars_stand_where_they_are_measured_and_say_so_where_not() -> None:
     assert row_of(text, "CPU per row ÷ aiohttp loop, 50 in flight")[1:] == ["0.6", "0%", "≤ 0.7", "≤ 0.42", "bar"]
     assert row_of(text, "CPU per row ÷ aiohttp loop, 1,000 in flight")[1:] == ["0.6", "0%", "≤ 0.45", "≤ 0.22", "**no**"]
     assert row_of(text, "stages alone")[1:] == ["–", "–", "≤ 30", "≤ 12", "not measured"]
+
+
+def test_every_section_says_how_many_runs_it_stands_on() -> None:
+    text = page(in_flight_50={"headrace": [run()] * 5}, rows_1000={"headrace": [run()] * 5}, rows_10000={"headrace": [run()] * 2})
+
+    assert "latency `uniform:0.0025:0.0075`. 5 runs." in text
+    assert "2 to 5 runs." in text
+
+
+def test_a_soak_is_told_with_what_grew() -> None:
+    soaked = {
+        "conditions": CONDITIONS, "rate": 1_000, "total": 600_000, "succeeded": 599_999, "failed": 1, "attempts": 600_100, "retries": 100,
+        "duration_seconds": 601.2, "growth": {"rss_mb": {"early": 44.0, "late": 46.0, "ratio": 1.045}},
+    }  # fmt: skip
+
+    text = markdown(result(in_flight_50={"headrace": [run()]}), [], "r.json", soaked)
+
+    assert "600,000 rows at 1,000/s for 601 s" in text
+    assert row_of(text, "rss_mb") == ["rss_mb", "44", "46", "1.045"]
 
 
 def test_no_bars_where_none_is_measured() -> None:
