@@ -24,10 +24,10 @@ async def run(task: Task) -> list[str | None]:
                     timeout=task.timeout_seconds,
                     messages=[{"role": "user", "content": prompt}],
                 )
+            content: str = answer.choices[0].message.content
         except Exception as error:
             print(repr(error))
             return None
-        content: str = answer.choices[0].message.content
         return content
 
     return await asyncio.gather(*[ask(prompt) for prompt in task.prompts])

@@ -21,10 +21,10 @@ async def run(task: Task, **client: Any) -> list[str | None]:
                     answer = await api.chat.completions.create(
                         model=MODEL, max_tokens=MAX_TOKENS, messages=[{"role": "user", "content": prompt}]
                     )
+                content: str | None = answer.choices[0].message.content
             except Exception as error:
                 print(repr(error))
                 return None
-            content: str | None = answer.choices[0].message.content
             return content
 
         return await asyncio.gather(*[ask(prompt) for prompt in task.prompts])
