@@ -16,8 +16,9 @@ from attrs import define, evolve, field
 
 from pipeline.core.identity import MASK, Prefix, row_digest, row_term, rows_checksum
 from pipeline.core.intervals import Intervals
+from pipeline.core.ledger import Ledger
 from pipeline.edges.journal import State
-from pipeline.records import Success
+from pipeline.records import NO_USAGE, Success, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows
 MAX_PREFIXES = 1024  # places from where a resume may read on; behind a slow head row every other one is forgotten
 
 
-Counts = tuple[int, int, int, int]  # succeeded (0 or 1), prompt tokens, output tokens, term
+Counts = tuple[bool, Usage, int]  # whether it succeeded, what it used, its term
 
 
 @define(eq=False)
@@ -49,17 +50,6 @@ class Entry:
     line: bytes
     counts: Counts | None = None
     spooled: bool = field(default=False, kw_only=True)
-
-
-@define(eq=False)
-class _Totals:
-    """Of the rows that the journal or the output has."""
-
-    succeeded: int
-    failed: int
-    prompt_tokens: int
-    output_tokens: int
-    row_sum: int
 
 
 @define(eq=False)
@@ -80,12 +70,13 @@ class DurableOutput:
     done: Intervals
     state: State
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
-    _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows that were read and are not recorded, in order
+    _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows that were read and are not recorded
     _kept: dict[int, bytes] = field(factory=dict, init=False)  # lines of rows that are in the spool and not recorded
     _passed: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are in the spool alone, and on their way
     _storing: list[Entry] = field(factory=list, init=False)  # what a commit that is under way takes
     _turned: bool = field(default=False, init=False)  # whether the last commit has set what the spool had aside
-    _totals: _Totals = field(init=False)
+    _ledger: Ledger = field(init=False)  # of the rows that the journal or the output has
+    _row_sum: int = field(init=False)  # of their terms
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
     _next_place: int = field(init=False)
     done_end: int = field(init=False)  # no row from here on was done when this was opened
@@ -96,7 +87,8 @@ class DurableOutput:
         self.done_end = max((end for _, end in self.done), default=0)
         was = self.state
         self._written = (was.written, was.bytes, was.digest)
-        self._totals = _Totals(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens, was.row_sum)
+        self._ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
+        self._row_sum = was.row_sum
         self._next_place = self.state.recorded
         self._read = self.state.prefix
 
@@ -139,7 +131,7 @@ class DurableOutput:
         """Put outcomes, and whatever else is on its way, in the journal at once."""
         entries = [self._enter(outcome) for outcome in outcomes]
         self._passed.update((entry.index, entry) for entry in entries)
-        self._store_passed()
+        self._commit(*self._next_commit([]))
 
     async def read_back(self, first: int, count: int) -> list[Entry]:
         """Recorded rows that are next to be written, those that no commit has stored yet among them."""
@@ -210,7 +202,7 @@ class DurableOutput:
 
     def know_rows(self, row_sum: int) -> None:
         """Take the rows that are done to have this sum. Blocks. Raises JournalError."""
-        self._totals.row_sum = row_sum
+        self._row_sum = row_sum
         self.settle()
 
     def _newest_prefix(self) -> Prefix:
@@ -229,49 +221,44 @@ class DurableOutput:
         if not self.in_order:
             place = self._next_place
             self._next_place += 1
-        counts = (0, 0, 0, self._terms.pop(index))
-        if isinstance(outcome, Success):
-            counts = (1, outcome.usage.prompt_tokens, outcome.usage.output_tokens, counts[3])
+        term = self._terms.pop(index)
+        counts = (True, outcome.usage, term) if isinstance(outcome, Success) else (False, NO_USAGE, term)
         line = self._kept.pop(index, None)
         if line is None:
             return Entry(index, place, self.encode(outcome), counts)
         return Entry(index, place, line, counts, spooled=True)
 
-    def _next_commit(self, entries: list[Entry]) -> tuple[list[Entry], State]:
-        """What the journal is to take, and the state that is true then.
+    def _next_commit(self, entries: list[Entry], *, unknown: int = 0, rows: int | None = None) -> tuple[list[Entry], State]:
+        """What the journal is to take, and the state that is true then. unknown, rows: as `settle` takes them.
 
         What the spool has waits for the next commit: most of it is in the output by then, and is spared the journal.
         """
         waiting = [*self._passed.values(), *(entry for entry in entries if self.power or not entry.spooled)]
         self._passed = {} if self.power else {entry.index: entry for entry in entries if entry.spooled}
         self._count(waiting)
-        return waiting, self._note_state()
+        return waiting, self._note_state(unknown, rows)
 
     def _count(self, entries: list[Entry]) -> None:
         """Count rows that the journal or the output has, once each."""
-        totals = self._totals
         for entry in entries:
             if entry.counts is not None:
-                succeeded, prompt, output, term = entry.counts
-                totals.succeeded += succeeded
-                totals.failed += 1 - succeeded
-                totals.prompt_tokens += prompt
-                totals.output_tokens += output
-                totals.row_sum += term
+                succeeded, usage, term = entry.counts
+                self._ledger.count(usage, succeeded=succeeded)
+                self._row_sum += term
                 entry.counts = None
                 if not self.in_order:
                     self.done.add(entry.index, entry.index + 1)
 
-    def _note_state(self, *, unknown: int = 0, rows: int | None = None) -> State:
-        """What is true once all that was counted is stored. unknown: attempts of which nothing more is known, besides those before."""
-        was, totals = self.state, self._totals
+    def _note_state(self, unknown: int, rows: int | None) -> State:
+        """What is true once all that was counted is stored."""
+        was, ledger = self.state, self._ledger
         self.state = State(
             *self._written[:2],
-            totals.succeeded,
-            totals.failed,
-            totals.prompt_tokens,
-            totals.output_tokens,
-            totals.row_sum & MASK,
+            ledger.succeeded,
+            ledger.failed,
+            ledger.prompt_tokens,
+            ledger.output_tokens,
+            self._row_sum & MASK,
             was.unknown + unknown,
             () if self.in_order else tuple(self.done),
             self._written[2],
@@ -290,15 +277,12 @@ class DurableOutput:
         self._written = (self._written[0] + lines, self.sink.bytes_written, self.sink.digest)
 
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
-        """Note that so many more lines are written, and what else is known. Blocks. Raises JournalError, SinkError."""
-        self._note_written(lines)
-        self._store_passed(unknown=unknown, rows=rows)
+        """Note that so many more lines are written, and what else is known. Blocks. Raises JournalError, SinkError.
 
-    def _store_passed(self, *, unknown: int = 0, rows: int | None = None) -> None:
-        waiting = [*self._passed.values()]
-        self._passed = {}
-        self._count(waiting)
-        self._commit(waiting, self._note_state(unknown=unknown, rows=rows))
+        unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
+        """
+        self._note_written(lines)
+        self._commit(*self._next_commit([], unknown=unknown, rows=rows))
 
     def finish(self, rows: int | None) -> None:
         """Note what is written and what was cut off, when nothing is in flight any more. rows: of the input, if its end was seen.

@@ -17,6 +17,7 @@ from attrs import define, field
 from pipeline.core.batch import read_line
 from pipeline.core.identity import MASK, row_digest, row_term
 from pipeline.core.intervals import Intervals
+from pipeline.core.ledger import Ledger
 from pipeline.edges.journal import Journal, State, salvage
 from pipeline.edges.rows import STDIN, RowSource
 from pipeline.edges.sent import SentMarks
@@ -56,10 +57,7 @@ class _Rebuilding:
     was: Intervals = field(factory=Intervals)
     done: Intervals = field(factory=Intervals)
     written: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
+    ledger: Ledger = field(factory=Ledger)
 
     def take(self, told: Written) -> bool:
         """Count a row; whether its line is kept."""
@@ -67,10 +65,7 @@ class _Rebuilding:
         if told.transient and not self.keep_failures:
             return False
         self.done.add(told.index, told.index + 1)
-        self.succeeded += told.succeeded
-        self.failed += not told.succeeded
-        self.prompt_tokens += told.usage.prompt_tokens
-        self.output_tokens += told.usage.output_tokens
+        self.ledger.count(told.usage, succeeded=told.succeeded)
         return True
 
 
@@ -173,10 +168,10 @@ def _state_of(work: _Rebuilding, sink: FileSink, row_sum: int, aside: str, unkno
     return State(
         work.written,
         sink.bytes_written,
-        work.succeeded,
-        work.failed,
-        work.prompt_tokens,
-        work.output_tokens,
+        work.ledger.succeeded,
+        work.ledger.failed,
+        work.ledger.prompt_tokens,
+        work.ledger.output_tokens,
         row_sum,
         unknown,
         () if work.in_order else tuple(work.done),

@@ -17,6 +17,7 @@ from attrs import define, evolve
 from pipeline.core.batch import read_line
 from pipeline.core.identity import MASK, Prefix, differences, row_digest, row_term, text_checksum
 from pipeline.core.intervals import Intervals
+from pipeline.core.ledger import Ledger
 from pipeline.durable import DurableOutput
 from pipeline.edges.journal import Journal
 from pipeline.edges.rows import RowSource
@@ -28,7 +29,6 @@ from pipeline.errors import JournalDamagedError, OutputChangedError, OutputExist
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.core.batch import Written
     from pipeline.core.jobs import JobMaker
     from pipeline.edges.journal import State
     from pipeline.records import Outcome
@@ -204,7 +204,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
     done = _done(was, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
-    told_all: list[Written] = []
+    ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
     row_sum = was.row_sum
     for term, line in spool.lines():
         told = read_line(line)
@@ -213,16 +213,15 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             place = told.index if in_order else next(free)
             held.add(place, place + 1)
             found.append((place, line))
-            told_all.append(told)
+            ledger.count(told.usage, succeeded=told.succeeded)
             row_sum += term
     if found:
-        succeeded = sum(told.succeeded for told in told_all)
         state = evolve(
             was,
-            succeeded=was.succeeded + succeeded,
-            failed=was.failed + len(found) - succeeded,
-            prompt_tokens=was.prompt_tokens + sum(told.usage.prompt_tokens for told in told_all),
-            output_tokens=was.output_tokens + sum(told.usage.output_tokens for told in told_all),
+            succeeded=ledger.succeeded,
+            failed=ledger.failed,
+            prompt_tokens=ledger.prompt_tokens,
+            output_tokens=ledger.output_tokens,
             row_sum=row_sum & MASK,
             done=() if in_order else tuple(done),
         )

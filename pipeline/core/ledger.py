@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.records import Success
+from pipeline.records import NO_USAGE, Success
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.records import Outcome
+    from pipeline.records import Outcome, Usage
 
 
 class Ledger:
     """Rows by their end, and the tokens that the provider says it counted."""
 
-    def __init__(self) -> None:
-        self.succeeded = 0
-        self.failed = 0
-        self.prompt_tokens = 0
-        self.output_tokens = 0
+    def __init__(self, succeeded: int = 0, failed: int = 0, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
+        self.succeeded = succeeded
+        self.failed = failed
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
 
     @property
     def total(self) -> int:
@@ -30,8 +30,15 @@ class Ledger:
         """Count outcomes, each once."""
         for outcome in outcomes:
             if isinstance(outcome, Success):
-                self.succeeded += 1
-                self.prompt_tokens += outcome.usage.prompt_tokens
-                self.output_tokens += outcome.usage.output_tokens
+                self.count(outcome.usage, succeeded=True)
             else:
-                self.failed += 1
+                self.count(NO_USAGE, succeeded=False)
+
+    def count(self, usage: Usage, *, succeeded: bool) -> None:
+        """Count one row."""
+        if succeeded:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+        self.prompt_tokens += usage.prompt_tokens
+        self.output_tokens += usage.output_tokens
