@@ -196,3 +196,18 @@ class Authority:
         certificate = self._ca.issue_cert("client@example.org")
         certificate.private_key_and_cert_chain_pem.write_to_path(path)
         return path
+
+
+async def answer_whole(stream: trio.SocketStream) -> None:
+    """A handler for `trio.serve_listeners`: every request gets WHOLE."""
+    peer = Peer(stream, 0)
+    while (await peer.request()) is not None:
+        await peer.send(WHOLE)
+
+
+async def listen_unix(path: str) -> trio.SocketListener:
+    """A listening Unix socket; whoever serves it closes it."""
+    listening = trio.socket.socket(trio.socket.AF_UNIX)
+    await listening.bind(path)
+    listening.listen()
+    return trio.SocketListener(listening)

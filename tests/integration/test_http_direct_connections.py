@@ -11,7 +11,7 @@ from pipeline.edges.http import Counts, open_senders
 from pipeline.edges.sender import Endpoint
 from pipeline.records import Answer, FailureKind, Fault
 from tests.fakes.senders import JOB, PATIENT, sender_to
-from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, serve
+from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answer_whole, answering, listen_unix, serve
 
 if TYPE_CHECKING:
     from pipeline.edges.sender import Sender
@@ -83,13 +83,8 @@ async def test_connection_may_be_ipv6() -> None:
     except OSError:
         pytest.skip("no IPv6 here")
 
-    async def handle(stream: trio.SocketStream) -> None:
-        peer = Peer(stream, 0)
-        while (await peer.request()) is not None:
-            await peer.send(WHOLE)
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handle, [listener])
+        nursery.start_soon(trio.serve_listeners, answer_whole, [listener])
         async with sender_to(f"http://[::1]:{listener.socket.getsockname()[1]}") as sender:
             answers = [await sender.send(JOB, "i") for _ in range(2)]
         nursery.cancel_scope.cancel()
@@ -99,17 +94,8 @@ async def test_connection_may_be_ipv6() -> None:
 
 async def test_unix_socket_is_spoken_to_like_any_other(tmp_path: object) -> None:
     path = f"{tmp_path}/s"
-
-    async def handle(stream: trio.SocketStream) -> None:
-        peer = Peer(stream, 0)
-        while (await peer.request()) is not None:
-            await peer.send(WHOLE)
-
-    listening = trio.socket.socket(trio.socket.AF_UNIX)
-    await listening.bind(path)
-    listening.listen()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handle, [trio.SocketListener(listening)])
+        nursery.start_soon(trio.serve_listeners, answer_whole, [await listen_unix(path)])
         async with open_senders(Endpoint("http://inner", unix_socket=path)) as open_sender:
             sender = open_sender()
             answers = [await sender.send(JOB, "i") for _ in range(3)]

@@ -11,7 +11,7 @@ import trio
 
 from pipeline.edges.http.transport import HeadraceTransport
 from pipeline.edges.sender import Caps
-from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answering, answering_and_closing, listen, serve
+from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answer_whole, answering, answering_and_closing, listen, listen_unix, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -337,17 +337,8 @@ async def test_what_it_does_not_speak_is_refused() -> None:
 
 async def test_unix_socket_answers_for_every_host(tmp_path: object) -> None:
     path = f"{tmp_path}/s"
-
-    async def handle(stream: trio.SocketStream) -> None:
-        peer = Peer(stream, 0)
-        while (await peer.request()) is not None:
-            await peer.send(WHOLE)
-
-    listening = trio.socket.socket(trio.socket.AF_UNIX)
-    await listening.bind(path)
-    listening.listen()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handle, [trio.SocketListener(listening)])
+        nursery.start_soon(trio.serve_listeners, answer_whole, [await listen_unix(path)])
         async with client(unix_socket=path) as http:
             responses = [await http.get("http://docker/version") for _ in range(2)]
         nursery.cancel_scope.cancel()
