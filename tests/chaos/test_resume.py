@@ -242,19 +242,6 @@ def test_another_model_can_be_accepted_and_another_shape_cannot(quick: Campaign)
     assert "sink.shape cannot change" in refused.said
 
 
-def test_rows_that_are_done_behind_a_limit_do_not_count_for_one_before_it(runs: Campaign) -> None:
-    stop_in_the_middle(runs)
-    sent = runs.sent()
-
-    process = runs.start("--limit", "35")
-    wait_until(lambda: runs.sent() > sent, process)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
-    end = ended(process)
-
-    assert end.code == 130, end.said
-
-
 # ---- the journal itself ------------------------------------------------------------------------------------------
 
 
