@@ -8,25 +8,29 @@ from __future__ import annotations
 import random
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 
 from pipeline import Job, Outcome, content_of, fetch, gate, order, read, record, write
-from pipeline.core.ids import MemoryStore
-from pipeline.core.jobs import JobMaker
-from pipeline.core.ledger import Ledger
-from pipeline.core.limits import Lane
-from pipeline.core.lines import RawRow
-from pipeline.core.reorder import ReorderWindow
-from pipeline.core.templates import Template
+from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.core.pacing.lane import Lane
+from pipeline.core.rows.ids import MemoryStore
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.lines import RawRow
+from pipeline.core.rows.templates import Template
 from pipeline.edges.http import open_senders
-from pipeline.edges.sender import Endpoint, OpenSender
-from pipeline.records import Notice, Report, Ticket
+from pipeline.edges.http.endpoint import Endpoint
+from pipeline.messages import Notice, Report, Ticket
 from pipeline.simulate import SimulateConfig, serve
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.gate import GateTally
 from pipeline.stages.order import Batch
 from pipeline.stages.read import ReadTally
+
+if TYPE_CHECKING:
+    from pipeline.ports import OpenSender
 
 WINDOW = 32  # rows in the house at most
 WORKERS = 8  # attempts in flight at most

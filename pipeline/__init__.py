@@ -13,11 +13,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.core.version import VERSION
+from pipeline.version import VERSION
 
 if TYPE_CHECKING:
     from pipeline.config import Config, load_config
-    from pipeline.core.content import content_of, reply_of
+    from pipeline.core.answers.content import content_of, reply_of
     from pipeline.errors import (
         ConfigError,
         HeadraceError,
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
-    from pipeline.flow import FlowSettings, Tallies, run_flow
     from pipeline.records import Failure, FailureKind, Job, Outcome, Progress, Success, Summary, Usage
-    from pipeline.runner import run
+    from pipeline.runs.run import run
+    from pipeline.runs.stream import run_batch, stream
     from pipeline.stages.fetch import fetch
+    from pipeline.stages.flow import FlowSettings, Tallies, run_flow
     from pipeline.stages.gate import gate
     from pipeline.stages.order import order
     from pipeline.stages.read import read
     from pipeline.stages.record import record
     from pipeline.stages.write import write
-    from pipeline.streaming import run_batch, stream
 
 _HOMES = {
     "pipeline.config": ["Config", "load_config"],
-    "pipeline.core.content": ["content_of", "reply_of"],
+    "pipeline.core.answers.content": ["content_of", "reply_of"],
     "pipeline.errors": [
         "ConfigError",
         "HeadraceError",
@@ -62,16 +62,16 @@ _HOMES = {
         "SinkError",
         "UsageError",
     ],
-    "pipeline.flow": ["FlowSettings", "Tallies", "run_flow"],
+    "pipeline.stages.flow": ["FlowSettings", "Tallies", "run_flow"],
     "pipeline.records": ["Failure", "FailureKind", "Job", "Outcome", "Progress", "Success", "Summary", "Usage"],
-    "pipeline.runner": ["run"],
+    "pipeline.runs.run": ["run"],
     "pipeline.stages.fetch": ["fetch"],
     "pipeline.stages.gate": ["gate"],
     "pipeline.stages.order": ["order"],
     "pipeline.stages.read": ["read"],
     "pipeline.stages.record": ["record"],
     "pipeline.stages.write": ["write"],
-    "pipeline.streaming": ["run_batch", "stream"],
+    "pipeline.runs.stream": ["run_batch", "stream"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

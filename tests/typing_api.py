@@ -10,16 +10,16 @@ import trio
 import pipeline
 from pipeline import Failure, FailureKind, Job, Outcome, Success, Summary, fetch, gate, order, read, record, run_flow, write
 from pipeline.config import LimitsConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
-from pipeline.core.ids import MemoryStore
-from pipeline.core.jobs import JobMaker
-from pipeline.core.ledger import Ledger
-from pipeline.core.limits import Lane
-from pipeline.core.reorder import ReorderWindow
-from pipeline.core.templates import Template
+from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.core.pacing.lane import Lane
+from pipeline.core.rows.ids import MemoryStore
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.templates import Template
 from pipeline.edges.http import open_senders, senders_over
+from pipeline.edges.http.endpoint import Endpoint, Timeouts
 from pipeline.edges.http.transport import HeadraceTransport
-from pipeline.edges.sender import Endpoint, OpenSender, Timeouts
-from pipeline.records import Notice, Report, Ticket
+from pipeline.messages import Notice, Report, Ticket
 from pipeline.simulate import LatencyConfig, SimulateConfig, expected_answer, serve
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.gate import GateTally
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline import Progress
-    from pipeline.core.lines import RawRow
-    from pipeline.edges.sender import Sender
+    from pipeline.core.rows.lines import RawRow
+    from pipeline.ports import OpenSender, Sender
 
 
 def configs(path: Path) -> pipeline.Config:

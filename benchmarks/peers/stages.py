@@ -18,15 +18,15 @@ import trio
 from benchmarks.peers.task import Task, body, cpu_seconds
 from benchmarks.server import BODY
 from pipeline.cli.commands import COLLECT_AFTER
-from pipeline.core.batch import encode_batch
-from pipeline.core.jobs import JobMaker
-from pipeline.core.limits import Lane
-from pipeline.core.lines import RawRow
-from pipeline.core.templates import Template
-from pipeline.edges.seen import SeenOnDisk
-from pipeline.flow import FlowSettings, Tallies, run_flow
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.pacing.lane import Lane
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.lines import RawRow
+from pipeline.core.rows.templates import Template
+from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.records import Answer, Fault, Job, Outcome
 from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,8 @@ import trio
 
 from benchmarks.peers.stages import InstantSender, spare_the_collector
 from benchmarks.peers.task import Task, body, cpu_seconds
-from pipeline import load_config, runner
+from pipeline import load_config
+from pipeline.runs import run as run_module
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -63,9 +64,9 @@ def main() -> None:
     config = load_config(written_config(task, output))
     spare_the_collector()
     # `run` takes a transport in the network's place, but one of httpx's costs more than all the stages.
-    with patch.object(runner, "open_provider", no_network):
+    with patch.object(run_module, "open_provider", no_network):
         ready = cpu_seconds()
-        trio.run(runner.run, config)
+        trio.run(run_module.run, config)
         done = cpu_seconds()
     task.finish(in_place(task.prompts, output), ready=ready, done=done)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.peers.task import KEY, Task, body
 from benchmarks.peers.workers import Answers, Ask, ask_all, main
 from pipeline.edges.http import open_senders
-from pipeline.edges.sender import Endpoint
+from pipeline.edges.http.endpoint import Endpoint
 from pipeline.records import Answer, Job
 
 if TYPE_CHECKING:

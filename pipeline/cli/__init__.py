@@ -10,7 +10,7 @@ import click
 from pipeline import __version__
 from pipeline.cli.commands import check_command, export_command, init_command, run_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
-from pipeline.edges.early_signals import ending_at_once
+from pipeline.edges.process.early_signals import ending_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

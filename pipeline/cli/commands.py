@@ -12,8 +12,8 @@ from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.cli.display import Display
     from pipeline.config import Config
-    from pipeline.progress import Display
     from pipeline.records import Summary
 
 COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
@@ -105,9 +105,10 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
     def work() -> int:
         import attrs
 
-        from pipeline.assembly import api_key, open_provider
-        from pipeline.check import check, report_text
+        from pipeline.cli.texts import report_text
         from pipeline.config import load_config
+        from pipeline.inspect.check import check
+        from pipeline.runs.assembly import api_key, open_provider
 
         config = load_config(config_path, overrides)
         report = check(config)
@@ -132,8 +133,9 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     def work() -> int:
         import attrs
 
+        from pipeline.cli.texts import verification_text
         from pipeline.config import load_config
-        from pipeline.verify import verification_text, verify
+        from pipeline.inspect.verify import verify
 
         config = load_config(config_path, overrides)
         found = verify(config)
@@ -159,8 +161,9 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
         import attrs
 
+        from pipeline.cli.texts import status_text
         from pipeline.config import load_config
-        from pipeline.status import status, status_text
+        from pipeline.inspect.status import status
 
         config = load_config(config_path, overrides)
         found = status(config)
@@ -186,7 +189,7 @@ def export_command(config_path: str, target: str, overrides: tuple[str, ...], ve
 
     def work() -> int:
         from pipeline.config import load_config
-        from pipeline.export import export_csv
+        from pipeline.inspect.export import export_csv
 
         rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
         say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
@@ -230,7 +233,7 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
         import trio
 
         from pipeline.config.load import load_simulate
-        from pipeline.edges.signals import stop_on_signals
+        from pipeline.edges.process.signals import stop_on_signals
         from pipeline.simulate import serve
 
         config = load_simulate(overrides)
@@ -257,8 +260,8 @@ def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
     """Run, and let signals stop it: the first in good order, the second at once."""
     import trio
 
-    from pipeline.edges.signals import stop_on_signals
-    from pipeline.runner import run
+    from pipeline.edges.process.signals import stop_on_signals
+    from pipeline.runs.run import run
 
     _spare_the_collector()
 
@@ -287,7 +290,7 @@ def _spare_the_collector() -> None:
 
 def _display(kind: str) -> Display:
     """How progress is shown; "auto" is live on a terminal and plain elsewhere."""
-    from pipeline.progress import Display, LiveDisplay, PlainDisplay
+    from pipeline.cli.display import Display, LiveDisplay, PlainDisplay
 
     if kind == "auto":
         kind = "live" if sys.stderr is not None and sys.stderr.isatty() else "plain"
@@ -299,7 +302,7 @@ def _show_summary(summary: Summary | None, config: Config, *, as_json: bool) -> 
         return
     import attrs
 
-    from pipeline.progress import summary_text
+    from pipeline.cli.texts import summary_text
 
     say(summary_text(summary, config.sink.path))
     if as_json:

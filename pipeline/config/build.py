@@ -17,7 +17,7 @@ import attrs
 
 from pipeline.config.kinds import annotations_of, describe, mismatch, without_none
 from pipeline.config.nodes import Node, dotted
-from pipeline.core.templates import JSON
+from pipeline.core.rows.templates import JSON
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Union, get_args, get_origin
 
 import attrs
 
-from pipeline.core.templates import JSON
+from pipeline.core.rows.templates import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from attrs.validators import and_
 
 from pipeline.config.kinds import describe, mismatch
-from pipeline.core.templates import JSON, Template, TemplateError
-from pipeline.core.urls import split_base, url_problem
+from pipeline.core.rows.templates import JSON, Template, TemplateError
+from pipeline.core.rows.urls import split_base, url_problem
 from pipeline.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

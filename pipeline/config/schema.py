@@ -25,7 +25,7 @@ from pipeline.config.rules import (
     socket_path,
     typed,
 )
-from pipeline.core.templates import JSON
+from pipeline.core.rows.templates import JSON
 from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
 

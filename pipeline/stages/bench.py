@@ -13,7 +13,7 @@ from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 if TYPE_CHECKING:
     from trio.lowlevel import Task
 
-    from pipeline.records import Ticket
+    from pipeline.messages import Ticket
 
 
 class Bench:

@@ -6,14 +6,16 @@ A worker makes one attempt at a time, says what came of it, and never sleeps a b
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
 
-from pipeline.core.classify import Result, Trouble, classify, classify_fault
-from pipeline.core.retry import RetryPolicy, retry_delay
-from pipeline.records import Answer, Failure, FailureKind, Report, Success, Ticket, Verdict
+from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
+from pipeline.core.answers.retry import RetryPolicy, retry_delay
+from pipeline.messages import Report, Ticket, Verdict
+from pipeline.ports import Sender
+from pipeline.records import Answer, Failure, FailureKind, Success
 from pipeline.stages.bench import Bench
 
 if TYPE_CHECKING:
@@ -21,18 +23,12 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.edges.sender import Sender
-    from pipeline.records import Fault, Job, Notice, Outcome
+    from pipeline.messages import Notice
+    from pipeline.ports import ClientRequestIds, Sender
+    from pipeline.records import Fault, Job, Outcome
 
 
 logger = logging.getLogger(__name__)
-
-
-class ClientRequestIds(Protocol):
-    """Names an attempt, so that one of unknown outcome can be traced at the provider."""
-
-    def __call__(self, index: int, attempt: int) -> str:
-        """ASCII, at most 512 characters, different for every attempt."""
 
 
 @frozen

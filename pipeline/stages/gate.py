@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field
 
-from pipeline.core.limits import TICK_SECONDS, Bound, Wait
-from pipeline.core.refusals import Refusals, Stop
-from pipeline.records import Failure, FailureKind, Notice, Report, Ticket, Verdict
+from pipeline.core.pacing.lane import TICK_SECONDS, Bound, Wait
+from pipeline.core.pacing.refusals import Refusals, Stop
+from pipeline.messages import Notice, Report, Ticket, Verdict
+from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.core.limits import Lane
+    from pipeline.core.pacing.lane import Lane
     from pipeline.records import Job, Outcome
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 from msgspec import Struct
 
-from pipeline.core.reorder import Indexed
+from pipeline.core.bookkeeping.reorder import Indexed
 from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.core.reorder import ReorderWindow
+    from pipeline.core.bookkeeping.reorder import ReorderWindow
 
 T = TypeVar("T", bound=Indexed)
 

@@ -11,7 +11,8 @@ import trio
 from msgspec import Struct
 
 from pipeline.errors import InputError
-from pipeline.records import Job, Notice
+from pipeline.messages import Notice
+from pipeline.records import Job
 from pipeline.stages.groups import take
 
 if TYPE_CHECKING:
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.edges.rows import RawRow
-    from pipeline.records import Failure, Outcome, Report
+    from pipeline.edges.sources.file import RawRow
+    from pipeline.messages import Report
+    from pipeline.records import Failure, Outcome
 
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
 

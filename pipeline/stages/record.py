@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.core.ledger import Ledger
+    from pipeline.core.bookkeeping.ledger import Ledger
     from pipeline.records import Outcome
 
 T = TypeVar("T")

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.core.reorder import Indexed
 from pipeline.stages.groups import take
 
 if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
+    from pipeline.ports import Emitter, T
     from pipeline.stages.order import Batch
-
-T = TypeVar("T", bound=Indexed)
-
-
-class Emitter(Protocol[T]):
-    """Where finished rows go."""
-
-    async def emit(self, items: list[T]) -> None:
-        """Hand over a group; it has left the house when this returns."""
 
 
 async def write(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from pipeline.check import check
 from pipeline.cli import main
 from pipeline.config import Config, load_config, load_config_text
 from pipeline.config.build import all_keys
 from pipeline.config.nodes import parse
 from pipeline.config.starter import STARTER
+from pipeline.inspect.check import check
 from pipeline.simulate import SimulateConfig
 
 if TYPE_CHECKING:

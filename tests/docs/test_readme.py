@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import headrace
 from pipeline.config import load_config_text
-from pipeline.verify import SHAPE_KEYS
+from pipeline.inspect.verify import SHAPE_KEYS
 from tests.docs.documents import DOCUMENTS, READMES, ROOT, Block, all_blocks, blocks, commands, links
 
 if TYPE_CHECKING:

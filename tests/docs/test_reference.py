@@ -17,7 +17,7 @@ from pipeline.cli import headrace
 from pipeline.config import Config
 from pipeline.config.build import all_keys
 from pipeline.config.kinds import annotations_of, without_none
-from pipeline.core.meter import Bound
+from pipeline.core.pacing.meter import Bound
 from pipeline.simulate import Fault
 from tests.docs.documents import ROOT
 

@@ -9,12 +9,12 @@ import trio
 import trio.testing
 from attrs import define, field, frozen
 
-from pipeline.core.limits import Lane
-from pipeline.core.retry import RetryPolicy
-from pipeline.edges.rows import RawRow
-from pipeline.flow import FlowSettings, Tallies, run_flow
+from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.pacing.lane import Lane
+from pipeline.edges.sources.file import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, Job
 from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from pipeline.core.limits import Grant, Lane, Wait
+from pipeline.core.pacing.lane import Lane, Wait
+from pipeline.messages import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,7 +16,7 @@ from attrs import define, frozen
 
 from pipeline import load_config
 from pipeline.errors import InputError, JournalError
-from pipeline.status import status
+from pipeline.inspect.status import status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

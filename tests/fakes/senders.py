@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.edges.http import Counts, open_senders
-from pipeline.edges.sender import Caps, Endpoint, Timeouts
+from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts
 from pipeline.records import Answer, Fault, Job
 from tests.fakes.servers import Peer, Request, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from pipeline.edges.sender import Sender
+    from pipeline.ports import Sender
 
     Script = Callable[[Peer, Request], Awaitable[None]]
 

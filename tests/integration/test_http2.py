@@ -9,7 +9,7 @@ import trio
 from h2.errors import ErrorCodes
 
 from pipeline.edges.http import open_senders
-from pipeline.edges.sender import Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
 from pipeline.records import Answer, FailureKind, Fault, Job
 from tests.fakes.http2 import OK_HEADERS, answer_plainly, serve_http2
 from tests.fakes.runs import run_file

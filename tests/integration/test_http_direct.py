@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from pipeline.edges.http import open_senders
-from pipeline.edges.sender import Endpoint
+from pipeline.edges.http.endpoint import Endpoint
 from pipeline.records import Answer, Job
 from tests.fakes.senders import BODY, JOB, job_of, reply_of, sender_to
 from tests.fakes.servers import OK_BODY, WHOLE, answering, answering_and_closing, byte_by_byte, listen, serve

@@ -8,13 +8,13 @@ import pytest
 import trio
 
 from pipeline.edges.http import Counts, open_senders
-from pipeline.edges.sender import Endpoint
+from pipeline.edges.http.endpoint import Endpoint
 from pipeline.records import Answer, FailureKind, Fault
 from tests.fakes.senders import JOB, PATIENT, sender_to
 from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answer_whole, answering, listen_unix, serve
 
 if TYPE_CHECKING:
-    from pipeline.edges.sender import Sender
+    from pipeline.ports import Sender
 
 pytestmark = pytest.mark.usefixtures("any_readiness")
 

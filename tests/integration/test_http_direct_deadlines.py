@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from pipeline.edges.sender import Timeouts
+from pipeline.edges.http.endpoint import Timeouts
 from pipeline.records import Answer, FailureKind, Fault
 from tests.fakes.senders import JOB, job_of, reply_of, sender_to
 from tests.fakes.servers import WHOLE, Peer, Request, answering, listen, serve

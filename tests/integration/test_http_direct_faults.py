@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from pipeline.edges.sender import Caps
+from pipeline.edges.http.endpoint import Caps
 from pipeline.records import FailureKind, Fault
 from tests.fakes.senders import JOB, reply_of, sender_to
 from tests.fakes.servers import Peer, Request, answering_and_closing

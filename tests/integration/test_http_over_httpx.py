@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from pipeline.edges.http import Transport, open_senders, senders_over
-from pipeline.edges.sender import Caps, Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts, TlsOptions
 from pipeline.records import Answer, FailureKind, Fault, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, serve
 

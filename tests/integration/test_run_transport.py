@@ -111,7 +111,7 @@ async def test_key_that_cannot_go_where_it_should_is_a_problem_of_the_config(fol
 
 
 async def test_http2_without_its_package_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.assembly.find_spec", lambda name: None)
+    monkeypatch.setattr("pipeline.runs.assembly.find_spec", lambda name: None)
     config = pipeline.load_config(write_config(folder, "https://localhost:1/v1", provider={"http2": True}))
 
     with pytest.raises(pipeline.ConfigError, match=r"pip install 'headrace\[http2\]'"):

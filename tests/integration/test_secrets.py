@@ -14,9 +14,9 @@ import pytest
 import trio
 
 import pipeline
-from pipeline.assembly import _endpoint, api_key
 from pipeline.edges.http.request import RequestHeads
-from pipeline.status import status
+from pipeline.inspect.status import status
+from pipeline.runs.assembly import _endpoint, api_key
 from tests.fakes.runs import write_config
 from tests.fakes.servers import WHOLE, Peer, Request, answering, answering_and_closing, serve
 
@@ -57,7 +57,7 @@ sys.exit(main())
 """
 HELD = """
 import os
-from pipeline.durable import DurableOutput
+from pipeline.durability.output import DurableOutput
 def die(self, entries, state, commit=DurableOutput._commit):
     commit(self, entries, state)
     if self._passed:

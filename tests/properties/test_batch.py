@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.batch import encode_batch, encode_flat, read_output_id
+from pipeline.core.output.lines import encode_batch, encode_flat, read_output_id
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 from tests.strategies import custom_ids, json_values, texts
 

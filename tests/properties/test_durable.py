@@ -15,18 +15,18 @@ import trio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.batch import encode_batch
-from pipeline.core.jobs import JobMaker
-from pipeline.core.templates import Template
-from pipeline.edges import spool
-from pipeline.edges.rows import RowSource
-from pipeline.edges.seen import SeenOnDisk
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.templates import Template
+from pipeline.durability.resume import Kind, Paths, open_durable, pass_over
+from pipeline.edges.sources.file import RowSource
+from pipeline.edges.store import spool
+from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import JournalError
 from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
-from pipeline.resume import Kind, Paths, open_durable, pass_over
 
 if TYPE_CHECKING:
-    from pipeline.durable import DurableOutput, Entry
+    from pipeline.durability.output import DurableOutput, Entry
 
 ROWS = 24
 IDENTITY = {"sink.order": "input"}

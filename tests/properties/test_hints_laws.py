@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.hints import MAX_RETRY_AFTER_SECONDS, limits_of, retry_after_seconds
+from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, limits_of, retry_after_seconds
 
 NAMES = [
     b"retry-after",

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.retry import THROTTLED_SHARE
+from pipeline.core.answers.retry import THROTTLED_SHARE
 from pipeline.records import FailureKind, Success
 from tests.fakes.house import House, Plan, RowPlan, Try
 

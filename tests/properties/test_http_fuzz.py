@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.direct import Counts, DirectSender
+from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.response import MalformedResponseError, ResponseReader
 from pipeline.edges.http.watch import Watch
-from pipeline.edges.sender import Caps, Endpoint, Timeouts
 from pipeline.records import Answer, FailureKind, Fault, Job
 from tests.fakes.servers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pipeline.core.urls import BaseUrl
+    from pipeline.core.rows.urls import BaseUrl
 
 CAPS = Caps(headers=4000, body=2000)
 ENDPOINT = Endpoint("http://fuzz.example", timeouts=Timeouts(connect=20, idle=20, total=20), caps=CAPS)

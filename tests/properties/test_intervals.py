@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.intervals import Intervals
+from pipeline.core.bookkeeping.intervals import Intervals
 
 numbers = st.lists(st.integers(0, 60), unique=True)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.ids import MemoryStore
-from pipeline.core.jobs import JobMaker
-from pipeline.core.lines import RawRow
-from pipeline.core.templates import Template
+from pipeline.core.rows.ids import MemoryStore
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.lines import RawRow
+from pipeline.core.rows.templates import Template
 from pipeline.records import Failure, Job
 from tests.strategies import batch_lines, custom_ids, damaged, json_objects
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.limits import Bound, Grant, Lane, Limit, Wait
-from pipeline.core.window import MARGIN, SlidingLog
+from pipeline.core.pacing.lane import Bound, Lane, Limit, Wait
+from pipeline.core.pacing.sliding_log import MARGIN, SlidingLog
+from pipeline.messages import Grant
 from tests.fakes.limited import fullest_window, release, saturate
 
 bursts = st.none() | st.integers(1, 30)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.refusals import IN_A_ROW, Refusals, Stop
-from pipeline.records import Failure, FailureKind, Job, Report, Ticket, Verdict
+from pipeline.core.pacing.refusals import IN_A_ROW, Refusals, Stop
+from pipeline.messages import Report, Ticket, Verdict
+from pipeline.records import Failure, FailureKind, Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

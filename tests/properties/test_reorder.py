@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.reorder import ReorderWindow
+from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.records import Failure, FailureKind
 
 

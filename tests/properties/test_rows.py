@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.lines import HeaderError, JsonLines, RowCutter, TextLines
-from pipeline.core.tables import TableRows
+from pipeline.core.rows.lines import HeaderError, JsonLines, RowCutter, TextLines
+from pipeline.core.rows.tables import TableRows
 from tests.strategies import chunked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.core.lines import RawRow
+    from pipeline.core.rows.lines import RawRow
 
 LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 CUTTERS: list[Callable[..., RowCutter]] = [JsonLines, TextLines, partial(TableRows, ","), partial(TableRows, "\t")]

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.templates import RowError, Template, TemplateError
+from pipeline.core.rows.templates import RowError, Template, TemplateError
 from tests.strategies import json_objects, json_values, texts
 
 names = st.sampled_from(["a", "b", "a b", "é"])

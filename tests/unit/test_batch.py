@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.batch import encode_batch, encode_flat, read_output_id
+from pipeline.core.output.lines import encode_batch, encode_flat, read_output_id
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 CHAT = (

@@ -7,7 +7,7 @@ from functools import partial
 import trio
 import trio.testing
 
-from pipeline.core.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import NO_USAGE, Outcome, Success
 from pipeline.stages.record import record
 

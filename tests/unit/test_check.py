@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.check import SHOWN, Report, check, report_text
+from pipeline.cli.texts import report_text
 from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
 from pipeline.errors import InputError
+from pipeline.inspect.check import SHOWN, Report, check
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline.core.classify import MAX_TEXT, Result, Trouble, classify, classify_fault, one_line
+from pipeline.core.answers.classify import MAX_TEXT, Result, Trouble, classify, classify_fault, one_line
 from pipeline.records import Answer, FailureKind, Fault, Usage
 
 NOW = 1_790_000_000.0

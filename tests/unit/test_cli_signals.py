@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from pipeline.edges.signals import CANCELLING, STOPPING, stop_on_signals
+from pipeline.edges.process.signals import CANCELLING, STOPPING, stop_on_signals
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import trio
 
-from pipeline.assembly import Course
 from pipeline.config import load_config_text
-from pipeline.edges.journal import State
+from pipeline.edges.store.journal import State
 from pipeline.errors import RunInterrupted
 from pipeline.records import Failure, FailureKind
+from pipeline.runs.assembly import Course
 
 CONFIG = "{source: {path: in.jsonl}, provider: {simulate: {}}, sink: {path: out.jsonl}}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.edges.descriptors import RESERVED, connections_possible
+from pipeline.edges.process.descriptors import RESERVED, connections_possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

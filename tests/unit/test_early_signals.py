@@ -28,7 +28,7 @@ runpy.run_module("pipeline", run_name="__main__")
 
 WHERE_AN_EXCEPTION_IS_SWALLOWED = """
 import signal, weakref
-from pipeline.edges.early_signals import end_at_once
+from pipeline.edges.process.early_signals import end_at_once
 
 class Lock:
     pass

@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.estimate import MEDIA_TOKENS, estimate_tokens
+from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
 
 
 def test_estimate_counts_four_ascii_bytes_as_a_token_and_rounds_up() -> None:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from pipeline.cli import main
 from pipeline.config import load_config
-from pipeline.core.batch import encode_batch, encode_flat
-from pipeline.core.export import COLUMNS, FORMULA_STARTS, cells_of, neutralised
+from pipeline.core.output.cells import COLUMNS, FORMULA_STARTS, cells_of, neutralised
+from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.errors import InputError, OutputExistsError, UsageError
-from pipeline.export import export_csv
+from pipeline.inspect.export import export_csv
 from pipeline.records import Failure, FailureKind, Outcome, Success, Usage
 
 CONFIG = "{source: {path: in.jsonl}, provider: {simulate: {}}, sink: {path: out.jsonl}}"

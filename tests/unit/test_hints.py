@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.hints import MAX_RETRY_AFTER_SECONDS, ProviderLimits, Quota, limits_of, retry_after_seconds
+from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, ProviderLimits, Quota, limits_of, retry_after_seconds
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 

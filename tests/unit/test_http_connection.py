@@ -11,8 +11,8 @@ import trio
 from trio.testing import assert_checkpoints, wait_all_tasks_blocked
 
 from pipeline.edges.http.connection import RECEIVE_BYTES, Connection
+from pipeline.edges.http.endpoint import Caps
 from pipeline.edges.http.watch import Watch
-from pipeline.edges.sender import Caps
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

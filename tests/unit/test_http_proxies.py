@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.urls import split_base
+from pipeline.core.rows.urls import split_base
 from pipeline.edges.http.proxies import proxy_for
 
 FAR = "https://api.example.com/v1"

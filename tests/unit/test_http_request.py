@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.edges.http.endpoint import Endpoint
 from pipeline.edges.http.request import CACHED_HEADS, RequestHeads
-from pipeline.edges.sender import Endpoint
 
 SECRET = "sk-never-shown"
 

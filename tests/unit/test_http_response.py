@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.edges.http.endpoint import Caps
 from pipeline.edges.http.response import MAX_HEADERS, MAX_INTERIM, MalformedResponseError, ResponseReader
-from pipeline.edges.sender import Caps
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 SMALL = Caps(headers=2000, body=100)

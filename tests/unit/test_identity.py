@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.identity import MASK, differences, row_digest, row_term, rows_checksum, text_checksum
-from pipeline.core.lines import JsonLines, RawRow
+from pipeline.core.bookkeeping.fingerprint import MASK, differences, row_digest, row_term, rows_checksum, text_checksum
+from pipeline.core.rows.lines import JsonLines, RawRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

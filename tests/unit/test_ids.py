@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.core import ids
-from pipeline.core.ids import DigestStore, MemoryStore, SeenIds
-from pipeline.edges.seen import SeenOnDisk
+from pipeline.core.rows import ids
+from pipeline.core.rows.ids import DigestStore, MemoryStore, SeenIds
+from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:

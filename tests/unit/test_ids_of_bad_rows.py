@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from pipeline.core.ids import MemoryStore
-from pipeline.core.jobs import JobMaker
-from pipeline.core.lines import RawRow
+from pipeline.core.rows.ids import MemoryStore
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.lines import RawRow
 from pipeline.records import Failure, Job
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.core.ids import MemoryStore
-from pipeline.core.jobs import MAX_ID_LENGTH, JobMaker
-from pipeline.core.lines import RawRow
-from pipeline.core.templates import Template
+from pipeline.core.rows.ids import MemoryStore
+from pipeline.core.rows.jobs import MAX_ID_LENGTH, JobMaker
+from pipeline.core.rows.lines import RawRow
+from pipeline.core.rows.templates import Template
 from pipeline.records import Failure, FailureKind, Job
 
 if TYPE_CHECKING:

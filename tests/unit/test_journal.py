@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from pipeline.core.batch import encode_batch
-from pipeline.core.identity import Prefix
-from pipeline.edges import journal as journal_module
-from pipeline.edges.journal import FREE_PAGES, SCHEMA_VERSION, Journal, State, peek
-from pipeline.edges.spool import OWNER_BYTES
+from pipeline.core.bookkeeping.fingerprint import Prefix
+from pipeline.core.output.lines import encode_batch
+from pipeline.durability.resume import Kind, Paths, open_durable
+from pipeline.edges.store import journal as journal_module
+from pipeline.edges.store.journal import FREE_PAGES, SCHEMA_VERSION, Journal, State, peek
+from pipeline.edges.store.spool import OWNER_BYTES
 from pipeline.errors import JournalError
-from pipeline.resume import Kind, Paths, open_durable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

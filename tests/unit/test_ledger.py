@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import Failure, FailureKind, Success, Usage
 
 

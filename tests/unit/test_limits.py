@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.core.limits import TICK_SECONDS, Bound, Grant, Lane, Wait
-from pipeline.core.window import MARGIN, SlidingLog
+from pipeline.core.pacing.lane import TICK_SECONDS, Bound, Lane, Wait
+from pipeline.core.pacing.sliding_log import MARGIN, SlidingLog
+from pipeline.messages import Grant
 from tests.fakes.limited import release, saturate
 
 START = 54_321.25  # a loop's clock begins anywhere

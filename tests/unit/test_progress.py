@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from pipeline.progress import LINE_SECONDS, Display, Pace, PlainDisplay, duration_text, progress_text, summary_text
+from pipeline.cli.display import LINE_SECONDS, Display, Pace, PlainDisplay
+from pipeline.cli.texts import duration_text, progress_text, summary_text
 from pipeline.records import Progress, Summary
 
 START = Progress(

@@ -1,7 +1,8 @@
 import pytest
 
-from pipeline.core.refusals import Refusals, Stop
-from pipeline.records import Failure, FailureKind, Job, Report, Ticket, Verdict
+from pipeline.core.pacing.refusals import Refusals, Stop
+from pipeline.messages import Report, Ticket, Verdict
+from pipeline.records import Failure, FailureKind, Job
 
 
 def refusal(row: int, status: int = 401, number: int = 0) -> Report:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.classify import Trouble
-from pipeline.core.retry import THROTTLED_SHARE, RetryPolicy, retry_delay
+from pipeline.core.answers.classify import Trouble
+from pipeline.core.answers.retry import THROTTLED_SHARE, RetryPolicy, retry_delay
 from pipeline.records import FailureKind
 
 draws = st.floats(0, 1, exclude_max=True)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from pipeline.edges.rows import CHUNK_BYTES, RowSource
+from pipeline.edges.sources.file import CHUNK_BYTES, RowSource
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pipeline.core.lines import RawRow
+    from pipeline.core.rows.lines import RawRow
 
 LINES = b'{"a":1}\n{"a":2}\r\n\n{"a":3}'
 MANY = b"".join(b'{"prompt":"number %d of many"}\n' % number for number in range(100_000))

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.intervals import Intervals
-from pipeline.edges import sent
-from pipeline.edges.sent import MAPS, SentMarks, is_locked
+from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.edges.store import marks as sent
+from pipeline.edges.store.marks import MAPS, SentMarks, is_locked
 from pipeline.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ NOTHING = Intervals()
 LIVE_AND_DIE = """
 import sys
 from pathlib import Path
-from pipeline.edges.sent import SentMarks
+from pipeline.edges.store.marks import SentMarks
 marks = SentMarks.open(Path(sys.argv[1]))
 for index in (0, 5, 3_000_000):
     marks.mark(index)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.edges.sink import FileSink
+from pipeline.edges.store.output import FileSink
 from pipeline.errors import OutputExistsError, SinkError, UsageError
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
-    monkeypatch.setattr("pipeline.edges.sink.os.write", lambda descriptor, data: real(descriptor, data[:3]))
+    monkeypatch.setattr("pipeline.edges.store.output.os.write", lambda descriptor, data: real(descriptor, data[:3]))
     sink = FileSink.open(tmp_path / "out.jsonl")
 
     sink.write(b"a longer line\nand one more\n")
@@ -132,7 +132,7 @@ def test_a_failed_write_leaves_whole_lines_and_says_what_to_do(
             raise OSError(number, os.strerror(number))
         return real(descriptor, data[: left.pop(0)])
 
-    monkeypatch.setattr("pipeline.edges.sink.os.write", fail)
+    monkeypatch.setattr("pipeline.edges.store.output.os.write", fail)
     with pytest.raises(SinkError) as caught:
         sink.write(b"one\ntwo\nthree\n")
 
@@ -206,7 +206,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_stdout_may_be_the_output(tmp_path: Path, name: str) -> None:
-    code = f"from pipeline.edges.sink import FileSink; s = FileSink.open({name!r}); s.write(b'one\\n'); s.close(); print('two')"
+    code = f"from pipeline.edges.store.output import FileSink; s = FileSink.open({name!r}); s.write(b'one\\n'); s.close(); print('two')"
 
     with (tmp_path / "out").open("wb") as out:
         out.write(b"before\n")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.edges import spool as spool_module
-from pipeline.edges.spool import OWNER_BYTES, Spool
+from pipeline.edges.store import spool as spool_module
+from pipeline.edges.store.spool import OWNER_BYTES, Spool
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ TERM = 2**64 - 1
 LIVE_AND_DIE = """
 import sys
 from pathlib import Path
-from pipeline.edges.spool import Spool
+from pipeline.edges.store.spool import Spool
 spool = Spool(Path(sys.argv[1]), b"journal number 1")
 for number in range(3):
     spool.put(b"line %d" % number, number)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from pipeline.records import Job, Ticket
+from pipeline.messages import Ticket
+from pipeline.records import Job
 from pipeline.stages.bench import Bench
 
 

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from attrs import define
 
-from pipeline.core.reorder import ReorderWindow
+from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.stages.order import FIRST_READ_BACK_ROWS, READ_BACK_BYTES, Batch, Spill, order
 
 

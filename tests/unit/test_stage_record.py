@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from pipeline.core.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import NO_USAGE, Outcome, Success
 from pipeline.stages.record import GROUP_BYTES, record
 

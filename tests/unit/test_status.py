@@ -9,12 +9,13 @@ import pytest
 from attrs import evolve
 
 import pipeline
-from pipeline.assembly import identity_of
-from pipeline.edges.journal import Journal, State
-from pipeline.edges.sent import SentMarks
+from pipeline.cli.texts import status_text
+from pipeline.durability.resume import Paths
+from pipeline.edges.store.journal import Journal, State
+from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputError, JournalError
-from pipeline.resume import Paths
-from pipeline.status import status, status_text
+from pipeline.inspect.status import status
+from pipeline.runs.assembly import identity_of
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:

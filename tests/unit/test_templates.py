@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pipeline.core.templates import RowError, Template, TemplateError
+from pipeline.core.rows.templates import RowError, Template, TemplateError
 
 if TYPE_CHECKING:
-    from pipeline.core.templates import JSON
+    from pipeline.core.rows.templates import JSON
 
 ROW: dict[str, JSON] = {
     "text": 'say "hi"\n{text}',

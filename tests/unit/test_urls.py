@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.urls import split_base, url_problem
+from pipeline.core.rows.urls import split_base, url_problem
 
 
 @pytest.mark.parametrize(

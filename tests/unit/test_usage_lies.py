@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.core.classify import Result, classify
-from pipeline.core.limits import Grant, Lane, Wait
+from pipeline.core.answers.classify import Result, classify
+from pipeline.core.pacing.lane import Lane, Wait
+from pipeline.messages import Grant
 from pipeline.records import NO_USAGE, Answer, Usage
 
 MINUTE = 60.0

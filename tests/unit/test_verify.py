@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.cli.texts import verification_text
 from pipeline.config import Config, Order, ProviderConfig, RequestConfig, Shape, SinkConfig, SourceConfig
-from pipeline.core.batch import encode_batch, encode_flat
+from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.errors import InputError
+from pipeline.inspect.verify import SHOWN, Verification, verify
 from pipeline.records import NO_USAGE, Failure, FailureKind, Success
-from pipeline.verify import SHOWN, Verification, verification_text, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import pipeline
-from pipeline.core.hints import MAX_RETRY_AFTER_SECONDS
+from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS
 from tests.fakes.house import House, Plan, RowPlan, Try
 from tests.fakes.runs import read_lines, write_config
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parents[2] / "pipeline"
 READERS = {
-    "assembly.py": "what a Retry-After date is held against",
+    "runs/assembly.py": "what a Retry-After date is held against",
     "cli/commands.py": "how long ago the last commit was, for people",
-    "durable.py": "the stamp of a commit",
-    "rebuild.py": "the stamp of a commit",
+    "durability/output.py": "the stamp of a commit",
+    "durability/rebuild.py": "the stamp of a commit",
     "simulate/server.py": "the dates in a simulated provider's headers",
 }
 WALL_CLOCKS = {

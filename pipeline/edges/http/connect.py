@@ -15,8 +15,8 @@ from attrs import define, field
 from pipeline.edges.http.connection import Connection, TlsConnection
 
 if TYPE_CHECKING:
-    from pipeline.core.urls import BaseUrl
-    from pipeline.edges.sender import Caps, TlsOptions
+    from pipeline.core.rows.urls import BaseUrl
+    from pipeline.edges.http.endpoint import Caps, TlsOptions
 
 # Probes find a peer that vanished without a word, and keep NAT tables from forgetting an answer that takes minutes.
 PROBE_AFTER_SECONDS = 45  # AWS forgets idle flows after 350 s, Azure after 240 s, many home routers after 60 s

@@ -28,8 +28,8 @@ from trio.lowlevel import (
 from pipeline.edges.http.response import ResponseReader
 
 if TYPE_CHECKING:
+    from pipeline.edges.http.endpoint import Caps
     from pipeline.edges.http.watch import Watch
-    from pipeline.edges.sender import Caps
 
 RECEIVE_BYTES = 64 * 1024
 _BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, since 4.1

@@ -20,9 +20,9 @@ from pipeline.records import Answer, FailureKind, Fault
 if TYPE_CHECKING:
     from pipeline.edges.http.connect import Dialer
     from pipeline.edges.http.connection import Connection
+    from pipeline.edges.http.endpoint import Endpoint
     from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
-    from pipeline.edges.sender import Endpoint
     from pipeline.records import Job
 
 _TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)

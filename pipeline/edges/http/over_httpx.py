@@ -18,8 +18,8 @@ from pipeline.records import Answer, FailureKind, Fault
 if TYPE_CHECKING:
     import httpcore
 
+    from pipeline.edges.http.endpoint import Endpoint
     from pipeline.edges.http.request import RequestHeads
-    from pipeline.edges.sender import Endpoint
     from pipeline.records import Job
 
 # What happened before the whole request can have left. Everything else may have reached the provider.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.core.urls import BaseUrl
+    from pipeline.core.rows.urls import BaseUrl
 
 
 def proxy_for(base: BaseUrl, env: Mapping[str, str]) -> str | None:

@@ -9,10 +9,10 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from pipeline.core.urls import split_base
+from pipeline.core.rows.urls import split_base
 
 if TYPE_CHECKING:
-    from pipeline.edges.sender import Endpoint
+    from pipeline.edges.http.endpoint import Endpoint
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 

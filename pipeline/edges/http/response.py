@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httptools
 
 if TYPE_CHECKING:
-    from pipeline.edges.sender import Caps
+    from pipeline.edges.http.endpoint import Caps
 
 MAX_HEADERS = 256  # the most that any known provider sends is about 40
 MAX_INTERIM = 16  # 100, 102 and 103 answers before the real one

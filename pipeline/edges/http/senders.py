@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.core.version import VERSION
 from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
+from pipeline.edges.http.endpoint import TlsOptions
 from pipeline.edges.http.proxies import proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
-from pipeline.edges.sender import TlsOptions
+from pipeline.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     import httpx
 
-    from pipeline.edges.sender import Endpoint, OpenSender
+    from pipeline.edges.http.endpoint import Endpoint
+    from pipeline.ports import OpenSender
 
 CLOSE_SECONDS = 2.0  # for the goodbyes of httpx's transports
 

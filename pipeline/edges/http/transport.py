@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from pipeline.core.urls import PORTS, BaseUrl
+from pipeline.core.rows.urls import PORTS, BaseUrl
 from pipeline.edges.http.connect import Dialer, connect_message
+from pipeline.edges.http.endpoint import Caps, TlsOptions
 from pipeline.edges.http.exchange import Exchange
 from pipeline.edges.http.request import TOKEN
 from pipeline.edges.http.watch import Watch
-from pipeline.edges.sender import Caps, TlsOptions
 
 if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection

@@ -1,0 +1,1 @@
+"""A result as a line or as cells."""

@@ -1,0 +1,1 @@
+"""Decides whether an attempt may leave now."""

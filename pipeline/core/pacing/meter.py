@@ -1,0 +1,134 @@
+"""One limit's meter: a pace (GCRA) that spreads departures, and an exact log that no lateness, burst or refund can outwit.
+
+Here too `now` is an argument, and a meter decides nothing: it says when its limit would let a cost leave.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import inf
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.core.pacing.sliding_log import CELLS_PER_PERIOD, MARGIN, SEND_SLACK_CELLS, SlidingLog
+
+if TYPE_CHECKING:
+    from pipeline.messages import Grant
+
+TICK_SECONDS = 0.010  # a gate that wakes for every ticket costs 300 µs a row at 3,000/s, one that wakes so often 75
+CATCH_UP_SHARE = 0.05  # of the period: a late wake releases what was due meanwhile, but never more than this at once,
+CATCH_UP_SECONDS = 0.25  # nor more than this: longer than a collection or a busy loop holds a wake, too short for a surge
+NOISE_SECONDS = 1e-6  # float noise of the pace at any clock; the log, which is exact, does not depend on it
+
+
+class Bound(StrEnum):
+    """What can hold an attempt back; the values are the keys of the summary's `limited_by`."""
+
+    REQUESTS_PER_SECOND = "requests_per_second"
+    REQUESTS_PER_MINUTE = "requests_per_minute"
+    TOKENS_PER_MINUTE = "tokens_per_minute"
+    PAUSE = "pause"
+
+
+class Limit(Struct, frozen=True):
+    """So much in any window of a period.
+
+    amount: requests or tokens, by bound. period: seconds. burst: requests that may leave at once at rest; None stands
+    for what is due within one tick.
+    """
+
+    bound: Bound
+    amount: float
+    period: float
+    burst: float | None = None
+
+
+class Meter:
+    """One limit's state. pace: `tat`, the clock at which the next departure is due (GCRA's theoretical arrival time).
+
+    Source: ITU-T I.371, generic cell rate algorithm, virtual scheduling.
+    """
+
+    __slots__ = (
+        "_burst",
+        "_interval",
+        "_prompt",
+        "_refund",
+        "_tat",
+        "_tick_amount",
+        "amount",
+        "bound",
+        "catch_up",
+        "counts_tokens",
+        "log",
+        "period",
+    )
+
+    def __init__(self, limit: Limit) -> None:
+        self.bound = limit.bound
+        self.amount = limit.amount
+        self.period = limit.period * (1 + MARGIN)
+        self.counts_tokens = limit.bound is Bound.TOKENS_PER_MINUTE
+        self.catch_up = min(CATCH_UP_SHARE * limit.period, CATCH_UP_SECONDS)
+        self.log = SlidingLog(limit.period)
+        self._burst = limit.burst
+        self._tick_amount = limit.amount / limit.period * TICK_SECONDS
+        self._interval = self.period / limit.amount
+        self._prompt = limit.period * (SEND_SLACK_CELLS - 1) / CELLS_PER_PERIOD  # a send so soon moves no departure
+        self._tat = -inf
+        self._refund = 0.0  # seconds of the pace that were paid for and not used
+
+    def advance(self, now: float, *, waited: bool) -> None:
+        """Come to `now`. waited: somebody waited on the lane since the last time, so that being late earns what was due."""
+        self.log.advance(now)
+        if waited:
+            self._tat = max(self._tat, now - self.catch_up)
+        else:
+            self._tat = max(self._tat, now)
+            self._refund = 0.0
+
+    def pace_at(self, cost: int) -> float:
+        """When the pace lets `cost` leave. A request larger than the burst leaves alone, and the pace is paid afterwards."""
+        at_once = self._tick_amount if self._burst is None else self._burst * cost
+        if at_once > cost:
+            return self._tat - (at_once - cost) * self._interval - NOISE_SECONDS
+        return self._tat - NOISE_SECONDS
+
+    def log_at(self, cost: int) -> float:
+        """When the log lets `cost` leave."""
+        excess = self.log.total + cost - self.amount
+        return -inf if excess <= 0 else self.log.free_at(excess)
+
+    def take(self, cost: int) -> None:
+        """Let `cost` leave at the `now` of the last `advance`."""
+        self.log.take(cost)
+        if self._refund:
+            self._charge(cost * self._interval)
+        else:
+            self._tat += cost * self._interval
+
+    def settle(self, grant: Grant, now: float, tokens: int, sent: float, *, waited: bool) -> None:
+        """Replace what a grant holds by what it really cost and when it really left."""
+        if not self.counts_tokens and sent - grant.left < self._prompt:
+            return
+        self.log.advance(now)
+        log = self.log
+        old, new = (grant.tokens, tokens) if self.counts_tokens else (1, 1)
+        log.correct(log.departure_cell(grant.left, grant.sent), old, log.departure_cell(grant.left, sent), new)
+        if new > old:
+            self._charge((new - old) * self._interval)
+        elif new < old:
+            self._give_back((old - new) * self._interval, now, waited=waited)
+
+    def _charge(self, seconds: float) -> None:
+        paid = min(self._refund, seconds)
+        self._refund -= paid
+        self._tat += seconds - paid
+
+    def _give_back(self, seconds: float, now: float, *, waited: bool) -> None:
+        """Make the next due sooner; what goes past `now` is kept for those who wait, and for nobody else."""
+        ahead = max(0.0, min(seconds, self._tat - now))
+        self._tat -= ahead
+        if waited:
+            self._refund = min(self._refund + seconds - ahead, self.period)

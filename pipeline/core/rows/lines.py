@@ -1,0 +1,154 @@
+"""Cuts a stream of bytes into rows, whatever the size of the chunks in which it comes; touches no file.
+
+Lines end with LF, CR LF or a lone CR, and with nothing else: U+2028, U+0085 and vertical tabs are text. Blank lines are no
+rows. A bad row is a `RawRow` with a problem, never an exception, and a row is given as soon as its end has been seen.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from itertools import repeat
+from operator import sub
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pipeline.core.rows.templates import JSON
+
+MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
+TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
+
+_find_line_end = re.compile(rb"\r\n?|\n").search
+
+
+class RawRow(Struct, eq=False, gc=False):
+    """A row as it lies in the input, not yet understood.
+
+    line: 1-based line where it starts, blank lines counted. offset: of its first byte in the uncompressed stream.
+    data: a line of JSON, or a row whose fields are known already; None if there is a problem. problem: why it cannot be read.
+    """
+
+    line: int
+    offset: int
+    data: bytes | Mapping[str, JSON] | None
+    problem: str | None = None
+
+
+class HeaderError(ValueError):
+    """A table whose header names no usable columns."""
+
+
+class RowCutter(ABC):
+    """Takes chunks, gives rows. line, offset: where the first row that has not been given starts.
+
+    What an iterator gives must be taken whole before the next call.
+    """
+
+    def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES, line: int = 1, offset: int = 0) -> None:
+        self.line = line
+        self.offset = offset
+        self.max_line_bytes = max_line_bytes
+        self._pending: list[bytes] = []  # the unfinished line, joined once however long it gets
+        self._pending_bytes = 0
+        self._lost_bytes = 0  # of an over-long line that has not ended yet; then nothing is pending
+        self._half_end = b""  # a CR that the next byte may complete to CR LF
+
+    def feed(self, chunk: bytes) -> Iterator[RawRow]:
+        """The rows that end in this chunk."""
+        chunk = self._half_end + chunk
+        self._half_end = b"\r" if chunk.endswith(b"\r") else b""
+        chunk = chunk.removesuffix(b"\r")
+        cut = max(chunk.rfind(b"\n"), chunk.rfind(b"\r")) + 1
+        if cut:
+            yield from self._whole_lines(chunk[:cut])
+        self._hold(chunk[cut:])
+
+    def finish(self) -> Iterator[RawRow]:
+        """The rows that end with the stream."""
+        if self._pending or self._half_end or self._lost_bytes:
+            yield from self._whole_lines(self._half_end)
+
+    def _whole_lines(self, block: bytes) -> Iterator[RawRow]:
+        if self._lost_bytes:
+            end = _find_line_end(block)
+            size = end.end() if end else 0
+            yield self._overlong(self._lost_bytes + size)
+            self._lost_bytes = 0
+            if size == len(block):
+                return
+            block = block[size:]
+        elif self._pending:
+            block = b"".join((*self._pending, block))
+            self._pending.clear()
+            self._pending_bytes = 0
+        yield from self._rows(block)
+
+    def _hold(self, rest: bytes) -> None:
+        if not rest:
+            return
+        if self._lost_bytes:
+            self._lost_bytes += len(rest)
+            return
+        self._pending.append(rest)
+        self._pending_bytes += len(rest)
+        if self._pending_bytes > self.max_line_bytes:
+            self._lost_bytes = self._pending_bytes
+            self._pending.clear()
+            self._pending_bytes = 0
+
+    def _overlong(self, size: int) -> RawRow:
+        row = RawRow(self.line, self.offset, None, f"is longer than {self.max_line_bytes:,} bytes")
+        self.line += 1
+        self.offset += size
+        return row
+
+    @abstractmethod
+    def _rows(self, block: bytes) -> Iterator[RawRow]:
+        """The rows of whole lines; moves `line` and `offset` behind them."""
+
+
+class JsonLines(RowCutter):
+    """Each line is a row, given as bytes without its end."""
+
+    def _rows(self, block: bytes) -> Iterator[RawRow]:
+        line, offset, most = self.line, self.offset, self.max_line_bytes
+        after = offset + len(block)
+        for text, end in _lines_and_ends(block):
+            if len(text) > most:
+                self.line, self.offset = line, offset
+                yield self._overlong(len(text) + end)
+            elif text and not text.isspace():
+                yield RawRow(line, offset, text)
+            line += 1
+            offset += len(text) + end
+        self.line, self.offset = line, after
+
+
+def _lines_and_ends(block: bytes) -> Iterable[tuple[bytes, int]]:
+    """Each line without its end, and the length of that end (not of the last line's, which may have none)."""
+    if b"\r" not in block:
+        return zip(block.removesuffix(b"\n").split(b"\n"), repeat(1), strict=False)  # half the time of `splitlines` twice
+    lines = block.splitlines()
+    return zip(lines, map(sub, map(len, block.splitlines(keepends=True)), map(len, lines)), strict=True)
+
+
+class TextLines(JsonLines):
+    """Each line is a row with one field, its text."""
+
+    def _rows(self, block: bytes) -> Iterator[RawRow]:
+        for row in super()._rows(block):
+            if isinstance(row.data, bytes):
+                try:
+                    row.data = {TEXT_FIELD: row.data.decode()}
+                except UnicodeDecodeError as error:
+                    row.data, row.problem = None, not_utf8(error)
+            yield row
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Says where a row is not UTF-8, for people."""
+    return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start + 1}"

@@ -1,0 +1,1 @@
+"""A run's files: how it begins, resumes and is rebuilt."""

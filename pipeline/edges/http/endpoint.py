@@ -1,0 +1,59 @@
+"""The seam between fetch and HTTP: what a worker asks of whoever sends for it, and what there is to know about the far end.
+
+Nothing here opens a socket. A sender belongs to one worker and makes one attempt at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEBIBYTE = 1 << 20
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds. connect: name lookup, TCP and TLS. idle: without a byte from the server. total: the attempt, whatever comes."""
+
+    connect: float = 30.0
+    idle: float = 60.0
+    total: float = 300.0
+
+
+class Caps(Struct, frozen=True):
+    """What a server may make us hold, in bytes. body: after decoding."""
+
+    headers: int = 64 * 1024
+    body: int = 64 * MEBIBYTE
+
+
+class TlsOptions(Struct, frozen=True):
+    """Paths of PEM files. ca: trusted in place of the system's store. certificate: the client's own, with its key.
+
+    There is no way to switch verification off.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@frozen
+class Endpoint:
+    """The far end of every request of a run, made once.
+
+    base_url: `http(s)://host[:port][/prefix]`. key_header: name and value, never in a repr. headers: sent with every
+    request, and win over ours; their values may be secrets too. unix_socket: path to connect to in place of the host.
+    """
+
+    base_url: str
+    key_header: tuple[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(factory=dict, repr=lambda headers: repr(sorted(headers)))
+    timeouts: Timeouts = field(factory=Timeouts)
+    caps: Caps = field(factory=Caps)
+    tls: TlsOptions = field(factory=TlsOptions)
+    unix_socket: str | None = None

@@ -1,0 +1,146 @@
+"""Which rows were sent: a byte a row in a file that is mapped into memory, and so survives the death of the process.
+
+A row that is marked and has no outcome may have been billed. The file is also the lock of its run: it dies with its process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.errors import JournalError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.core.bookkeeping.intervals import Intervals
+
+CHUNK = 1 << 20  # rows a map
+MAPS = 4  # kept at once: rows in flight lie close together, but for a slow one
+SENT = 1
+LOCK_TRIES = 5  # somebody may look whether it is locked, which takes the lock for some microseconds
+LOCK_SECONDS = 0.02
+
+
+@define(eq=False)
+class SentMarks:
+    """The open file of marks. Held by one run at a time."""
+
+    path: Path
+    _descriptor: int
+    _maps: dict[int, mmap.mmap] = field(factory=dict, init=False)
+
+    @classmethod
+    def open(cls, path: Path) -> SentMarks:
+        """Open or create it, and lock it. Raises UsageError while another run has it, JournalError if it cannot be opened."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalError(path, f"cannot be opened: {error.strerror}") from error
+        try:
+            _lock(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor)
+
+    def mark(self, index: int) -> None:
+        """Note that an attempt for a row leaves now. Raises JournalError when the disk takes no more."""
+        self._set(index, SENT)
+
+    def unmark(self, index: int) -> None:
+        """Note that the attempt has ended, without an outcome but with a word of what became of it."""
+        self._set(index, 0)
+
+    def _set(self, index: int, value: int) -> None:
+        chunk = index // CHUNK
+        marks = self._maps.get(chunk)
+        if marks is None:
+            marks = self._map(chunk)
+        marks[index % CHUNK] = value
+
+    def unknown(self, done: Intervals) -> int:
+        """How many rows were sent and are not done."""
+        length = os.fstat(self._descriptor).st_size
+        unknown = at = 0
+        for first, end in [*done, (length, length)]:
+            if at < min(first, length):
+                unknown += os.pread(self._descriptor, min(first, length) - at, at).count(SENT)
+            at = max(at, end)
+        return unknown
+
+    def forget(self) -> None:
+        """Nothing is in flight any more: no mark says anything."""
+        self._unmap()
+        os.ftruncate(self._descriptor, 0)
+
+    def close(self) -> None:
+        """Give the file and its lock back. May be called twice."""
+        self._unmap()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _unmap(self) -> None:
+        for marks in self._maps.values():
+            marks.close()
+        self._maps.clear()
+
+    def _map(self, chunk: int) -> mmap.mmap:
+        try:
+            allocate(self._descriptor, chunk * CHUNK, CHUNK)
+            marks = mmap.mmap(self._descriptor, CHUNK, offset=chunk * CHUNK)
+        except OSError as error:
+            raise JournalError(self.path, f"takes no more: {error.strerror}") from error
+        if len(self._maps) >= MAPS:
+            self._maps.pop(next(iter(self._maps))).close()
+        self._maps[chunk] = marks
+        return marks
+
+
+def allocate(descriptor: int, offset: int, length: int) -> None:
+    """Make sure that a piece of a file has its place on the disk, holes included: a write to a map of a full disk would kill us.
+
+    Raises OSError.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, offset, length)
+        return
+    size = os.fstat(descriptor).st_size  # macOS: fill up from the end
+    if size < offset + length:
+        os.pwrite(descriptor, bytes(offset + length - size), size)
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_SECONDS)
+        except OSError as error:
+            raise JournalError(path, f"cannot be locked: {error.strerror}; name a place on a local disk (journal.path)") from error
+        else:
+            return
+    raise UsageError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else")
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a run has the marks just now. Takes the lock for an instant, which `SentMarks.open` bears."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

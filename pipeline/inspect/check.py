@@ -1,0 +1,140 @@
+"""What a run would take, found by reading config and input alone: nothing is sent and nothing is written.
+
+The time is the least that the limits allow; answers that are slower than `max_in_flight` bears make it longer.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from pipeline.core.rows.estimate import estimate_tokens
+from pipeline.edges.sources.file import RowSource
+from pipeline.records import Failure
+from pipeline.runs.assembly import job_maker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.config import Config, LimitsConfig, PricesConfig
+    from pipeline.records import Job
+
+SLICE_ROWS = 256
+SHOWN = 5  # bad rows that are shown with their messages
+
+
+@frozen
+class Report:
+    """What `check` found; the same keys as `--json` prints.
+
+    too_large: rows over the token budget, which would fail unsent. estimated_tokens: prompts and the longest answers that
+    they allow. seconds_by_limit: the least time under each limit alone. limited_by: the limit that binds, None without limits.
+    cost: the most that the answers may cost, None without prices.
+    """
+
+    rows: int
+    bad_rows: int
+    bad_row_examples: tuple[str, ...]
+    requests: int
+    too_large: int
+    estimated_prompt_tokens: int
+    estimated_tokens: int
+    seconds_by_limit: Mapping[str, float]
+    limited_by: str | None
+    duration_seconds: float | None
+    in_flight_binds_above_seconds: float | None
+    cost: float | None
+    notes: tuple[str, ...]
+
+
+@define
+class _Count:
+    """What is added up over the rows."""
+
+    rows: int = 0
+    bad: int = 0
+    examples: list[str] = field(factory=list)
+    requests: int = 0
+    too_large: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+    def add(self, item: Job | Failure, budget: float | None) -> None:
+        self.rows += 1
+        if isinstance(item, Failure):
+            self.bad += 1
+            if len(self.examples) < SHOWN:
+                self.examples.append(f"{item.custom_id}: {item.message}")
+        elif budget is not None and item.tokens > budget:
+            self.too_large += 1
+        else:
+            self.requests += 1
+            self.prompt_tokens += estimate_tokens(item.body, None)
+            self.tokens += item.tokens
+
+
+def check(config: Config) -> Report:
+    """Read the whole input.
+
+    Raises: InputError, where it cannot be read.
+    """
+    count = _Count()
+    with ExitStack() as opened:
+        jobs = opened.enter_context(closing(job_maker(config)))
+        source = opened.enter_context(closing(RowSource.open(config.source.path)))
+        while rows := source.take(SLICE_ROWS):
+            for item in jobs.make_jobs(rows, count.rows):
+                count.add(item, config.limits.tokens_per_minute)
+    return _report(config, count)
+
+
+def _report(config: Config, count: _Count) -> Report:
+    seconds = _seconds(config.limits, count)
+    limited_by = max(seconds, key=lambda name: seconds[name]) if seconds else None
+    duration = None if limited_by is None else seconds[limited_by]
+    rate = count.requests / duration if duration else None
+    return Report(
+        rows=count.rows,
+        bad_rows=count.bad,
+        bad_row_examples=tuple(count.examples),
+        requests=count.requests,
+        too_large=count.too_large,
+        estimated_prompt_tokens=count.prompt_tokens,
+        estimated_tokens=count.tokens,
+        seconds_by_limit=seconds,
+        limited_by=limited_by,
+        duration_seconds=duration,
+        in_flight_binds_above_seconds=None if rate is None else round(config.limits.max_in_flight / rate, 3),
+        cost=_cost(config.prices, count),
+        notes=tuple(_notes(config, count)),
+    )
+
+
+def _seconds(limits: LimitsConfig, count: _Count) -> dict[str, float]:
+    demands = {
+        "requests_per_second": (count.requests, limits.requests_per_second, 1.0),
+        "requests_per_minute": (count.requests, limits.requests_per_minute, 60.0),
+        "tokens_per_minute": (count.tokens, limits.tokens_per_minute, 60.0),
+    }
+    return {name: round(demand / limit * period, 3) for name, (demand, limit, period) in demands.items() if limit is not None}
+
+
+def _cost(prices: PricesConfig | None, count: _Count) -> float | None:
+    if prices is None:
+        return None
+    answers = count.tokens - count.prompt_tokens
+    return round((count.prompt_tokens * prices.prompt_per_million + answers * prices.output_per_million) / 1_000_000, 6)
+
+
+def _notes(config: Config, count: _Count) -> list[str]:
+    notes = []
+    if not count.rows:
+        notes.append("the input has no rows")
+    if count.rows and not count.requests:
+        notes.append("no row can be sent")
+    if os.path.lexists(config.sink.path):
+        notes.append(f"{config.sink.path} exists: a run goes on with it if it is its own; --fresh starts over")
+    return notes

@@ -1,0 +1,294 @@
+"""Makes the parts of a flow out of a config: what `run` and `stream` have in common."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import trio
+from attrs import define, evolve, field
+
+from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.pacing.lane import Lane
+from pipeline.core.rows.jobs import JobMaker
+from pipeline.core.rows.templates import Template
+from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
+from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+from pipeline.edges.process.descriptors import connections_possible
+from pipeline.edges.store.journal import State
+from pipeline.edges.store.seen import SeenOnDisk
+from pipeline.errors import ConfigError, InputError, Problem, RunAborted, RunInterrupted
+from pipeline.records import Summary
+from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.flow import FlowSettings, Tallies, run_flow
+from pipeline.stages.gate import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
+    from pipeline.config import Config, ProviderConfig
+    from pipeline.edges.sources.file import RawRow
+    from pipeline.ports import Emitter, OpenSender, Recorder
+    from pipeline.records import Failure, Job, Outcome, Progress
+
+    MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
+
+PROGRESS_SECONDS = 1.0
+MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
+WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
+
+
+def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
+    """The header that carries the key, from the environment; None where the provider wants none.
+
+    Raises ConfigError when the variable is not set.
+    """
+    if provider.api_key_env is None:
+        return None
+    key = os.environ.get(provider.api_key_env, "").strip()
+    if not key and provider.simulate is not None:
+        return None  # a rehearsal of a config needs no key
+    if not key:
+        message = f"the environment variable {provider.api_key_env} is not set: put the provider's key in it"
+        raise ConfigError([Problem("provider.api_key_env", message, "config")])
+    if not (key.isascii() and key.isprintable()):
+        message = f"the environment variable {provider.api_key_env} holds characters that no key has; was it pasted with something else?"
+        raise ConfigError([Problem("provider.api_key_env", message, "config")])
+    if provider.api_key_header.lower() == "authorization":
+        return "Authorization", f"Bearer {key}"
+    return provider.api_key_header, key
+
+
+def open_provider(
+    config: Config, key: tuple[str, str] | None, transport: httpx.AsyncBaseTransport | None = None
+) -> AbstractAsyncContextManager[OpenSender]:
+    """A maker of senders to the configured provider; an embedded one is served meanwhile.
+
+    transport: carries the requests in place of the configured one; its owner closes it.
+    Raises ConfigError at once, before anything is open.
+    """
+    endpoint = _endpoint(config, key)
+    if config.provider.http2 and transport is None and find_spec("h2") is None:
+        message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
+        raise ConfigError([Problem("provider.http2", message, "config")])
+    return _opened(config.provider, endpoint, transport)
+
+
+def _endpoint(config: Config, key: tuple[str, str] | None) -> Endpoint:
+    """The far end. A simulated one gets its address when it listens; until then one in its place."""
+    provider, tls = config.provider, config.provider.tls
+    if provider.base_url is None:
+        endpoint = Endpoint("http://127.0.0.1", key, provider.headers, _timeouts(config))
+    else:
+        options = TlsOptions(tls.ca, tls.certificate, tls.key)
+        endpoint = Endpoint(provider.base_url, key, provider.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket)
+    try:
+        check_endpoint(endpoint)
+    except OSError as error:
+        raise ConfigError([Problem("provider.tls", f"a file cannot be used: {error}", "config")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem("provider", str(error), "config")]) from None
+    return endpoint
+
+
+@asynccontextmanager
+async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[OpenSender]:
+    kind, http2 = Transport(provider.transport.value), provider.http2
+    async with trio.open_nursery() as nursery:
+        env: Mapping[str, str] = os.environ
+        if provider.simulate is not None:
+            from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
+
+            endpoint = evolve(endpoint, base_url=await nursery.start(serve, provider.simulate))
+            env, http2 = {}, False  # no proxy stands between us and ourselves, and no TLS
+        if transport is not None:
+            yield senders_over(endpoint, transport)
+        else:
+            async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
+                yield open_sender
+        nursery.cancel_scope.cancel()
+
+
+def _timeouts(config: Config) -> Timeouts:
+    timeouts = config.timeouts
+    return Timeouts(timeouts.connect_seconds, timeouts.idle_seconds, timeouts.total_seconds)
+
+
+def job_maker(config: Config) -> JobMaker:
+    """What makes jobs of the configured input's rows."""
+    request = config.request
+    template = None if request is None else Template.compile(request.body)
+    return JobMaker(template, None if request is None else request.url, seen=SeenOnDisk())
+
+
+def identity_of(config: Config) -> dict[str, str]:
+    """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
+    request, provider = config.request, config.provider
+    return {
+        "provider.base_url": provider.base_url or "(simulated)",
+        "request.url": "" if request is None else request.url,
+        "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
+        "sink.order": config.sink.order.value,
+        "sink.shape": config.sink.shape.value,
+    }
+
+
+def lane_of(config: Config) -> Lane:
+    """The limits of the one endpoint and key that a config names."""
+    limits = config.limits
+    return Lane.from_limits(
+        requests_per_second=limits.requests_per_second,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        burst=limits.burst,
+    )
+
+
+def flow_settings(
+    config: Config,
+    take_rows: Callable[[int], Awaitable[list[RawRow]]],
+    make_jobs: MakeJobs,
+    open_sender: OpenSender,
+    emitter: Emitter[Any],
+    *,
+    limit: int | None = None,
+    recorder: Recorder | None = None,
+    note_sent: Callable[[int], None] = lambda _: None,
+    note_back: Callable[[int], None] = lambda _: None,
+    keep: Callable[[Outcome], None] = lambda _: None,
+) -> FlowSettings:
+    """The flow that a config describes, between the given ends."""
+    workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
+    tag = uuid.uuid4().hex[:12]
+    return FlowSettings(
+        take_rows=take_rows,
+        make_jobs=make_jobs,
+        lane=lane_of(config),
+        fetch=FetchSettings(
+            open_sender,
+            RetryPolicy(config.retry.attempts, config.retry.base_seconds, config.retry.cap_seconds),
+            draw=random.random,
+            utc=time.time,
+            name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
+            note_sent=note_sent,
+            note_back=note_back,
+            keep=keep,
+        ),
+        emitter=emitter,
+        workers=workers,
+        window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
+        in_order=config.sink.order.value == "input",
+        limit=limit,
+        recorder=recorder,
+    )
+
+
+@define(eq=False)
+class Course:
+    """One run from its start to its conclusion. stop: set by whoever wants it to end early."""
+
+    config: Config
+    stop: trio.Event
+    progress: Callable[[Progress], None] | None = None
+    tallies: Tallies = field(factory=Tallies)
+    started: float = field(factory=trio.current_time)
+    resumed: State = field(factory=State)  # what earlier processes did
+    unknown: int = 0  # attempts that were cut off, with a process or with a run
+
+    async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
+        """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""
+        async with trio.open_nursery() as nursery:
+            if give_up is not None:
+                nursery.start_soon(cancel_at, give_up, nursery.cancel_scope)
+            if self.progress is not None:
+                nursery.start_soon(self._tell, self.progress)
+            await run_flow(settings, self.tallies, self.stop)
+            nursery.cancel_scope.cancel()
+        if self.progress is not None:
+            self.progress(self._snapshot())
+
+    async def _tell(self, progress: Callable[[Progress], None]) -> None:
+        while True:
+            await trio.sleep(PROGRESS_SECONDS)
+            progress(self._snapshot())
+
+    def _snapshot(self) -> Progress:
+        return self.tallies.progress(elapsed_seconds=trio.current_time() - self.started)
+
+    def summary(self, digest: str = "") -> Summary:
+        """What was done up to now."""
+        now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
+        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+
+    def rows_seen(self, limit: int | None) -> int | None:
+        """How many rows the input has, if its end was seen."""
+        read = self.tallies.read
+        return read.rows if read.ended and read.problem is None and (limit is None or read.rows < limit) else None
+
+    def go_on_from(self, state: State) -> None:
+        """Count what earlier processes did as done."""
+        self.resumed, self.unknown = state, state.unknown
+        ledger = self.tallies.ledger
+        ledger.succeeded, ledger.failed = state.succeeded, state.failed
+        ledger.prompt_tokens, ledger.output_tokens = state.prompt_tokens, state.output_tokens
+
+    def conclude(self, digest: str = "") -> Summary:
+        """The summary of a run that came to its end.
+
+        Raises RunInterrupted or RunAborted, with the summary, when it ended before its input did; InputError when that
+        gave no row at all.
+        """
+        summary, tallies = self.summary(digest), self.tallies
+        if tallies.read.problem is not None:
+            if not tallies.read.rows:
+                raise InputError(tallies.read.problem)
+            raise RunAborted(tallies.read.problem, summary)
+        if tallies.read.ended and tallies.ledger.total - self.resumed.recorded >= tallies.read.entered:
+            return summary
+        if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
+            raise RunInterrupted(INTERRUPTED, summary)
+        raise RunAborted(tallies.gate.stopped or "the run ended before its input did", summary)
+
+
+async def cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
+    """Cancel a scope when an event is set."""
+    await event.wait()
+    scope.cancel()
+
+
+def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "") -> Summary:
+    """What a run did, from what its stages counted."""
+    gate, ledger = tallies.gate, tallies.ledger
+    held = sum(gate.bound_seconds.values())
+    return Summary(
+        total=ledger.total,
+        succeeded=ledger.succeeded,
+        failed=ledger.failed,
+        attempts=gate.attempts,
+        retries=gate.retries,
+        throttled=gate.throttled,
+        unknown_outcome=gate.unknown_outcome,
+        duration_seconds=round(duration, 3),
+        requests_per_second=round(gate.attempts / duration, 3) if duration > 0 else 0.0,
+        prompt_tokens=ledger.prompt_tokens,
+        output_tokens=ledger.output_tokens,
+        cost=_cost(config, ledger.prompt_tokens, ledger.output_tokens),
+        limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
+        digest=digest,
+    )
+
+
+def _cost(config: Config, prompt_tokens: int, output_tokens: int) -> float | None:
+    prices = config.prices
+    if prices is None:
+        return None
+    return round((prompt_tokens * prices.prompt_per_million + output_tokens * prices.output_per_million) / 1_000_000, 6)

@@ -1,0 +1,148 @@
+"""The pipeline without files: rows from Python in, outcomes to Python out, in order and with backpressure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+import trio
+from attrs import define, field
+
+from pipeline.edges.sources.file import RawRow
+from pipeline.errors import RunStopped
+from pipeline.runs.assembly import Course, api_key, flow_settings, job_maker, open_provider
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    import httpx
+
+    from pipeline.config import Config
+    from pipeline.ports import OpenSender
+    from pipeline.records import Outcome
+
+Row = str | Mapping[str, Any]
+
+
+def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None) -> OutcomeStream:
+    """Send rows by `config`, whose source and sink are not used, and give the outcomes back as they come.
+
+    rows: a text is the row `{"prompt": text}`; a mapping is a row of fields, or an OpenAI Batch line. They are taken
+    as room becomes free, in the event loop: an iterator that blocks holds everything up. transport: any of httpx's
+    (`httpx.MockTransport` too) to carry the requests in place of the configured one.
+
+    Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
+    outcomes`, so that the attempts in flight end with the block.
+
+    Raises ConfigError, and TypeError for a single row, at once; RunAborted out of the loop when going on is pointless.
+    """
+    if isinstance(rows, (str, Mapping)):
+        raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
+    return OutcomeStream(_FlowSide(config, open_provider(config, api_key(config.provider), transport), iter(rows)))
+
+
+def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
+    """Send prompts and wait for all outcomes: a list in, a list out, in the same order. Blocks; needs no event loop.
+
+    prompts, transport: as for `stream`.
+
+    Raises ConfigError before anything is sent, RunAborted when going on is pointless; its `outcomes` are what came before.
+    """
+    outcomes: list[Outcome] = []
+
+    async def collect() -> None:
+        async with stream(config, prompts, transport=transport) as results:
+            async for outcome in results:
+                outcomes.append(outcome)  # noqa: PERF401  what came before an abort is kept
+
+    try:
+        trio.run(collect)
+    except RunStopped as error:
+        error.outcomes = tuple(outcomes)
+        raise
+    return outcomes
+
+
+class OutcomeStream(AsyncIterator["Outcome"]):
+    """Outcomes of a flow that runs beside its reader, from the first outcome that is asked for. Made by `stream`.
+
+    The flow has a task of its own and is not in its reader's, because a generator that yields inside a nursery breaks
+    the cancel scopes of whoever leaves it early (PEP 789).
+    """
+
+    def __init__(self, flow: _FlowSide) -> None:
+        self._flow: _FlowSide | None = flow
+        self._receive = flow.receive
+        self._scope = flow.scope
+        self._trouble = flow.trouble
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop sending, drop what is in flight, and end the iteration."""
+        self._scope.cancel()
+        self._receive.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    async def __anext__(self) -> Outcome:
+        if self._flow is not None:
+            # The task must not hold on to this object: dropping it is how a reader that leaves the loop ends the flow.
+            trio.lowlevel.spawn_system_task(self._flow.drive, name="headrace.stream")
+            self._flow = None
+        try:
+            return await self._receive.receive()
+        except (trio.EndOfChannel, trio.ClosedResourceError):
+            if self._trouble:
+                raise self._trouble.pop() from None
+            raise StopAsyncIteration from None
+
+
+@define(eq=False)
+class _FlowSide:
+    """The flow's side of a stream. trouble: at most one exception, for the reader to raise."""
+
+    config: Config
+    provider: AbstractAsyncContextManager[OpenSender]
+    rows: Iterator[Row]
+    send: trio.MemorySendChannel[Outcome] = field(init=False)
+    receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    trouble: list[Exception] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.send, self.receive = trio.open_memory_channel["Outcome"](0)
+
+    async def drive(self) -> None:
+        with self.scope, self.send, closing(job_maker(self.config)) as jobs:
+            course = Course(self.config, trio.Event())
+            try:
+                async with self.provider as open_sender:
+                    await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, self))
+                course.conclude()
+            except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
+                self.trouble.append(error)
+
+    async def take_rows(self, most: int) -> list[RawRow]:
+        return [_raw_row(row) for row in islice(self.rows, most)]
+
+    async def emit(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            await self.send.send(outcome)
+
+
+def _raw_row(row: Row) -> RawRow:
+    fields = {"prompt": row} if isinstance(row, str) else row
+    try:
+        return RawRow(line=0, offset=0, data=msgspec.json.encode(fields))
+    except (TypeError, ValueError, RecursionError) as error:
+        return RawRow(line=0, offset=0, data=None, problem=f"the row cannot be written as JSON: {error}")

@@ -1,0 +1,188 @@
+"""The wiring, in reading order: one nursery, six stages, bounded channels, and nothing shared.
+
+      credits: one for every row that may be in the house
+    ┌──────────────────────────────────────────────────────────┐
+    ▼                                                          │
+    read ──jobs──► gate ──tickets──► fetch × N ──outcomes──► record → order → write
+                    ▲                  │
+                    └──── reports ─────┘
+
+Why no cycle of full channels can lock: every channel on a cycle has room for all that can ever be in it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import field, frozen
+
+from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.messages import GateMessage, Notice, Ticket
+from pipeline.ports import Emitter, NoRecorder, Recorder
+from pipeline.records import Job, Outcome, Progress
+from pipeline.stages.fetch import FetchSettings, fetch
+from pipeline.stages.gate import GateTally, gate
+from pipeline.stages.order import Batch, Spill, order, pass_on
+from pipeline.stages.read import ReadTally, read
+from pipeline.stages.record import record
+from pipeline.stages.write import write
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from pipeline.core.pacing.lane import Lane
+    from pipeline.edges.sources.file import RawRow
+    from pipeline.records import Failure
+
+GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
+LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and the linger does not bound the speed
+
+
+@frozen
+class FlowSettings:
+    """All that a flow is made of.
+
+    workers: attempts in flight at most. window: rows in the house at most. in_order: rows leave in input order.
+    limit: rows of the input read at most, from its start. recorder: None keeps outcomes in memory alone.
+    """
+
+    take_rows: Callable[[int], Awaitable[list[RawRow]]]
+    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
+    lane: Lane
+    fetch: FetchSettings
+    emitter: Emitter[Any]
+    workers: int
+    window: int
+    in_order: bool = True
+    limit: int | None = None
+    recorder: Recorder | None = None
+    grace_seconds: float = GRACE_SECONDS
+
+
+@frozen(eq=False)
+class Tallies:
+    """What each stage counts; a stage writes to its own, anybody may read."""
+
+    read: ReadTally = field(factory=ReadTally)
+    gate: GateTally = field(factory=GateTally)
+    ledger: Ledger = field(factory=Ledger)
+
+    def progress(self, *, elapsed_seconds: float, rows_total: int | None = None) -> Progress:
+        """A snapshot for people."""
+        return Progress(
+            rows_read=self.read.rows,
+            rows_done=self.ledger.total,
+            rows_failed=self.ledger.failed,
+            rows_total=self.read.rows if self.read.ended else rows_total,
+            attempts=self.gate.attempts,
+            retries=self.gate.retries,
+            throttled=self.gate.throttled,
+            in_flight=self.gate.in_flight,
+            waiting=self.gate.waiting,
+            elapsed_seconds=elapsed_seconds,
+            bound=self.gate.bound,
+        )
+
+
+async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -> None:
+    """Run the stages until every row has its outcome, or until `stop` is set and what was in flight has ended.
+
+    Raises an ExceptionGroup of whatever a stage could not bear.
+    Cancellation: rows in the house that are not recorded have no outcome; the output is a whole prefix.
+    """
+    window, workers = settings.window, settings.workers
+    give, credits_ = trio.open_memory_channel[int](window + 1)
+    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop
+    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 2)
+    grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
+    end, outcomes = trio.open_memory_channel[Outcome](window)
+    keep, recorded = trio.open_memory_channel[list[Any]](1)
+    sort, ordered = trio.open_memory_channel[Batch[Any]](1)
+    reader_post, stop_post, reader_end, gate_end = post.clone(), post.clone(), end.clone(), end.clone()
+    spill_give = give.clone()
+    reading = trio.CancelScope()
+    recorder = settings.recorder or NoRecorder()
+
+    async def run_reader() -> None:
+        with reading:
+            await read(
+                settings.take_rows,
+                settings.make_jobs,
+                credits=credits_,
+                jobs=reader_post,
+                outcomes=reader_end,
+                tally=tallies.read,
+                first_index=recorder.first_index,
+                limit=settings.limit,
+            )
+
+    async def run_gate() -> None:
+        await gate(
+            inbox,
+            grant,
+            gate_end,
+            lane=settings.lane,
+            workers=workers,
+            tally=tallies.gate,
+            stop=stop,
+        )
+        reading.cancel()  # a gate that lets nothing more leave needs no more rows
+
+    async def run_recorder() -> None:
+        await record(
+            outcomes,
+            keep,
+            store=recorder.record,
+            store_now=recorder.record_now,
+            ledger=tallies.ledger,
+            linger_seconds=min(recorder.linger_seconds, window * LINGER_ROW_SECONDS),
+        )
+
+    async def run_order() -> None:
+        if settings.in_order:
+            spill = None if settings.recorder is None else Spill(window // 2, recorder.size_of, recorder.read_back, spill_give)
+            await order(recorded, sort, window=ReorderWindow(recorder.first_index, recorder.held), spill=spill)
+        else:
+            await pass_on(recorded, sort)
+
+    give.send_nowait(window)
+    async with trio.open_nursery() as house:
+        async with trio.open_nursery() as stages:
+            house.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
+            stages.start_soon(_stage, run_reader)
+            stages.start_soon(_stage, run_gate)
+            # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
+            end_all = stages.cancel_scope.cancel
+            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch), end_all)
+            stages.start_soon(_stage, run_recorder, end_all)
+            stages.start_soon(_stage, run_order, end_all)
+            stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give), end_all)
+        house.cancel_scope.cancel()
+
+
+async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None] = lambda: None) -> None:
+    """Run a stage. A broken channel means that its neighbour has gone, and the neighbour tells why."""
+    try:
+        await run()
+    except* trio.BrokenResourceError:
+        end_all()
+
+
+async def _drain_when_told(
+    stop: trio.Event,
+    reading: trio.CancelScope,
+    post: trio.MemorySendChannel[GateMessage],
+    stages: trio.CancelScope,
+    grace_seconds: float,
+) -> None:
+    with post:
+        await stop.wait()
+        reading.cancel()
+        stages.deadline = trio.current_time() + grace_seconds
+        try:
+            post.send_nowait(Notice.STOP)
+        except trio.BrokenResourceError:
+            return  # the gate has already ended
