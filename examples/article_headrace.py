@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pipeline
-from pipeline.simulate import expected_answer
+from pipeline import expected_answer
 
 HERE = Path(__file__).parent
 

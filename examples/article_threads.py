@@ -17,7 +17,7 @@ from typing import Any
 import trio
 
 import pipeline
-from pipeline.simulate import SimulateConfig, expected_answer, serve
+from pipeline import SimulateConfig, expected_answer, serve_simulated
 
 HERE = Path(__file__).parent
 TIMEOUT_SECONDS = 2.0
@@ -58,7 +58,7 @@ def start_provider(config: SimulateConfig) -> str:
 
     async def main() -> None:
         async with trio.open_nursery() as nursery:
-            addresses.put(await nursery.start(serve, config))
+            addresses.put(await nursery.start(serve_simulated, config))
 
     threading.Thread(target=trio.run, args=(main,), daemon=True).start()
     return addresses.get()

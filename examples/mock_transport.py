@@ -10,7 +10,7 @@ import httpx
 import trio
 
 import pipeline
-from pipeline.config import ProviderConfig, RequestConfig, SinkConfig, SourceConfig
+from pipeline import ProviderConfig, RequestConfig, SinkConfig, SourceConfig
 
 
 def answer(request: httpx.Request) -> httpx.Response:

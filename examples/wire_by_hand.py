@@ -12,25 +12,38 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline import Job, Outcome, content_of, fetch, gate, order, read, record, write
-from pipeline.core.bookkeeping.ledger import Ledger
-from pipeline.core.bookkeeping.reorder import ReorderWindow
-from pipeline.core.pacing.lane import Lane
-from pipeline.core.rows.ids import MemoryStore
-from pipeline.core.rows.jobs import JobMaker
-from pipeline.core.rows.lines import RawRow
-from pipeline.core.rows.templates import Template
-from pipeline.edges.http import open_senders
-from pipeline.edges.http.endpoint import Endpoint
-from pipeline.messages import Notice, Report, Ticket
-from pipeline.simulate import SimulateConfig, serve
-from pipeline.stages.fetch import FetchSettings
-from pipeline.stages.gate import GateTally
-from pipeline.stages.order import Batch
-from pipeline.stages.read import ReadTally
+from pipeline import (
+    Batch,
+    Endpoint,
+    FetchSettings,
+    GateTally,
+    Job,
+    JobMaker,
+    Lane,
+    Ledger,
+    MemoryStore,
+    Notice,
+    Outcome,
+    RawRow,
+    ReadTally,
+    ReorderWindow,
+    Report,
+    SimulateConfig,
+    Template,
+    Ticket,
+    content_of,
+    fetch,
+    gate,
+    open_senders,
+    order,
+    read,
+    record,
+    serve_simulated,
+    write,
+)
 
 if TYPE_CHECKING:
-    from pipeline.ports import OpenSender
+    from pipeline import OpenSender
 
 WINDOW = 32  # rows in the house at most
 WORKERS = 8  # attempts in flight at most
@@ -103,7 +116,7 @@ async def main() -> None:
     """A hundred questions through a house of our own."""
     prompts = [f"What is {number} times {number}?" for number in range(100)]
     async with trio.open_nursery() as nursery:
-        base_url: str = await nursery.start(serve, SimulateConfig(faults={"http_429": 0.1, "cut_body": 0.1}))
+        base_url: str = await nursery.start(serve_simulated, SimulateConfig(faults={"http_429": 0.1, "cut_body": 0.1}))
         async with open_senders(Endpoint(base_url)) as open_sender:
             ledger = await run_house(prompts, open_sender)
         nursery.cancel_scope.cancel()

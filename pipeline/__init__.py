@@ -4,8 +4,9 @@
     results = pipeline.run_batch(prompts, config)
     async for outcome in pipeline.stream(config, rows): ...
 
-Everything public is here; the names are imported when they are first used, so that the command line starts at once.
-No module here may have the name of a public function: importing it would put the module in the function's place.
+Everything public is in `__all__` here; import it from here. The modules below are private and may move.
+A name is imported when it is first used, so that the command line starts at once.
+No module here may have the name of a public function: importing the module would replace the function.
 """
 
 from __future__ import annotations
@@ -16,8 +17,32 @@ from typing import TYPE_CHECKING
 from pipeline.version import VERSION
 
 if TYPE_CHECKING:
-    from pipeline.config import Config, load_config
+    from pipeline.config import (
+        Config,
+        JournalConfig,
+        LimitsConfig,
+        PricesConfig,
+        ProviderConfig,
+        RequestConfig,
+        RetryConfig,
+        SinkConfig,
+        SourceConfig,
+        TimeoutsConfig,
+        TlsConfig,
+        load_config,
+    )
     from pipeline.core.answers.content import content_of, reply_of
+    from pipeline.core.answers.retry import RetryPolicy
+    from pipeline.core.bookkeeping.ledger import Ledger
+    from pipeline.core.bookkeeping.reorder import ReorderWindow
+    from pipeline.core.pacing.lane import Lane
+    from pipeline.core.rows.ids import MemoryStore
+    from pipeline.core.rows.jobs import JobMaker
+    from pipeline.core.rows.lines import RawRow
+    from pipeline.core.rows.templates import Template
+    from pipeline.edges.http import open_senders, senders_over
+    from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+    from pipeline.edges.http.transport import HeadraceTransport
     from pipeline.errors import (
         ConfigError,
         HeadraceError,
@@ -26,6 +51,7 @@ if TYPE_CHECKING:
         JournalError,
         OutputChangedError,
         OutputExistsError,
+        Problem,
         RunAborted,
         RunChangedError,
         RunInterrupted,
@@ -33,53 +59,109 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
-    from pipeline.records import Failure, FailureKind, Job, Outcome, Progress, Success, Summary, Usage
+    from pipeline.inspect.check import CheckReport, check
+    from pipeline.inspect.status import Status, status
+    from pipeline.inspect.verify import Verification, verify
+    from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
+    from pipeline.ports import ClientRequestIds, Emitter, OpenSender, Recorder, Sender
+    from pipeline.records import Answer, Failure, FailureKind, Fault, Job, Outcome, Progress, Success, Summary, Usage
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
-    from pipeline.stages.fetch import fetch
+    from pipeline.simulate import LatencyConfig, SimulateConfig, SimulatedLimits, expected_answer
+    from pipeline.simulate.server import serve as serve_simulated
+    from pipeline.stages.fetch import FetchSettings, fetch
     from pipeline.stages.flow import FlowSettings, Tallies, run_flow
-    from pipeline.stages.gate import gate
-    from pipeline.stages.order import order
-    from pipeline.stages.read import read
+    from pipeline.stages.gate import GateTally, gate
+    from pipeline.stages.order import Batch, order
+    from pipeline.stages.read import ReadTally, read
     from pipeline.stages.record import record
     from pipeline.stages.write import write
 
+# Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
 _HOMES = {
-    "pipeline.config": ["Config", "load_config"],
-    "pipeline.core.answers.content": ["content_of", "reply_of"],
-    "pipeline.errors": [
-        "ConfigError",
-        "HeadraceError",
-        "InputError",
-        "JournalDamagedError",
-        "JournalError",
-        "OutputChangedError",
-        "OutputExistsError",
-        "RunAborted",
-        "RunChangedError",
-        "RunInterrupted",
-        "RunStopped",
-        "SinkError",
-        "UsageError",
-    ],
-    "pipeline.stages.flow": ["FlowSettings", "Tallies", "run_flow"],
-    "pipeline.records": ["Failure", "FailureKind", "Job", "Outcome", "Progress", "Success", "Summary", "Usage"],
-    "pipeline.runs.run": ["run"],
-    "pipeline.stages.fetch": ["fetch"],
-    "pipeline.stages.gate": ["gate"],
-    "pipeline.stages.order": ["order"],
-    "pipeline.stages.read": ["read"],
-    "pipeline.stages.record": ["record"],
-    "pipeline.stages.write": ["write"],
-    "pipeline.runs.stream": ["run_batch", "stream"],
+    "pipeline.runs.run": "run",
+    "pipeline.runs.stream": "run_batch stream",
+    "pipeline.inspect.check": "CheckReport check",
+    "pipeline.inspect.status": "Status status",
+    "pipeline.inspect.verify": "Verification verify",
+    "pipeline.config": (
+        "Config JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig SinkConfig "
+        "SourceConfig TimeoutsConfig TlsConfig load_config"
+    ),
+    "pipeline.simulate": "LatencyConfig SimulateConfig SimulatedLimits expected_answer",
+    "pipeline.simulate.server": "serve=serve_simulated",
+    "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
+    "pipeline.core.answers.content": "content_of reply_of",
+    "pipeline.errors": (
+        "ConfigError HeadraceError InputError JournalDamagedError JournalError OutputChangedError OutputExistsError "
+        "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
+    ),
+    "pipeline.stages.read": "ReadTally read",
+    "pipeline.stages.gate": "GateTally gate",
+    "pipeline.stages.fetch": "FetchSettings fetch",
+    "pipeline.stages.record": "record",
+    "pipeline.stages.order": "Batch order",
+    "pipeline.stages.write": "write",
+    "pipeline.stages.flow": "FlowSettings Tallies run_flow",
+    "pipeline.messages": "GateMessage Notice Report Ticket Verdict",
+    "pipeline.ports": "ClientRequestIds Emitter OpenSender Recorder Sender",
+    "pipeline.core.rows.lines": "RawRow",
+    "pipeline.core.rows.templates": "Template",
+    "pipeline.core.rows.jobs": "JobMaker",
+    "pipeline.core.rows.ids": "MemoryStore",
+    "pipeline.core.pacing.lane": "Lane",
+    "pipeline.core.bookkeeping.ledger": "Ledger",
+    "pipeline.core.bookkeeping.reorder": "ReorderWindow",
+    "pipeline.core.answers.retry": "RetryPolicy",
+    "pipeline.edges.http": "open_senders senders_over",
+    "pipeline.edges.http.endpoint": "Endpoint Timeouts TlsOptions",
+    "pipeline.edges.http.transport": "HeadraceTransport",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {
+    public: (home, private)
+    for home, names in _HOMES.items()
+    for private, public in ((name.split("=")[0], name.split("=")[-1]) for name in names.split())
+}
 
 __version__ = VERSION
-# Written out, because type checkers take a name for public only if they can read it here.
+# Written out, because type checkers accept a name as public only if they can read it here.
 __all__ = [
+    "run",
+    "run_batch",
+    "stream",
+    "CheckReport",
+    "check",
+    "Status",
+    "status",
+    "Verification",
+    "verify",
     "Config",
+    "JournalConfig",
+    "LimitsConfig",
+    "PricesConfig",
+    "ProviderConfig",
+    "RequestConfig",
+    "RetryConfig",
+    "SinkConfig",
+    "SourceConfig",
+    "TimeoutsConfig",
+    "TlsConfig",
     "load_config",
+    "LatencyConfig",
+    "SimulateConfig",
+    "SimulatedLimits",
+    "expected_answer",
+    "serve_simulated",
+    "Answer",
+    "Failure",
+    "FailureKind",
+    "Fault",
+    "Job",
+    "Outcome",
+    "Progress",
+    "Success",
+    "Summary",
+    "Usage",
     "content_of",
     "reply_of",
     "ConfigError",
@@ -89,42 +171,61 @@ __all__ = [
     "JournalError",
     "OutputChangedError",
     "OutputExistsError",
+    "Problem",
     "RunAborted",
     "RunChangedError",
     "RunInterrupted",
     "RunStopped",
     "SinkError",
     "UsageError",
+    "ReadTally",
+    "read",
+    "GateTally",
+    "gate",
+    "FetchSettings",
+    "fetch",
+    "record",
+    "Batch",
+    "order",
+    "write",
     "FlowSettings",
     "Tallies",
     "run_flow",
-    "Failure",
-    "FailureKind",
-    "Job",
-    "Outcome",
-    "Progress",
-    "Success",
-    "Summary",
-    "Usage",
-    "run",
-    "fetch",
-    "gate",
-    "order",
-    "read",
-    "record",
-    "write",
-    "run_batch",
-    "stream",
+    "GateMessage",
+    "Notice",
+    "Report",
+    "Ticket",
+    "Verdict",
+    "ClientRequestIds",
+    "Emitter",
+    "OpenSender",
+    "Recorder",
+    "Sender",
+    "RawRow",
+    "Template",
+    "JobMaker",
+    "MemoryStore",
+    "Lane",
+    "Ledger",
+    "ReorderWindow",
+    "RetryPolicy",
+    "open_senders",
+    "senders_over",
+    "Endpoint",
+    "Timeouts",
+    "TlsOptions",
+    "HeadraceTransport",
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """A public name, imported from its home at its first use."""
+    """A public name, imported from its home when it is first used."""
     if name not in _HOME_OF:
         message = f"module 'pipeline' has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(import_module(_HOME_OF[name]), name)
+    home, private = _HOME_OF[name]
+    value = getattr(import_module(home), private)
     globals()[name] = value
     return value
 

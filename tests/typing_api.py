@@ -8,31 +8,56 @@ import httpx
 import trio
 
 import pipeline
-from pipeline import Failure, FailureKind, Job, Outcome, Success, Summary, fetch, gate, order, read, record, run_flow, write
-from pipeline.config import LimitsConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
-from pipeline.core.bookkeeping.ledger import Ledger
-from pipeline.core.bookkeeping.reorder import ReorderWindow
-from pipeline.core.pacing.lane import Lane
-from pipeline.core.rows.ids import MemoryStore
-from pipeline.core.rows.jobs import JobMaker
-from pipeline.core.rows.templates import Template
-from pipeline.edges.http import open_senders, senders_over
-from pipeline.edges.http.endpoint import Endpoint, Timeouts
-from pipeline.edges.http.transport import HeadraceTransport
-from pipeline.messages import Notice, Report, Ticket
-from pipeline.simulate import LatencyConfig, SimulateConfig, expected_answer, serve
-from pipeline.stages.fetch import FetchSettings
-from pipeline.stages.gate import GateTally
-from pipeline.stages.order import Batch
-from pipeline.stages.read import ReadTally
+from pipeline import (
+    Batch,
+    Endpoint,
+    Failure,
+    FailureKind,
+    FetchSettings,
+    GateTally,
+    HeadraceTransport,
+    Job,
+    JobMaker,
+    Lane,
+    LatencyConfig,
+    Ledger,
+    LimitsConfig,
+    MemoryStore,
+    Notice,
+    OpenSender,
+    Outcome,
+    Progress,
+    ProviderConfig,
+    RawRow,
+    ReadTally,
+    ReorderWindow,
+    Report,
+    RequestConfig,
+    Sender,
+    SimulateConfig,
+    SinkConfig,
+    SourceConfig,
+    Success,
+    Summary,
+    Template,
+    Ticket,
+    Timeouts,
+    expected_answer,
+    fetch,
+    gate,
+    open_senders,
+    order,
+    read,
+    record,
+    run_flow,
+    senders_over,
+    serve_simulated,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
-
-    from pipeline import Progress
-    from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import OpenSender, Sender
 
 
 def configs(path: Path) -> pipeline.Config:
@@ -161,7 +186,7 @@ async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
 
 async def providers() -> None:
     async with trio.open_nursery() as nursery:
-        base_url: str = await nursery.start(serve, SimulateConfig())
+        base_url: str = await nursery.start(serve_simulated, SimulateConfig())
         async with open_senders(Endpoint(base_url, timeouts=Timeouts(total=1.0))) as open_sender:
             sender: Sender = open_sender()
             sender.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.inspect.check import Report
+    from pipeline.inspect.check import CheckReport
     from pipeline.inspect.status import Status
     from pipeline.inspect.verify import Verification
     from pipeline.records import Progress, Summary
@@ -68,7 +68,7 @@ def _cost(cost: float | None) -> str:
     return "" if cost is None else f", cost {cost:,.4f}"
 
 
-def report_text(report: Report) -> str:
+def report_text(report: CheckReport) -> str:
     """The report for people."""
     lines = [f"{report.rows:,} rows: {report.requests:,} requests, {report.bad_rows:,} bad rows"]
     lines += [f"  {example}" for example in report.bad_row_examples]
@@ -83,7 +83,7 @@ def report_text(report: Report) -> str:
     return "\n".join(lines + [f"note: {note}" for note in report.notes])
 
 
-def _time_text(report: Report) -> str:
+def _time_text(report: CheckReport) -> str:
     if report.duration_seconds is None:
         return "time: no limit is set, so it depends on how fast answers come"
     text = f"time: at least {duration_text(report.duration_seconds)}, limited by {report.limited_by}"

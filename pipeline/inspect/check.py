@@ -27,7 +27,7 @@ SHOWN = 5  # bad rows that are shown with their messages
 
 
 @frozen
-class Report:
+class CheckReport:
     """What `check` found; the same keys as `--json` prints.
 
     too_large: rows over the token budget, which would fail unsent. estimated_tokens: prompts and the longest answers that
@@ -76,7 +76,7 @@ class _Count:
             self.tokens += item.tokens
 
 
-def check(config: Config) -> Report:
+def check(config: Config) -> CheckReport:
     """Read the whole input.
 
     Raises: InputError, where it cannot be read.
@@ -91,12 +91,12 @@ def check(config: Config) -> Report:
     return _report(config, count)
 
 
-def _report(config: Config, count: _Count) -> Report:
+def _report(config: Config, count: _Count) -> CheckReport:
     seconds = _seconds(config.limits, count)
     limited_by = max(seconds, key=lambda name: seconds[name]) if seconds else None
     duration = None if limited_by is None else seconds[limited_by]
     rate = count.requests / duration if duration else None
-    return Report(
+    return CheckReport(
         rows=count.rows,
         bad_rows=count.bad,
         bad_row_examples=tuple(count.examples),

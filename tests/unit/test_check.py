@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli.texts import report_text
 from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
 from pipeline.errors import InputError
-from pipeline.inspect.check import SHOWN, Report, check
+from pipeline.inspect.check import SHOWN, CheckReport, check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +107,7 @@ def test_check_refuses_an_input_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_report_without_trouble_is_short() -> None:
-    report = Report(
+    report = CheckReport(
         rows=1,
         bad_rows=0,
         bad_row_examples=(),
