@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline import __version__
 from pipeline.cli.commands import check_command, export_command, init_command, run_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
 from pipeline.edges.process.early_signals import ending_at_once
+from pipeline.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ __all__ = ["headrace", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="headrace")
+@click.version_option(VERSION, prog_name="headrace")
 def headrace() -> None:
     """A file of prompts in, one ordered result each out, at the rate limit.
 
