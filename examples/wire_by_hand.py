@@ -1,4 +1,4 @@
-"""The stages, imported one by one and wired in a nursery that you can see: a start for a house of your own.
+"""The stages, imported one by one and wired in a nursery that you can see: a start for a pipeline of your own.
 
 What goes where is in `docs/architecture.md`; `pipeline.run_flow` does the same with draining on top.
 """
@@ -45,7 +45,7 @@ from pipeline import (
 if TYPE_CHECKING:
     from pipeline import OpenSender
 
-WINDOW = 32  # rows in the house at most
+WINDOW = 32  # rows in memory at most
 WORKERS = 8  # attempts in flight at most
 
 BODY = Template.compile({"model": "gpt-4o", "messages": [{"role": "user", "content": "{prompt}"}]})
@@ -80,7 +80,7 @@ async def keep_in_memory(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
-async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
+async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
     """Six stages, six channels. Every channel has room for all that can ever be in it, so no circle of full ones can lock."""
     ledger = Ledger()
     give, credits_ = trio.open_memory_channel[int](WINDOW + 1)
@@ -113,12 +113,12 @@ async def run_house(prompts: list[str], open_sender: OpenSender) -> Ledger:
 
 
 async def main() -> None:
-    """A hundred questions through a house of our own."""
+    """A hundred questions through stages wired by hand."""
     prompts = [f"What is {number} times {number}?" for number in range(100)]
     async with trio.open_nursery() as nursery:
         base_url: str = await nursery.start(serve_simulated, SimulateConfig(faults={"http_429": 0.1, "cut_body": 0.1}))
         async with open_senders(Endpoint(base_url)) as open_sender:
-            ledger = await run_house(prompts, open_sender)
+            ledger = await run_stages(prompts, open_sender)
         nursery.cancel_scope.cancel()
     print(f"{ledger.succeeded} of {ledger.total} rows succeeded")
 

@@ -96,4 +96,4 @@ class Emitter(Protocol[T]):
     """Where finished rows go."""
 
     async def emit(self, items: list[T]) -> None:
-        """Hand over a group; it has left the house when this returns."""
+        """Hand over a group; it is out of the run when this returns."""

@@ -1,6 +1,6 @@
 """The records that pass between stages: plain values, no behaviour, nothing that touches the world.
 
-What a user makes or is given is an attrs class. What only the house passes from hand to hand, several of them a row, is a
+What a user makes or is given is an attrs class. What only the stages pass to each other, several of them a row, is a
 msgspec struct: made in 0.08 µs where attrs takes 0.5, and its class in 12 µs where attrs takes 400, which every start pays.
 `Job`, `Ticket` and `Report` are not frozen, for their makers fill them in; by agreement nobody writes to one after it was sent.
 """

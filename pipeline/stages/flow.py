@@ -1,6 +1,6 @@
 """The wiring, in reading order: one nursery, six stages, bounded channels, and nothing shared.
 
-      credits: one for every row that may be in the house
+      credits: one for every row that may be in memory
     ┌──────────────────────────────────────────────────────────┐
     ▼                                                          │
     read ──jobs──► gate ──tickets──► fetch × N ──outcomes──► record → order → write
@@ -45,7 +45,7 @@ LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and 
 class FlowSettings:
     """All that a flow is made of.
 
-    workers: attempts in flight at most. window: rows in the house at most. in_order: rows leave in input order.
+    workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order.
     limit: rows of the input read at most, from its start. recorder: None keeps outcomes in memory alone.
     """
 
@@ -91,7 +91,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     """Run the stages until every row has its outcome, or until `stop` is set and what was in flight has ended.
 
     Raises an ExceptionGroup of whatever a stage could not bear.
-    Cancellation: rows in the house that are not recorded have no outcome; the output is a whole prefix.
+    Cancellation: rows in memory that are not recorded have no outcome; the output is a whole prefix.
     """
     window, workers = settings.window, settings.workers
     give, credits_ = trio.open_memory_channel[int](window + 1)
@@ -149,9 +149,9 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             await pass_on(recorded, sort)
 
     give.send_nowait(window)
-    async with trio.open_nursery() as house:
+    async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as stages:
-            house.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
+            nursery.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
             stages.start_soon(_stage, run_reader)
             stages.start_soon(_stage, run_gate)
             # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
@@ -160,7 +160,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, run_recorder, end_all)
             stages.start_soon(_stage, run_order, end_all)
             stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give), end_all)
-        house.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
 
 
 async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None] = lambda: None) -> None:

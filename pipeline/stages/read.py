@@ -83,7 +83,7 @@ async def read(
             entered = _send(made, jobs, outcomes)
             tally.entered += entered
             free -= entered
-            await trio.lowlevel.checkpoint()  # a long input in a fast house must not starve the others
+            await trio.lowlevel.checkpoint()  # a long input in a fast run must not starve the others
         tally.ended = True
         jobs.send_nowait(Notice.END_OF_INPUT)
 
@@ -93,7 +93,7 @@ def _send(
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
 ) -> int:
-    """Send jobs to the gate and finished rows on; how many entered the house."""
+    """Send jobs to the gate and finished rows on; how many rows entered."""
     ready = []
     finished = 0
     for item in made:

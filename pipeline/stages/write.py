@@ -23,7 +23,7 @@ async def write(
 ) -> None:
     """Emit every row once, in the order in which they come.
 
-    credits: must have room for a message a row in the house, so that giving back never waits.
+    credits: must have room for a message a row in memory, so that giving back never waits.
     Cancellation: groups that the emitter does not have yet are lost to the output.
     """
     with ordered, credits:

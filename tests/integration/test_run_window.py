@@ -1,4 +1,4 @@
-"""Laws 3 and 5 through whole runs: rows in the house are bounded by the window, and a slow head row stalls nobody and locks nothing."""
+"""Laws 3 and 5 through whole runs: rows in memory are bounded by the window, and a slow head row stalls nobody and locks nothing."""
 
 from __future__ import annotations
 

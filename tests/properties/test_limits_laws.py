@@ -227,7 +227,7 @@ def test_a_saturated_lane_attains_its_limit_and_exceeds_it_in_no_window(
 
     assert fullest_window([(at, 1) for at, _ in departures], period) <= amount
     steady = [at for at, _ in departures if at >= start + 2 * period]
-    # An exact second remembers every late wake for a second; with punctual ones it attains 0.995 too (test_house.py).
+    # An exact second remembers every late wake for a second; with punctual ones it attains 0.995 too (test_virtual_run.py).
     share = 0.995 if period > 1 else 0.99
     assert len(steady) >= share * amount * 10
 

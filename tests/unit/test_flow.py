@@ -1,4 +1,4 @@
-"""Whole houses on virtual time: what neither a lost stage nor a lost provider may do to a run."""
+"""Whole runs on virtual time: neither a lost stage nor a lost provider may cost rows."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import trio
 from attrs import define
 
 from pipeline.records import Answer, FailureKind, Fault, Success
-from tests.fakes.house import House, Plan, RowPlan
+from tests.fakes.virtual_run import Plan, RowPlan, VirtualRun
 
 if TYPE_CHECKING:
     from pipeline.records import Job, Outcome
 
 
 @define
-class LeavingHouse(House):
+class RunWhoseOutputLeaves(VirtualRun):
     """Its output goes away without a word after the first rows."""
 
     async def emit(self, items: list[Outcome]) -> None:
@@ -26,16 +26,16 @@ class LeavingHouse(House):
 
 
 def test_an_output_that_goes_away_without_a_word_ends_the_run() -> None:
-    house = LeavingHouse(Plan(rows=(RowPlan(),) * 100, window=10, workers=30))
+    run = RunWhoseOutputLeaves(Plan(rows=(RowPlan(),) * 100, window=10, workers=30))
 
-    house.run()
+    run.run()
 
-    assert len(house.written) < 100
-    assert house.opened == house.closed
+    assert len(run.written) < 100
+    assert run.opened == run.closed
 
 
 @define
-class HouseWithAnOutage(House):
+class RunWithAnOutage(VirtualRun):
     """Between two moments no connection can be made; they are counted from the start of the run."""
 
     begins: float = 0.0
@@ -53,16 +53,16 @@ class HouseWithAnOutage(House):
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 12.0])
 @pytest.mark.parametrize("workers", [1, 4, 20])
 def test_no_row_is_lost_for_a_provider_that_cannot_be_reached_for_a_while(workers: int, seconds: float) -> None:
-    house = HouseWithAnOutage(Plan(rows=(RowPlan(),) * 200, window=50, workers=workers, attempts=3), begins=0.05, ends=0.05 + seconds)
+    run = RunWithAnOutage(Plan(rows=(RowPlan(),) * 200, window=50, workers=workers, attempts=3), begins=0.05, ends=0.05 + seconds)
 
-    house.run()
+    run.run()
 
-    assert [type(outcome) for outcome in house.written] == [Success] * 200
+    assert [type(outcome) for outcome in run.written] == [Success] * 200
 
 
 def test_a_provider_that_can_never_be_reached_fails_its_rows_in_as_many_attempts_as_ever() -> None:
-    house = HouseWithAnOutage(Plan(rows=(RowPlan(),) * 30, window=50, workers=4, attempts=3), begins=0.0, ends=1e9)
+    run = RunWithAnOutage(Plan(rows=(RowPlan(),) * 30, window=50, workers=4, attempts=3), begins=0.0, ends=1e9)
 
-    house.run()
+    run.run()
 
-    assert [outcome.attempts for outcome in house.written] == [3] * 30
+    assert [outcome.attempts for outcome in run.written] == [3] * 30

@@ -14,8 +14,8 @@ import pytest
 
 import pipeline
 from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS
-from tests.fakes.house import House, Plan, RowPlan, Try
 from tests.fakes.runs import read_lines, write_config
+from tests.fakes.virtual_run import Plan, RowPlan, Try, VirtualRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,9 +71,9 @@ def test_few_modules_read_the_wall_clock_and_each_for_a_reason() -> None:
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_requests_leave_at_the_same_moments_however_the_wall_clock_jumps(clock: str) -> None:
-    steady = House(PLAN).run()
+    steady = VirtualRun(PLAN).run()
 
-    jumping = House(PLAN, utc=CLOCKS[clock]()).run()
+    jumping = VirtualRun(PLAN, utc=CLOCKS[clock]()).run()
 
     assert len(steady.sent) > len(ROWS)
     assert jumping.sent == steady.sent
@@ -85,10 +85,10 @@ def test_a_date_to_wait_for_is_never_waited_for_longer_than_any_other_wait(clock
     date = formatdate(1e9 + 30, usegmt=True).encode()
     plan = Plan(rows=(RowPlan(tries=(Try(429, headers=((b"retry-after", date),)),)),) * 5)
 
-    house = House(plan, utc=CLOCKS[clock]()).run()
+    run = VirtualRun(plan, utc=CLOCKS[clock]()).run()
 
-    assert [outcome.index for outcome in house.written] == list(range(5))
-    assert house.sent[-1][0] - house.sent[0][0] <= 2 * MAX_RETRY_AFTER_SECONDS
+    assert [outcome.index for outcome in run.written] == list(range(5))
+    assert run.sent[-1][0] - run.sent[0][0] <= 2 * MAX_RETRY_AFTER_SECONDS
 
 
 @pytest.mark.parametrize("clock", CLOCKS)

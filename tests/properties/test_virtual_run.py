@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.answers.retry import THROTTLED_SHARE
 from pipeline.records import FailureKind, Success
-from tests.fakes.house import House, Plan, RowPlan, Try
+from tests.fakes.virtual_run import Plan, RowPlan, Try, VirtualRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,70 +85,70 @@ def most_in_any(period: float, events: list[tuple[float, float]]) -> float:
 @given(plans)
 @settings(max_examples=200)
 def test_every_row_ends_once_with_what_its_plan_says(plan: Plan) -> None:
-    house = House(plan).run()
+    run = VirtualRun(plan).run()
 
-    assert sorted(outcome.index for outcome in house.written) == list(range(len(plan.rows)))
-    for outcome in house.written:
+    assert sorted(outcome.index for outcome in run.written) == list(range(len(plan.rows)))
+    for outcome in run.written:
         assert (isinstance(outcome, Success), outcome.attempts) in may_end(plan, outcome.index)
-        assert sum(1 for _, row, _ in house.sent if row == outcome.index) == outcome.attempts
-    assert house.tallies.ledger.total == len(plan.rows)
-    assert house.tallies.gate.attempts == len(house.sent)
-    assert house.closed == house.opened
+        assert sum(1 for _, row, _ in run.sent if row == outcome.index) == outcome.attempts
+    assert run.tallies.ledger.total == len(plan.rows)
+    assert run.tallies.gate.attempts == len(run.sent)
+    assert run.closed == run.opened
 
 
 @given(plans)
 @settings(max_examples=150)
 def test_no_window_of_a_limits_period_holds_more_than_the_limit(plan: Plan) -> None:
-    house = House(plan).run()
+    run = VirtualRun(plan).run()
 
     if plan.requests_per_second is not None:
-        assert most_in_any(1.0, [(at, 1.0) for at, _, _ in house.sent]) <= plan.requests_per_second
-    assert house.most_in_flight <= plan.workers
+        assert most_in_any(1.0, [(at, 1.0) for at, _, _ in run.sent]) <= plan.requests_per_second
+    assert run.most_in_flight <= plan.workers
 
 
 @given(plans, st.floats(0, 60))
 @settings(max_examples=150)
 def test_after_a_stop_what_was_in_flight_is_written_and_nothing_more_leaves(plan: Plan, at: float) -> None:
-    house = House(evolve(plan, stop_at=at)).run()
+    run = VirtualRun(evolve(plan, stop_at=at)).run()
 
-    assert_whole(house, house.written)
+    assert_whole(run, run.written)
 
 
 @given(plans, st.floats(0, 60))
 @settings(max_examples=150)
-def test_a_cancelled_house_leaves_a_whole_prefix_and_no_open_sender(plan: Plan, at: float) -> None:
-    house = House(evolve(plan, cancel_at=at)).run()
+def test_a_cancelled_run_leaves_a_whole_prefix_and_no_open_sender(plan: Plan, at: float) -> None:
+    run = VirtualRun(evolve(plan, cancel_at=at)).run()
 
-    assert_whole(house, house.written)
+    assert_whole(run, run.written)
 
 
-def assert_whole(house: House, written: list[Outcome]) -> None:
-    assert house.closed == house.opened
-    assert house.in_flight == 0
+def assert_whole(run: VirtualRun, written: list[Outcome]) -> None:
+    assert run.closed == run.opened
+    assert run.in_flight == 0
     for outcome in written:
-        assert (isinstance(outcome, Success), outcome.attempts) in may_end(house.plan, outcome.index)
+        assert (isinstance(outcome, Success), outcome.attempts) in may_end(run.plan, outcome.index)
 
 
 def test_a_limit_of_rows_reads_no_more() -> None:
-    house = House(Plan(rows=(RowPlan(),) * 20, limit=7)).run()
+    run = VirtualRun(Plan(rows=(RowPlan(),) * 20, limit=7)).run()
 
-    assert len(house.written) == 7
-    assert len(house.sent) == 7
+    assert len(run.written) == 7
+    assert len(run.sent) == 7
 
 
 @pytest.mark.parametrize("rate", [10 / 60, 5.0, 300.0, 3000.0])
 def test_a_saturated_gate_attains_its_limit(rate: float) -> None:
     count = int(max(40, rate * 12))
-    house = House(Plan(rows=(RowPlan(),) * count, window=4 * count, workers=count, requests_per_second=rate, slice_rows=512)).run()
+    run = VirtualRun(Plan(rows=(RowPlan(),) * count, window=4 * count, workers=count, requests_per_second=rate, slice_rows=512)).run()
 
-    took = house.sent[-1][0] - house.sent[0][0]
+    took = run.sent[-1][0] - run.sent[0][0]
     assert (count - 1) / took >= 0.995 * rate
-    assert most_in_any(1.0, [(at, 1.0) for at, _, _ in house.sent[:3000]]) <= max(rate, 1.0)
+    assert most_in_any(1.0, [(at, 1.0) for at, _, _ in run.sent[:3000]]) <= max(rate, 1.0)
 
 
 def test_a_row_over_the_token_budget_is_refused_at_once() -> None:
-    house = House(Plan(rows=(RowPlan(tokens=100), RowPlan(tokens=5)), tokens_per_minute=50.0)).run()
+    run = VirtualRun(Plan(rows=(RowPlan(tokens=100), RowPlan(tokens=5)), tokens_per_minute=50.0)).run()
 
-    first, second = house.written
+    first, second = run.written
     assert getattr(first, "kind", None) is FailureKind.TOO_LARGE
     assert isinstance(second, Success)

@@ -1,4 +1,4 @@
-"""A whole house on virtual time: real stages, a provider and an input that follow a plan, and a book of all that happened."""
+"""A whole run on virtual time: real stages, a provider and an input that follow a plan, and a book of all that happened."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.records import Outcome
 
-FOREVER = 1e6  # virtual seconds: a house that is not done by then hangs
+FOREVER = 1e6  # virtual seconds: a run that is not done by then hangs
 
 
 @frozen
@@ -45,7 +45,7 @@ class RowPlan:
 
 @frozen
 class Plan:
-    """All that a house run depends on."""
+    """All that a run depends on."""
 
     rows: tuple[RowPlan, ...]
     window: int = 8
@@ -63,7 +63,7 @@ class Plan:
 
 
 @define
-class House:
+class VirtualRun:
     """Runs a plan and keeps the book; checks at every event what must hold at every instant."""
 
     plan: Plan
@@ -80,7 +80,7 @@ class House:
     _tries: dict[int, int] = field(factory=dict)
     _accepted: list[float] = field(factory=list)
 
-    def run(self) -> House:
+    def run(self) -> VirtualRun:
         trio.run(self._main, clock=trio.testing.MockClock(autojump_threshold=0))
         return self
 
@@ -138,7 +138,7 @@ class House:
             else:
                 made.append(Job(index, f"id-{index}", "POST", "/v1/x", b"{}", plan.tokens, index + 1))
         held = first + len(rows) - len(self.written)
-        assert held <= self.plan.window, f"{held} rows in a house of {self.plan.window}"
+        assert held <= self.plan.window, f"{held} rows in memory, more than the window of {self.plan.window}"
         return made
 
     # ---- provider --------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class House:
 
 @define
 class _FakeSender:
-    house: House
+    run: VirtualRun
     busy: bool = False
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
@@ -194,12 +194,12 @@ class _FakeSender:
         assert not self.busy, "two attempts on one connection"
         self.busy = True
         try:
-            return await self.house.answer(job)
+            return await self.run.answer(job)
         finally:
             self.busy = False
 
     def close(self) -> None:
-        self.house.closed += 1
+        self.run.closed += 1
 
 
 def _reply(turn: Try, job: Job) -> Answer | Fault:
