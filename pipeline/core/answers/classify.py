@@ -6,37 +6,26 @@ Source: OpenAI SDK `_base_client.py` (`_should_retry`), its users' reports, prov
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
+from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, is_empty_error
+from pipeline.core.answers.scopes import (
+    CLIENT_ERROR,
+    REDIRECT,
+    REQUEST_CODES,
+    SERVER_ERROR,
+    TOO_MANY_REQUESTS,
+    Scope,
+    scope_of,
+)
 from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, Usage
 
 OK = 200
-REDIRECT = 300
-BAD_REQUEST = 400
-SERVER_ERROR = 500
-TOO_MANY_REQUESTS = 429
-OVERLOADED = 529  # Anthropic
-UNAVAILABLE = 503
-
-TRANSIENT_STATUSES = frozenset({408, 409, 425, TOO_MANY_REQUESTS})
-REFUSAL_STATUSES = frozenset({401, 402, 403})
-# A 503 or 529 is not the row's doing: like a 429 its Retry-After holds for everybody.
-THROTTLE_STATUSES = frozenset({TOO_MANY_REQUESTS, UNAVAILABLE, OVERLOADED})
-
-# A 429 with one of these never passes: retrying burns hours (langchainjs#1929, qwen-code#7841).
-QUOTA_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-    },
-)
-RATE_LIMIT_CODES = frozenset({"rate_limit", "rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
-REQUEST_ERROR_CODES = frozenset({"invalid_request_error", "invalid_request", "bad_request", "context_length_exceeded"})
+TRANSIENT_STATUSES = frozenset({409, 425})  # beside what is a limit's or the server's
+# A 503 or 529 (Anthropic: overloaded) is not the row's doing: like a 429 its Retry-After holds for everybody.
+THROTTLE_STATUSES = frozenset({503, 529})
 
 MAX_TEXT = 65_536  # characters kept of a failure's body that is not JSON; more says nothing and costs disk
 EXCERPT = 200  # characters of a body in a message
@@ -54,14 +43,16 @@ class Result(msgspec.Struct, frozen=True, eq=False, gc=False):
 class Trouble(msgspec.Struct, eq=False, gc=False):
     """Why an attempt brought no result.
 
-    retryable: another attempt may succeed. throttled: the provider asks everybody to slow down. rate_limited: it does so
-    because of a rate limit, and would have answered a slower client. unreachable: no server had a part in it.
-    wait_seconds: the least wait that the provider asks for, or None. body: JSON without line breaks.
+    scope: whom it concerns. retryable: another attempt of this row may succeed. throttled: the provider asks everybody to
+    slow down. rate_limited: it does so because of a rate limit, and would have answered a slower client. unreachable: no
+    server had a part in it. wait_seconds: the least wait that the provider asks for, however long, or None; it holds for
+    everybody if `throttled`, even where this row is not to be sent again. body: JSON without line breaks.
     """
 
     kind: FailureKind
     message: str
     retryable: bool
+    scope: Scope = Scope.ROW
     throttled: bool = False
     rate_limited: bool = False
     unreachable: bool = False
@@ -100,12 +91,18 @@ def classify(answer: Answer, *, now_utc: float) -> Result | Trouble:
     status = answer.status
     if OK <= status < REDIRECT:
         return _read_result(answer, now_utc)
-    return _read_failure(answer, status, one_line(answer.body), now_utc)
+    return _read_failure(answer, now_utc)
 
 
 def classify_fault(fault: Fault) -> Trouble:
     """What an attempt without a response means for its row: all but a permanent fault may pass."""
-    return Trouble(fault.kind, fault.message, retryable=not fault.permanent, unreachable=not (fault.maybe_sent or fault.permanent))
+    return Trouble(
+        fault.kind,
+        fault.message,
+        retryable=not fault.permanent,
+        scope=Scope.SETUP if fault.permanent else Scope.SERVER,
+        unreachable=not (fault.maybe_sent or fault.permanent),
+    )
 
 
 def one_line(body: bytes) -> bytes | None:
@@ -133,7 +130,7 @@ def _read_result(answer: Answer, now_utc: float) -> Result | Trouble:
         reply = _decode_reply(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_unusual(answer, now_utc)
-    if bytes(reply.error) not in _NOT_AN_ERROR:
+    if bytes(reply.error) not in _NOT_AN_ERROR and not is_empty_error(_decode_any(reply.error)):
         return _error_in_success(answer, body, now_utc)
     return Result(_join_lines(body), _usage(reply.usage))
 
@@ -157,7 +154,7 @@ def _read_unusual(answer: Answer, now_utc: float) -> Result | Trouble:
         )
     value = _decode_any(body)
     if isinstance(value, dict):
-        if value.get("error"):
+        if not is_empty_error(value.get("error")):
             return _error_in_success(answer, body, now_utc)
         return Result(body, NO_USAGE)  # its `usage` is of an unknown shape, or cannot be true
     if isinstance(value, list):
@@ -171,68 +168,80 @@ def _read_unusual(answer: Answer, now_utc: float) -> Result | Trouble:
 
 def _error_in_success(answer: Answer, body: bytes, now_utc: float) -> Trouble:
     """`{"error": …}` under a success status: judged by its code, and never written as a response."""
-    codes, message = _error_of(_decode_any(body))
-    status = next((int(code) for code in codes if code.isdecimal() and len(code) == 3), SERVER_ERROR)
-    if codes & REQUEST_ERROR_CODES:
-        status = BAD_REQUEST
-    trouble = _read_failure(answer, status, body, now_utc)
+    error = error_in(_decode_any(body))
+    status = next((int(code) for code in error.codes if code.isdecimal() and 300 <= int(code) < 600), SERVER_ERROR)
+    if error.codes & REQUEST_CODES:
+        status = CLIENT_ERROR
+    trouble = _judge_failure(answer, status, error, body, now_utc)
     if trouble.kind not in (FailureKind.QUOTA, FailureKind.REFUSED):
         trouble.kind = FailureKind.MALFORMED_RESPONSE
     trouble.status_code = trouble.body = None
-    trouble.message = f"HTTP {answer.status} with an error in its body: {message or _excerpt(body)}"
+    trouble.message = f"HTTP {answer.status} with an error in its body: {error.message or _excerpt(body)}"
     return trouble
 
 
-def _read_failure(answer: Answer, status: int, body: bytes | None, now_utc: float) -> Trouble:
-    codes, message = _error_of(None if body is None else _decode_any(body))
-    rate_limited = status == TOO_MANY_REQUESTS or (status >= SERVER_ERROR and bool(codes & RATE_LIMIT_CODES))
-    throttled = rate_limited or status in THROTTLE_STATUSES
-    quota = bool(codes & QUOTA_CODES)
-    refused = status in REFUSAL_STATUSES
-    retryable = not quota and (status in TRANSIENT_STATUSES or status >= SERVER_ERROR or throttled)
+def _read_failure(answer: Answer, now_utc: float) -> Trouble:
+    body = one_line(answer.body)
+    error = NO_ERROR if body is None else error_in(_decode_any(body))
+    return _judge_failure(answer, answer.status, error, body, now_utc)
+
+
+def _judge_failure(answer: Answer, status: int, error: ErrorBody, body: bytes | None, now_utc: float) -> Trouble:
+    """Whom a failure concerns, and whether the row may try again. status: the one to judge by."""
+    error = _with_headers(answer, error)
+    wait = _asked_wait(answer, error, now_utc)
+    scope = scope_of(status, error, wait_told=wait is not None)
+    retryable = scope in _PASSING or status in TRANSIENT_STATUSES
     advice = answer.header(b"x-should-retry")
-    if advice in (b"true", b"false") and not quota:
-        retryable = advice == b"true"
-        refused = refused and not retryable
-    kind = FailureKind.QUOTA if quota else FailureKind.REFUSED if refused else FailureKind.HTTP
+    if advice in (b"true", b"false") and scope is not Scope.QUOTA:
+        scope, retryable = _advised(scope, retry=advice == b"true", wait_told=wait is not None)
     return Trouble(
-        kind,
-        _elsewhere(answer) or f"HTTP {status}: {message or _excerpt(answer.body)}",
+        FailureKind.QUOTA if scope is Scope.QUOTA else FailureKind.REFUSED if scope is Scope.KEY else FailureKind.HTTP,
+        _elsewhere(answer) or f"HTTP {status}: {error.message or _excerpt(answer.body)}",
         retryable=retryable,
-        throttled=throttled and retryable,
-        rate_limited=rate_limited and retryable,
-        wait_seconds=_asked_wait(answer, message, now_utc) if retryable else None,
+        scope=scope,
+        throttled=scope is Scope.THROTTLE or (status in THROTTLE_STATUSES and retryable),
+        rate_limited=scope in (Scope.THROTTLE, Scope.PARALLEL),
+        # A place among those in flight is free as soon as one of ours has ended, whatever window the provider names.
+        wait_seconds=None if scope is Scope.PARALLEL else wait,
         status_code=status,
         body=_as_json_text(answer.body) if body is None else body,
     )
 
 
-def _asked_wait(answer: Answer, message: str | None, now_utc: float) -> float | None:
+_PASSING = frozenset({Scope.THROTTLE, Scope.PARALLEL, Scope.SERVER})
+_TOLD_IN_HEADERS = (b"x-amzn-errortype", b"rate_limit_type")  # AWS; LiteLLM's proxy
+
+
+def _advised(scope: Scope, *, retry: bool, wait_told: bool) -> tuple[Scope, bool]:
+    """What `x-should-retry` makes of a failure: it speaks of this row.
+
+    A rate limit stays everybody's business even if this row is not to be sent again. A provider that says both "do not
+    retry" and when to come back means "not at once" (Anthropic's limit on long contexts, relays).
+    """
+    if scope in (Scope.THROTTLE, Scope.PARALLEL):
+        return scope, retry or wait_told
+    return Scope.ROW, retry
+
+
+def _with_headers(answer: Answer, error: ErrorBody) -> ErrorBody:
+    told = [value.split(b":")[0].decode("ascii", "replace").lower() for name in _TOLD_IN_HEADERS if (value := answer.header(name))]
+    return msgspec.structs.replace(error, codes=error.codes | frozenset(told)) if told else error
+
+
+def _asked_wait(answer: Answer, error: ErrorBody, now_utc: float) -> float | None:
     from pipeline.core.answers.hints import retry_after_seconds  # noqa: PLC0415  6 ms that a run without failures does not pay
 
-    return retry_after_seconds(answer.header, message, now_utc, exhausted=answer.status == TOO_MANY_REQUESTS)
+    exhausted = answer.status == TOO_MANY_REQUESTS
+    return retry_after_seconds(answer.header, error.message, now_utc, exhausted=exhausted, told=error.waits)
 
 
 def _elsewhere(answer: Answer) -> str | None:
     """What to do about a redirect, which is never followed: the key would go to another host."""
-    place = answer.header(b"location") if REDIRECT <= answer.status < BAD_REQUEST else None
+    place = answer.header(b"location") if REDIRECT <= answer.status < CLIENT_ERROR else None
     if place is None:
         return None
     return f"HTTP {answer.status} to {_excerpt(place)}: redirects are not followed; if it is right, put it into provider.base_url"
-
-
-def _error_of(value: Any) -> tuple[frozenset[str], str | None]:
-    """The codes (code and type, lower case) and the message of an error body of any provider."""
-    if not isinstance(value, dict):
-        return frozenset(), value if isinstance(value, str) else None
-    error = value.get("error", value)
-    if isinstance(error, str):
-        return frozenset(), error
-    if not isinstance(error, dict):
-        error = value
-    codes = frozenset(str(error[key]).lower() for key in ("code", "type", "status") if error.get(key) is not None)
-    message = error.get("message") or error.get("detail")
-    return codes, message if isinstance(message, str) else None
 
 
 def _as_json_text(body: bytes) -> bytes:

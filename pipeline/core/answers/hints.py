@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     Header = Callable[[bytes], bytes | None]
 
-MAX_RETRY_AFTER_SECONDS = 600.0  # above it stands a mistake or a daily quota (the OpenAI SDK draws its line at 60 s)
+MAX_RETRY_AFTER_SECONDS = 31 * 86_400.0  # a monthly quota; above it stands a mistake, such as a time for a duration
 MAX_VALUE_BYTES = 64  # no form below is longer
 MAX_MESSAGE_CHARACTERS = 4096  # where a wait is looked for
 
@@ -63,15 +63,18 @@ class ProviderLimits(Struct, frozen=True):
     tokens: Quota
 
 
-def retry_after_seconds(header: Header, body_message: str | None, now_utc: float, *, exhausted: bool = True) -> float | None:
+def retry_after_seconds(
+    header: Header, body_message: str | None, now_utc: float, *, exhausted: bool = True, told: Iterable[str] = ()
+) -> float | None:
     """The least wait that the provider asks for, in seconds, greater than 0; None if it asks for none.
 
     header: finds the value of a header, named in lower case. body_message: the error's text. now_utc: seconds since the
-    epoch. exhausted: the answer is a 429, so that a limit of which nothing remains tells the wait by its reset.
+    epoch. told: values of the error body's own fields for a wait (`retryDelay`, `estimated_time`). exhausted: the answer is
+    a 429, so that a limit of which nothing remains tells the wait by its reset.
 
     Source: OpenAI SDK `_base_client.py` (order; a wait of 0 is none); LiteLLM proxy (the `llm_provider-` names).
     """
-    waits = _waits(header, body_message, now_utc, exhausted=exhausted)
+    waits = _waits(header, body_message, now_utc, told, exhausted=exhausted)
     return next((wait for wait in waits if wait is not None and 0 < wait <= MAX_RETRY_AFTER_SECONDS), None)
 
 
@@ -80,12 +83,13 @@ def limits_of(header: Header, now_utc: float) -> ProviderLimits:
     return ProviderLimits(requests=_quota(header, "requests", now_utc), tokens=_quota(header, "tokens", now_utc))
 
 
-def _waits(header: Header, message: str | None, now_utc: float, *, exhausted: bool) -> Iterator[float | None]:
+def _waits(header: Header, message: str | None, now_utc: float, told: Iterable[str], *, exhausted: bool) -> Iterator[float | None]:
     for name in (b"retry-after-ms", b"llm_provider-retry-after-ms"):
         milliseconds = _number(_text(header(name)))
         yield None if milliseconds is None else milliseconds / 1000
     for name in (b"retry-after", b"llm_provider-retry-after"):
         yield _wait(_text(header(name)), now_utc)
+    yield from (_wait(text.strip(), now_utc) for text in told if len(text) <= MAX_VALUE_BYTES)
     if message is not None:
         yield from map(_said, _SAID.finditer(message[:MAX_MESSAGE_CHARACTERS]))
     if exhausted:

@@ -1,0 +1,121 @@
+"""Reads the error body of any provider. The only place that knows how their errors look; it decides nothing and never raises.
+
+Source: references of OpenAI, Azure, Anthropic, Google, AWS Bedrock, DashScope, MiniMax, Baidu, Hugging Face, Cloudflare;
+vLLM, FastAPI and LiteLLM for what servers and relays send.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CODE_KEYS = ("code", "type", "status", "error_code", "error_type", "__type", "reason", "rate_limit_type", "limit_type", "quotaId")
+SHOWN_KEYS = ("code", "type", "error_code", "error_type", "__type", "status")  # the first that is there is shown to people
+MESSAGE_KEYS = ("message", "detail", "msg", "error_msg", "status_msg", "error_description", "error")
+WAIT_KEYS = ("retryDelay", "estimated_time", "retry_after")  # Google's RetryInfo; Hugging Face while a model loads; relays
+INNER_KEYS = ("error", "errors", "detail", "details", "innererror", "base_resp", "violations", "metadata")
+MAX_LAYERS = 32  # objects of one body that are looked at; real bodies have fewer than 10
+
+_decode = msgspec.json.Decoder().decode
+_EMPTY: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """What an error body says.
+
+    code: the one to show, as written. codes: every code, type, status and reason in it, in lower case; a number under a
+    provider's own key has the key before it (`base_resp:1002`, `error_code:18`). waits: texts that name a wait.
+    """
+
+    code: str | None = None
+    message: str | None = None
+    codes: frozenset[str] = frozenset()
+    waits: tuple[str, ...] = ()
+
+
+NO_ERROR = ErrorBody()
+
+
+def read_error(body: bytes | None) -> ErrorBody:
+    """What a body says of an error; nothing if it is not JSON."""
+    if body is None:
+        return NO_ERROR
+    try:
+        return error_in(_decode(body))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return NO_ERROR
+
+
+def error_in(value: Any) -> ErrorBody:
+    """The same of a value that is decoded already."""
+    if isinstance(value, str):
+        return ErrorBody(message=value or None)
+    layers = list(_layers(value))
+    codes = frozenset(code for name, layer in layers for code in _codes(name, layer))
+    waits = tuple(str(layer[key]) for _, layer in layers for key in WAIT_KEYS if isinstance(layer.get(key), str | int | float))
+    inside_out = [layer for _, layer in sorted(layers, key=lambda pair: pair[0] not in ("error", "base_resp"))]
+    return ErrorBody(_shown(inside_out), _message(inside_out), codes, waits)
+
+
+def is_empty_error(error: Any) -> bool:
+    """Whether an `error` beside an answer says that nothing went wrong: `{"message": "", "code": null}`, `{"code": 0}`."""
+    if isinstance(error, dict):
+        return all(is_empty_error(value) for value in error.values())
+    return error in _EMPTY
+
+
+def _layers(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects in which codes and messages stand, outermost first, each with the key that it stood under."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    for _ in range(MAX_LAYERS):
+        if not waiting:
+            return
+        name, layer = waiting.pop(0)
+        if isinstance(layer, list):
+            waiting[:0] = [(name, item) for item in layer[:MAX_LAYERS]]
+        elif isinstance(layer, dict):
+            yield name, layer
+            waiting.extend((key, layer[key]) for key in INNER_KEYS if isinstance(layer.get(key), dict | list))
+
+
+def _codes(name: str, layer: dict[str, Any]) -> Iterator[str]:
+    for key in CODE_KEYS:
+        value = layer.get(key)
+        if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+            text = str(value).lower()
+            yield f"error_code:{text}" if key == "error_code" and text.isdecimal() else text
+    if name == "base_resp" and layer.get("status_code"):
+        yield f"base_resp:{layer['status_code']}"
+
+
+def _shown(layers: list[dict[str, Any]]) -> str | None:
+    for layer in layers:
+        for key in SHOWN_KEYS:
+            value = layer.get(key)
+            if isinstance(value, str | int) and value not in _EMPTY and value != "error":
+                return str(value)
+    return None
+
+
+def _message(layers: list[dict[str, Any]]) -> str | None:
+    for layer in layers:
+        for key in MESSAGE_KEYS:
+            value = layer.get(key)
+            if isinstance(value, str) and value:
+                return value
+        if said := _validation(layer.get("detail")):
+            return said
+    return None
+
+
+def _validation(detail: Any) -> str | None:
+    """FastAPI's list of what is wrong with a request: `[{"loc": ["body", "model"], "msg": "Field required"}]`."""
+    if not isinstance(detail, list):
+        return None
+    problems = [item for item in detail if isinstance(item, dict) and isinstance(item.get("msg"), str)]
+    told = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" if isinstance(item.get("loc"), list) else item["msg"] for item in problems)
+    return "; ".join(told) or None
