@@ -18,7 +18,9 @@ from pipeline.core.bookkeeping.fingerprint import MASK, row_digest, row_term
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
-from pipeline.durability.resume import SKIP_ROWS, finish_renaming, move_journal_aside, open_journal
+from pipeline.durability.catch_up import SKIP_ROWS
+from pipeline.durability.paths import move_journal_aside
+from pipeline.durability.resume import WRITE_ROWS, finish_renaming, open_journal
 from pipeline.edges.sources.file import STDIN, RowSource
 from pipeline.edges.store.journal import Journal, State, salvage
 from pipeline.edges.store.marks import SentMarks
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.core.output.lines import Written
-    from pipeline.durability.resume import Kind, Paths
+    from pipeline.durability.paths import Paths
+    from pipeline.durability.resume import Kind
 
 
 def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
@@ -117,7 +120,7 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
             continue
         work.written += 1
         ready.append(line)
-        if len(ready) >= SKIP_ROWS:
+        if len(ready) >= WRITE_ROWS:
             sink.write(b"".join(ready))
             ready.clear()
     sink.write(b"".join(ready))

@@ -9,60 +9,30 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, closing
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
-from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, differences, row_digest, row_term, text_checksum
+from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
 from pipeline.durability.output import DurableOutput
-from pipeline.edges.sources.file import RowSource
+from pipeline.durability.paths import move_all_aside, see_that_output_can_be
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.marks import SentMarks
-from pipeline.edges.store.output import FileSink, free_name
+from pipeline.edges.store.output import FileSink
 from pipeline.edges.store.spool import Spool
-from pipeline.errors import JournalDamagedError, OutputChangedError, OutputExistsError, RunChangedError, UsageError
+from pipeline.errors import JournalDamagedError, OutputChangedError, RunChangedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pipeline.core.rows.jobs import JobMaker
+    from pipeline.durability.paths import Paths
     from pipeline.edges.store.journal import State
     from pipeline.records import Outcome
 
-SKIP_ROWS = 4096  # taken at once from the part of the input that is done
-JOURNAL_PARTS = ("", "-wal", "-shm", ".spool")  # SQLite finds its log by the name, and we our spool
-
-
-@define(eq=False)
-class Paths:
-    """The files of one run. marks lie beside the journal; rebuilt is an output in the making (see `rebuild`)."""
-
-    output: Path
-    journal: Path
-
-    @classmethod
-    def of(cls, output: str, journal: str | None) -> Paths:
-        """The files of a run whose config names these; a journal that it does not name lies beside the output."""
-        return cls(Path(output), Path(f"{output}.journal" if journal is None else journal))
-
-    @property
-    def marks(self) -> Path:
-        """Where sent rows are marked; also the run's lock."""
-        return self.journal.with_name(self.journal.name + ".sent")
-
-    @property
-    def spool(self) -> Path:
-        """Where outcomes are until the journal or the output has them."""
-        return self.journal.with_name(self.journal.name + ".spool")
-
-    @property
-    def rebuilt(self) -> Path:
-        """An output that is to take the place of the present one."""
-        return self.output.with_name(self.output.name + ".rebuilt")
+WRITE_ROWS = 4096  # written at once of what the journal holds
 
 
 @define(eq=False)
@@ -123,28 +93,15 @@ def open_journal(
 
     Raises as `open_durable`.
     """
-    _see_that_it_can_be(paths, fresh=fresh)
+    see_that_output_can_be(paths, fresh=fresh)
     marks = SentMarks.open(paths.marks)
     opened.callback(marks.close)
     if fresh:
-        _move_all_aside(paths)
+        move_all_aside(paths)
         marks.forget()
     journal = opened.enter_context(closing(Journal.open(paths.journal, identity, power=power)))
     finish_renaming(journal, paths)
     return marks, journal
-
-
-def _see_that_it_can_be(paths: Paths, *, fresh: bool) -> None:
-    """Refuse what can be no output, before anything is made."""
-    for path, what in ((paths.output, "output"), (paths.journal, "journal")):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and not path.is_file():
-                raise UsageError(f"{path} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
-        except OSError as error:
-            raise UsageError(f"{path}: the {what} cannot be created: {error.strerror or error}") from error
-    if not fresh and not paths.journal.exists() and os.path.lexists(paths.output):
-        raise OutputExistsError(paths.output)
 
 
 def finish_renaming(journal: Journal, paths: Paths) -> None:
@@ -267,110 +224,6 @@ def _foreign_tail(durable: DurableOutput) -> OutputChangedError:
 
 def _write_held(durable: DurableOutput) -> None:
     """Write what the journal holds: in the order of completion nothing waits for anything."""
-    while count := durable.held.take(durable.state.written, SKIP_ROWS):
+    while count := durable.held.take(durable.state.written, WRITE_ROWS):
         durable.sink.write(b"".join(durable.journal.read(durable.state.written, count)))
         durable.settle(count)
-
-
-def _move_all_aside(paths: Paths) -> None:
-    """Give the output and its journal new names, which belong together."""
-    journals = [(path, f".journal{part}") for path, part in _parts_of(paths.journal)]
-    _rename([(paths.output, ""), *journals], paths.output)
-
-
-def move_journal_aside(paths: Paths) -> None:
-    """Give the journal with all its parts another name. Raises UsageError."""
-    _rename(_parts_of(paths.journal), paths.journal)
-
-
-def _parts_of(journal: Path) -> list[tuple[Path, str]]:
-    return [(journal.with_name(journal.name + part), part) for part in JOURNAL_PARTS]
-
-
-def _rename(moves: list[tuple[Path, str]], base: Path) -> None:
-    """Rename each path that is there to the first number behind `base` that is free with all endings."""
-    aside = free_name(base, [ending for _, ending in moves])
-    try:
-        for path, ending in reversed(moves):  # the first last: while it has its name, the run can be told from a new one
-            if os.path.lexists(path):
-                path.rename(aside.with_name(aside.name + ending))
-    except OSError as error:
-        raise UsageError(f"{base} cannot be moved aside: {error.strerror or error}") from error
-
-
-# ---- the input ---------------------------------------------------------------------------------------------------
-
-
-def pass_over(path: str, source: RowSource, jobs: JobMaker, durable: DurableOutput, *, accept_changes: bool) -> None:
-    """Take the source behind all rows that need no look any more; hold those that are done against what was answered. Blocks.
-
-    Raises InputError; RunChangedError when they are not the rows that were answered.
-    """
-    prefix = durable.state.prefix
-    if not accept_changes and prefix.offset and source.is_lines and _begins_with(path, prefix):
-        index = 0
-        for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
-            index += jobs.claim_lines(text, index)
-    else:
-        prefix = durable.forget_input()
-    row_sum, index = prefix.row_sum, prefix.rows
-    while index < durable.first_index:
-        rows = source.take(min(SKIP_ROWS, durable.first_index - index))
-        if not rows:
-            break
-        jobs.claim(rows, index)
-        row_sum += sum(durable.note_rows(rows, index))
-        index += len(rows)
-    short = index < durable.first_index
-    ahead = durable.done_end > durable.first_index
-    if ahead and not short:
-        if not source.is_file:
-            return  # stdin cannot be looked into ahead of its turn
-        more, short = _sum_ahead(path, durable, prefix if source.is_lines else Prefix())
-        row_sum += more
-    if accept_changes:
-        durable.know_rows(row_sum & MASK)
-    elif short:
-        raise RunChangedError(f"{path} has fewer rows than were answered already")
-    elif row_sum & MASK != durable.state.row_sum:
-        raise RunChangedError(f"{path} has changed: its rows are not the {durable.state.recorded:,} that were answered")
-
-
-def _begins_with(path: str, prefix: Prefix) -> bool:
-    """Whether the input's text begins with these rows. Says no too often: then its rows are looked at one by one."""
-    checksum = 0
-    with closing(RowSource.open(path)) as source:
-        for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
-            checksum = text_checksum(text, checksum)
-    return checksum == prefix.checksum
-
-
-def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        cut = piece.rfind(b"\n") + 1
-        if cut:
-            yield rest + piece[:cut]
-            rest = piece[cut:]
-        else:
-            rest += piece
-    if rest:
-        yield rest
-
-
-def _sum_ahead(path: str, durable: DurableOutput, prefix: Prefix) -> tuple[int, bool]:
-    """The sum over the rows that are done behind one that is not, and whether the input ends before them."""
-    first, last, done = durable.first_index, durable.done_end, durable.done
-    total = 0
-    index = prefix.rows
-    with closing(RowSource.open(path)) as source:
-        if prefix.offset:
-            for _ in source.skip(prefix.offset, prefix.line):
-                pass
-        while index < last:
-            rows = source.take(SKIP_ROWS)
-            if not rows:
-                return total, True
-            total += sum(row_term(at, row_digest(row)) for at, row in enumerate(rows, index) if at >= first and at in done)
-            index += len(rows)
-    return total, False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from pipeline.core.bookkeeping.fingerprint import differences
-from pipeline.durability.resume import Paths
+from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import InputError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from pipeline.durability.resume import Paths
+from pipeline.durability.paths import Paths
 from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.journal import peek
 from pipeline.errors import InputError

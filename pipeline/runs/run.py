@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from pipeline.core.output.lines import encode_batch, encode_flat
-from pipeline.durability.resume import Kind, Paths, open_durable, pass_over
+from pipeline.durability.catch_up import pass_over
+from pipeline.durability.paths import Paths
+from pipeline.durability.resume import Kind, open_durable
 from pipeline.edges.sources.file import RowSource
 from pipeline.errors import (
     InputError,

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
-from pipeline.durability.resume import Kind, Paths, open_durable, pass_over
+from pipeline.durability.catch_up import pass_over
+from pipeline.durability.paths import Paths
+from pipeline.durability.resume import Kind, open_durable
 from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store import spool
 from pipeline.edges.store.seen import SeenOnDisk

@@ -13,7 +13,8 @@ from attrs import evolve
 
 from pipeline.core.bookkeeping.fingerprint import Prefix
 from pipeline.core.output.lines import encode_batch
-from pipeline.durability.resume import Kind, Paths, open_durable
+from pipeline.durability.paths import Paths
+from pipeline.durability.resume import Kind, open_durable
 from pipeline.edges.store import journal as journal_module
 from pipeline.edges.store.journal import FREE_PAGES, SCHEMA_VERSION, Journal, State, peek
 from pipeline.edges.store.spool import OWNER_BYTES

@@ -10,7 +10,7 @@ from attrs import evolve
 
 import pipeline
 from pipeline.cli.texts import status_text
-from pipeline.durability.resume import Paths
+from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal import Journal, State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputError, JournalError

@@ -14,9 +14,10 @@ import zlib
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pipeline.core.rows.lines import MAX_LINE_BYTES, HeaderError, JsonLines, RawRow, TextLines
+from pipeline.edges.sources.unpacking import PACKINGS, Unpacked
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["RawRow", "RowSource"]
 
 CHUNK_BYTES = 256 * 1024  # about 800 rows: several slices for the reader, and no more than that in memory
-PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
 
 
 def _table(delimiter: str, *, max_line_bytes: int) -> RowCutter:
@@ -36,40 +36,12 @@ def _table(delimiter: str, *, max_line_bytes: int) -> RowCutter:
     return TableRows(delimiter, max_line_bytes=max_line_bytes)
 
 
-class _ZstdFrame:
-    """One frame of Zstandard, which breaks with zlib's error. The library is imported here: 2 ms that other files do not cost."""
-
-    def __init__(self) -> None:
-        import zstandard  # noqa: PLC0415
-
-        self._error = zstandard.ZstdError
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-
-    def decompress(self, data: bytes) -> bytes:
-        try:
-            return self._frame.decompress(data)
-        except self._error as error:
-            raise zlib.error(str(error)) from error
-
-    @property
-    def eof(self) -> bool:
-        return self._frame.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._frame.unused_data
-
-
 CUTTERS: dict[str, Callable[..., RowCutter]] = {
     ".jsonl": JsonLines,
     ".ndjson": JsonLines,
     ".csv": partial(_table, ","),
     ".tsv": partial(_table, "\t"),
     ".txt": TextLines,
-}
-PACKINGS: dict[str, Callable[[], Unpacker]] = {
-    ".gz": lambda: zlib.decompressobj(wbits=31),
-    ".zst": _ZstdFrame,
 }
 STDIN = {"-", "/dev/stdin"}
 
@@ -84,21 +56,6 @@ FOREIGN = {
 
 
 ByteStream = io.RawIOBase | io.BufferedIOBase
-
-
-class Unpacker(Protocol):
-    """What zlib's and zstandard's decompression objects have in common."""
-
-    def decompress(self, data: bytes, /) -> bytes:
-        """What these bytes add."""
-
-    @property
-    def eof(self) -> bool:
-        """The frame has ended."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came after the frame's end."""
 
 
 class RowSource:
@@ -134,7 +91,7 @@ class RowSource:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
         read = partial(_read_some, file)
-        unpacked = _Unpacked(read, PACKINGS[packing]).read if packing else read
+        unpacked = Unpacked(read, PACKINGS[packing], CHUNK_BYTES).read if packing else read
         return cls(str(path), file, unpacked, CUTTERS[kind](max_line_bytes=max_line_bytes))
 
     def take(self, most: int) -> list[RawRow]:
@@ -228,56 +185,6 @@ class RowSource:
             self._cutter.offset += len(UTF8_MARK)
             return head[len(UTF8_MARK) :] or self._read()
         return head
-
-
-class _Unpacked:
-    """Reads through a compression. Unlike zstandard's own reader it takes a frame that is cut off for an error, not for the end."""
-
-    def __init__(self, read: Callable[[], bytes], start_frame: Callable[[], Unpacker]) -> None:
-        self._read = read
-        self._start_frame = start_frame
-        self._frame: Unpacker | None = None  # None between frames
-        self._packed = b""
-        self._broken: Exception | None = None
-
-    def read(self) -> bytes:
-        """Some unpacked bytes, none at the end. What cannot be unpacked is told after all that comes before it."""
-        if self._broken is not None:
-            raise self._broken
-        parts: list[bytes] = []
-        size = 0
-        while size < CHUNK_BYTES:
-            if not self._packed:
-                if size:
-                    break
-                self._packed = self._read()
-                if not self._packed:
-                    if self._frame is not None:
-                        raise EOFError("the file ends inside a compressed block; it was cut off")
-                    break
-            try:
-                part = self._unpack_some()
-            except zlib.error as error:
-                if not size:
-                    raise
-                self._broken = error
-                break
-            parts.append(part)
-            size += len(part)
-        return b"".join(parts)
-
-    def _unpack_some(self) -> bytes:
-        if self._frame is None:
-            self._packed = self._packed.lstrip(b"\0")  # padding, as tapes and block devices leave it
-            if not self._packed:
-                return b""
-            self._frame = self._start_frame()
-        piece, self._packed = self._packed[:PACKED_BYTES], self._packed[PACKED_BYTES:]
-        part = self._frame.decompress(piece)
-        if self._frame.eof:
-            self._packed = self._frame.unused_data + self._packed
-            self._frame = None
-        return part
 
 
 def _kind_of(path: Path) -> tuple[str, str]:

@@ -1,0 +1,80 @@
+"""The files of a run: their names, whether they can be made, and how they are moved aside. Nothing is ever deleted here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from attrs import define
+
+from pipeline.edges.store.output import free_name
+from pipeline.errors import OutputExistsError, UsageError
+
+JOURNAL_PARTS = ("", "-wal", "-shm", ".spool")  # SQLite finds its log by the name, and we our spool
+
+
+@define(eq=False)
+class Paths:
+    """The files of one run. marks lie beside the journal; rebuilt is an output in the making (see `rebuild`)."""
+
+    output: Path
+    journal: Path
+
+    @classmethod
+    def of(cls, output: str, journal: str | None) -> Paths:
+        """The files of a run whose config names these; a journal that it does not name lies beside the output."""
+        return cls(Path(output), Path(f"{output}.journal" if journal is None else journal))
+
+    @property
+    def marks(self) -> Path:
+        """Where sent rows are marked; also the run's lock."""
+        return self.journal.with_name(self.journal.name + ".sent")
+
+    @property
+    def spool(self) -> Path:
+        """Where outcomes are until the journal or the output has them."""
+        return self.journal.with_name(self.journal.name + ".spool")
+
+    @property
+    def rebuilt(self) -> Path:
+        """An output that is to take the place of the present one."""
+        return self.output.with_name(self.output.name + ".rebuilt")
+
+
+def see_that_output_can_be(paths: Paths, *, fresh: bool) -> None:
+    """Refuse what can be no output, before anything is made."""
+    for path, what in ((paths.output, "output"), (paths.journal, "journal")):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{path} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
+        except OSError as error:
+            raise UsageError(f"{path}: the {what} cannot be created: {error.strerror or error}") from error
+    if not fresh and not paths.journal.exists() and os.path.lexists(paths.output):
+        raise OutputExistsError(paths.output)
+
+
+def move_all_aside(paths: Paths) -> None:
+    """Give the output and its journal new names, which belong together."""
+    journals = [(path, f".journal{part}") for path, part in _parts_of(paths.journal)]
+    _rename([(paths.output, ""), *journals], paths.output)
+
+
+def move_journal_aside(paths: Paths) -> None:
+    """Give the journal with all its parts another name. Raises UsageError."""
+    _rename(_parts_of(paths.journal), paths.journal)
+
+
+def _parts_of(journal: Path) -> list[tuple[Path, str]]:
+    return [(journal.with_name(journal.name + part), part) for part in JOURNAL_PARTS]
+
+
+def _rename(moves: list[tuple[Path, str]], base: Path) -> None:
+    """Rename each path that is there to the first number behind `base` that is free with all endings."""
+    aside = free_name(base, [ending for _, ending in moves])
+    try:
+        for path, ending in reversed(moves):  # the first last: while it has its name, the run can be told from a new one
+            if os.path.lexists(path):
+                path.rename(aside.with_name(aside.name + ending))
+    except OSError as error:
+        raise UsageError(f"{base} cannot be moved aside: {error.strerror or error}") from error

@@ -1,0 +1,107 @@
+"""Unpacks a compressed input piece by piece, however many frames it has."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
+
+
+class _ZstdFrame:
+    """One frame of Zstandard, which breaks with zlib's error. The library is imported here: 2 ms that other files do not cost."""
+
+    def __init__(self) -> None:
+        import zstandard  # noqa: PLC0415
+
+        self._error = zstandard.ZstdError
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+
+    def decompress(self, data: bytes) -> bytes:
+        try:
+            return self._frame.decompress(data)
+        except self._error as error:
+            raise zlib.error(str(error)) from error
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+
+class Unpacker(Protocol):
+    """What zlib's and zstandard's decompression objects have in common."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """What these bytes add."""
+
+    @property
+    def eof(self) -> bool:
+        """The frame has ended."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after the frame's end."""
+
+
+class Unpacked:
+    """Reads through a compression. Unlike zstandard's own reader it takes a frame that is cut off for an error, not for the end."""
+
+    def __init__(self, read: Callable[[], bytes], start_frame: Callable[[], Unpacker], chunk_bytes: int) -> None:
+        self._read = read
+        self._start_frame = start_frame
+        self._chunk_bytes = chunk_bytes
+        self._frame: Unpacker | None = None  # None between frames
+        self._packed = b""
+        self._broken: Exception | None = None
+
+    def read(self) -> bytes:
+        """Some unpacked bytes, none at the end. What cannot be unpacked is told after all that comes before it."""
+        if self._broken is not None:
+            raise self._broken
+        parts: list[bytes] = []
+        size = 0
+        while size < self._chunk_bytes:
+            if not self._packed:
+                if size:
+                    break
+                self._packed = self._read()
+                if not self._packed:
+                    if self._frame is not None:
+                        raise EOFError("the file ends inside a compressed block; it was cut off")
+                    break
+            try:
+                part = self._unpack_some()
+            except zlib.error as error:
+                if not size:
+                    raise
+                self._broken = error
+                break
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
+    def _unpack_some(self) -> bytes:
+        if self._frame is None:
+            self._packed = self._packed.lstrip(b"\0")  # padding, as tapes and block devices leave it
+            if not self._packed:
+                return b""
+            self._frame = self._start_frame()
+        piece, self._packed = self._packed[:PACKED_BYTES], self._packed[PACKED_BYTES:]
+        part = self._frame.decompress(piece)
+        if self._frame.eof:
+            self._packed = self._frame.unused_data + self._packed
+            self._frame = None
+        return part
+
+
+PACKINGS: dict[str, Callable[[], Unpacker]] = {
+    ".gz": lambda: zlib.decompressobj(wbits=31),
+    ".zst": _ZstdFrame,
+}
