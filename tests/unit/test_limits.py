@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.pacing.lane import TICK_SECONDS, Bound, Lane, Wait
+from pipeline.core.pacing.lane import TICK_SECONDS, UNBOUNDED, Bound, Lane, Limit, Wait
 from pipeline.core.pacing.sliding_log import MARGIN, SlidingLog
 from pipeline.messages import Grant
 from tests.fakes.limited import release, saturate
@@ -246,3 +246,83 @@ def test_log_of_a_limit_needs_the_same_memory_at_any_rate() -> None:
 
     assert log.total <= 10_000 * (1 + MARGIN) + 3
     assert len(log._ring) == 4096
+
+
+def test_input_and_output_tokens_are_limited_apart() -> None:
+    lane = Lane.from_limits(input_tokens_per_minute=1000, output_tokens_per_minute=200)
+
+    granted(lane.admit(START, 300, 200))
+
+    assert waited(lane.admit(START, 101, 1)).bound is Bound.OUTPUT_TOKENS_PER_MINUTE
+    assert lane.refuses(300, 200) is None
+    assert lane.refuses(300, 201) == "needs about 201 tokens, more than a whole period allows (output_tokens_per_minute: 200)"
+    assert lane.refuses(1001, 0) == "needs about 1001 tokens, more than a whole period allows (input_tokens_per_minute: 1000)"
+
+
+def test_output_that_was_not_used_comes_back_to_its_own_limit() -> None:
+    lane = Lane.from_limits(input_tokens_per_minute=1000, output_tokens_per_minute=200)
+    grant = granted(lane.admit(START, 300, 200))
+    waited(lane.admit(START + 1, 110, 100))
+
+    lane.settle(grant, START + 1, tokens=20, output_tokens=10)
+
+    granted(lane.admit(START + 4, 110, 100))
+
+
+def test_retuned_limit_counts_what_has_left_before() -> None:
+    lane = Lane.from_limits(requests_per_minute=60, burst=60)
+    assert len(release(lane, START)) == 60
+
+    lane.retune([Limit(Bound.REQUESTS_PER_MINUTE, 100, 60.0, 100)], START + 1)
+
+    assert len(release(lane, START + 59)) == 40
+
+
+def test_limit_retuned_downwards_holds_until_the_window_has_room() -> None:
+    lane = Lane.from_limits(requests_per_minute=60, burst=60)
+    release(lane, START)
+
+    lane.retune([Limit(Bound.REQUESTS_PER_MINUTE, 30, 60.0, 30)], START + 1)
+
+    assert waited(lane.admit(START + 2, 0)).until == pytest.approx(START + 60 * (1 + MARGIN), abs=0.05)
+
+
+def test_retuning_changes_the_pace_of_what_is_already_owed() -> None:
+    lane = Lane.from_limits(tokens_per_minute=6000)
+    granted(lane.admit(START, 3000))  # half a minute at this pace
+
+    lane.retune([Limit(Bound.TOKENS_PER_MINUTE, 12_000, 60.0)], START)
+
+    assert waited(lane.admit(START, 1)).until == pytest.approx(START + 15 * (1 + MARGIN), abs=0.01)
+
+
+def test_limit_that_is_taken_away_holds_nothing_any_more() -> None:
+    lane = Lane.from_limits(requests_per_minute=1)
+    release(lane, START)
+
+    lane.retune([], START, slots=7)
+
+    assert len(release(lane, START, most=100)) == 100
+    assert lane.concurrency == 7
+
+
+def test_attempt_is_in_flight_until_one_word_ends_it() -> None:
+    lane = Lane.from_limits(requests_per_second=300, burst=9)
+    first, second, third, fourth = release(lane, START, most=4)
+
+    lane.answered(first, START)
+    lane.refused(second, START)
+    lane.lost(third, START)
+
+    assert lane.in_flight == 1
+    assert lane.concurrency == UNBOUNDED
+    lane.refused(fourth, START, 3.0)
+    assert waited(lane.admit(START, 0)).until == START + 3
+
+
+def test_refusal_that_speaks_of_parallel_requests_pauses_nobody() -> None:
+    lane = Lane.from_limits()
+
+    lane.refused(granted(lane.admit(START, 0)), START, 3.0, parallel=True)
+
+    granted(lane.admit(START, 0))

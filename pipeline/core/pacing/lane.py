@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
-from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter
+from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
 from pipeline.messages import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["TICK_SECONDS", "Bound", "Grant", "Lane", "Limit", "Wait"]
+    from pipeline.core.answers.hints import ProviderLimits
+    from pipeline.core.pacing.meter import Costs
+
+__all__ = ["TICK_SECONDS", "UNBOUNDED", "Bound", "Grant", "Lane", "Learned", "Limit", "Wait"]
+
+UNBOUNDED = 1 << 30  # attempts in flight, where nothing limits them
+MAX_TOKENS = 1 << 40  # that one attempt can be charged, where no limit counts them
 
 
 class Wait(Struct, frozen=True, eq=False):
@@ -32,23 +38,39 @@ class Wait(Struct, frozen=True, eq=False):
     bound: Bound
 
 
+class Learned(Struct, frozen=True, eq=False):
+    """What was found out about a provider's limits, for people and for a later run.
+
+    per_minute: requests. kind: "fixed", "sliding" (window), "bucket" (or a window too short to matter), "in_flight" (a cap
+    on attempts at once) or "announced" (the provider says it in its headers). period: seconds of the window, or None.
+    """
+
+    per_minute: float
+    kind: str
+    period: float | None = None
+
+
 class Lane:
     """All limits of one key at one endpoint.
 
     The caller asks `admit` again and again at one `now`, in order, until it says Wait or nothing is left to send. A lane
     that said Wait last knows that somebody waits, and being woken late is made good; one that said yes last was at rest
     since, and time at rest earns nothing. The one who waits must be asked for first, or a large request starves.
+
+    Every grant ends in exactly one call of `answered`, `refused` or `lost`, after which it counts as in flight no longer.
     """
 
-    __slots__ = ("_free", "_meters", "_most_tokens", "_now", "_paused_until", "_waited")
+    __slots__ = ("_free", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
 
-    def __init__(self, limits: Iterable[Limit] = ()) -> None:
+    def __init__(self, limits: Iterable[Limit] = (), *, slots: int = UNBOUNDED) -> None:
         self._meters = tuple(Meter(limit) for limit in limits)
-        self._most_tokens = min((int(meter.amount) for meter in self._meters if meter.counts_tokens), default=0)
+        self._most = self._most_of_each()
         self._free = Grant(0.0, 0.0, 0)  # without limits nothing is held, and all may hold the same nothing
         self._now = -inf
         self._paused_until = -inf
         self._waited = False
+        self._slots = slots
+        self.in_flight = 0
 
     @classmethod
     def from_limits(
@@ -57,7 +79,10 @@ class Lane:
         requests_per_second: float | None = None,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        input_tokens_per_minute: float | None = None,
+        output_tokens_per_minute: float | None = None,
         burst: float | None = None,
+        max_in_flight: int = UNBOUNDED,
     ) -> Self:
         """A lane with the limits that are given; None is no limit.
 
@@ -67,56 +92,49 @@ class Lane:
             (Bound.REQUESTS_PER_SECOND, requests_per_second, 1.0),
             (Bound.REQUESTS_PER_MINUTE, requests_per_minute, 60.0),
             (Bound.TOKENS_PER_MINUTE, tokens_per_minute, 60.0),
+            (Bound.INPUT_TOKENS_PER_MINUTE, input_tokens_per_minute, 60.0),
+            (Bound.OUTPUT_TOKENS_PER_MINUTE, output_tokens_per_minute, 60.0),
         )
         return cls(
-            Limit(bound, max(amount, 1.0), period / min(amount, 1.0), burst) for bound, amount, period in wanted if amount is not None
+            (Limit(bound, max(amount, 1.0), period / min(amount, 1.0), burst) for bound, amount, period in wanted if amount is not None),
+            slots=max_in_flight,
         )
 
-    def refuses(self, tokens: int) -> str | None:
-        """Why a request of so many tokens could never pass, or None if it will."""
+    # ---- what may leave --------------------------------------------------------------------------------------------
+
+    def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
+        """Why a request of so many tokens could never pass, or None if it will. output_tokens: the part that is the answer's."""
         for meter in self._meters:
-            if meter.counts_tokens and tokens > meter.amount:
-                return f"needs about {tokens} tokens, more than a whole period allows ({meter.bound}: {meter.amount:g})"
+            if meter.counts_tokens and (cost := costs_of(tokens, output_tokens)[meter.unit]) > meter.amount:
+                return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.amount:g})"
         return None
 
-    def admit(self, now: float, tokens: int) -> Grant | Wait:
+    def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:
         """Take one attempt's share of every limit, or of none.
 
-        tokens: its estimate, which `refuses` has not refused. Raises ValueError if it could never pass.
+        tokens: its estimate, which `refuses` has not refused. output_tokens: the part of them that is the answer's.
+        Raises ValueError if it could never pass.
         """
         if now < self._paused_until:
             return Wait(self._paused_until, self._paused_until, Bound.PAUSE)
         if not self._meters:
+            self.in_flight += 1
             return self._free
         if now != self._now:
             self._now = now
             for meter in self._meters:
                 meter.advance(now, waited=self._waited)
+        costs = costs_of(tokens, output_tokens)
         for meter in self._meters:
-            cost = tokens if meter.counts_tokens else 1
+            cost = costs[meter.unit]
             if meter.log.total + cost > meter.amount or meter.pace_at(cost) > now:
                 self._waited = True
-                return self._wait(now, tokens)
+                return self._wait(now, costs)
         for meter in self._meters:
-            meter.take(tokens if meter.counts_tokens else 1)
+            meter.take(costs[meter.unit])
         self._waited = False
-        return Grant(now, now, tokens)
-
-    def settle(self, grant: Grant, now: float, tokens: int | None = None, sent_at: float | None = None) -> None:
-        """Correct what a grant holds; may be called again, as more becomes known.
-
-        tokens: what the attempt really cost, None to leave the charge as it is; it counts for a whole period's allowance at
-        most, for the provider let it pass. sent_at: clock when the request really left, None to leave it; it counts only
-        where later than the ticket (connect and TLS come between).
-        """
-        if not self._meters:
-            return
-        real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most_tokens))
-        sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
-        for meter in self._meters:
-            meter.settle(grant, now, real_tokens, sent, waited=self._waited)
-        grant.tokens = real_tokens
-        grant.sent = sent
+        self.in_flight += 1
+        return Grant(now, now, tokens, output_tokens)
 
     def pause(self, until: float) -> None:
         """Let nothing leave before `until`; of several pauses the longest holds. It counts as rest: afterwards no more than a burst."""
@@ -124,7 +142,101 @@ class Lane:
             self._paused_until = until
             self._waited = False
 
-    def _wait(self, now: float, tokens: int) -> Wait:
+    @property
+    def concurrency(self) -> int:
+        """How many attempts may be in flight now. The caller holds to it; `admit` does not."""
+        return self._slots
+
+    # ---- what came of it -------------------------------------------------------------------------------------------
+
+    def settle(
+        self, grant: Grant, now: float, tokens: int | None = None, sent_at: float | None = None, output_tokens: int | None = None
+    ) -> None:
+        """Correct what a grant holds; may be called again, as more becomes known.
+
+        tokens, output_tokens: what the attempt really cost, None to leave the charge as it is; it counts for a whole
+        period's allowance at most, for the provider let it pass. sent_at: clock when the request really left, None to leave
+        it; it counts only where later than the ticket (connect and TLS come between).
+        """
+        if not self._meters:
+            return
+        held = costs_of(grant.tokens, grant.output)
+        real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[Unit.TOKENS]))
+        real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[Unit.OUTPUT_TOKENS]))
+        real_output = min(real_output, real_tokens)
+        real = costs_of(real_tokens, real_output)
+        sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
+        for meter in self._meters:
+            meter.settle(grant, now, held, real, sent, waited=self._waited)
+        grant.tokens, grant.output, grant.sent = real_tokens, real_output, sent
+
+    def answered(self, grant: Grant, now: float) -> None:  # noqa: ARG002  the learned pace needs to know when and which
+        """Note that the provider answered an attempt, and so had let it in: a result, or a failure that is the row's own."""
+        self.in_flight -= 1
+
+    def refused(
+        self,
+        grant: Grant,  # noqa: ARG002  the learned pace needs to know which
+        now: float,
+        retry_after: float | None = None,
+        said: ProviderLimits | None = None,  # noqa: ARG002  the learned pace reads it
+        *,
+        parallel: bool = False,
+    ) -> None:
+        """Note that the provider refused an attempt because of a limit (a 429, or throttling under another status).
+
+        retry_after: seconds that it asks to wait. said: what the refusal's own headers say of the limits. parallel: it
+        speaks of too many requests at once, which lowers `concurrency` and pauses nobody.
+        """
+        self.in_flight -= 1
+        if retry_after is not None and not parallel:
+            self.pause(now + retry_after)
+
+    def lost(self, grant: Grant, now: float) -> None:  # noqa: ARG002  the learned pace needs to know when and which
+        """Note that an attempt ended in a way that says nothing of limits: a timeout, a lost connection, a 5xx."""
+        self.in_flight -= 1
+
+    def wants_news(self, now: float) -> bool:  # noqa: ARG002  the learned pace takes news only so often
+        """Whether it pays to read what an answer's headers say of the limits, and to tell `news`."""
+        return False
+
+    def news(self, grant: Grant, now: float, said: ProviderLimits) -> None:
+        """Take note of what an answer's headers say of the limits; they were true when its request arrived."""
+
+    # ---- while running ---------------------------------------------------------------------------------------------
+
+    def retune(self, limits: Iterable[Limit], now: float, *, slots: int | None = None) -> None:
+        """Put other limits in force. What has left still counts under a limit of the same bound and period as before."""
+        before = {(meter.bound, meter.log.period): meter for meter in self._meters}
+        meters = []
+        for limit in limits:
+            meter = before.get((limit.bound, limit.period))
+            if meter is None:
+                meter = Meter(limit)
+            else:
+                meter.retune(limit, now)
+            meters.append(meter)
+        self._meters = tuple(meters)
+        self._most = self._most_of_each()
+        self._now = -inf
+        if slots is not None:
+            self._slots = slots
+
+    @property
+    def learned(self) -> Learned | None:
+        """What was found out about the provider's limits, or None."""
+        return None
+
+    # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _most_of_each(self) -> Costs:
+        """The least of the amounts that limit each unit: what one attempt can be charged at most."""
+        requests, tokens, fed, output = (
+            min((int(meter.amount) for meter in self._meters if meter.unit is unit), default=MAX_TOKENS) for unit in Unit
+        )
+        return (requests, min(tokens, fed + output), fed, output)
+
+    def _wait(self, now: float, costs: Costs) -> Wait:
         """Say which limit binds longest, and until when.
 
         What the log sets free is fetched at once or half a tick later, for the log remembers lateness a period long: at
@@ -132,10 +244,10 @@ class Lane:
         """
         until, wake, bound = -inf, -inf, Bound.PAUSE
         for meter in self._meters:
-            cost = tokens if meter.counts_tokens else 1
+            cost = costs[meter.unit]
             pace_at, log_at = meter.pace_at(cost), meter.log_at(cost)
             if log_at == inf:
-                message = f"an attempt that could never pass was asked for: {self.refuses(tokens)}"
+                message = f"an attempt that could never pass was asked for: {self.refuses(costs[Unit.TOKENS], costs[Unit.OUTPUT_TOKENS])}"
                 raise ValueError(message)
             if max(pace_at, log_at) > until:
                 until, bound = max(pace_at, log_at), meter.bound

@@ -5,7 +5,7 @@ Here too `now` is an argument, and a meter decides nothing: it says when its lim
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,32 @@ class Bound(StrEnum):
     REQUESTS_PER_SECOND = "requests_per_second"
     REQUESTS_PER_MINUTE = "requests_per_minute"
     TOKENS_PER_MINUTE = "tokens_per_minute"
+    INPUT_TOKENS_PER_MINUTE = "input_tokens_per_minute"
+    OUTPUT_TOKENS_PER_MINUTE = "output_tokens_per_minute"
+    LEARNED = "learned"  # the pace that was found under a limit that is set too high, or not at all
     PAUSE = "pause"
+
+
+class Unit(IntEnum):
+    """What a limit counts: the place of its cost in the cost vector of an attempt (`costs_of`)."""
+
+    REQUESTS = 0
+    TOKENS = 1
+    INPUT_TOKENS = 2
+    OUTPUT_TOKENS = 3
+
+
+Costs = tuple[int, int, int, int]
+_UNITS = {
+    Bound.TOKENS_PER_MINUTE: Unit.TOKENS,
+    Bound.INPUT_TOKENS_PER_MINUTE: Unit.INPUT_TOKENS,
+    Bound.OUTPUT_TOKENS_PER_MINUTE: Unit.OUTPUT_TOKENS,
+}
+
+
+def costs_of(tokens: int, output: int) -> Costs:
+    """What one attempt costs in every unit. output: the part of its tokens that is the answer's."""
+    return (1, tokens, max(0, tokens - output), output)
 
 
 class Limit(Struct, frozen=True):
@@ -63,21 +88,37 @@ class Meter:
         "counts_tokens",
         "log",
         "period",
+        "unit",
     )
 
     def __init__(self, limit: Limit) -> None:
         self.bound = limit.bound
+        self.unit = _UNITS.get(limit.bound, Unit.REQUESTS)
+        self.counts_tokens = self.unit is not Unit.REQUESTS
+        self.log = SlidingLog(limit.period)
+        self._tat = -inf
+        self._refund = 0.0  # seconds of the pace that were paid for and not used
+        self._set(limit)
+
+    def _set(self, limit: Limit) -> None:
         self.amount = limit.amount
         self.period = limit.period * (1 + MARGIN)
-        self.counts_tokens = limit.bound is Bound.TOKENS_PER_MINUTE
         self.catch_up = min(CATCH_UP_SHARE * limit.period, CATCH_UP_SECONDS)
-        self.log = SlidingLog(limit.period)
         self._burst = limit.burst
         self._tick_amount = limit.amount / limit.period * TICK_SECONDS
         self._interval = self.period / limit.amount
         self._prompt = limit.period * (SEND_SLACK_CELLS - 1) / CELLS_PER_PERIOD  # a send so soon moves no departure
-        self._tat = -inf
-        self._refund = 0.0  # seconds of the pace that were paid for and not used
+
+    def retune(self, limit: Limit, now: float) -> None:
+        """Put another amount in force from `now` on; what has left still counts.
+
+        limit: has the bound and the period of the one before. What was already owed to the pace is owed at the new one.
+        """
+        before = self._interval
+        self._set(limit)
+        if self._tat > now:
+            self._tat = now + (self._tat - now) * self._interval / before
+        self._refund *= self._interval / before
 
     def advance(self, now: float, *, waited: bool) -> None:
         """Come to `now`. waited: somebody waited on the lane since the last time, so that being late earns what was due."""
@@ -108,13 +149,13 @@ class Meter:
         else:
             self._tat += cost * self._interval
 
-    def settle(self, grant: Grant, now: float, tokens: int, sent: float, *, waited: bool) -> None:
+    def settle(self, grant: Grant, now: float, held: Costs, real: Costs, sent: float, *, waited: bool) -> None:
         """Replace what a grant holds by what it really cost and when it really left."""
         if not self.counts_tokens and sent - grant.left < self._prompt:
             return
         self.log.advance(now)
         log = self.log
-        old, new = (grant.tokens, tokens) if self.counts_tokens else (1, 1)
+        old, new = held[self.unit], real[self.unit]
         log.correct(log.departure_cell(grant.left, grant.sent), old, log.departure_cell(grant.left, sent), new)
         if new > old:
             self._charge((new - old) * self._interval)

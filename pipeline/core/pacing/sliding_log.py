@@ -25,9 +25,10 @@ class SlidingLog:
     total: the amount that counts at the `now` of the last `advance`.
     """
 
-    __slots__ = ("_cell", "_cells_per_second", "_ring", "_tail", "total")
+    __slots__ = ("_cell", "_cells_per_second", "_ring", "_tail", "period", "total")
 
     def __init__(self, period: float) -> None:
+        self.period = period
         self._cells_per_second = CELLS_PER_PERIOD / period
         self._ring = [0] * RING
         self._cell = 0  # the newest that `advance` has seen
