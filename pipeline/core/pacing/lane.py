@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TICK_SECONDS", "UNBOUNDED", "Bound", "Grant", "Lane", "Learned", "Limit", "Wait"]
 
+ONE_REQUEST = costs_of(0, 0)
 UNBOUNDED = 1 << 30  # attempts in flight, where nothing limits them
 MAX_TOKENS = 1 << 40  # that one attempt can be charged, where no limit counts them
 
@@ -60,11 +61,12 @@ class Lane:
     Every grant ends in exactly one call of `answered`, `refused` or `lost`, after which it counts as in flight no longer.
     """
 
-    __slots__ = ("_free", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
+    __slots__ = ("_by_tokens", "_free", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
 
     def __init__(self, limits: Iterable[Limit] = (), *, slots: int = UNBOUNDED) -> None:
         self._meters = tuple(Meter(limit) for limit in limits)
         self._most = self._most_of_each()
+        self._by_tokens = any(meter.counts_tokens for meter in self._meters)
         self._free = Grant(0.0, 0.0, 0)  # without limits nothing is held, and all may hold the same nothing
         self._now = -inf
         self._paused_until = -inf
@@ -124,7 +126,7 @@ class Lane:
             self._now = now
             for meter in self._meters:
                 meter.advance(now, waited=self._waited)
-        costs = costs_of(tokens, output_tokens)
+        costs = costs_of(tokens, output_tokens) if self._by_tokens else ONE_REQUEST
         for meter in self._meters:
             cost = costs[meter.unit]
             if meter.log.total + cost > meter.amount or meter.pace_at(cost) > now:
@@ -160,15 +162,17 @@ class Lane:
         """
         if not self._meters:
             return
-        held = costs_of(grant.tokens, grant.output)
-        real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[Unit.TOKENS]))
-        real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[Unit.OUTPUT_TOKENS]))
-        real_output = min(real_output, real_tokens)
-        real = costs_of(real_tokens, real_output)
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
+        held = real = ONE_REQUEST
+        if self._by_tokens:
+            held = costs_of(grant.tokens, grant.output)
+            real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[1]))
+            real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[3]))
+            real = costs_of(real_tokens, min(real_output, real_tokens))
+            _, grant.tokens, _, grant.output = real
         for meter in self._meters:
             meter.settle(grant, now, held, real, sent, waited=self._waited)
-        grant.tokens, grant.output, grant.sent = real_tokens, real_output, sent
+        grant.sent = sent
 
     def answered(self, grant: Grant, now: float) -> None:  # noqa: ARG002  the learned pace needs to know when and which
         """Note that the provider answered an attempt, and so had let it in: a result, or a failure that is the row's own."""
@@ -218,6 +222,7 @@ class Lane:
             meters.append(meter)
         self._meters = tuple(meters)
         self._most = self._most_of_each()
+        self._by_tokens = any(meter.counts_tokens for meter in self._meters)
         self._now = -inf
         if slots is not None:
             self._slots = slots
@@ -232,7 +237,7 @@ class Lane:
     def _most_of_each(self) -> Costs:
         """The least of the amounts that limit each unit: what one attempt can be charged at most."""
         requests, tokens, fed, output = (
-            min((int(meter.amount) for meter in self._meters if meter.unit is unit), default=MAX_TOKENS) for unit in Unit
+            min((int(meter.amount) for meter in self._meters if meter.unit == unit), default=MAX_TOKENS) for unit in Unit
         )
         return (requests, min(tokens, fed + output), fed, output)
 
@@ -247,7 +252,7 @@ class Lane:
             cost = costs[meter.unit]
             pace_at, log_at = meter.pace_at(cost), meter.log_at(cost)
             if log_at == inf:
-                message = f"an attempt that could never pass was asked for: {self.refuses(costs[Unit.TOKENS], costs[Unit.OUTPUT_TOKENS])}"
+                message = f"an attempt that could never pass was asked for: {self.refuses(costs[1], costs[3])}"
                 raise ValueError(message)
             if max(pace_at, log_at) > until:
                 until, bound = max(pace_at, log_at), meter.bound
