@@ -7,9 +7,14 @@ examples every time and keeps no database, so that a red run is red for everybod
 from __future__ import annotations
 
 import os
+import signal
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Tests run whole trio programs per example, so a slow example says more of the machine than of the code.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -22,3 +27,13 @@ def any_readiness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """Both ways in which connections learn that something has come: that of many, and that of few."""
     if request.param == "told together":
         monkeypatch.setattr("pipeline.edges.http.watch.FEW", 0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_as_in_a_terminal() -> Iterator[None]:
+    """Heed SIGINT even where the tests were started with it ignored (`make test &`): their processes would ignore it too."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

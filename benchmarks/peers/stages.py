@@ -17,7 +17,7 @@ import trio
 
 from benchmarks.peers.task import Task, body, cpu_seconds
 from benchmarks.server import BODY
-from pipeline.cli.commands import COLLECT_AFTER
+from pipeline.cli.launch import COLLECT_AFTER
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.rows.jobs import JobMaker

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves, say
+from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.cli.display import Display
+    from pipeline.cli.frame import Talk
     from pipeline.config import Config
     from pipeline.records import Summary
 
-COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
-
 Body = TypeVar("Body", bound="Callable[..., object]")
-
-
-class RunChoices(TypedDict):
-    """What the flags of `run` say besides the config; see `pipeline.run`."""
-
-    limit: int | None
-    fresh: bool
-    accept_changes: bool
-    retry_failed: bool
 
 
 verbose_flag = click.option(
@@ -74,20 +62,20 @@ def run_command(
     One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
     """
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
+        from pipeline.cli.launch import RunChoices, launch
         from pipeline.config import load_config
         from pipeline.errors import RunStopped
 
         config = load_config(config_path, overrides)
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
         try:
-            with _display(progress) as display:
-                summary = _launch(config, display, choices)
+            summary = launch(config, terminal, progress, choices)
         except* RunStopped as group:
-            _show_summary(next(error.summary for error in leaves(group)), config, as_json=as_json)
-            say("not all rows are done; the same command goes on from here")
+            _show_summary(terminal, next(error.summary for error in leaves(group)), config, as_json=as_json)
+            terminal.say("not all rows are done; the same command goes on from here")
             raise
-        _show_summary(summary, config, as_json=as_json)
+        _show_summary(terminal, summary, config, as_json=as_json)
         return SOME_FAILED if summary.failed else OK
 
     return guarded(work, verbose)
@@ -102,7 +90,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
     """
     del progress
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         import attrs
 
         from pipeline.cli.texts import report_text
@@ -112,7 +100,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
 
         config = load_config(config_path, overrides)
         report = check(config)
-        say(report_text(report))
+        terminal.say(report_text(report))
         if as_json:
             answer(attrs.asdict(report))
         open_provider(config, api_key(config.provider))  # opens nothing yet, but refuses what a run would refuse
@@ -130,7 +118,7 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     """
     del progress
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         import attrs
 
         from pipeline.cli.texts import verification_text
@@ -139,7 +127,7 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
         config = load_config(config_path, overrides)
         found = verify(config)
-        say(verification_text(found, config.sink.path))
+        terminal.say(verification_text(found, config.sink.path))
         if as_json:
             answer(attrs.asdict(found))
         return OK if found.ok else SOME_FAILED
@@ -156,7 +144,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     """
     del progress
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         import time
 
         import attrs
@@ -167,7 +155,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
         config = load_config(config_path, overrides)
         found = status(config)
-        say(status_text(found, config.sink.path, time.time()))
+        terminal.say(status_text(found, config.sink.path, time.time()))
         if as_json:
             answer(attrs.asdict(found))
         return OK
@@ -187,12 +175,12 @@ def export_command(config_path: str, target: str, overrides: tuple[str, ...], ve
     Takes what CONFIG's output holds so far, one row for each line. The output stays as it is.
     """
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         from pipeline.config import load_config
         from pipeline.inspect.export import export_csv
 
         rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
-        say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
+        terminal.say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
         return OK
 
     return guarded(work, verbose)
@@ -207,11 +195,11 @@ def init_command(path: str, verbose: int) -> int:
     PATH is headrace.yaml if it is left out. An existing file is never overwritten.
     """
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         from pipeline.config.starter import write_starter
 
         write_starter(path)
-        say(f"{path} is written; look through it, then: headrace check {path}")
+        terminal.say(f"{path} is written; look through it, then: headrace check {path}")
         return OK
 
     return guarded(work, verbose)
@@ -229,7 +217,7 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
     It speaks OpenAI's API, with latency, limits and faults that can be set, until it is interrupted.
     """
 
-    def work() -> int:
+    def work(terminal: Talk) -> int:
         import trio
 
         from pipeline.config.load import load_simulate
@@ -243,7 +231,7 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
             async with trio.open_nursery() as nursery:
                 await nursery.start(stop_on_signals, stop, stop.set, lambda _: None)
                 base_url: str = await nursery.start(lambda task_status: serve(config, host=host, port=port, task_status=task_status))
-                say(f"simulated provider at {base_url} (Ctrl-C stops it)")
+                terminal.say(f"simulated provider at {base_url} (Ctrl-C stops it)")
                 if as_json:
                     address = base_url.removeprefix("http://").removesuffix("/v1")
                     answer({"host": address.rpartition(":")[0], "port": int(address.rpartition(":")[2]), "base_url": base_url})
@@ -256,54 +244,13 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
     return guarded(work, verbose)
 
 
-def _launch(config: Config, display: Display, choices: RunChoices) -> Summary:
-    """Run, and let signals stop it: the first in good order, the second at once."""
-    import trio
-
-    from pipeline.edges.process.signals import stop_on_signals
-    from pipeline.runs.run import run
-
-    _spare_the_collector()
-
-    async def main() -> Summary:
-        stop, give_up = trio.Event(), trio.Event()
-        async with trio.open_nursery() as nursery:
-            await nursery.start(stop_on_signals, stop, give_up.set, display.say)
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=display.show)
-            nursery.cancel_scope.cancel()
-        return summary
-
-    return trio.run(main)
-
-
-def _spare_the_collector() -> None:
-    """Let the garbage collector look at what a run makes, less often, and no more at what the imports made.
-
-    Nearly everything is freed by its reference count; the default threshold of 700 costs 5 to 10 % of a run's CPU. To collect
-    what the imports left would free 1 MB and cost 9 ms.
-    """
-    import gc
-
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
-
-
-def _display(kind: str) -> Display:
-    """How progress is shown; "auto" is live on a terminal and plain elsewhere."""
-    from pipeline.cli.display import Display, LiveDisplay, PlainDisplay
-
-    if kind == "auto":
-        kind = "live" if sys.stderr is not None and sys.stderr.isatty() else "plain"
-    return {"live": LiveDisplay, "plain": PlainDisplay, "none": Display}[kind](say)
-
-
-def _show_summary(summary: Summary | None, config: Config, *, as_json: bool) -> None:
+def _show_summary(terminal: Talk, summary: Summary | None, config: Config, *, as_json: bool) -> None:
     if summary is None:
         return
     import attrs
 
     from pipeline.cli.texts import summary_text
 
-    say(summary_text(summary, config.sink.path))
+    terminal.say(summary_text(summary, config.sink.path))
     if as_json:
         answer(attrs.asdict(summary))

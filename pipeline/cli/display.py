@@ -1,21 +1,18 @@
-"""Shows the progress of a run: a line every few seconds for a log, two live lines for a terminal.
+"""How the progress of a run looks: a line every few seconds for a log, live lines at the foot of a terminal.
 
-No clock of its own; only the live display imports rich. Writing is left to the caller's `say`, which must cope with a reader
-that has gone.
+These screens are drawn by the terminal's own thread (see `terminal`), so they may block. They have no clock: a record of progress
+says how much time has passed. Only the live screen imports rich, when it is first drawn.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TextIO, cast
 
+from pipeline.cli.terminal import Output, Screen
 from pipeline.cli.texts import progress_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
     from rich.live import Live
 
     from pipeline.records import Progress
@@ -40,71 +37,60 @@ class Pace:
         return (progress.rows_done - done) / (now - then) if now > then else 0.0
 
 
-class Display:
-    """Shows nothing while it is entered, and passes on what is to be said."""
+class PlainScreen(Screen["Progress"]):
+    """A line every few seconds; a run that is shorter gets none."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._pace = Pace()
+        self._next = LINE_SECONDS
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing to put away."""
-
-    def show(self, progress: Progress) -> None:
-        """Show a run's new state."""
-
-    def say(self, text: str) -> None:
-        """Tell something besides."""
-        self._say(text)
+    def draw(self, output: Output, state: Progress) -> None:
+        """Write a line if one is due."""
+        rate = self._pace.rate(state)
+        if state.elapsed_seconds >= self._next:
+            self._next = state.elapsed_seconds + LINE_SECONDS
+            output.write(progress_text(state, rate) + "\n")
 
 
-class PlainDisplay(Display):
-    """Says a line every few seconds; a run that is shorter gets none."""
+class LiveScreen(Screen["Progress"]):
+    """Keeps its lines up to date at the foot of a terminal; other lines go above them. They are gone when it is cleared."""
 
-    _next = LINE_SECONDS
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._live: Live | None = None
 
-    def show(self, progress: Progress) -> None:
-        """Say a line if one is due."""
-        rate = self._pace.rate(progress)
-        if progress.elapsed_seconds >= self._next:
-            self._next = progress.elapsed_seconds + LINE_SECONDS
-            self._say(progress_text(progress, rate))
+    def lines(self, output: Output, text: str) -> None:
+        """Write whole lines above the live ones."""
+        if self._live is None:
+            output.write(text)
+        else:
+            self._live.console.print(text, markup=False, highlight=False, end="", soft_wrap=True)
 
-
-class LiveDisplay(Display):
-    """Keeps its lines up to date at the foot of a terminal; they are gone when the run ends. A terminal that hung up is borne."""
-
-    _live: Live | None = None
-
-    def show(self, progress: Progress) -> None:
-        """Draw anew. The first call imports rich, so that the first request need not wait for it."""
+    def draw(self, output: Output, state: Progress) -> None:
+        """Draw the newest state in place of the one before."""
         from rich.text import Text
 
-        with suppress(OSError):
-            live = self._live or self._start()
-            live.update(Text(progress_text(progress, self._pace.rate(progress)), overflow="fold"), refresh=True)
+        live = self._live or self._start(output)
+        live.update(Text(progress_text(state, self._pace.rate(state)), overflow="fold"), refresh=True)
 
-    def say(self, text: str) -> None:
-        """Tell something above the live lines."""
-        if self._live is None:
-            self._say(text)
-            return
-        with suppress(OSError):
-            self._live.console.print(text, markup=False, highlight=False)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def clear(self) -> None:
         """Take the lines away."""
         if self._live is not None:
-            with suppress(OSError):
-                self._live.stop()
+            self._live.stop()
+            self._live = None
 
-    def _start(self) -> Live:
+    def _start(self, output: Output) -> Live:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
+        console = Console(file=cast("TextIO", output), force_terminal=True)
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
         self._live.start()
         return self._live
+
+
+def screen_for(kind: str, output: Output) -> Screen[Progress]:
+    """How progress is shown; "auto" is live on a terminal and plain elsewhere."""
+    if kind == "auto":
+        kind = "live" if output.isatty() else "plain"
+    return {"live": LiveScreen, "plain": PlainScreen}.get(kind, Screen)()

@@ -1,17 +1,24 @@
 """What all commands share: exit codes, who says what where, and how trouble becomes a message and a code.
 
-All talk goes to stderr and bears a reader that has gone; stdout carries only what was asked for. Expected trouble is a message,
-never a traceback. Exception groups, which is what comes out of a nursery, are taken apart here and nowhere else.
+All talk goes to stderr, through the terminal that a command is given; stdout carries only what was asked for. Expected trouble is
+a message, never a traceback. Exception groups, which is what comes out of a nursery, are taken apart here and nowhere else.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pipeline.records import Progress
+
+    Talk = Terminal[Progress]
 
 OK, SOME_FAILED, USAGE, ABORTED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -25,15 +32,6 @@ def hold_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-
-
-def say(text: str) -> None:
-    """Tell people something. That nobody listens any more is no reason to stop."""
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):  # a broken pipe, a closed stream, no stream at all
-        pass
 
 
 def answer(value: object) -> None:
@@ -56,28 +54,35 @@ def answer(value: object) -> None:
             raise RunAborted(f"cannot write to stdout: {error.strerror}") from error
 
 
-def guarded(work: Callable[[], int], verbose: int) -> int:
-    """Do a command's work; its exit code, or the one of what went wrong. verbose: -v shows where a defect is."""
+def guarded(work: Callable[[Talk], int], verbose: int) -> int:
+    """Do a command's work; its exit code, or the one of what went wrong.
+
+    work: given the terminal, which is the only way to stderr. verbose: -v shows where a defect is.
+    """
+    with Terminal["Progress"](sys.stderr) as terminal, _logging(verbose, terminal):
+        return _code_of(work, terminal, verbose)
+
+
+def _code_of(work: Callable[[Talk], int], terminal: Talk, verbose: int) -> int:
     from pipeline.errors import ConfigError, HeadraceError, RunAborted, RunInterrupted, UsageError
 
-    _log(verbose)
     codes: list[int] = []
     try:
-        codes.append(work())
+        codes.append(work(terminal))
     except* UsageError as group:
-        _say_all(group, "" if group.subgroup(ConfigError) else "error")
+        _say_all(terminal, group, "" if group.subgroup(ConfigError) else "error")
         codes.append(USAGE)
     except* RunAborted as group:
-        _say_all(group, "aborted")
+        _say_all(terminal, group, "aborted")
         codes.append(ABORTED)
     except* (RunInterrupted, KeyboardInterrupt) as group:
-        _say_all(group, "interrupted")
+        _say_all(terminal, group, "interrupted")
         codes.append(INTERRUPTED)
     except* HeadraceError as group:
-        _say_all(group, "error")
+        _say_all(terminal, group, "error")
         codes.append(ABORTED)
     except* Exception as group:  # noqa: BLE001  the last place that can turn a defect into a message
-        _say_defect(group, verbose)
+        _say_defect(terminal, group, verbose)
         codes.append(ABORTED)
     return codes[0]
 
@@ -91,28 +96,41 @@ def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
             yield error
 
 
-def _say_all(group: BaseExceptionGroup[BaseException], what: str) -> None:
+def _say_all(terminal: Talk, group: BaseExceptionGroup[BaseException], what: str) -> None:
     """Say each message once, behind what it is unless it says so itself."""
     for text in dict.fromkeys(map(str, leaves(group))):
         known = not what or text.startswith(what)
-        say(text if text and known else ": ".join(filter(None, (what, text))))
+        terminal.say(text if text and known else ": ".join(filter(None, (what, text))))
 
 
-def _say_defect(group: BaseExceptionGroup[Exception], verbose: int) -> None:
+def _say_defect(terminal: Talk, group: BaseExceptionGroup[Exception], verbose: int) -> None:
     if verbose:
         import traceback
 
-        say("".join(traceback.format_exception(group)).rstrip())
+        terminal.say("".join(traceback.format_exception(group)).rstrip())
     for error in leaves(group):
-        say(f"internal error: {type(error).__name__}: {error}")
-    say("this is a defect of headrace; please report it with what -v says")
+        terminal.say(f"internal error: {type(error).__name__}: {error}")
+    terminal.say("this is a defect of headrace; please report it with what -v says")
 
 
-def _log(verbose: int) -> None:
-    """Let the loggers speak: of the run at -v, of every attempt at -vv."""
-    if not verbose:
-        return
+@contextmanager
+def _logging(verbose: int, terminal: Talk) -> Iterator[None]:
+    """Let the loggers speak through the terminal: warnings always, what happens at -v, every attempt at -vv."""
     import logging
 
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("pipeline").setLevel(logging.INFO if verbose == 1 else logging.DEBUG)
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            terminal.say(self.format(record))
+
+    handler, logger = Handler(), logging.getLogger("pipeline")
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s" if verbose else "warning: %(message)s"))
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False  # else a warning is written by Python's handler of last resort, past the terminal
+    logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

@@ -240,8 +240,8 @@ def test_closed_streams_are_borne(config: str) -> None:
     assert done.returncode == 0
 
 
-def raising(error: BaseException) -> Callable[[], int]:
-    def work() -> int:
+def raising(error: BaseException) -> Callable[[object], int]:
+    def work(terminal: object) -> int:
         raise error
 
     return work

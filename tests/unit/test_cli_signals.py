@@ -8,11 +8,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from pipeline.edges.process.signals import CANCELLING, STOPPING, stop_on_signals
+from pipeline.edges.process.signals import CANCELLING, SIGNALS, STOPPING, stop_on_signals
+from tests.fakes.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -45,8 +50,15 @@ async def test_handlers_are_back_afterwards() -> None:
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
-def start(folder: Path, simulate: str, *, order: str = "input", lines: int = 1) -> subprocess.Popen[str]:
-    """A run that has written so many lines."""
+def ignoring(number: signal.Signals) -> Callable[[], object]:
+    """What a process does just before it becomes another, so that it starts with a signal ignored."""
+    return lambda: signal.signal(number, signal.SIG_IGN)
+
+
+def start(
+    folder: Path, simulate: str, *, order: str = "input", lines: int = 1, before: Callable[[], object] | None = None
+) -> subprocess.Popen[str]:
+    """A run that has written so many lines. before: called in the new process before it is a run."""
     (folder / "in.jsonl").write_text("".join(json.dumps({"prompt": f"row {number}"}) + "\n" for number in range(2000)))
     (folder / "c.yaml").write_text(
         "source: {path: in.jsonl}\n"
@@ -56,14 +68,13 @@ def start(folder: Path, simulate: str, *, order: str = "input", lines: int = 1) 
         f"sink: {{path: out.jsonl, order: {order}}}\n"
     )
     command = [sys.executable, "-m", "pipeline", "run", str(folder / "c.yaml"), "--json", "--progress", "none"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=before)  # noqa: PLW1509  no thread here
     output = folder / "out.jsonl"
-    while process.poll() is None and not (output.exists() and output.read_bytes().count(b"\n") >= lines):
-        pass
+    wait_until(lambda: output.exists() and output.read_bytes().count(b"\n") >= lines, process)
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, "{latency: {median_seconds: 0.05}}")
 
@@ -78,6 +89,34 @@ def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
     assert STOPPING in err
     assert "goes on from here" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("ignored, heeded", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)])
+def test_a_signal_that_the_parent_ignores_stays_ignored(tmp_path: Path, ignored: signal.Signals, heeded: signal.Signals) -> None:
+    process = start(tmp_path, "{latency: {median_seconds: 0.05}}", before=ignoring(ignored))
+
+    for _ in range(2):  # two of one that is heeded would cancel
+        process.send_signal(ignored)
+    output = tmp_path / "out.jsonl"
+    lines = output.read_bytes().count(b"\n")
+    wait_until(lambda: output.read_bytes().count(b"\n") > lines + 20, process)
+    process.send_signal(heeded)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert err.count(STOPPING) == 1
+    assert CANCELLING not in err
+
+
+async def test_where_all_signals_are_ignored_none_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    stop = trio.Event()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(stop_on_signals, stop, lambda: None, lambda _: None)
+        nursery.cancel_scope.cancel()
+
+    assert not stop.is_set()
 
 
 def test_second_signal_cancels_what_is_in_flight(tmp_path: Path) -> None:

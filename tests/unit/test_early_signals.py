@@ -45,7 +45,7 @@ def _python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("module", ["click", "pipeline.config", "pipeline.errors"])
 def test_a_signal_during_the_imports_ends_the_command(module: str, number: signal.Signals) -> None:
     ended = _python(DURING_IMPORT.format(module=module, number=int(number)))

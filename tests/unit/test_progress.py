@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
+import pty
+
 import pytest
 from attrs import evolve
 
-from pipeline.cli.display import LINE_SECONDS, Display, Pace, PlainDisplay
+from pipeline.cli.display import LINE_SECONDS, LiveScreen, Pace, PlainScreen, screen_for
+from pipeline.cli.terminal import Output, Screen, Terminal
 from pipeline.cli.texts import duration_text, progress_text, summary_text
 from pipeline.records import Progress, Summary
 
@@ -22,6 +27,17 @@ START = Progress(
     elapsed_seconds=0.0,
     bound="",
 )
+
+
+def read_all(descriptor: int) -> str:
+    """What waits to be read, until there is nothing."""
+    found = b""
+    try:
+        while data := os.read(descriptor, 65536):
+            found += data
+    except BlockingIOError:
+        pass
+    return found.decode()
 
 
 def at(seconds: float, done: int, total: int | None = None) -> Progress:
@@ -60,25 +76,59 @@ def test_rate_follows_the_last_seconds() -> None:
 
 
 def test_log_gets_a_line_every_few_seconds_and_a_short_run_none() -> None:
-    said: list[str] = []
-    with PlainDisplay(said.append) as display:
-        for second in range(int(LINE_SECONDS)):
-            display.show(at(second, 1))
-        short = len(said)
-        for second in range(int(LINE_SECONDS), int(LINE_SECONDS * 3) + 1):
-            display.show(at(second, 1))
+    stream = io.StringIO()
+    screen, output = PlainScreen(), Output(stream)
+    for second in range(int(LINE_SECONDS)):
+        screen.draw(output, at(second, 1))
+    short = stream.getvalue()
+    for second in range(int(LINE_SECONDS), int(LINE_SECONDS * 3) + 1):
+        screen.draw(output, at(second, 1))
 
-    assert short == 0
-    assert len(said) == 3
+    assert short == ""
+    assert stream.getvalue().count("1 rows") == stream.getvalue().count("\n") == 3
 
 
-def test_no_display_passes_on_what_is_said() -> None:
-    said: list[str] = []
-    with Display(said.append) as display:
-        display.show(at(100, 1))
-        display.say("stopping")
+def test_no_screen_shows_no_progress_and_all_that_is_said() -> None:
+    stream = io.StringIO()
 
-    assert said == ["stopping"]
+    with Terminal[Progress](stream) as terminal:
+        terminal.use(screen_for("none", terminal.output))
+        terminal.show(at(100, 1))
+        terminal.say("stopping")
+
+    assert stream.getvalue() == "stopping\n"
+
+
+def test_auto_is_live_on_a_terminal_alone() -> None:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        kinds = [type(screen_for("auto", Output(stream))) for stream in (terminal, io.StringIO(), None)]
+    os.close(master)
+
+    assert kinds == [LiveScreen, PlainScreen, PlainScreen]
+    assert type(screen_for("none", Output(None))) is Screen
+
+
+def test_live_screen_draws_its_newest_state_below_what_is_said_and_leaves_nothing() -> None:
+    """What a terminal shows in the end, and what it has been sent on the way."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    with os.fdopen(slave, "w") as stream, Terminal[Progress](stream) as terminal:
+        terminal.use(LiveScreen())
+        for second in (1, 2):
+            terminal.show(at(second, 1000 + second))
+            terminal.settle()
+        terminal.say("stopping [now]")
+        terminal.settle()
+        drawn = read_all(master)
+        terminal.use(Screen())
+        terminal.settle()
+        cleared = read_all(master)
+    os.close(master)
+
+    assert "1,001 rows" in drawn
+    assert drawn.rindex("1,002 rows") > drawn.index("stopping [now]") > drawn.index("1,002 rows")
+    assert "\x1b[2K" in cleared.rpartition("rows")[2]  # the lines are erased, and none comes after
 
 
 def test_summary_tells_what_came_of_it() -> None:

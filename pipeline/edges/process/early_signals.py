@@ -1,4 +1,4 @@
-"""Until a run can end in good order, SIGINT and SIGTERM end the process at once and quietly: nothing was sent yet.
+"""Until a run can end in good order, SIGINT, SIGTERM and SIGHUP end the process at once and quietly: nothing was sent yet.
 
 Python's own way, an exception out of whatever runs at that moment, is a traceback when that is an import; and when it is a callback
 of an import's lock it is swallowed, and a run that was told to stop goes on to its end.
@@ -7,15 +7,16 @@ of an import's lock it is swallowed, and a run that was told to stop goes on to 
 from __future__ import annotations
 
 import os
+import select
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # importing typing takes 4 ms, in which a Ctrl-C would be a traceback
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERRUPTED = 130
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_at_once() -> None:
@@ -40,7 +41,8 @@ def ending_at_once() -> Iterator[None]:
 def _end(number: int, frame: object) -> None:
     del number, frame
     try:
-        os.write(2, b"interrupted\n")
-    except OSError:
+        if select.select([], [2], [], 0)[1]:  # a terminal that nobody reads must not hold the process
+            os.write(2, b"interrupted\n")
+    except (OSError, ValueError):
         pass
     os._exit(INTERRUPTED)
