@@ -10,8 +10,10 @@ touches a socket. The config is there at once; what serves is imported when it i
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.simulate.config import Dialect, Distribution, LatencyConfig, LimitKind, RetryAfter, SimulateConfig, SimulatedLimits
+from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter
+from pipeline.simulate.config import LatencyConfig, SimulateConfig
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
+from pipeline.simulate.limits_config import LimitChange, Neighbour, SimulatedLimits
 
 if TYPE_CHECKING:
     from pipeline.simulate.answers import expected_answer, expected_vector
@@ -23,6 +25,8 @@ __all__ = [
     "SimulateConfig",
     "LatencyConfig",
     "SimulatedLimits",
+    "LimitChange",
+    "Neighbour",
     "Distribution",
     "LimitKind",
     "Dialect",

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from pipeline.simulate.config import Dialect, RetryAfter
+from pipeline.simulate.choices import Dialect, RetryAfter
 
 if TYPE_CHECKING:
     from pipeline.simulate.limits import Admission, Level
-
-Headers = list[tuple[str, str]]
+    from pipeline.simulate.reply import Headers
 
 
 def go_duration(seconds: float) -> str:
@@ -35,17 +34,19 @@ def go_duration(seconds: float) -> str:
 
 
 def limit_headers(dialect: Dialect, admission: Admission, wall: float) -> Headers:
-    """The headers that say how the limits stand; none for limits that are not set."""
+    """The headers that say how the limits stand; none for limits that are not set, nor for what the dialect has no name for."""
     levels = [("requests", admission.requests), ("tokens", admission.tokens)]
-    if dialect is Dialect.NONE or all(level is None for _, level in levels):
+    if dialect is Dialect.ANTHROPIC:
+        levels += [("input-tokens", admission.input_tokens), ("output-tokens", admission.output_tokens)]
+    if dialect in {Dialect.NONE, Dialect.GEMINI} or all(level is None for _, level in levels):
         return []
     headers: Headers = []
     for what, level in levels:
         if dialect is Dialect.AZURE:
             headers += _azure(what, level)
         elif level is not None:
-            headers += _openai(what, level) if dialect is Dialect.OPENAI else _anthropic(what, level, wall)
-    return headers
+            headers += _anthropic(what, level, wall) if dialect is Dialect.ANTHROPIC else _openai(what, level)
+    return [(f"llm_provider-{name}", value) for name, value in headers] if dialect is Dialect.RELAY else headers
 
 
 def _openai(what: str, level: Level) -> Headers:
@@ -80,6 +81,8 @@ def wait_headers(style: RetryAfter, seconds: float, wall: float) -> Headers:
     match style:
         case RetryAfter.HEADER:
             return [("retry-after", decimal)]
+        case RetryAfter.SECONDS:
+            return [("retry-after", str(max(1, math.ceil(milliseconds / 1000))))]
         case RetryAfter.MS:
             return [("retry-after-ms", str(milliseconds)), ("retry-after", str(math.ceil(milliseconds / 1000)))]
         case RetryAfter.DATE:

@@ -1,151 +1,35 @@
-"""A provider's limits: the three ways that limits are counted, and several at once. Pure: `now` is an argument.
+"""All limits of one key, passed all at once or not at all. Pure: `now` is an argument.
 
-Amounts are requests or tokens; times are seconds on one clock that never goes back.
+A limit may change at a time (`changes`), other users of the key may take a share of it (`neighbour`), and the headers may describe
+it over another period than the one it is enforced on (`told_seconds`).
 """
-# ruff: noqa: D102  `Window` says what the methods of its kinds do
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 from msgspec import Struct
 
-from pipeline.simulate.config import LimitKind
+from pipeline.simulate.windows import SlidingWindow, Window, make_window
 
 if TYPE_CHECKING:
-    from pipeline.simulate.config import SimulatedLimits
+    from collections.abc import Iterator
 
-SLACK = 1e-9  # what float sums may lose before a request that is due would be refused
+    from pipeline.simulate.limits_config import Neighbour, SimulatedLimits
 
-
-class Window(Protocol):
-    """One limit: at most `limit` in a period."""
-
-    limit: float
-    period: float
-
-    def free(self, now: float) -> float:
-        """How much may pass now; never below 0."""
-
-    def take(self, amount: float, now: float) -> None:
-        """Count an amount, free or not."""
-
-    def wait(self, amount: float, now: float) -> float:
-        """Seconds until so much may pass if nobody else comes; infinite if it is more than the limit."""
-
-    def restored(self, now: float) -> float:
-        """Seconds until all of the limit is free again."""
+PARALLEL = "parallel"  # the bound that an in-flight cap names
+ARRIVALS_PER_SECOND = 10.0  # of a neighbour where no limit on requests says how many its share is
+DAY_SECONDS = 86_400.0
 
 
-@define
-class FixedWindow:
-    """Counts from zero at every multiple of the period: twice the limit may pass around an edge."""
+class Charge(Struct, frozen=True):
+    """What a request costs besides being one. tokens: what a limit on all tokens is charged when it arrives."""
 
-    limit: float
-    period: float
-    _start: float = -math.inf
-    _used: float = 0.0
-
-    def free(self, now: float) -> float:
-        if now >= self._start + self.period:
-            self._start = math.floor(now / self.period) * self.period
-            self._used = 0.0
-        return max(0.0, self.limit - self._used)
-
-    def take(self, amount: float, now: float) -> None:
-        self.free(now)
-        self._used += amount
-
-    def wait(self, amount: float, now: float) -> float:
-        if amount > self.limit + SLACK:
-            return math.inf
-        return 0.0 if amount <= self.free(now) + SLACK else self.restored(now)
-
-    def restored(self, now: float) -> float:
-        self.free(now)
-        return max(0.0, self._start + self.period - now) if self._used else 0.0
-
-
-@define
-class SlidingWindow:
-    """Counts what passed in the last period, exactly: the half-open time from now - period, excluded, to now."""
-
-    limit: float
-    period: float
-    _log: deque[tuple[float, float]] = field(factory=deque)
-    _used: float = 0.0
-
-    def free(self, now: float) -> float:
-        log = self._log
-        while log and log[0][0] <= now - self.period:
-            self._used -= log.popleft()[1]
-        return max(0.0, self.limit - self._used)
-
-    def take(self, amount: float, now: float) -> None:
-        self.free(now)
-        self._log.append((now, amount))
-        self._used += amount
-
-    def wait(self, amount: float, now: float) -> float:
-        if amount > self.limit + SLACK:
-            return math.inf
-        self.free(now)
-        missing = amount + self._used - self.limit
-        if missing <= SLACK:
-            return 0.0
-        for time, passed in self._log:
-            missing -= passed
-            if missing <= SLACK:
-                return max(0.0, time + self.period - now)
-        return self.period
-
-    def restored(self, now: float) -> float:
-        self.free(now)
-        return max(0.0, self._log[-1][0] + self.period - now) if self._log else 0.0
-
-
-@define
-class TokenBucket:
-    """Fills steadily, a whole limit in a period, and holds at most a whole limit; counting never takes it below empty."""
-
-    limit: float
-    period: float
-    _level: float = field(init=False)
-    _at: float = -math.inf
-
-    def __attrs_post_init__(self) -> None:
-        self._level = self.limit
-
-    def free(self, now: float) -> float:
-        if now > self._at:
-            self._level = min(self.limit, self._level + (now - self._at) * self.limit / self.period)
-            self._at = now
-        return self._level
-
-    def take(self, amount: float, now: float) -> None:
-        self._level = max(0.0, self.free(now) - amount)
-
-    def wait(self, amount: float, now: float) -> float:
-        if amount > self.limit + SLACK:
-            return math.inf
-        return self._until(amount, now)
-
-    def restored(self, now: float) -> float:
-        return self._until(self.limit, now)
-
-    def _until(self, amount: float, now: float) -> float:
-        missing = amount - self.free(now)
-        return missing * self.period / self.limit if missing > SLACK else 0.0
-
-
-WINDOWS: dict[LimitKind, type[FixedWindow | SlidingWindow | TokenBucket]] = {
-    LimitKind.FIXED_WINDOW: FixedWindow,
-    LimitKind.SLIDING_WINDOW: SlidingWindow,
-    LimitKind.TOKEN_BUCKET: TokenBucket,
-}
+    tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
 
 
 class Level(Struct, frozen=True):
@@ -159,51 +43,155 @@ class Level(Struct, frozen=True):
 class Admission(Struct, frozen=True):
     """The answer to a request that wants to pass.
 
-    wait_seconds: 0 where it passes; infinite where it never could. bound: "requests" or "tokens", the limit that refused
-    it. requests, tokens: how the limits stand after it; None where there is none.
+    wait_seconds: 0 where it passes; infinite where it never could. bound: the limit that refused it: "requests", "tokens",
+    "input_tokens", "output_tokens" or "parallel". The others: how the limits stand after it; None where there is none.
     """
 
     admitted: bool
     wait_seconds: float
     bound: str
-    requests: Level | None
-    tokens: Level | None
+    requests: Level | None = None
+    tokens: Level | None = None
+    input_tokens: Level | None = None
+    output_tokens: Level | None = None
 
 
+@define
+class _Limit:
+    """One limit of a config. what: what it counts. told: what the headers describe, if that is not the window itself."""
+
+    what: str
+    per_second: float
+    period: float
+    window: Window
+    told: SlidingWindow | None
+
+    def take(self, amount: float, now: float, *, passed: bool) -> None:
+        self.window.take(amount, now)
+        if passed and self.told is not None:
+            self.told.take(amount, now)
+
+    def retune(self, factor: float, now: float) -> None:
+        self.window.retune(*_size(self.what, self.per_second * factor, self.period), now)
+        if self.told is not None:
+            self.told.retune(self.per_second * factor * self.told.period, self.told.period, now)
+
+    def level(self, now: float) -> Level:
+        if self.told is None:
+            return Level(self.window.capacity, self.window.free(now), self.window.restored(now))
+        left = self.told.free(now)
+        return Level(self.told.limit, left, (self.told.limit - left) * self.told.period / self.told.limit)
+
+
+@define
 class Limits:
-    """All limits of one provider, passed all at once or not at all."""
+    """The limits of one key. started: the time from which changes and the neighbour's rests are counted."""
 
-    def __init__(self, config: SimulatedLimits) -> None:
-        self._count_refused = config.count_refused
-        make = WINDOWS[config.kind]
-        minute = config.window_seconds or 60.0
-        per_minute, per_second = config.requests_per_minute, config.requests_per_second
-        self._requests: list[Window] = []
-        if per_minute is not None:
-            self._requests.append(make(*_at_least_one(per_minute * minute / 60, minute)))
-        if per_second is not None:
-            self._requests.append(make(*_at_least_one(per_second, 1.0)))
-        self._tokens: Window | None = None
-        if config.tokens_per_minute is not None:
-            self._tokens = make(config.tokens_per_minute * minute / 60, minute)
+    config: SimulatedLimits
+    started: float = 0.0
+    in_flight: int = 0
+    _limits: list[_Limit] = field(init=False)
+    _factor: float = 1.0
+    _neighbour: _Arrivals | None = field(init=False)
 
-    def admit(self, tokens: int, now: float) -> Admission:
-        """Let one request pass that is charged so many tokens, or refuse it."""
-        wait, bound = max(((window.wait(1, now), "requests") for window in self._requests), default=(0.0, ""))
-        if self._tokens is not None and (for_tokens := self._tokens.wait(tokens, now)) > wait:
-            wait, bound = for_tokens, "tokens"
-        if wait <= 0 or self._count_refused:
-            for window in self._requests:
-                window.take(1, now)
-        if wait <= 0 and self._tokens is not None:
-            self._tokens.take(tokens, now)
-        return Admission(wait <= 0, wait, bound, _level(self._requests[0] if self._requests else None, now), _level(self._tokens, now))
+    def __attrs_post_init__(self) -> None:
+        self._limits = list(_limits_of(self.config))
+        self._neighbour = _Arrivals(self.config.neighbour, self._limits, self.started) if self.config.neighbour.share else None
+
+    def admit(self, charge: Charge, now: float) -> Admission:
+        """Let one request pass, or refuse it. Who passed is in flight until `left`."""
+        self._follow(now)
+        if self.in_flight >= self._cap(now):
+            return self._admission(0.0, PARALLEL, now)
+        wait, bound = 0.0, ""
+        for limit in self._limits:
+            if (needed := limit.window.wait(_amount(limit.what, charge), now)) > wait:
+                wait, bound = needed, limit.what
+        for limit in self._limits:
+            if not bound or (self.config.count_refused and limit.what == "requests"):
+                limit.take(_amount(limit.what, charge), now, passed=not bound)
+        self.in_flight += not bound
+        return self._admission(wait, bound, now)
+
+    def left(self) -> None:
+        """One that passed has its answer, or its client is gone."""
+        self.in_flight -= 1
+
+    def _cap(self, now: float) -> float:
+        """How many may be in flight now: at least one, whatever the neighbour holds."""
+        if self.config.max_in_flight is None:
+            return math.inf
+        others = self.config.neighbour.share_at(now - self.started)
+        return max(1, math.floor(self.config.max_in_flight * (self._factor - others)))
+
+    def _follow(self, now: float) -> None:
+        """Bring the limits to the present: what changed, and what the neighbour took."""
+        factor = self.config.factor_at(now - self.started)
+        if factor != self._factor:
+            self._factor = factor
+            for limit in self._limits:
+                limit.retune(factor, now)
+        if self._neighbour is not None:
+            for time in self._neighbour.until(now):
+                self._neighbour.take(time)
+
+    def _admission(self, wait: float, bound: str, now: float) -> Admission:
+        levels: dict[str, Level] = {}
+        for limit in self._limits:
+            levels.setdefault(limit.what, limit.level(now))
+        return Admission(not bound, wait, bound, **levels)
 
 
-def _at_least_one(limit: float, period: float) -> tuple[float, float]:
-    """A limit below one in its period is one in a longer period: otherwise nothing would ever pass."""
-    return (limit, period) if limit >= 1 else (1.0, period / limit)
+class _Arrivals:
+    """The requests of other users of the key: evenly spaced while they send. One that finds no room leaves nothing behind."""
+
+    def __init__(self, config: Neighbour, limits: list[_Limit], started: float) -> None:
+        self._config, self._limits, self._started = config, limits, started
+        rates = [limit.per_second for limit in limits if limit.what == "requests"]
+        self._gap = 1 / (min(rates) * config.share if rates else ARRIVALS_PER_SECOND)
+        self._longest = max((limit.window.period for limit in limits), default=0.0)
+        self._next = 0  # the number of the next arrival
+
+    def until(self, now: float) -> Iterator[float]:
+        """The times of those that have come since the last call; those that every limit has forgotten are left out."""
+        oldest = math.floor((now - self._longest - self._started) / self._gap)
+        self._next = max(self._next, oldest)
+        while (elapsed := self._next * self._gap) <= now - self._started:
+            self._next += 1
+            if self._config.share_at(elapsed):
+                yield self._started + elapsed
+
+    def take(self, time: float) -> None:
+        """Count one arrival, if all limits have room for it."""
+        shares = [1.0 if limit.what == "requests" else limit.per_second * self._config.share * self._gap for limit in self._limits]
+        if all(limit.window.wait(share, time) <= 0 for limit, share in zip(self._limits, shares, strict=True)):
+            for limit, share in zip(self._limits, shares, strict=True):
+                limit.take(share, time, passed=True)
 
 
-def _level(window: Window | None, now: float) -> Level | None:
-    return None if window is None else Level(window.limit, window.free(now), window.restored(now))
+def _limits_of(config: SimulatedLimits) -> Iterator[_Limit]:
+    """The limits that are set; of those on requests the one that the headers describe comes first."""
+    minute = config.window_seconds or 60.0
+    for what, amount, unit_seconds, period in (
+        ("requests", config.requests_per_minute, 60.0, minute),
+        ("requests", config.requests_per_second, 1.0, 1.0),
+        ("requests", config.requests_per_day, DAY_SECONDS, DAY_SECONDS),
+        ("tokens", config.tokens_per_minute, 60.0, minute),
+        ("input_tokens", config.input_tokens_per_minute, 60.0, minute),
+        ("output_tokens", config.output_tokens_per_minute, 60.0, minute),
+    ):
+        if amount is not None:
+            per_second = amount / unit_seconds
+            told = SlidingWindow(per_second * config.told_seconds, config.told_seconds) if config.told_seconds else None
+            window = make_window(config.kind, *_size(what, per_second, period), config.burst_seconds)
+            yield _Limit(what, per_second, period, window, told)
+
+
+def _size(what: str, per_second: float, period: float) -> tuple[float, float]:
+    """Limit and period. Less than one request in its period is one in a longer period: otherwise nothing would ever pass."""
+    limit = per_second * period
+    return (limit, period) if what != "requests" or limit >= 1 else (1.0, 1 / per_second)
+
+
+def _amount(what: str, charge: Charge) -> int:
+    return 1 if what == "requests" else int(getattr(charge, what))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from msgspec import Struct
 
-from pipeline.simulate.config import Distribution
+from pipeline.simulate.choices import Distribution
 from pipeline.simulate.faults import Fault
 from pipeline.simulate.script import Script, step_for
 

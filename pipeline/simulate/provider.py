@@ -14,10 +14,12 @@ from msgspec.structs import asdict
 
 from pipeline.simulate.answers import PATH, BadRequest, Call, answer, parse_call
 from pipeline.simulate.faults import QUIRKS, Fault
-from pipeline.simulate.headers import Headers, limit_headers
-from pipeline.simulate.limits import Admission, Limits
+from pipeline.simulate.headers import limit_headers
+from pipeline.simulate.limits import PARALLEL, Admission, Charge, Limits
 from pipeline.simulate.plan import Plan, Planner, digest_of
-from pipeline.simulate.replies import Reply, error_reply, faulty, json_reply, refusal
+from pipeline.simulate.refusals import throttled, too_many_in_flight
+from pipeline.simulate.replies import faulty
+from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
 from pipeline.simulate.tally import Tally
 
 if TYPE_CHECKING:
@@ -42,12 +44,13 @@ class Request(Struct, frozen=True, eq=False):
 
 
 class Exchange(Struct, frozen=True):
-    """What a request gets. wait_seconds: before the first byte. counted: it is one of the tally's requests."""
+    """What a request gets. wait_seconds: before the first byte. counted: it is one of the tally's requests. limits: those it holds."""
 
     reply: Reply
     fault: Fault | None = None
     wait_seconds: float = 0.0
     counted: bool = True
+    limits: Limits | None = None
 
 
 class Provider:
@@ -56,15 +59,27 @@ class Provider:
     def __init__(self, config: SimulateConfig) -> None:
         self.config = config
         self.tally = Tally(deque(maxlen=config.ledger_length))
-        self._limits = Limits(config.limits)
         self._planner = Planner(config)
+        self._limits: Limits | None = None
 
     def statistics(self) -> Statistics:
         """What it has seen so far."""
         return self.tally.statistics()
 
+    def start(self, now: float) -> None:
+        """Begin the schedules of the config. The first request does it where nobody did."""
+        self._limits = self._limits or Limits(self.config.limits, now)
+
+    def left(self, exchange: Exchange, *, abandoned: bool = False) -> None:
+        """An exchange is over. abandoned: the client went before its answer."""
+        self.tally.left()
+        self.tally.abandoned += abandoned
+        if exchange.limits is not None:
+            exchange.limits.left()
+
     def receive(self, request: Request, *, now: float, wall: float) -> Exchange:
         """Decide what a request gets. now: seconds on a clock that never goes back. wall: seconds since 1970."""
+        self.start(now)
         path = request.target.partition("?")[0]
         if path.startswith(OWN):
             return Exchange(self._own(path), counted=False)
@@ -86,13 +101,16 @@ class Provider:
         call = self._understand(request, path)
         if isinstance(call, Reply):
             return Exchange(call), 0
-        self.tally.charged(call.charge, now)
-        admission = self._limits.admit(call.charge, now)
-        limits = limit_headers(self.config.limits.dialect, admission, wall)
+        body, output_tokens = answer(call, digest, self.config.answer_characters)
+        charge = Charge(call.charge, call.prompt_tokens, output_tokens)
+        self.tally.charged(charge.tokens, now)
+        assert self._limits is not None
+        admission = self._limits.admit(charge, now)
+        headers = limit_headers(self.config.limits.dialect, admission, wall)
         if not admission.admitted:
-            return Exchange(self._refuse(admission, limits, wall)), 0
+            return Exchange(self._refuse(admission, headers, wall)), 0
         plan = self._planner.plan(digest, call.shown)
-        return self._answer(call, digest, plan, limits, wall), plan.attempt
+        return self._answer(call, json_reply(200, body, headers), output_tokens, plan, wall), plan.attempt
 
     def _may_enter(self, request: Request) -> bool:
         key = self.config.api_key
@@ -115,21 +133,21 @@ class Provider:
         except BadRequest as error:
             return error_reply(400, "invalid_request_error", str(error), param=error.param)
 
-    def _refuse(self, admission: Admission, limits: Headers, wall: float) -> Reply:
+    def _refuse(self, admission: Admission, headers: Headers, wall: float) -> Reply:
         self.tally.refused += 1
-        return refusal(self.config, admission.bound, admission.wait_seconds, limits, wall)
+        limits = self.config.limits
+        if admission.bound == PARALLEL:
+            return too_many_in_flight(limits, wall)
+        return throttled(limits, admission.bound, admission.wait_seconds, headers, wall)
 
-    def _answer(self, call: Call, digest: bytes, plan: Plan, limits: Headers, wall: float) -> Exchange:
-        body, output_tokens = answer(call, digest, self.config.answer_characters)
+    def _answer(self, call: Call, right: Reply, output_tokens: int, plan: Plan, wall: float) -> Exchange:
         latency = self.config.latency
         wait = min(plan.wait_seconds + latency.per_token_seconds * output_tokens, max(plan.wait_seconds, latency.max_seconds))
-        reply = json_reply(200, body, limits)
         if plan.fault is None or plan.fault in QUIRKS:
             self.tally.prompt_tokens += call.prompt_tokens
             self.tally.output_tokens += output_tokens
-        if plan.fault is not None:
-            reply = faulty(plan.fault, reply, self.config, wall)
-        return Exchange(reply, plan.fault, wait)
+        reply = right if plan.fault is None else faulty(plan.fault, right, self.config, wall)
+        return Exchange(reply, plan.fault, wait, limits=self._limits)
 
     def _own(self, path: str) -> Reply:
         match path.removeprefix(OWN):

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.simulate.config import Dialect
 from pipeline.simulate.faults import Fault
-from pipeline.simulate.headers import Headers, refusal_message, wait_headers
+from pipeline.simulate.headers import wait_headers
+from pipeline.simulate.refusals import throttled
+from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.simulate.config import SimulateConfig
 
-JSON_TYPE = ("content-type", "application/json")
 GZIPPED = ("content-encoding", "gzip")
 HTML = b"<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></center></body>\r\n</html>\r\n"
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """A whole answer, before it is put on the wire. headers: without content-length, which the wire adds."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 # status, error type, code, message
@@ -54,28 +46,6 @@ RETRY_HEADERS: dict[Fault, Headers] = {
 PAGES = {Fault.HTTP_502: (502, b"502 Bad Gateway"), Fault.HTTP_504: (504, b"504 Gateway Time-out"), Fault.HTML: (200, b"Log in")}
 
 
-def json_reply(status: int, body: object, headers: Headers | None = None) -> Reply:
-    """A reply that carries JSON."""
-    return Reply(status, [JSON_TYPE, *(headers or [])], msgspec.json.encode(body))
-
-
-def error_reply(status: int, kind: str, message: str, code: str | None = None, param: str | None = None) -> Reply:
-    """An error as OpenAI writes it."""
-    return json_reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
-
-
-def refusal(config: SimulateConfig, bound: str, seconds: float, headers: Headers, wall: float) -> Reply:
-    """The 429 of a limit. bound: requests or tokens. seconds: the wait; infinite if the request could never pass."""
-    limits = config.limits
-    message = refusal_message(limits.retry_after, bound, seconds)
-    body: dict[str, Any] = {"error": {"message": message, "type": bound, "param": None, "code": "rate_limit_exceeded"}}
-    if limits.dialect is Dialect.ANTHROPIC:
-        body = {"type": "error", "error": {"type": "rate_limit_error", "message": message}}
-    elif limits.dialect is Dialect.AZURE:
-        body = {"error": {"code": "429", "message": message}}
-    return json_reply(429, body, [*headers, *wait_headers(limits.retry_after, seconds, wall)])
-
-
 def faulty(fault: Fault, right: Reply, config: SimulateConfig, wall: float) -> Reply:
     """What a fault makes of a right reply; the same reply if the fault is one of the wire."""
     if fault in ERRORS:
@@ -87,7 +57,7 @@ def faulty(fault: Fault, right: Reply, config: SimulateConfig, wall: float) -> R
         status, title = PAGES[fault]
         return Reply(status, [("content-type", "text/html")], HTML % (title, title))
     if fault is Fault.HTTP_429:
-        return refusal(config, "requests", config.retry_after_seconds, [], wall)
+        return throttled(config.limits, "requests", config.retry_after_seconds, [], wall)
     return SPOILT[fault](right) if fault in SPOILT else right
 
 

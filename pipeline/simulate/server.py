@@ -17,7 +17,7 @@ import trio
 
 from pipeline.errors import UsageError
 from pipeline.simulate.provider import Exchange, Provider, Request
-from pipeline.simulate.replies import Reply, error_reply
+from pipeline.simulate.reply import Reply, error_reply
 from pipeline.simulate.wire import End, Repeat, Send, Step, ends_before, steps_for
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ async def serve(
     except OSError as error:
         raise UsageError(f"cannot listen on {address} port {port}: {error.strerror or error}") from error
     serving = Provider(config) if provider is None else provider
+    serving.start(trio.current_time())
     name = f"[{address}]" if ":" in address else address
     task_status.started(f"http://{name}:{listeners[0].socket.getsockname()[1]}/v1")
 
@@ -136,7 +137,6 @@ class _Connection:
 
     async def _answer(self, exchange: Exchange) -> bool:
         """Wait and take the steps. Returns whether the connection still stands."""
-        tally = self._provider.tally
         head, body = self._render(exchange.reply)
         steps = steps_for(exchange.fault, head, body, self._provider.config.drip_seconds)
         end = ends_before(steps)
@@ -146,15 +146,14 @@ class _Connection:
                 return False
             for index, step in enumerate(steps):
                 if index == end and not ended:
-                    tally.left()
+                    self._provider.left(exchange)
                     ended = True
                 if not await self._take(step):
                     return False
             return True
         finally:
             if not ended:
-                tally.left()
-                tally.abandoned += 1
+                self._provider.left(exchange, abandoned=True)
 
     async def _take(self, step: Step) -> bool:
         """Take one step. Returns whether the connection still stands."""

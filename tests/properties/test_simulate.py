@@ -27,10 +27,10 @@ from pipeline.simulate import (
 )
 from pipeline.simulate.answers import answer, parse_call
 from pipeline.simulate.headers import go_duration
-from pipeline.simulate.limits import WINDOWS
 from pipeline.simulate.plan import Attempts, Planner, digest_of, latency_at
-from pipeline.simulate.replies import Reply, json_reply
+from pipeline.simulate.reply import Reply, json_reply
 from pipeline.simulate.tally import Busiest
+from pipeline.simulate.windows import make_window
 from pipeline.simulate.wire import WIRE, End, Repeat, Send, Step, ends_before, steps_for
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def test_go_duration_is_never_less_than_the_time_and_at_most_a_millisecond_more(
 
 @given(st.sampled_from(list(LimitKind)), st.integers(1, 8), gaps, st.booleans())
 def test_limit_is_kept_in_the_way_of_its_kind(kind: LimitKind, limit: int, gaps: list[float], count_refused: bool) -> None:  # noqa: FBT001
-    window, now, passed = WINDOWS[kind](float(limit), 16.0), 0.0, []
+    window, now, passed = make_window(kind, float(limit), 16.0), 0.0, []
 
     for gap in gaps:
         now += gap
@@ -74,7 +74,7 @@ def test_limit_is_kept_in_the_way_of_its_kind(kind: LimitKind, limit: int, gaps:
 
 @given(st.sampled_from(list(LimitKind)), st.integers(1, 8), gaps, st.integers(1, 8))
 def test_wait_is_enough_and_no_longer_than_needed(kind: LimitKind, limit: int, gaps: list[float], amount: int) -> None:
-    window, now = WINDOWS[kind](float(limit), 16.0), 0.0
+    window, now = make_window(kind, float(limit), 16.0), 0.0
     for gap in gaps:
         now += gap
         window.take(1, now)

@@ -53,8 +53,25 @@ def test_anthropic_headers_are_times() -> None:
     assert headers["anthropic-ratelimit-tokens-remaining"] == "89999"
 
 
+def test_anthropic_headers_tell_input_and_output_tokens_apart() -> None:
+    admission = Admission(True, 0.0, "", input_tokens=Level(100, 40, 30.0), output_tokens=Level(50, 0, 60.0))
+
+    headers = dict(limit_headers(Dialect.ANTHROPIC, admission, WALL))
+
+    assert headers["anthropic-ratelimit-input-tokens-remaining"] == "40"
+    assert headers["anthropic-ratelimit-output-tokens-reset"] == "2023-11-14T22:14:21Z"
+
+
+def test_relay_passes_the_headers_on_under_names_of_its_own() -> None:
+    assert limit_headers(Dialect.RELAY, Admission(True, 0.0, "", Level(60, 59, 1.0)), WALL) == [
+        ("llm_provider-x-ratelimit-limit-requests", "60"),
+        ("llm_provider-x-ratelimit-remaining-requests", "59"),
+        ("llm_provider-x-ratelimit-reset-requests", "1s"),
+    ]
+
+
 def test_no_headers_without_a_dialect_or_without_limits() -> None:
-    assert limit_headers(Dialect.NONE, ADMISSION, WALL) == []
+    assert limit_headers(Dialect.NONE, ADMISSION, WALL) == limit_headers(Dialect.GEMINI, ADMISSION, WALL) == []
     assert limit_headers(Dialect.AZURE, Admission(True, 0.0, "", None, None), WALL) == []
 
 
@@ -62,10 +79,12 @@ def test_no_headers_without_a_dialect_or_without_limits() -> None:
     "style, headers",
     [
         (RetryAfter.HEADER, [("retry-after", "1.5")]),
+        (RetryAfter.SECONDS, [("retry-after", "2")]),
         (RetryAfter.MS, [("retry-after-ms", "1500"), ("retry-after", "2")]),
         (RetryAfter.DATE, [("retry-after", "Tue, 14 Nov 2023 22:13:22 GMT")]),
         (RetryAfter.RELAY, [("llm_provider-retry-after", "1.5")]),
         (RetryAfter.MESSAGE, []),
+        (RetryAfter.RETRY_INFO, []),
         (RetryAfter.NONE, []),
     ],
 )

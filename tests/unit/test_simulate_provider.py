@@ -248,6 +248,7 @@ def test_refused_request_does_not_use_up_its_fault() -> None:
         (Dialect.OPENAI, {"message": "Rate limit reached for tokens", "type": "tokens", "param": None, "code": "rate_limit_exceeded"}),
         (Dialect.AZURE, {"code": "429", "message": "Rate limit reached for tokens"}),
         (Dialect.ANTHROPIC, {"type": "rate_limit_error", "message": "Rate limit reached for tokens"}),
+        (Dialect.GEMINI, {"code": 429, "message": "Rate limit reached for tokens", "status": "RESOURCE_EXHAUSTED"}),
     ],
 )
 def test_refusal_speaks_the_dialect(dialect: Dialect, error: dict[str, Any]) -> None:
@@ -258,6 +259,42 @@ def test_refusal_speaks_the_dialect(dialect: Dialect, error: dict[str, Any]) -> 
 
     assert decoded(refused)["error"] == error
     assert ("retry-after", "45") in refused.reply.headers
+
+
+def test_refusal_can_ask_for_its_wait_in_the_details_of_the_error() -> None:
+    provider = Provider(SimulateConfig(limits=SimulatedLimits(requests_per_minute=1, retry_after=RetryAfter.RETRY_INFO)))
+    ask(provider, chat("x"))
+
+    refused = ask(provider, chat("x"), now=14.5)
+
+    assert decoded(refused)["error"]["details"] == [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "45.5s"}]
+    assert "retry-after" not in dict(refused.reply.headers)
+
+
+def test_too_many_in_flight_are_refused_as_a_litellm_proxy_does_until_one_has_left() -> None:
+    provider = Provider(SimulateConfig(limits=SimulatedLimits(max_in_flight=1)))
+    first = ask(provider, chat("a"))
+
+    refused = ask(provider, chat("b"))
+    provider.left(refused)
+    still = ask(provider, chat("c"))
+    provider.left(first)
+
+    assert (refused.reply.status, still.reply.status) == (429, 429)
+    assert dict(refused.reply.headers)["rate_limit_type"] == "max_parallel_requests"
+    assert "Limit type: max_parallel_requests. Current limit: 1" in decoded(refused)["error"]["message"]
+    assert ask(provider, chat("d")).reply.status == 200
+
+
+def test_output_tokens_of_the_answer_are_charged() -> None:
+    limits = SimulatedLimits(output_tokens_per_minute=11, dialect=Dialect.ANTHROPIC)
+    provider = Provider(SimulateConfig(limits=limits))
+
+    answered, refused = ask(provider, chat("hello")), ask(provider, chat("hello"))
+
+    spent = decoded(answered)["usage"]["completion_tokens"]
+    assert dict(answered.reply.headers)["anthropic-ratelimit-output-tokens-remaining"] == str(11 - spent)
+    assert refused.reply.status == 429
 
 
 def test_statistics_count_what_was_seen() -> None:
