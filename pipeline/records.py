@@ -31,6 +31,24 @@ class FailureKind(Enum):
     QUOTA = "quota_exhausted"  # the account has no money or quota left: no later row can pass
 
 
+class FaultCause(Enum):
+    """What went wrong on the way, as far as the transport knows; what follows from it is decided elsewhere."""
+
+    REFUSED = "refused"  # nobody listens at this address, or the Unix socket does not exist
+    UNREACHABLE = "unreachable"  # no route to the host, or this machine has no socket left to open
+    DNS = "dns"  # the name could not be looked up: it does not exist, or the resolver is out of reach
+    TLS = "tls"  # the server's certificate does not verify
+    TLS_OTHER = "tls_other"  # any other failure of a TLS handshake
+    PROXY = "proxy"  # the proxy is out of reach, or could not open a tunnel
+    PROXY_AUTH = "proxy_auth"  # the proxy wants credentials (407)
+    CONNECT_TIMEOUT = "connect_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    CLOSED = "closed"  # reset, or closed before the response was whole
+    PROTOCOL = "protocol"  # the bytes are not an HTTP response, or its content coding is broken
+    TOO_LARGE = "too_large"  # over a size cap
+
+
 @define(eq=False)
 class Job:
     """A row made ready to send.
@@ -71,13 +89,15 @@ class Answer(Struct, frozen=True, eq=False, gc=False):
 class Fault(Struct, frozen=True, eq=False, gc=False):
     """An attempt that brought no complete HTTP response.
 
-    kind: TIMEOUT, CONNECTION or MALFORMED_RESPONSE. maybe_sent: the server may have seen the whole request, so the
-    provider may have done (and billed) the work. permanent: another attempt would end the same way.
+    kind: TIMEOUT, CONNECTION or MALFORMED_RESPONSE. message: one line for people, with the host and what to do about it.
+    maybe_sent: the server may have seen the whole request, so the provider may have done (and billed) the work.
+    permanent: another attempt would end the same way.
     """
 
     kind: FailureKind
     message: str
     maybe_sent: bool
+    cause: FaultCause
     sent_at: float | None = None
     permanent: bool = False
 

@@ -20,6 +20,7 @@ from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.edges.store.journal import State
 from pipeline.edges.store.seen import SeenOnDisk
@@ -76,14 +77,15 @@ def open_provider(
     transport: carries the requests in place of the configured one; its owner closes it.
     Raises ConfigError at once, before anything is open.
     """
-    endpoint = _endpoint(config, key)
+    uses_proxies = transport is None and config.provider.base_url is not None
+    endpoint = _endpoint(config, key, os.environ if uses_proxies else {})
     if config.provider.http2 and transport is None and find_spec("h2") is None:
         message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
         raise ConfigError([Problem("provider.http2", message, "config")])
     return _opened(config.provider, endpoint, transport)
 
 
-def _endpoint(config: Config, key: tuple[str, str] | None) -> Endpoint:
+def _endpoint(config: Config, key: tuple[str, str] | None, env: Mapping[str, str]) -> Endpoint:
     """The far end. A simulated one gets its address when it listens; until then one in its place."""
     provider, tls = config.provider, config.provider.tls
     if provider.base_url is None:
@@ -92,9 +94,11 @@ def _endpoint(config: Config, key: tuple[str, str] | None) -> Endpoint:
         options = TlsOptions(tls.ca, tls.certificate, tls.key)
         endpoint = Endpoint(provider.base_url, key, provider.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket)
     try:
-        check_endpoint(endpoint)
+        check_endpoint(endpoint, env)
     except OSError as error:
         raise ConfigError([Problem("provider.tls", f"a file cannot be used: {error}", "config")]) from None
+    except BadProxyError as error:
+        raise ConfigError([Problem("", str(error), "environment")]) from None
     except ValueError as error:
         raise ConfigError([Problem("provider", str(error), "config")]) from None
     return endpoint

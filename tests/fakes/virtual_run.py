@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
 from pipeline.edges.sources.file import RawRow
-from pipeline.records import Answer, Failure, FailureKind, Fault, Job
+from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 
@@ -204,7 +204,7 @@ class _FakeSender:
 
 def _reply(turn: Try, job: Job) -> Answer | Fault:
     if turn.kind == "fault":
-        return Fault(FailureKind.CONNECTION, "reset by the plan", maybe_sent=True)
+        return Fault(FailureKind.CONNECTION, "reset by the plan", maybe_sent=True, cause=FaultCause.CLOSED)
     if turn.kind == "broken":
         return Answer(200, [], b'{"id": "cut sho')
     if turn.kind == "ok":

@@ -11,7 +11,7 @@ import trio
 
 from pipeline.edges.http import Transport, open_senders, senders_over
 from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts, TlsOptions
-from pipeline.records import Answer, FailureKind, Fault, Job
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, serve
 
 if TYPE_CHECKING:
@@ -99,18 +99,21 @@ async def test_mock_transport_answers_in_place_of_a_server() -> None:
 
 
 TROUBLE = {
-    httpx.ConnectError("no"): (FailureKind.CONNECTION, False),
-    httpx.ConnectTimeout("no"): (FailureKind.TIMEOUT, False),
-    httpx.WriteTimeout("no"): (FailureKind.TIMEOUT, False),
-    httpx.ProxyError("no"): (FailureKind.CONNECTION, False),
-    httpx.ReadTimeout(""): (FailureKind.TIMEOUT, True),
-    httpx.ReadError("no"): (FailureKind.CONNECTION, True),
-    httpx.WriteError("no"): (FailureKind.CONNECTION, True),
-    httpx.RemoteProtocolError("no"): (FailureKind.MALFORMED_RESPONSE, True),
+    httpx.ConnectError("no"): (FailureKind.CONNECTION, FaultCause.UNREACHABLE, False),
+    httpx.ConnectTimeout("no"): (FailureKind.TIMEOUT, FaultCause.CONNECT_TIMEOUT, False),
+    httpx.PoolTimeout("no"): (FailureKind.TIMEOUT, FaultCause.CONNECT_TIMEOUT, False),
+    httpx.WriteTimeout("no"): (FailureKind.TIMEOUT, FaultCause.IDLE_TIMEOUT, False),
+    httpx.ProxyError("no"): (FailureKind.CONNECTION, FaultCause.PROXY, False),
+    httpx.ReadTimeout(""): (FailureKind.TIMEOUT, FaultCause.IDLE_TIMEOUT, True),
+    httpx.ReadError("no"): (FailureKind.CONNECTION, FaultCause.CLOSED, True),
+    httpx.WriteError("no"): (FailureKind.CONNECTION, FaultCause.CLOSED, True),
+    httpx.RemoteProtocolError("no"): (FailureKind.MALFORMED_RESPONSE, FaultCause.PROTOCOL, True),
+    httpx.RemoteProtocolError("Server disconnected"): (FailureKind.MALFORMED_RESPONSE, FaultCause.CLOSED, True),
+    httpx.DecodingError("no"): (FailureKind.MALFORMED_RESPONSE, FaultCause.PROTOCOL, True),
 }
 
 
-@pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", TROUBLE, ids=repr)
 async def test_httpx_s_errors_are_faults(error: httpx.TransportError) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         raise error
@@ -118,8 +121,76 @@ async def test_httpx_s_errors_are_faults(error: httpx.TransportError) -> None:
     fault = await senders_over(Endpoint("https://x.example"), httpx.MockTransport(handle))().send(JOB, "i")
 
     assert isinstance(fault, Fault)
-    assert (fault.kind, fault.maybe_sent) == TROUBLE[error]
-    assert type(error).__name__ in fault.message
+    assert (fault.kind, fault.cause, fault.maybe_sent) == TROUBLE[error]
+    assert "x.example:443" in fault.message
+    assert str(error) in fault.message
+
+
+def proxied(port: int, scheme: str) -> tuple[Endpoint, dict[str, str]]:
+    return Endpoint(f"{scheme}://api.example.com/v1", timeouts=PATIENT), {f"{scheme}_proxy": f"http://127.0.0.1:{port}"}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_wants_credentials_is_named_with_its_variable(scheme: str) -> None:
+    async with serve(answering(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        endpoint, env = proxied(proxy.port, scheme)
+        async with open_senders(endpoint, env=env) as open_sender:
+            fault = await open_sender().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.cause, fault.maybe_sent) == (FaultCause.PROXY_AUTH, False)
+    assert f"put them into {scheme}_proxy, as http://USER:PASSWORD@127.0.0.1:{proxy.port}" in fault.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_proxy_that_is_not_there_is_not_taken_for_the_provider(scheme: str) -> None:
+    endpoint, env = proxied(1, scheme)
+    async with open_senders(endpoint, env=env) as open_sender:
+        fault = await open_sender().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.cause, fault.maybe_sent) == (FaultCause.PROXY, False)
+    assert fault.message == f"cannot connect to the proxy 127.0.0.1:1 ({scheme}_proxy): connection refused"
+
+
+async def test_proxy_that_opens_no_tunnel_is_a_fault_of_the_proxy() -> None:
+    async with serve(answering(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")) as proxy:
+        endpoint, env = proxied(proxy.port, "https")
+        async with open_senders(endpoint, env=env) as open_sender:
+            fault = await open_sender().send(JOB, "i")
+
+    assert isinstance(fault, Fault)
+    assert (fault.cause, fault.maybe_sent) == (FaultCause.PROXY, False)
+    assert "(https_proxy) did not connect us to api.example.com:443: 503 No" in fault.message
+
+
+async def test_connection_refused_has_the_same_cause_and_words_over_either_transport() -> None:
+    faults = []
+    for transport in Transport:
+        async with open_senders(Endpoint("http://127.0.0.1:1"), transport=transport) as open_sender:
+            sender = open_sender()
+            faults.append(await sender.send(JOB, "i"))
+            sender.close()
+
+    own, other = faults
+    assert isinstance(own, Fault)
+    assert isinstance(other, Fault)
+    assert (own.cause, own.message) == (other.cause, other.message)
+    assert own.cause is FaultCause.REFUSED
+
+
+async def test_unknown_certificate_has_the_same_cause_over_either_transport(tmp_path: Path) -> None:
+    context = Authority(str(tmp_path / "ca.pem")).server_context("localhost")
+    for transport in Transport:
+        async with serve(answering(WHOLE), tls=context) as server:
+            async with open_senders(Endpoint(f"https://localhost:{server.port}"), transport=transport) as open_sender:
+                sender = open_sender()
+                fault = await sender.send(JOB, "i")
+                sender.close()
+
+        assert isinstance(fault, Fault)
+        assert (fault.cause, fault.permanent) == (FaultCause.TLS, True)
+        assert "provider.tls.ca" in fault.message
 
 
 async def test_total_deadline_holds_over_any_transport(autojump_clock: trio.testing.MockClock) -> None:

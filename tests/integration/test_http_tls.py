@@ -12,7 +12,7 @@ import trio
 from pipeline.edges.http import Counts, open_senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.transport import HeadraceTransport
-from pipeline.records import Answer, FailureKind, Fault, Job
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, answering_and_closing, listen, serve
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ async def test_certificate_of_an_unknown_authority_is_refused_for_good(authority
     for fault in faults:
         assert isinstance(fault, Fault)
         assert (fault.kind, fault.maybe_sent, fault.permanent) == (FailureKind.CONNECTION, False, True)
+        assert fault.cause is FaultCause.TLS
         assert "certificate" in fault.message
+        assert "provider.tls.ca" in fault.message
     assert server.requests == []
 
 
@@ -133,6 +135,8 @@ async def test_plain_server_on_a_tls_address_is_a_fault() -> None:
 
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.maybe_sent, fault.permanent) == (FailureKind.CONNECTION, False, False)
+    assert fault.cause is FaultCause.TLS_OTHER
+    assert "is https:// in provider.base_url right?" in fault.message
 
 
 async def test_tls_server_on_a_plain_address_is_a_fault(authority: Authority) -> None:

@@ -99,6 +99,18 @@ async def test_what_cannot_be_sent_is_a_problem_of_the_config(folder: Path, prov
     assert listing(folder) == before
 
 
+async def test_proxy_variable_that_cannot_be_used_stops_the_run_before_it_begins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "ftp://user:hunter2@127.0.0.1:1")
+    config = pipeline.load_config(write_config(folder, "http://api.example.com/v1"))
+    before = listing(folder)
+
+    with pytest.raises(pipeline.ConfigError, match=r"environment: HTTP_PROXY: .*got 'ftp://'") as caught:
+        await pipeline.run(config)
+
+    assert listing(folder) == before
+    assert "hunter2" not in str(caught.value)
+
+
 async def test_key_that_cannot_go_where_it_should_is_a_problem_of_the_config(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "secret")
     provider = {"api_key_env": "SOME_KEY", "api_key_header": "x-client-request-id"}

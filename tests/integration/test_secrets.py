@@ -182,7 +182,7 @@ def test_no_record_of_a_config_or_an_endpoint_shows_a_secret(folder: Path, monke
     key = api_key(config.provider)
     assert key == ("Authorization", f"Bearer {KEY}")
 
-    endpoint = _endpoint(config, key)
+    endpoint = _endpoint(config, key, {})
 
     assert endpoint.headers["X-Project"] == HEADER_VALUE
     assert_hidden(repr(config), repr(endpoint), repr(RequestHeads(endpoint, "headrace")))

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline.core.answers.classify import MAX_TEXT, Result, Trouble, classify, classify_fault, one_line
-from pipeline.records import Answer, FailureKind, Fault, Usage
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Usage
 
 NOW = 1_790_000_000.0
 
@@ -201,8 +201,9 @@ def test_a_huge_failure_body_that_is_no_json_is_cut() -> None:
 
 
 def test_a_fault_is_worth_another_try_unless_it_is_permanent() -> None:
-    assert classify_fault(Fault(FailureKind.CONNECTION, "reset", maybe_sent=True)).retryable
-    assert not classify_fault(Fault(FailureKind.CONNECTION, "bad certificate", maybe_sent=False, permanent=True)).retryable
+    assert classify_fault(Fault(FailureKind.CONNECTION, "reset", maybe_sent=True, cause=FaultCause.CLOSED)).retryable
+    bad_certificate = Fault(FailureKind.CONNECTION, "bad certificate", maybe_sent=False, cause=FaultCause.TLS, permanent=True)
+    assert not classify_fault(bad_certificate).retryable
 
 
 def test_one_line_keeps_what_a_json_text_means() -> None:

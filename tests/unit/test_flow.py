@@ -8,7 +8,7 @@ import pytest
 import trio
 from attrs import define
 
-from pipeline.records import Answer, FailureKind, Fault, Success
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Success
 from tests.fakes.virtual_run import Plan, RowPlan, VirtualRun
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class RunWithAnOutage(VirtualRun):
         now = trio.current_time()
         self.started = now if self.started is None else self.started
         if self.begins <= now - self.started < self.ends:
-            return Fault(FailureKind.CONNECTION, "connection refused", maybe_sent=False)
+            return Fault(FailureKind.CONNECTION, "connection refused", maybe_sent=False, cause=FaultCause.REFUSED)
         return await super().answer(job)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.core.rows.urls import split_base
-from pipeline.edges.http.proxies import proxy_for
+from pipeline.edges.http import proxies
+from pipeline.edges.http.proxies import BadProxyError, proxy_for
 
 FAR = "https://api.example.com/v1"
 BOTH = {"HTTPS_PROXY": "http://secure:3128", "HTTP_PROXY": "http://plain:3128"}
@@ -42,4 +43,35 @@ CASES = {
 def test_proxy_is_the_one_that_the_environment_means(name: str) -> None:
     url, env, proxy = CASES[name]
 
-    assert proxy_for(split_base(url), env) == proxy
+    found = proxy_for(split_base(url), env)
+
+    assert (found and found.url) == proxy
+
+
+BAD = {
+    "another protocol": "ftp://127.0.0.1:3128",
+    "no host": "http://",
+    "a port that is none": "http://proxy:many",
+    "SOCKS without its package": "socks5://proxy:1080",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_proxy_that_cannot_be_used_is_refused_by_the_name_of_its_variable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxies, "find_spec", lambda _: None)
+
+    with pytest.raises(BadProxyError, match=r"^https_proxy: ") as caught:
+        proxy_for(split_base(FAR), {"https_proxy": BAD[name]})
+
+    assert caught.value.variable == "https_proxy"
+
+
+def test_password_of_a_proxy_is_never_shown() -> None:
+    proxy = proxy_for(split_base(FAR), {"HTTPS_PROXY": "http://user:hunter2@proxy.example"})
+
+    assert proxy is not None
+    assert proxy.address == "proxy.example:80"
+    assert "hunter2" not in repr(proxy)
+    with pytest.raises(BadProxyError) as caught:
+        proxy_for(split_base(FAR), {"HTTPS_PROXY": "ftp://user:hunter2@proxy.example"})
+    assert "hunter2" not in str(caught.value)

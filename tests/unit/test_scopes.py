@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.answers.classify import Trouble, classify, classify_fault
 from pipeline.core.answers.error_bodies import is_empty_error, read_error
 from pipeline.core.answers.scopes import Scope
-from pipeline.records import Answer, FailureKind, Fault
+from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 CREDIT = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."
 
@@ -231,8 +231,9 @@ def test_a_server_that_says_do_not_retry_speaks_of_this_row() -> None:
 
 
 def test_a_fault_is_the_servers_unless_it_cannot_pass() -> None:
-    assert classify_fault(Fault(FailureKind.CONNECTION, "reset", maybe_sent=True)).scope is Scope.SERVER
-    assert classify_fault(Fault(FailureKind.CONNECTION, "certificate", maybe_sent=False, permanent=True)).scope is Scope.SETUP
+    assert classify_fault(Fault(FailureKind.CONNECTION, "reset", maybe_sent=True, cause=FaultCause.CLOSED)).scope is Scope.SERVER
+    certificate = Fault(FailureKind.CONNECTION, "certificate", maybe_sent=False, cause=FaultCause.TLS, permanent=True)
+    assert classify_fault(certificate).scope is Scope.SETUP
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,16 @@ class BaseUrl(Struct, frozen=True):
     @property
     def authority(self) -> str:
         """What goes into the Host header."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+        return self._bracketed if self.port == PORTS[self.scheme] else self.address
+
+    @property
+    def address(self) -> str:
+        """Host and port, also where the port is the default one: for messages."""
+        return f"{self._bracketed}:{self.port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def target(self, url: str) -> str:
         """The path and query to ask for, given a row's url. A version that ends the base and starts the url is joined once."""

@@ -140,14 +140,6 @@ async def _settle(sock: socket.socket, error: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def connect_message(authority: str, error: BaseException) -> str:
-    """Why a connection could not be made, in one line."""
-    cause: BaseException = error.__cause__ or error  # trio puts the attempts' own errors there
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return f"cannot connect to {authority}: {cause}"
-
-
 def _probe(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

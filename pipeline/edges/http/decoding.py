@@ -6,6 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from pipeline.edges.http.response import MalformedResponseError
+from pipeline.records import FaultCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ def decode(body: bytes, codings: Sequence[bytes], cap: int) -> bytes:
 
 
 def _grown(cap: int) -> MalformedResponseError:
-    return MalformedResponseError(f"a body of more than {cap} bytes once decoded")
+    return MalformedResponseError(f"a body of more than {cap} bytes once decoded", FaultCause.TOO_LARGE)
 
 
 def _broken(coding: str, reason: object) -> MalformedResponseError:

@@ -5,17 +5,16 @@ A request is sent a second time only if it is certain that the first never reach
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING
 
 import trio
 from attrs import define
 
-from pipeline.edges.http.connect import connect_message
+from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
 from pipeline.edges.http.decoding import decode
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
-from pipeline.records import Answer, FailureKind, Fault
+from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
     from pipeline.edges.http.connect import Dialer
@@ -40,10 +39,10 @@ class Counts:
 class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
-    __slots__ = ("_authority", "_caps", "_connection", "_counts", "_dialer", "_heads", "_patience", "_timeouts", "_watch")
+    __slots__ = ("_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_patience", "_timeouts", "_watch")
 
     def __init__(self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
-        self._authority = endpoint.unix_socket or heads.base.authority
+        self._address = endpoint.unix_socket or heads.base.address
         self._timeouts = endpoint.timeouts
         self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
         self._caps = endpoint.caps
@@ -118,42 +117,42 @@ class DirectSender:
             try:
                 body = decode(body, reader.codings, self._caps.body)
             except MalformedResponseError as error:
-                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, sent_at=sent_at)
+                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, cause=error.cause, sent_at=sent_at)
         return Answer(reader.status, reader.headers, body, sent_at)
 
     def _fault(self, connection: Connection, error: Exception, sent_at: float | None) -> Fault:
+        maybe_sent, started = sent_at is not None, connection.reader.started
         if connection.expired:
-            kind, message = FailureKind.TIMEOUT, self._too_late(connection.expired)
-        elif isinstance(error, MalformedResponseError):
-            kind, message = FailureKind.MALFORMED_RESPONSE, str(error)
-            if not connection.reader.started:
-                kind, message = FailureKind.CONNECTION, "the server closed the connection without an answer"
-        else:
-            kind, message = FailureKind.CONNECTION, f"the connection to {self._authority} broke: {error}"
-        return Fault(kind, message, maybe_sent=sent_at is not None, sent_at=sent_at)
+            cause, message = self._too_late(connection.expired)
+            return Fault(FailureKind.TIMEOUT, message, maybe_sent, cause, sent_at)
+        malformed = started and isinstance(error, MalformedResponseError)
+        kind = FailureKind.MALFORMED_RESPONSE if malformed else FailureKind.CONNECTION
+        message = exchange_message(self._address, error, started=started)
+        return Fault(kind, message, maybe_sent, exchange_cause(error), sent_at)
 
-    def _too_late(self, deadline: str) -> str:
+    def _too_late(self, deadline: str) -> tuple[FaultCause, str]:
         if deadline == "total":
-            return f"no complete response within {self._timeouts.total:g} s (total deadline)"
-        return f"not a byte from the server for {self._timeouts.idle:g} s (idle deadline)"
+            return (
+                FaultCause.TOTAL_TIMEOUT,
+                f"no complete response from {self._address} within {self._timeouts.total:g} s (total deadline)",
+            )
+        return FaultCause.IDLE_TIMEOUT, f"not a byte from {self._address} for {self._timeouts.idle:g} s (idle deadline)"
 
     async def _open(self, ends_at: float) -> Connection | Fault:
         connect_at = trio.current_time() + self._timeouts.connect
-        kind, permanent = FailureKind.CONNECTION, False
         try:
             with trio.CancelScope(deadline=min(ends_at, connect_at)) as scope:
                 connection = await self._dialer.dial(self._heads.base)
-        except ssl.SSLCertVerificationError as error:
-            permanent = True  # the same certificate will be there next time
-            message = connect_message(self._authority, error)
         except (OSError, UnicodeError) as error:
-            message = connect_message(self._authority, error)
-        else:
-            if not scope.cancelled_caught:
-                return self._adopt(connection, ends_at)
-            seconds, deadline = (self._timeouts.connect, "connect") if connect_at <= ends_at else (self._timeouts.total, "total")
-            kind, message = FailureKind.TIMEOUT, f"not connected to {self._authority} within {seconds:g} s ({deadline} deadline)"
-        return Fault(kind, message, maybe_sent=False, permanent=permanent)
+            cause = connect_cause(error)
+            message = connect_message(self._address, cause, error)
+            permanent = cause is FaultCause.TLS  # the same certificate will be there next time
+            return Fault(FailureKind.CONNECTION, message, maybe_sent=False, cause=cause, permanent=permanent)
+        if not scope.cancelled_caught:
+            return self._adopt(connection, ends_at)
+        seconds, deadline = (self._timeouts.connect, "connect") if connect_at <= ends_at else (self._timeouts.total, "total")
+        message = f"not connected to {self._address} within {seconds:g} s ({deadline} deadline)"
+        return Fault(FailureKind.TIMEOUT, message, maybe_sent=False, cause=FaultCause.CONNECT_TIMEOUT)
 
     def _adopt(self, connection: Connection, ends_at: float) -> Connection:
         self._connection = connection

@@ -15,7 +15,7 @@ import trio
 from h2.exceptions import H2Error
 
 from pipeline.edges.http.over_httpx import HttpxSender
-from pipeline.records import FailureKind, Fault
+from pipeline.records import FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
     from pipeline.records import Answer, Job
@@ -49,7 +49,7 @@ class Http2Sender(HttpxSender):
         try:
             return await super()._exchange(request)
         except _BROKEN as error:
-            return Fault(FailureKind.MALFORMED_RESPONSE, f"the server broke HTTP/2: {error}", maybe_sent=True)
+            return Fault(FailureKind.MALFORMED_RESPONSE, f"the server broke HTTP/2: {error}", maybe_sent=True, cause=FaultCause.PROTOCOL)
 
     async def _drop(self) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):

@@ -5,20 +5,23 @@ It is slower than DirectSender by a factor of about eight, and is there for what
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import trio
 
+from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.decoding import decode
 from pipeline.edges.http.response import MalformedResponseError
-from pipeline.records import Answer, FailureKind, Fault
+from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
     import httpcore
 
     from pipeline.edges.http.endpoint import Endpoint
+    from pipeline.edges.http.proxies import Proxy
     from pipeline.edges.http.request import RequestHeads
     from pipeline.records import Job
 
@@ -32,12 +35,19 @@ _UNSENT = (
     httpx.LocalProtocolError,
     httpx.WriteTimeout,
 )
-_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
-    (httpx.TimeoutException, FailureKind.TIMEOUT),
-    (httpx.RemoteProtocolError, FailureKind.MALFORMED_RESPONSE),
-    (httpx.DecodingError, FailureKind.MALFORMED_RESPONSE),
-    (httpx.TransportError, FailureKind.CONNECTION),
+_KINDS: tuple[tuple[type[Exception], FailureKind, FaultCause], ...] = (
+    (httpx.ConnectTimeout, FailureKind.TIMEOUT, FaultCause.CONNECT_TIMEOUT),
+    (httpx.PoolTimeout, FailureKind.TIMEOUT, FaultCause.CONNECT_TIMEOUT),
+    (httpx.TimeoutException, FailureKind.TIMEOUT, FaultCause.IDLE_TIMEOUT),
+    (httpx.RemoteProtocolError, FailureKind.MALFORMED_RESPONSE, FaultCause.PROTOCOL),
+    (httpx.DecodingError, FailureKind.MALFORMED_RESPONSE, FaultCause.PROTOCOL),
+    (httpx.ProxyError, FailureKind.CONNECTION, FaultCause.PROXY),
+    (httpx.ConnectError, FailureKind.CONNECTION, FaultCause.UNREACHABLE),  # the exceptions behind it know better
+    (httpx.TransportError, FailureKind.CONNECTION, FaultCause.CLOSED),
 )
+_OF_THE_PROXY = frozenset((FaultCause.REFUSED, FaultCause.UNREACHABLE, FaultCause.DNS))
+_CLOSED = re.compile(r"disconnected|closed connection").search  # how httpcore and h11 say it
+PROXY_AUTH = 407
 
 
 class _Whole(httpx.AsyncByteStream):
@@ -66,11 +76,16 @@ class _Once:
 
 
 class HttpxSender:
-    """A Sender over an httpx transport. Whoever made the transport closes it. unsent: errors before the whole request can have left."""
+    """A Sender over an httpx transport. Whoever made the transport closes it.
+
+    proxy: the one that the transport goes through, for messages. unsent: errors before the whole request can have left.
+    """
 
     unsent: tuple[type[Exception], ...] = _UNSENT
 
-    def __init__(self, endpoint: Endpoint, heads: RequestHeads, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, endpoint: Endpoint, heads: RequestHeads, transport: httpx.AsyncBaseTransport, proxy: Proxy | None = None) -> None:
+        self._address = endpoint.unix_socket or heads.base.address
+        self._proxy = proxy
         self._heads = heads
         self._transport = transport
         self._caps = endpoint.caps
@@ -88,12 +103,12 @@ class HttpxSender:
             try:
                 return await self._exchange(request)
             except (httpx.TransportError, httpx.DecodingError) as error:
-                return _fault(error, maybe_sent=not isinstance(error, self.unsent))
+                return self._fault(error)
             except MalformedResponseError as error:
-                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True)
+                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, cause=error.cause)
         assert scope.cancelled_caught
-        message = f"no complete response within {self._total:g} s (total deadline)"
-        return Fault(FailureKind.TIMEOUT, message, maybe_sent=True)
+        message = f"no complete response from {self._address} within {self._total:g} s (total deadline)"
+        return Fault(FailureKind.TIMEOUT, message, maybe_sent=True, cause=FaultCause.TOTAL_TIMEOUT)
 
     def close(self) -> None:
         """Nothing to do: the transport is not ours."""
@@ -117,8 +132,30 @@ class HttpxSender:
                 await response.aclose()
                 if spoilt is not None:
                     await spoilt.aclose()
+        if response.status_code == PROXY_AUTH and self._proxy is not None and request.url.scheme == "http":
+            return _proxy_wants_credentials(self._proxy)  # through a tunnel it would be the server's own answer
         codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
         return Answer(response.status_code, headers, decode(body, codings, self._caps.body) if codings else body)
+
+    def _fault(self, error: httpx.TransportError | httpx.DecodingError) -> Fault:
+        proxy = self._proxy
+        if isinstance(error, httpx.ProxyError) and proxy is not None:
+            if str(error).startswith(str(PROXY_AUTH)):
+                return _proxy_wants_credentials(proxy)
+            message = f"the proxy {proxy.address} ({proxy.variable}) did not connect us to {self._address}: {error}"
+            return Fault(FailureKind.CONNECTION, message, maybe_sent=False, cause=FaultCause.PROXY)
+        kind, cause = next(entry[1:] for entry in _KINDS if isinstance(error, entry[0]))
+        if isinstance(error, httpx.ConnectError):
+            cause, address = connect_cause(error), self._address
+            if proxy is not None and cause in _OF_THE_PROXY:
+                cause, address = FaultCause.PROXY, f"the proxy {proxy.address} ({proxy.variable})"
+            message = connect_message(address, cause, error)
+            return Fault(kind, message, maybe_sent=False, cause=cause, permanent=cause is FaultCause.TLS)
+        if isinstance(error, httpx.RemoteProtocolError) and _CLOSED(str(error)):
+            cause = FaultCause.CLOSED
+        name = type(error).__name__
+        message = f"{self._address}: {name}: {error}" if str(error) else f"{self._address}: {name}"
+        return Fault(kind, message, maybe_sent=not isinstance(error, self.unsent), cause=cause)
 
     async def _read(self, response: httpx.Response) -> bytes:
         assert isinstance(response.stream, httpx.AsyncByteStream)
@@ -130,7 +167,7 @@ class HttpxSender:
                 pieces.append(piece)
                 size += len(piece)
                 if size > self._caps.body:
-                    raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+                    raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()  # else trio complains of a generator left half-way
@@ -150,7 +187,9 @@ def _spoilt(response: httpx.Response) -> httpcore.AsyncConnectionInterface | Non
     return connection if state is not None and state.trailing_data[0] else None
 
 
-def _fault(error: httpx.TransportError | httpx.DecodingError, *, maybe_sent: bool) -> Fault:
-    kind = next(kind for family, kind in _KINDS if isinstance(error, family))
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(kind, message, maybe_sent=maybe_sent)
+def _proxy_wants_credentials(proxy: Proxy) -> Fault:
+    message = (
+        f"the proxy {proxy.address} wants credentials, or other ones (HTTP 407):"
+        f" put them into {proxy.variable}, as http://USER:PASSWORD@{proxy.address}"
+    )
+    return Fault(FailureKind.CONNECTION, message, maybe_sent=False, cause=FaultCause.PROXY_AUTH)

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from pipeline.records import FaultCause
+
 if TYPE_CHECKING:
     from pipeline.edges.http.endpoint import Caps
 
 MAX_HEADERS = 256  # the most that any known provider sends is about 40
 MAX_INTERIM = 16  # 100, 102 and 103 answers before the real one
+TLS_ALERT = b"\x15\x03"  # how a TLS server answers plain HTTP
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -24,7 +27,14 @@ _VERSIONS = frozenset(("1.0", "1.1"))
 
 
 class MalformedResponseError(Exception):
-    """The bytes are not a response, or one over the caps, or cut short; the connection is of no more use."""
+    """The bytes are not a response, or one over the caps, or cut short; the connection is of no more use.
+
+    cause: PROTOCOL, TOO_LARGE or CLOSED.
+    """
+
+    def __init__(self, message: str, cause: FaultCause = FaultCause.PROTOCOL) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class _Stop(Exception):  # noqa: N818  no error: the way to make llhttp stop reading
@@ -76,7 +86,7 @@ class ResponseReader:
             if len(data) > room:
                 self._execute(data[:room])
                 if not self.head_complete:
-                    raise MalformedResponseError(f"headers of more than {self._caps.headers} bytes")
+                    raise MalformedResponseError(f"headers of more than {self._caps.headers} bytes", FaultCause.TOO_LARGE)
                 data = data[room:]
             self._execute(data)
             return
@@ -85,7 +95,8 @@ class ResponseReader:
         self._execute(data)
         self._quiet = self._quiet + len(data) if self._size == before else 0
         if self._quiet > self._caps.headers and not self.complete:
-            raise MalformedResponseError(f"more than {self._caps.headers} bytes of trailers or chunk extensions")
+            message = f"more than {self._caps.headers} bytes of trailers or chunk extensions"
+            raise MalformedResponseError(message, FaultCause.TOO_LARGE)
 
     def body(self) -> bytes:
         """The pieces that nobody took, in one."""
@@ -96,7 +107,7 @@ class ResponseReader:
             self.complete = True
         elif not self.complete:
             where = "in its body" if self.head_complete else "in its headers" if self.started else "before it began"
-            raise MalformedResponseError(f"the response was cut short {where}")
+            raise MalformedResponseError(f"the response was cut short {where}", FaultCause.CLOSED)
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -104,9 +115,11 @@ class ResponseReader:
         except httptools.HttpParserError as error:
             self.reusable = False
             if not self.complete:
-                cause = error.__context__
-                message = str(cause) if isinstance(cause, MalformedResponseError) else f"not HTTP/1.1: {error}"
-                raise MalformedResponseError(message) from None
+                ours = error.__context__
+                if isinstance(ours, MalformedResponseError):  # raised in a callback, wrapped by httptools
+                    raise ours from None
+                hint = "" if data[:2] != TLS_ALERT else "; the server seems to speak TLS there: is http:// in provider.base_url right?"
+                raise MalformedResponseError(f"not HTTP/1.1: {error}{hint}") from None
 
     # What llhttp calls. An exception here comes out of feed_data, wrapped.
 
@@ -124,7 +137,7 @@ class ResponseReader:
         parser = self._parser
         status = parser.get_status_code()
         if len(self.headers) > MAX_HEADERS:
-            raise MalformedResponseError(f"more than {MAX_HEADERS} headers")
+            raise MalformedResponseError(f"more than {MAX_HEADERS} headers", FaultCause.TOO_LARGE)
         if status < 200:
             self._skip_interim(status)
             return
@@ -145,7 +158,7 @@ class ResponseReader:
         """A piece of the body."""
         self._size += len(piece)
         if self._size > self._caps.body:
-            raise MalformedResponseError(f"a body of more than {self._caps.body} bytes")
+            raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
         self.chunks.append(piece)
 
     def on_message_complete(self) -> None:

@@ -11,7 +11,7 @@ import trio
 from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.endpoint import TlsOptions
-from pipeline.edges.http.proxies import proxy_for
+from pipeline.edges.http.proxies import Proxy, proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
 from pipeline.version import VERSION
@@ -67,9 +67,14 @@ async def open_senders(
             watch.close()
 
 
-def check_endpoint(endpoint: Endpoint) -> None:
-    """Raise what opening senders would raise, before anything is open: ValueError for the endpoint, OSError for its TLS files."""
-    RequestHeads(endpoint, user_agent())
+def check_endpoint(endpoint: Endpoint, env: Mapping[str, str] | None = None) -> None:
+    """Raise what opening senders would raise, before anything is open.
+
+    Raises BadProxyError for a variable of env, another ValueError for the endpoint, OSError for its TLS files.
+    """
+    heads = RequestHeads(endpoint, user_agent())
+    if endpoint.unix_socket is None:
+        proxy_for(heads.base, env or {})
     if endpoint.tls != TlsOptions():
         make_context(endpoint.tls)
 
@@ -88,7 +93,7 @@ def user_agent() -> str:
 
 
 @asynccontextmanager
-async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: str | None, *, http2: bool) -> AsyncIterator[OpenSender]:
+async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy | None, *, http2: bool) -> AsyncIterator[OpenSender]:
     import httpx  # noqa: PLC0415  60 ms
 
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415
@@ -100,14 +105,15 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: str | N
         sender = Http2Sender
     context = make_context(endpoint.tls) if heads.base.scheme == "https" else False
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+    url = None if proxy is None else proxy.url
     transports: list[httpx.AsyncHTTPTransport] = []
 
     def open_sender() -> HttpxSender:
         transport = httpx.AsyncHTTPTransport(
-            verify=context, limits=limits, proxy=proxy, uds=endpoint.unix_socket, trust_env=False, http2=http2
+            verify=context, limits=limits, proxy=url, uds=endpoint.unix_socket, trust_env=False, http2=http2
         )
         transports.append(transport)
-        return sender(endpoint, heads, transport)
+        return sender(endpoint, heads, transport, proxy)
 
     try:
         yield open_sender

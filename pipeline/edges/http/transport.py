@@ -14,7 +14,8 @@ import httpx
 import trio
 
 from pipeline.core.rows.urls import PORTS, BaseUrl
-from pipeline.edges.http.connect import Dialer, connect_message
+from pipeline.edges.http.causes import connect_cause, connect_message
+from pipeline.edges.http.connect import Dialer
 from pipeline.edges.http.endpoint import Caps, TlsOptions
 from pipeline.edges.http.exchange import Exchange
 from pipeline.edges.http.request import TOKEN
@@ -111,8 +112,8 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
                 self._watch.add(connection)
                 return connection
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(connect_message(base.authority, error), request=request) from error
-        raise httpx.ConnectTimeout(f"not connected to {base.authority} within {seconds} s", request=request)
+            raise httpx.ConnectError(connect_message(base.address, connect_cause(error), error), request=request) from error
+        raise httpx.ConnectTimeout(f"not connected to {base.address} within {seconds} s", request=request)
 
     def _take(self, key: _Key) -> Connection | None:
         stack = self._idle.get(key)
