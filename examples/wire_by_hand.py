@@ -24,6 +24,7 @@ from pipeline import (
     MemoryStore,
     Notice,
     Outcome,
+    PassThrough,
     RawRow,
     ReadTally,
     ReorderWindow,
@@ -64,20 +65,11 @@ class Prompts:
         return taken
 
 
-class Printer:
-    """The output: what a finished row becomes."""
-
-    async def emit(self, outcomes: list[Outcome]) -> None:
-        """Take a group."""
-        await trio.lowlevel.checkpoint()
-        for outcome in outcomes:
-            print(outcome.index, content_of(outcome))
-
-
-async def keep_in_memory(outcomes: list[Outcome]) -> list[Outcome]:
-    """Where a journal would make outcomes durable."""
+async def print_them(outcomes: list[Outcome]) -> None:
+    """The output: what becomes of finished rows."""
     await trio.lowlevel.checkpoint()
-    return outcomes
+    for outcome in outcomes:
+        print(outcome.index, content_of(outcome))
 
 
 async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
@@ -97,18 +89,20 @@ async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
         name_attempt=lambda index, attempt: f"by-hand-{index}-{attempt}",
     )
     lane = Lane.from_limits(requests_per_second=200)
+    store = PassThrough(print_them)  # or anything else that fulfils the port `Store`
 
     give.send_nowait(WINDOW)
     async with trio.open_nursery() as nursery:
         start = nursery.start_soon
         take = Prompts(prompts).take
         # A stage closes the channel ends that it was given; three stages send outcomes and two send to the gate, so each gets a clone.
-        start(partial(read, take, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally()))
+        jobs_end, bad_rows = post.clone(), end.clone()
+        start(partial(read, take, jobs.make_jobs, store=store, credits=credits_, jobs=jobs_end, outcomes=bad_rows, tally=ReadTally()))
         start(partial(gate, inbox, grant, end.clone(), lane=lane, workers=WORKERS, tally=GateTally(), stop=trio.Event()))
-        start(partial(fetch, tickets, post, end, settings=settings))
-        start(partial(record, outcomes, keep, store=keep_in_memory, store_now=lambda _: None, ledger=ledger, linger_seconds=0.0))
+        start(partial(fetch, tickets, post, end, settings=settings, store=store))
+        start(partial(record, outcomes, keep, store=store, ledger=ledger, linger_seconds=0.0))
         start(partial(order, recorded, sort, window=ReorderWindow()))
-        start(partial(write, ordered, emitter=Printer(), credits=give))
+        start(partial(write, ordered, store=store, credits=give))
     return ledger
 
 

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
     from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
-    from pipeline.ports import ClientRequestIds, Emitter, OpenSender, Recorder, Sender
+    from pipeline.ports import ClientRequestIds, OpenSender, Sender, Store
     from pipeline.records import Answer, Failure, FailureKind, Fault, Job, Outcome, Progress, Success, Summary, Usage
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from pipeline.stages.flow import FlowSettings, Tallies, run_flow
     from pipeline.stages.gate import GateTally, gate
     from pipeline.stages.order import Batch, order
+    from pipeline.stages.pass_through import PassThrough
     from pipeline.stages.read import ReadTally, read
     from pipeline.stages.record import record
     from pipeline.stages.write import write
@@ -102,9 +103,10 @@ _HOMES = {
     "pipeline.stages.record": "record",
     "pipeline.stages.order": "Batch order",
     "pipeline.stages.write": "write",
+    "pipeline.stages.pass_through": "PassThrough",
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
     "pipeline.messages": "GateMessage Notice Report Ticket Verdict",
-    "pipeline.ports": "ClientRequestIds Emitter OpenSender Recorder Sender",
+    "pipeline.ports": "ClientRequestIds OpenSender Sender Store",
     "pipeline.core.rows.lines": "RawRow",
     "pipeline.core.rows.templates": "Template",
     "pipeline.core.rows.jobs": "JobMaker",
@@ -188,6 +190,7 @@ __all__ = [
     "Batch",
     "order",
     "write",
+    "PassThrough",
     "FlowSettings",
     "Tallies",
     "run_flow",
@@ -197,10 +200,9 @@ __all__ = [
     "Ticket",
     "Verdict",
     "ClientRequestIds",
-    "Emitter",
     "OpenSender",
-    "Recorder",
     "Sender",
+    "Store",
     "RawRow",
     "Template",
     "JobMaker",

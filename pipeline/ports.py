@@ -6,12 +6,15 @@ A new source, store, provider or observer implements one of these and changes no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.reorder import Indexed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pipeline.core.bookkeeping.intervals import Intervals
+    from pipeline.core.rows.lines import RawRow
     from pipeline.records import Answer, Fault, Job, Outcome
 
 
@@ -38,62 +41,72 @@ class ClientRequestIds(Protocol):
         """ASCII, at most 512 characters, different for every attempt."""
 
 
-class Recorder(Protocol):
-    """Where outcomes become durable before they are ordered, and wait behind a slow row. What it gives back is written."""
-
-    @property
-    def held(self) -> Intervals:
-        """Rows recorded and not yet written, when the flow starts."""
-
-    @property
-    def first_index(self) -> int:
-        """The first row not yet written, when the flow starts; `take_rows` begins with it."""
-
-    @property
-    def linger_seconds(self) -> float:
-        """How long outcomes are gathered before they are recorded: what recording costs is paid once for them."""
-
-    async def record(self, outcomes: list[Outcome]) -> list[Any]:
-        """Make outcomes durable; gives for each what is to be written."""
-
-    def record_now(self, outcomes: list[Outcome]) -> None:
-        """The same without waiting, for the moment of a cancellation."""
-
-    async def read_back(self, first: int, count: int) -> list[Any]:
-        """What is to be written of the rows `[first, first + count)`, all of which are recorded."""
-
-    def size_of(self, item: Any) -> int:
-        """The bytes of what is to be written of a row."""
-
-
-class NoRecorder:
-    """Stands in where nothing is to survive the process: outcomes pass as they are."""
-
-    held = Intervals()
-    first_index = 0
-    linger_seconds = 0.01
-
-    async def record(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Outcomes, as they came."""
-        return outcomes
-
-    def record_now(self, outcomes: list[Outcome]) -> None:
-        """Nothing: they are lost."""
-
-    async def read_back(self, first: int, count: int) -> list[Outcome]:
-        """Nothing was ever left here."""
-        raise LookupError(f"rows {first} to {first + count} were not recorded")
-
-    def size_of(self, item: Outcome) -> int:
-        """The bytes of an outcome, which nobody asks for."""
-        return len(item.body or b"")
-
-
 T = TypeVar("T", bound=Indexed)
 
 
-class Emitter(Protocol[T]):
-    """Where finished rows go."""
+class Store(Protocol[T]):
+    """Keeps what a run has read, sent and got back. One object with one owner: the flow that it is made for.
 
-    async def emit(self, items: list[T]) -> None:
-        """Hand over a group; it is out of the run when this returns."""
+    Every row passes through it in this order:
+
+        begin → left → (cleared → left)* → keep → record → write
+
+    `keep` is skipped for a row that was never sent, or whose result another stage decides. What `record` gives back for
+    an outcome (an item) is what `write` gets, and `read_back` gives the same again for rows that were recorded, so that
+    they need not wait in memory.
+
+    `begin`, `left`, `cleared`, `keep` and `record_now` do not wait; `begin` and `keep` are called once per row.
+    Error handling: whatever it raises ends the flow. SinkError and JournalError are told as a reason to run again later.
+    """
+
+    @property
+    def held(self) -> Intervals:
+        """Rows that were recorded and not yet written when the flow starts. The flow takes rows out of it and adds some."""
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first row that the input gives to this flow."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether rows that wait for an earlier one may be left here, to be read back later."""
+
+    @property
+    def linger_seconds(self) -> float:
+        """How long outcomes are gathered before they are recorded together."""
+
+    def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:
+        """Note rows that were read, the first of which has this index; the indexes of those that have an outcome already."""
+
+    def left(self, index: int) -> None:
+        """Note that an attempt for a row is about to leave. If the process dies now, the attempt may have been billed."""
+
+    def cleared(self, index: int) -> None:
+        """Note that the attempt has ended without an outcome, and that it is known what became of it."""
+
+    def keep(self, outcome: Outcome) -> Outcome:
+        """Save an outcome from the death of the process, as far as the store can. It must still be recorded.
+
+        Gives what is to be recorded in its place: a store that has a long body on disk takes it out of memory.
+        """
+
+    async def record(self, outcomes: list[Outcome]) -> list[T]:
+        """Make outcomes durable; an item for each, in the same order. An empty list comes when outcomes pause.
+
+        Cancellation: takes effect before anything is done, or not at all.
+        """
+
+    def record_now(self, outcomes: list[Outcome]) -> None:
+        """Make outcomes durable without waiting: the flow is being cancelled and will not write them."""
+
+    async def read_back(self, first: int, count: int) -> list[T]:
+        """The items of the rows `[first, first + count)`, all of which were recorded and none of which was written."""
+
+    def size_of(self, item: T) -> int:
+        """Bytes of memory that an item takes."""
+
+    async def write(self, items: list[T]) -> None:
+        """Append items to the output; when this returns, they are done with and their rows have left the flow.
+
+        Cancellation: takes effect before anything is done, or not at all.
+        """

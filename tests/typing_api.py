@@ -26,6 +26,7 @@ from pipeline import (
     Notice,
     OpenSender,
     Outcome,
+    PassThrough,
     Progress,
     ProviderConfig,
     RawRow,
@@ -37,6 +38,7 @@ from pipeline import (
     SimulateConfig,
     SinkConfig,
     SourceConfig,
+    Store,
     Success,
     Summary,
     Template,
@@ -129,11 +131,8 @@ def runs_from_a_script(config: pipeline.Config) -> Summary:
     return trio.run(pipeline.run, config)
 
 
-class Printer:
-    """An emitter is anything with `emit`."""
-
-    async def emit(self, outcomes: list[Outcome]) -> None:
-        print(len(outcomes))
+async def emit(outcomes: list[Outcome]) -> None:
+    print(len(outcomes))
 
 
 async def take_rows(most: int) -> list[RawRow]:
@@ -156,17 +155,13 @@ async def flows(transport: httpx.AsyncBaseTransport) -> None:
         make_jobs=jobs.make_jobs,
         lane=Lane.from_limits(requests_per_minute=60),
         fetch=fetch_settings(senders_over(Endpoint("http://provider.test/v1"), transport)),
-        emitter=Printer(),
+        store=PassThrough(emit),
         workers=4,
         window=16,
     )
     tallies = pipeline.Tallies()
     await run_flow(settings, tallies, trio.Event())
     assert_type(tallies.ledger.succeeded, int)
-
-
-async def store(outcomes: list[Outcome]) -> list[Outcome]:
-    return outcomes
 
 
 async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
@@ -176,12 +171,13 @@ async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
     end, outcomes = trio.open_memory_channel[Outcome](1)
     keep, recorded = trio.open_memory_channel[list[Outcome]](1)
     sort, ordered = trio.open_memory_channel[Batch[Outcome]](1)
-    await read(take_rows, jobs.make_jobs, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally())
+    store: Store[Outcome] = PassThrough(emit)
+    await read(take_rows, jobs.make_jobs, store=store, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally())
     await gate(inbox, grant, end.clone(), lane=Lane(), workers=1, tally=GateTally(), stop=trio.Event())
-    await fetch(tickets, post, end, settings=fetch_settings(open_sender))
-    await record(outcomes, keep, store=store, store_now=lambda _: None, ledger=Ledger(), linger_seconds=0.0)
+    await fetch(tickets, post, end, settings=fetch_settings(open_sender), store=store)
+    await record(outcomes, keep, store=store, ledger=Ledger(), linger_seconds=0.0)
     await order(recorded, sort, window=ReorderWindow())
-    await write(ordered, emitter=Printer(), credits=give)
+    await write(ordered, store=store, credits=give)
 
 
 async def providers() -> None:

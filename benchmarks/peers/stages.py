@@ -27,6 +27,7 @@ from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.records import Answer, Fault, Job, Outcome
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
+from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,7 @@ def flow_of(task: Task, rows: Sequence[RawRow], shredder: Shredder) -> FlowSetti
         make_jobs=JobMaker(Template.compile(body("{prompt}")), "/v1/chat/completions", seen=SeenOnDisk()).make_jobs,
         lane=Lane.from_limits(),
         fetch=FetchSettings(InstantSender, draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"),
-        emitter=shredder,
+        store=PassThrough(shredder.emit),
         workers=task.in_flight,
         window=4 * task.in_flight,
     )

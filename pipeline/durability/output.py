@@ -21,14 +21,14 @@ from pipeline.edges.store.journal import State
 from pipeline.records import NO_USAGE, Success, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from pipeline.edges.sources.file import RawRow
+    from pipeline.core.rows.lines import RawRow
     from pipeline.edges.store.journal import Journal
     from pipeline.edges.store.marks import SentMarks
     from pipeline.edges.store.output import FileSink
     from pipeline.edges.store.spool import Spool
-    from pipeline.records import Failure, Job, Outcome
+    from pipeline.records import Outcome
 
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
 MAX_PREFIXES = 1024  # places from where a resume may read on; behind a slow head row every other one is forgotten
@@ -70,6 +70,7 @@ class DurableOutput:
     done: Intervals
     state: State
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
+    has_room: bool = field(default=True, init=False)
     _terms: dict[int, int] = field(factory=dict, init=False)  # of the rows that were read and are not recorded
     _kept: dict[int, bytes] = field(factory=dict, init=False)  # lines of rows that are in the spool and not recorded
     _passed: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are in the spool alone, and on their way
@@ -102,11 +103,27 @@ class DurableOutput:
 
     # ---- what a flow asks of it ----------------------------------------------------------------------------------
 
-    def keep(self, outcome: Outcome) -> None:
+    def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:
+        """Note rows; the indexes of those that are done already."""
+        terms = self.note_rows(rows, first)
+        done = self.done if first < self.done_end else ()
+        self._terms.update((index, term) for index, term in enumerate(terms, first) if index not in done)
+        return [index for index in range(first, first + len(rows)) if index in done] if done else ()
+
+    def left(self, index: int) -> None:
+        """Note that an attempt for a row leaves now. Raises JournalError when the disk is full."""
+        self.marks.mark(index)
+
+    def cleared(self, index: int) -> None:
+        """Note that the attempt has ended without an outcome, and not as an unknown one."""
+        self.marks.unmark(index)
+
+    def keep(self, outcome: Outcome) -> Outcome:
         """Take an outcome into the spool, from where a run that goes on has it. It must still be recorded."""
         line = self.encode(outcome)
         if self.spool.put(line, self._terms[outcome.index] & MASK):
             self._kept[outcome.index] = line
+        return outcome
 
     async def record(self, outcomes: list[Outcome]) -> list[Entry]:
         """Make outcomes durable. Raises JournalError, or SinkError where power loss is to be survived.
@@ -150,34 +167,18 @@ class DurableOutput:
         """The bytes of a row's line."""
         return len(item.line)
 
-    async def emit(self, entries: list[Entry]) -> None:
+    async def write(self, items: list[Entry]) -> None:
         """Append rows to the output. Raises SinkError.
 
         Cancellation: heeded before anything is done, and not after.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in entries]))
-        self._note_written(len(entries))
-        for entry in entries:
+            await trio.to_thread.run_sync(self.sink.write, b"".join([entry.line for entry in items]))
+        self._note_written(len(items))
+        for entry in items:
             self._passed.pop(entry.index, None)
-        self._count(entries)
-
-    def make_jobs(
-        self, make: Callable[[list[RawRow], int], list[Job | Failure]], rows: list[RawRow], first: int
-    ) -> list[Job | Failure | None]:
-        """Jobs of rows, None for those that are done already; remembers what each was made of."""
-        made: list[Job | Failure | None] = list(make(rows, first))
-        terms = self.note_rows(rows, first)
-        if first >= self.done_end:
-            self._terms.update(enumerate(terms, first))
-            return made
-        for index, term in enumerate(terms, first):
-            if index in self.done:
-                made[index - first] = None
-            else:
-                self._terms[index] = term
-        return made
+        self._count(items)
 
     # ---- what the rows were --------------------------------------------------------------------------------------
 

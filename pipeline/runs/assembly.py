@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.edges.sources.file import RawRow
-    from pipeline.ports import Emitter, OpenSender, Recorder
-    from pipeline.records import Failure, Job, Outcome, Progress
+    from pipeline.ports import OpenSender, Store
+    from pipeline.records import Failure, Job, Progress
 
-    MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
+    MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
 
 PROGRESS_SECONDS = 1.0
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
@@ -162,13 +162,9 @@ def flow_settings(
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
     make_jobs: MakeJobs,
     open_sender: OpenSender,
-    emitter: Emitter[Any],
+    store: Store[Any],
     *,
     limit: int | None = None,
-    recorder: Recorder | None = None,
-    note_sent: Callable[[int], None] = lambda _: None,
-    note_back: Callable[[int], None] = lambda _: None,
-    keep: Callable[[Outcome], None] = lambda _: None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
@@ -183,16 +179,12 @@ def flow_settings(
             draw=random.random,
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
-            note_sent=note_sent,
-            note_back=note_back,
-            keep=keep,
         ),
-        emitter=emitter,
+        store=store,
         workers=workers,
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
         in_order=config.sink.order.value == "input",
         limit=limit,
-        recorder=recorder,
     )
 
 

@@ -78,18 +78,7 @@ async def run(
 
         try:
             async with provider as open_sender:
-                settings = flow_settings(
-                    config,
-                    take_rows,
-                    partial(durable.make_jobs, jobs.make_jobs),
-                    open_sender,
-                    durable,
-                    limit=limit,
-                    recorder=durable,
-                    note_sent=durable.marks.mark,
-                    note_back=durable.marks.unmark,
-                    keep=durable.keep,
-                )
+                settings = flow_settings(config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit)
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
             course.unknown = durable.state.unknown

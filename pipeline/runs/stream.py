@@ -14,6 +14,7 @@ from attrs import define, field
 from pipeline.edges.sources.file import RawRow
 from pipeline.errors import RunStopped
 from pipeline.runs.assembly import Course, api_key, flow_settings, job_maker, open_provider
+from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -127,7 +128,7 @@ class _FlowSide:
             course = Course(self.config, trio.Event())
             try:
                 async with self.provider as open_sender:
-                    await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, self))
+                    await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, PassThrough(self.emit)))
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)

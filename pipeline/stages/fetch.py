@@ -6,7 +6,7 @@ A worker makes one attempt at a time, says what came of it, and never sleeps a b
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import field, frozen
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.messages import Notice
-    from pipeline.ports import ClientRequestIds, Sender
+    from pipeline.ports import ClientRequestIds, Sender, Store
     from pipeline.records import Fault, Job, Outcome
 
 
@@ -35,9 +35,7 @@ logger = logging.getLogger(__name__)
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch. note_sent: told of a row just before an attempt for it leaves;
-    note_back: after one whose fate is known, but that brought the row no outcome. keep: given an outcome before anything
-    else may leave in its place.
+    draw: uniform in [0, 1). utc: seconds since the epoch.
     """
 
     open_sender: Callable[[], Sender]
@@ -45,9 +43,6 @@ class FetchSettings:
     draw: Callable[[], float] = field(kw_only=True)
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
-    note_sent: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
-    note_back: Callable[[int], None] = field(default=lambda _: None, kw_only=True)
-    keep: Callable[[Outcome], None] = field(default=lambda _: None, kw_only=True)
 
 
 async def fetch(
@@ -56,6 +51,7 @@ async def fetch(
     outcomes: MemorySendChannel[Outcome],
     *,
     settings: FetchSettings,
+    store: Store[Any],
 ) -> None:
     """Make the attempts that tickets allow. Every attempt ends in a report, and in an outcome or none.
 
@@ -69,7 +65,7 @@ async def fetch(
             async for group in tickets:
                 for ticket in group:
                     if not bench.give(ticket):
-                        nursery.start_soon(_work, ticket, bench, reports, outcomes, settings)
+                        nursery.start_soon(_work, ticket, bench, reports, outcomes, settings, store)
             bench.close()
 
 
@@ -79,6 +75,7 @@ async def _work(
     reports: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
     settings: FetchSettings,
+    store: Store[Any],
 ) -> None:
     """A worker: its first ticket, and then one after the other, until none will come."""
     sender = settings.open_sender()
@@ -86,16 +83,15 @@ async def _work(
     try:
         while ticket is not None:
             job = ticket.job
-            settings.note_sent(job.index)
+            store.left(job.index)
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             outcome, report = _judge(ticket, reply, started, settings)
             # No checkpoint from here to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
-                settings.keep(outcome)
-                outcomes.send_nowait(outcome)
+                outcomes.send_nowait(store.keep(outcome))
             elif not report.maybe_sent:
-                settings.note_back(job.index)
+                store.cleared(job.index)
             reports.send_nowait(report)
             ticket = await bench.wait()
     finally:

@@ -21,7 +21,6 @@ from attrs import field, frozen
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.messages import GateMessage, Notice, Ticket
-from pipeline.ports import Emitter, NoRecorder, Recorder
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import GateTally, gate
@@ -34,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from pipeline.core.pacing.lane import Lane
-    from pipeline.edges.sources.file import RawRow
+    from pipeline.core.rows.lines import RawRow
+    from pipeline.ports import Store
     from pipeline.records import Failure
 
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
@@ -46,19 +46,18 @@ class FlowSettings:
     """All that a flow is made of.
 
     workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order.
-    limit: rows of the input read at most, from its start. recorder: None keeps outcomes in memory alone.
+    limit: rows of the input read at most, from its start. store: keeps rows and outcomes; the flow's own.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
-    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure | None]]
+    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]]
     lane: Lane
     fetch: FetchSettings
-    emitter: Emitter[Any]
+    store: Store[Any]
     workers: int
     window: int
     in_order: bool = True
     limit: int | None = None
-    recorder: Recorder | None = None
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -104,18 +103,19 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     reader_post, stop_post, reader_end, gate_end = post.clone(), post.clone(), end.clone(), end.clone()
     spill_give = give.clone()
     reading = trio.CancelScope()
-    recorder = settings.recorder or NoRecorder()
+    store = settings.store
 
     async def run_reader() -> None:
         with reading:
             await read(
                 settings.take_rows,
                 settings.make_jobs,
+                store=store,
                 credits=credits_,
                 jobs=reader_post,
                 outcomes=reader_end,
                 tally=tallies.read,
-                first_index=recorder.first_index,
+                first_index=store.first_index,
                 limit=settings.limit,
             )
 
@@ -135,16 +135,15 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         await record(
             outcomes,
             keep,
-            store=recorder.record,
-            store_now=recorder.record_now,
+            store=store,
             ledger=tallies.ledger,
-            linger_seconds=min(recorder.linger_seconds, window * LINGER_ROW_SECONDS),
+            linger_seconds=min(store.linger_seconds, window * LINGER_ROW_SECONDS),
         )
 
     async def run_order() -> None:
         if settings.in_order:
-            spill = None if settings.recorder is None else Spill(window // 2, recorder.size_of, recorder.read_back, spill_give)
-            await order(recorded, sort, window=ReorderWindow(recorder.first_index, recorder.held), spill=spill)
+            spill = Spill(window // 2, store, spill_give) if store.has_room else None
+            await order(recorded, sort, window=ReorderWindow(store.first_index, store.held), spill=spill)
         else:
             await pass_on(recorded, sort)
 
@@ -156,10 +155,10 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, run_gate)
             # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
             end_all = stages.cancel_scope.cancel
-            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch), end_all)
+            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch, store=store), end_all)
             stages.start_soon(_stage, run_recorder, end_all)
             stages.start_soon(_stage, run_order, end_all)
-            stages.start_soon(_stage, partial(write, ordered, emitter=settings.emitter, credits=give), end_all)
+            stages.start_soon(_stage, partial(write, ordered, store=store, credits=give), end_all)
         nursery.cancel_scope.cancel()
 
 

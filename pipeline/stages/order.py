@@ -15,11 +15,10 @@ from pipeline.core.bookkeeping.reorder import Indexed
 from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.bookkeeping.reorder import ReorderWindow
+    from pipeline.ports import Store
 
 T = TypeVar("T", bound=Indexed)
 
@@ -37,15 +36,13 @@ class Batch(Struct, Generic[T], frozen=True, eq=False):
 
 
 class Spill(Struct, Generic[T], frozen=True):
-    """Where rows wait that are too many for memory. rows, bytes: more than so many are left there.
+    """When rows that wait are left to the store: more than `rows` of them, or more than `bytes` bytes.
 
-    size_of: a row's bytes. read_back: the rows `[first, first + count)`, all of which were left there. credits: given back
-    at once for them.
+    credits: given back at once for the rows that are left there.
     """
 
     rows: int
-    size_of: Callable[[T], int]
-    read_back: Callable[[int, int], Awaitable[list[T]]]
+    store: Store[T]
     credits: MemorySendChannel[int]
     bytes: int = SPILL_BYTES
 
@@ -83,12 +80,12 @@ async def _order_with_spill(
         except trio.EndOfChannel:
             return
         if count:
-            back = await spill.read_back(first, count)
+            back = await spill.store.read_back(first, count)
             most = _rows_that_fit(back, spill)
             await ordered.send(Batch(back, 0))
         items = [item for group in groups for item in group]
         ready = window.push(items)
-        size += sum(map(spill.size_of, items)) - sum(map(spill.size_of, ready))
+        size += sum(map(spill.store.size_of, items)) - sum(map(spill.store.size_of, ready))
         await _pass_on(ready, ordered)
         if len(window) > spill.rows or size > spill.bytes:
             _give_back(spill.credits, window.spill())
@@ -97,7 +94,7 @@ async def _order_with_spill(
 
 def _rows_that_fit(rows: list[T], spill: Spill[T]) -> int:
     """How many rows like these make READ_BACK_BYTES."""
-    size = sum(map(spill.size_of, rows))
+    size = sum(map(spill.store.size_of, rows))
     return max(1, min(READ_BACK_ROWS, READ_BACK_BYTES * len(rows) // max(1, size)))
 
 

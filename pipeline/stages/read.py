@@ -5,7 +5,7 @@ A bad row becomes a finished `Failure` that takes its place in the order; it nev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from msgspec import Struct
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.edges.sources.file import RawRow
     from pipeline.messages import Report
+    from pipeline.ports import Store
     from pipeline.records import Failure, Outcome
 
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
@@ -41,8 +42,9 @@ class ReadTally(Struct, eq=False):
 
 async def read(
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
-    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure | None]],
+    make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]],
     *,
+    store: Store[Any],
     credits: MemoryReceiveChannel[int],  # noqa: A002  the field's word
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
@@ -52,9 +54,9 @@ async def read(
 ) -> None:
     """Read the input to its end, or to `limit` rows, as credits come.
 
-    make_jobs: the jobs of rows, given the index of the first; None for a row that is done already and costs no credit.
-    take_rows: gives at most so many rows, none at the end. jobs, outcomes: must have room for a message per credit, so
-    that sending never waits. An input that breaks off ends the reading; the rows before it are worked on as ever.
+    take_rows: gives at most so many rows, none at the end. make_jobs: the jobs of rows, given the index of the first.
+    store: knows which rows are done already; those cost no credit. jobs, outcomes: must have room for a message per
+    credit, so that sending never waits. An input that breaks off ends the reading; the rows before it are worked on as ever.
     Cancellation: rows taken but not yet sent are lost to this run; they were never sent to the provider.
     """
     with credits, jobs, outcomes:
@@ -73,33 +75,37 @@ async def read(
             if not free:
                 free = sum(await take(credits))
             try:
-                made = make_jobs(rows[:free], index)
+                taken = rows[:free]
+                made = make_jobs(taken, index)
             except InputError as error:  # the place on disk where it remembers ids takes no more
                 tally.problem = str(error)
                 break
             rows = rows[free:]
-            index += len(made)
+            done = store.begin(taken, index)
+            if done:
+                made = [item for item in made if item.index not in done]
+            index += len(taken)
             tally.rows = index
             entered = _send(made, jobs, outcomes)
             tally.entered += entered
             free -= entered
-            await trio.lowlevel.checkpoint()  # a long input in a fast run must not starve the others
+            await trio.lowlevel.checkpoint()  # a long input must not starve the other stages
         tally.ended = True
         jobs.send_nowait(Notice.END_OF_INPUT)
 
 
 def _send(
-    made: Sequence[Job | Failure | None],
+    made: Sequence[Job | Failure],
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
 ) -> int:
-    """Send jobs to the gate and finished rows on; how many rows entered."""
+    """Send jobs to the gate and finished rows on; how many entered the pipeline."""
     ready = []
     finished = 0
     for item in made:
         if isinstance(item, Job):
             ready.append(item)
-        elif item is not None:
+        else:
             outcomes.send_nowait(item)
             finished += 1
     if ready:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import trio
 
 from pipeline.stages.groups import take_nowait
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.bookkeeping.ledger import Ledger
+    from pipeline.ports import Store, T
     from pipeline.records import Outcome
-
-T = TypeVar("T")
 
 SETTLE_SECONDS = 0.2  # without an outcome, until what is on its way is stored as well: somebody may look at the journal
 GROUP_BYTES = 8 << 20  # a group is in memory three times while it is stored; long answers must not make it long as well
@@ -27,16 +24,14 @@ async def record(
     outcomes: MemoryReceiveChannel[Outcome],
     recorded: MemorySendChannel[list[T]],
     *,
-    store: Callable[[list[Outcome]], Awaitable[list[T]]],
-    store_now: Callable[[list[Outcome]], None],
+    store: Store[T],
     ledger: Ledger,
     linger_seconds: float,
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
-    store: makes a group durable before it returns, and does nothing where it heeds a cancellation; an empty one comes when
-    outcomes pause. linger_seconds: how long a group gathers.
-    Cancellation, or a neighbour that has gone: what has arrived is still made durable, through `store_now`, which does not wait.
+    linger_seconds: how long a group gathers.
+    Cancellation, or a later stage that has ended: what has arrived is still made durable, by `record_now`, which does not wait.
     """
     group: list[Outcome] = []
     settled = True
@@ -48,7 +43,7 @@ async def record(
                 if group and linger_seconds:
                     await trio.sleep(linger_seconds)
                 _gather(outcomes, group)
-                items = await store(group)
+                items = await store.record(group)
                 settled = not group
                 ledger.add(group)
                 group = []
@@ -59,7 +54,7 @@ async def record(
         except (trio.Cancelled, trio.BrokenResourceError):
             group += take_nowait(outcomes)
             if group:
-                store_now(group)
+                store.record_now(group)
                 ledger.add(group)
             raise
 

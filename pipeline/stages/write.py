@@ -1,4 +1,4 @@
-"""The last stage: hands finished rows to the sink and gives their credits back."""
+"""The last stage: has finished rows written and gives their credits back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pipeline.stages.groups import take
 if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.ports import Emitter, T
+    from pipeline.ports import Store, T
     from pipeline.stages.order import Batch
 
 
 async def write(
     ordered: MemoryReceiveChannel[Batch[T]],
     *,
-    emitter: Emitter[T],
+    store: Store[T],
     credits: MemorySendChannel[int],  # noqa: A002  the field's word
 ) -> None:
-    """Emit every row once, in the order in which they come.
+    """Write every row once, in the order in which they come.
 
-    credits: must have room for a message a row in memory, so that giving back never waits.
-    Cancellation: groups that the emitter does not have yet are lost to the output.
+    credits: must have room for a message per row in memory, so that giving back never waits.
+    Cancellation: groups that are not written yet are not in the output.
     """
     with ordered, credits:
         while True:
@@ -32,7 +32,7 @@ async def write(
                 batches = await take(ordered)
             except trio.EndOfChannel:
                 return
-            await emitter.emit([item for batch in batches for item in batch.items])
+            await store.write([item for batch in batches for item in batch.items])
             back = sum(batch.credits for batch in batches)
             try:
                 if back:

@@ -15,6 +15,7 @@ from pipeline.edges.sources.file import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
+from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ class VirtualRun:
                 utc=self.utc,
                 name_attempt=lambda index, attempt: f"{index}-{attempt}",
             ),
-            emitter=self,
+            store=PassThrough(self.emit),
             workers=plan.workers,
             window=plan.window,
             in_order=plan.in_order,

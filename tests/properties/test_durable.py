@@ -70,12 +70,14 @@ class Life:
 
     def read(self, most: int) -> list[int]:
         rows = self.source.take(most)
-        made = self.durable.make_jobs(self.jobs.make_jobs, rows, self.index)
+        made = self.jobs.make_jobs(rows, self.index)
+        done = self.durable.begin(rows, self.index)
         self.index += len(rows)
-        for item in made:
+        new = [item for item in made if item.index not in done]
+        for item in new:
             if isinstance(item, Job):
-                self.durable.marks.mark(item.index)
-        return [item.index for item in made if item is not None]
+                self.durable.left(item.index)
+        return [item.index for item in new]
 
     def keep(self, index: int) -> None:
         self.durable.keep(outcome_of(index, f"row-{index}"))
@@ -100,7 +102,7 @@ class Life:
             else:
                 break
         if ready:
-            await self.durable.emit(ready)
+            await self.durable.write(ready)
 
     def spill(self) -> None:
         for index in self.waiting:

@@ -8,29 +8,23 @@ import trio.testing
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import NO_USAGE, Outcome, Success
 from pipeline.stages.record import GROUP_BYTES, record
+from tests.fakes.stores import FakeStore
 
 
 async def _groups(body: bytes, rows: int, *, linger_seconds: float) -> list[int]:
     """The sizes of the groups in which rows that have all arrived are stored."""
     send_outcome, outcomes = trio.open_memory_channel[Outcome](rows)
     send_recorded, recorded = trio.open_memory_channel[list[Outcome]](rows)
-    sizes: list[int] = []
-
-    async def store(group: list[Outcome]) -> list[Outcome]:
-        await trio.lowlevel.checkpoint()
-        sizes.append(len(group))
-        return group
-
+    store, ledger = FakeStore(), Ledger()
     for index in range(rows):
         send_outcome.send_nowait(Success(index, f"row-{index}", 200, None, body, NO_USAGE, 1, 0.1))
     send_outcome.close()
-    ledger = Ledger()
-    await record(outcomes, send_recorded, store=store, store_now=lambda _: None, ledger=ledger, linger_seconds=linger_seconds)
+    await record(outcomes, send_recorded, store=store, ledger=ledger, linger_seconds=linger_seconds)
     passed_on = [outcome.index async for group in recorded for outcome in group]
 
     assert passed_on == list(range(rows))
     assert ledger.total == rows
-    return sizes
+    return [len(group) for group in store.groups]
 
 
 async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock) -> None:
