@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NO_LIMIT = frozenset({"input", "retry"})  # what a gate waits for when no limit holds it
 
 
+SHOWN_BODY = 600  # characters of a request: enough to see whether the template took what was meant
+
+
 def progress_text(progress: Progress, rate: float) -> str:
     """One line: rows, rate, what went wrong, what is under way, and when it will end if that can be known."""
     total = "" if progress.rows_total is None else f"/{progress.rows_total:,}"
@@ -80,6 +83,10 @@ def report_text(report: CheckReport) -> str:
     if report.cost is not None:
         lines.append(f"cost: at most {report.cost:,.4f}")
     lines.append(_time_text(report))
+    if report.first_request_url is not None and report.first_request_body is not None:
+        body = report.first_request_body
+        shown = body if len(body) <= SHOWN_BODY else f"{body[:SHOWN_BODY]}… ({len(body):,} characters)"
+        lines.append(f"first request: POST {report.first_request_url}\n  {shown}")
     return "\n".join(lines + [f"note: {note}" for note in report.notes])
 
 

@@ -25,7 +25,7 @@ from pipeline.config.rules import (
     socket_path,
     typed,
 )
-from pipeline.core.rows.templates import JSON
+from pipeline.core.rows.templates import JSON, Template, lookalikes
 from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
 
@@ -67,10 +67,24 @@ class SourceConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class RequestConfig:
-    """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template."""
+    """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template.
+
+    same_for_all: a body that takes no field of the rows is meant.
+    """
 
     url: str = field(validator=must(not_empty, row_url))
     body: Mapping[str, JSON] = field(validator=must(body))
+    same_for_all: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """A body that takes nothing from the rows asks the same question for each of them, and is hardly ever meant."""
+        if self.same_for_all or Template.compile(self.body).fields:
+            return
+        found = next(lookalikes(self.body), None)
+        hint = f": {found}" if found else "; write {prompt} where the row's field `prompt` should go"
+        _refuse(
+            self, "body", f"takes no field of the rows, so every row would send the same request{hint} (or set request.same_for_all: true)"
+        )
 
 
 @frozen(kw_only=True, field_transformer=typed)

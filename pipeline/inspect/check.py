@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from pipeline.core.rows.estimate import estimate_tokens
+from pipeline.core.rows.templates import lookalikes
+from pipeline.core.rows.urls import split_base
 from pipeline.edges.sources.file import RowSource
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker
@@ -19,7 +21,7 @@ from pipeline.runs.assembly import job_maker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.config import Config, LimitsConfig, PricesConfig
+    from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig
     from pipeline.records import Job
 
 SLICE_ROWS = 256
@@ -32,7 +34,8 @@ class CheckReport:
 
     too_large: rows over the token budget, which would fail unsent. estimated_tokens: prompts and the longest answers that
     they allow. seconds_by_limit: the least time under each limit alone. limited_by: the limit that binds, None without limits.
-    cost: the most that the answers may cost, None without prices.
+    cost: the most that the answers may cost, None without prices. first_request_url, first_request_body: the first row's
+    request exactly as it would be sent; None if no row can be sent.
     """
 
     rows: int
@@ -47,6 +50,8 @@ class CheckReport:
     duration_seconds: float | None
     in_flight_binds_above_seconds: float | None
     cost: float | None
+    first_request_url: str | None
+    first_request_body: str | None
     notes: tuple[str, ...]
 
 
@@ -61,6 +66,7 @@ class _Count:
     too_large: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
+    first: Job | None = None
 
     def add(self, item: Job | Failure, budget: float | None) -> None:
         self.rows += 1
@@ -72,6 +78,7 @@ class _Count:
             self.too_large += 1
         else:
             self.requests += 1
+            self.first = self.first or item
             self.prompt_tokens += estimate_tokens(item.body, None)
             self.tokens += item.tokens
 
@@ -109,8 +116,15 @@ def _report(config: Config, count: _Count) -> CheckReport:
         duration_seconds=duration,
         in_flight_binds_above_seconds=None if rate is None else round(config.limits.max_in_flight / rate, 3),
         cost=_cost(config.prices, count),
+        first_request_url=None if count.first is None else _address(config.provider, count.first.url),
+        first_request_body=None if count.first is None else count.first.body.decode(),
         notes=tuple(_notes(config, count)),
     )
+
+
+def _address(provider: ProviderConfig, url: str) -> str:
+    """Where a row's request goes. An embedded provider has no address before it is served."""
+    return url if provider.base_url is None else split_base(provider.base_url).join(url)
 
 
 def _seconds(limits: LimitsConfig, count: _Count) -> dict[str, float]:
@@ -135,6 +149,11 @@ def _notes(config: Config, count: _Count) -> list[str]:
         notes.append("the input has no rows")
     if count.rows and not count.requests:
         notes.append("no row can be sent")
+    if config.request is not None and not config.request.same_for_all:
+        notes += [str(found) for found in lookalikes(config.request.body)]
+    base = None if config.provider.base_url is None else split_base(config.provider.base_url)
+    if base is not None and base.endpoint:
+        notes.append(f"provider.base_url ends in {base.endpoint}, which is one endpoint; it is taken as {base.origin}{base.path}")
     if os.path.lexists(config.sink.path):
         notes.append(f"{config.sink.path} exists: a run goes on with it if it is its own; --fresh starts over")
     return notes

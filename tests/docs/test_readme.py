@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 README, README_JA = READMES
 BASE = {
     "source": "source: {path: input.jsonl}",
-    "request": "request: {url: /v1/chat/completions, body: {model: m}}",
+    "request": 'request: {url: /v1/chat/completions, body: {model: m, input: "{prompt}"}}',
     "provider": "provider: {simulate: {}}",
     "sink": "sink: {path: output.jsonl}",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from pipeline.cli.texts import report_text
@@ -41,6 +42,39 @@ def test_check_counts_rows_and_tells_the_first_bad_ones(tmp_path: Path) -> None:
     assert len(report.bad_row_examples) == SHOWN
     assert "line 4" in report.bad_row_examples[0]
     assert "and 2 more" in report_text(report)
+
+
+def test_check_shows_the_first_request_as_it_would_be_sent(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, ["{", *rows(2)]))
+
+    assert report.first_request_url == "http://127.0.0.1:9/v1/chat/completions"
+    assert report.first_request_body == '{"model":"m","max_tokens":100,"prompt":"prompt 0"}'
+    assert f"first request: POST {report.first_request_url}" in report_text(report)
+    assert report.first_request_body in report_text(report)
+
+
+def test_check_clips_a_long_first_request_for_people_only(tmp_path: Path) -> None:
+    report = check(config_of(tmp_path, [json.dumps({"prompt": "x" * 5000})]))
+
+    assert report.first_request_body is not None
+    assert len(report.first_request_body) > 5000
+    assert len(report_text(report)) < 2000
+
+
+def test_check_tells_that_a_whole_endpoint_was_pasted(tmp_path: Path) -> None:
+    config = config_of(tmp_path, rows(1))
+    report = check(attrs.evolve(config, provider=ProviderConfig(base_url="http://127.0.0.1:9/v1/chat/completions")))
+
+    assert report.first_request_url == "http://127.0.0.1:9/v1/chat/completions"
+    assert any("it is taken as http://127.0.0.1:9/v1" in note for note in report.notes)
+
+
+def test_check_points_out_what_only_looks_like_a_field(tmp_path: Path) -> None:
+    config = config_of(tmp_path, rows(1))
+    body = {"model": "m", "system": "{{ rules }}", "prompt": "{prompt}"}
+    report = check(attrs.evolve(config, request=RequestConfig(url="/v1/chat/completions", body=body)))
+
+    assert "system has {{ rules }}, which is no field here; write {rules}" in report.notes
 
 
 @pytest.mark.parametrize(
@@ -120,6 +154,8 @@ def test_report_without_trouble_is_short() -> None:
         duration_seconds=None,
         in_flight_binds_above_seconds=None,
         cost=None,
+        first_request_url=None,
+        first_request_body=None,
         notes=(),
     )
 

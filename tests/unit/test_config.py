@@ -114,11 +114,37 @@ def test_home_and_stdin_are_paths_of_their_own(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_override_wins_over_the_file_and_over_those_before_it() -> None:
-    config = load_config_text(GOOD, "c.yaml", ["limits.burst=3", "limits.burst=4", "request.body={model: x}", "provider.api_key_env="])
+    config = load_config_text(GOOD, "c.yaml", ["limits.burst=3", "limits.burst=4", "request.body={model: '{x}'}", "provider.api_key_env="])
 
     assert config.limits.burst == 4
-    assert config.request == RequestConfig(url="/v1/chat/completions", body={"model": "x"})
+    assert config.request == RequestConfig(url="/v1/chat/completions", body={"model": "{x}"})
     assert config.provider.api_key_env is None
+
+
+@pytest.mark.parametrize(
+    "content, hint",
+    [
+        ("'Summarise the text.'", "write {prompt} where"),
+        ("'{{ prompt }}'", "messages[0].content has {{ prompt }}, which is no field here; write {prompt}"),
+        ("{prompt}", "put a template in quotes"),
+    ],
+)
+def test_a_body_that_takes_no_field_is_refused_and_says_how_to_mean_it(content: str, hint: str) -> None:
+    text = GOOD.replace('"{prompt}"', content)
+    assert text != GOOD
+
+    with pytest.raises(ConfigError, match="same request") as caught:
+        load_config_text(text, "c.yaml")
+
+    (problem,) = [problem for problem in caught.value.problems if problem.key == "request.body"]
+    assert problem.line is not None
+    assert hint in str(caught.value)
+
+
+def test_a_body_that_takes_no_field_may_be_meant() -> None:
+    text = GOOD.replace('"{prompt}"', "What is a weir?")
+
+    assert load_config_text(text, "c.yaml", ["request.same_for_all=true"]).request is not None
 
 
 def test_override_leaves_an_alias_of_the_same_value_alone() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from pipeline.core.rows.templates import RowError, Template, TemplateError
+from pipeline.core.rows.templates import Lookalike, RowError, Template, TemplateError, lookalikes
 
 if TYPE_CHECKING:
     from pipeline.core.rows.templates import JSON
@@ -22,6 +22,9 @@ ROW: dict[str, JSON] = {
     "list": [1, {"a": "é"}],
     "nothing": None,
     "a b": "c",
+    "object": {"inner": {"deep": "d"}, "text": "t", "nothing": None},
+    "dotted.name": "whole",
+    "Is it?": "yes",
 }
 
 
@@ -47,6 +50,20 @@ def render(value: JSON) -> Any:
         ("{number}{half}", "170.5"),
         (" {list}", ' [1,{"a":"é"}]'),
         ("{a b}", "c"),
+        ("{object.text}", "t"),
+        ("<{object.inner.deep}>", "<d>"),
+        ("{object.inner}", {"deep": "d"}),
+        ("{object.inner!s}", '{"deep":"d"}'),
+        ("{dotted.name}", "whole"),
+        ("{text?}", ROW["text"]),
+        ("{missing?}", None),
+        ("{nothing?}", None),
+        ("{object.missing?}", None),
+        ("{text.missing?}", None),
+        ("a{missing?}b{nothing?}c", "abc"),
+        ("{missing?!s}", ""),
+        ("{object.text?!s}", "t"),
+        ("{Is it?}", "yes"),
         ("{{text}}", "{text}"),
         ("{{{number}}}", "{17}"),
         ('{{"a": {number}}}', '{"a": 17}'),
@@ -134,3 +151,37 @@ def test_a_value_nested_without_end_is_a_row_error() -> None:
 
     with pytest.raises(RowError, match="field 'a' "):
         Template.compile({"x": "{a}"}).render({"a": value})
+
+
+@pytest.mark.parametrize(
+    "name, complaint",
+    [("object.missing", "object.missing"), ("text.inner", "text.inner"), ("object.nothing", "is null"), ("nope.x", "nope.x")],
+)
+def test_a_way_into_an_object_that_leads_nowhere_is_told(name: str, complaint: str) -> None:
+    with pytest.raises(RowError, match=complaint.replace(".", r"\.")):
+        Template.compile({"x": f"{{{name}}}"}).render(ROW)
+
+
+def test_a_field_that_is_not_used_may_hold_anything() -> None:
+    assert Template.compile({"x": "{number}"}).render({"number": 1, "other": object()}) == b'{"x":1}'  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "body, written, meant",
+    [
+        ({"a": ["{{ prompt }}"]}, "{{ prompt }}", "{prompt}"),
+        ({"a": ["{{row.prompt|upper}}"]}, "{{row.prompt|upper}}", "{prompt}"),
+        ({"a": ["Say ${prompt}"]}, "${prompt}", "{prompt}"),
+        ({"a": ["$prompt"]}, "$prompt", "{prompt}"),
+        ({"a": ["<prompt>"]}, "<prompt>", "{prompt}"),
+        ({"a": ["%(prompt)s"]}, "%(prompt)s", "{prompt}"),
+        ({"a": [{"prompt": None}]}, "{prompt} without quotes", '"{prompt}"'),
+    ],
+)
+def test_a_field_in_the_way_of_another_language_is_pointed_out(body: dict[str, Any], written: str, meant: str) -> None:
+    assert list(lookalikes(body)) == [Lookalike("a[0]", written, meant)]
+
+
+@pytest.mark.parametrize("body", [{"a": "costs $5, {{}}, 3 < 4 > 2, 100 %"}, {"a": {"b": None, "c": None}}, {"stop": None}])
+def test_ordinary_text_is_not_taken_for_a_field(body: dict[str, Any]) -> None:
+    assert list(lookalikes(body)) == []

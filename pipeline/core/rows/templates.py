@@ -1,4 +1,8 @@
-"""Makes request bodies from rows: `{name}` in any string of the body takes the row's field, `{{` and `}}` are braces.
+"""Makes request bodies from rows.
+
+`{name}` in any text of the body takes the row's field of that name, `{a.b}` reaches into an object, `{name?}` may be missing
+or null; `{{` and `}}` are braces. A text that is one place and nothing else takes the value with its JSON type (`!s` makes it a
+text); within other text every value becomes text. A missing `{name?}` is null alone, and nothing within other text.
 
 A body is compiled once to pieces of encoded JSON with holes; rendering encodes the row's values and joins. So a value can never
 end a string or start a field, and braces in it mean nothing. Keys of the body are taken as they are.
@@ -24,6 +28,21 @@ _tokens = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])|
 _UNLIKELY_NAME = re.compile(r'^\s|\s$|["\x00-\x1f\x7f]').search  # JSON or code in a prompt, whose braces were not doubled
 
 
+# Other template languages' ways to name a field, with what they would be here.
+_FOREIGN = re.compile(r"\{\{-?\s*(?:[a-z]+\.)?(\w+)\s*(?:\|[^{}]*)?-?\}\}|\$\{(\w+)\}|\$([A-Za-z_]\w*)|<(\w+)>|%\((\w+)\)s").finditer
+
+
+class Lookalike(msgspec.Struct, frozen=True):
+    """A text of a body that names a field in another language's way. place: in the body. written, meant: as it is and as it should be."""
+
+    place: str
+    written: str
+    meant: str
+
+    def __str__(self) -> str:
+        return f"{self.place} has {self.written}, which is no field here; write {self.meant}"
+
+
 class TemplateError(ValueError):
     """Everything that is wrong with a template. problems: (place in the body, what is wrong) for each."""
 
@@ -37,10 +56,27 @@ class RowError(ValueError):
 
 
 class _Hole(msgspec.Struct, frozen=True):
-    """Where a row's field goes. encode: what becomes of its value."""
+    """Where a row's field goes. encode: what becomes of its value. absent: what stands for a missing or null one, if it may be missing."""
 
     name: str
     encode: Callable[[JSON], bytes]
+    absent: bytes | None = None
+
+    @property
+    def simple(self) -> bool:
+        """Whether the name is all there is to it: no way into an object, and the field must be there."""
+        return self.absent is None and "." not in self.name
+
+    def fill(self, row: Mapping[str, JSON]) -> bytes:
+        """The bytes for one row. Raises RowError, or what `encode` raises."""
+        try:
+            # A column may be called "Is it so?".
+            value = row[f"{self.name}?"] if self.absent is not None and f"{self.name}?" in row else _reach(row, self.name)
+        except KeyError:
+            if self.absent is None:
+                raise
+            return self.absent
+        return self.absent if value is None and self.absent is not None else self.encode(value)
 
 
 class Template(msgspec.Struct, frozen=True, eq=False):
@@ -48,7 +84,8 @@ class Template(msgspec.Struct, frozen=True, eq=False):
 
     fields: tuple[str, ...]
     _pieces: list[bytes]  # fixed JSON, and b"" for each hole
-    _holes: list[tuple[int, str, Callable[[JSON], bytes]]]
+    _simple: list[tuple[int, str, Callable[[JSON], bytes]]]  # most holes: a name and nothing else
+    _others: list[tuple[int, _Hole]]
 
     def __repr__(self) -> str:
         return f"Template(fields={self.fields})"  # not the text, which may be long, and is private
@@ -61,25 +98,42 @@ class Template(msgspec.Struct, frozen=True, eq=False):
         if problems:
             raise TemplateError(problems)
         pieces = [b""]
-        holes: list[tuple[int, str, Callable[[JSON], bytes]]] = []
+        holes: list[tuple[int, _Hole]] = []
         for part in parts:
             if isinstance(part, _Hole):
-                holes.append((len(pieces), part.name, part.encode))
+                holes.append((len(pieces), part))
                 pieces += [b"", b""]
             else:
                 pieces[-1] += part
-        return cls(tuple(dict.fromkeys(name for _, name, _ in holes)), pieces, holes)
+        simple = [(at, hole.name, hole.encode) for at, hole in holes if hole.simple]
+        others = [(at, hole) for at, hole in holes if not hole.simple]
+        return cls(tuple(dict.fromkeys(hole.name for _, hole in holes)), pieces, simple, others)
 
     def render(self, row: Mapping[str, JSON]) -> bytes:
         """The body for one row, as compact JSON. Raises RowError if a field is missing, null, or cannot be written as JSON."""
         pieces = self._pieces.copy()
         name = ""
         try:
-            for at, name, encode in self._holes:
+            for at, name, encode in self._simple:
                 pieces[at] = encode(row[name])
+            for at, hole in self._others:
+                name = hole.name
+                pieces[at] = hole.fill(row)
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise RowError(_complaint(row, name, error)) from None
         return b"".join(pieces)
+
+
+def _reach(row: Mapping[str, JSON], name: str) -> JSON:
+    """A field's value: of the field that has the whole name, or else down its dotted parts. Raises KeyError."""
+    if name in row:
+        return row[name]
+    value: JSON = row
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(part)
+        value = value[part]
+    return value
 
 
 def _as_value(value: JSON) -> bytes:
@@ -130,18 +184,23 @@ def _parts(value: object, place: str, problems: list[tuple[str, str]]) -> Iterat
 def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Iterator[bytes | _Hole]:
     tokens = list(_tokens(text))
     if len(tokens) == 1 and tokens[0]["name"] is not None and not tokens[0]["name"].endswith("!s"):
-        yield _Hole(_name(tokens[0]["name"], place, problems), _as_value)
+        yield _hole(tokens[0]["name"], _as_value, b"null", place, problems)
         return
     yield b'"'
     for token in tokens:
         if token["name"] is not None:
-            yield _Hole(_name(token["name"].removesuffix("!s"), place, problems), _as_text)
+            yield _hole(token["name"].removesuffix("!s"), _as_text, b"", place, problems)
         elif token["lone"]:
             brace = token["lone"]
             problems.append((place, f'a lone "{brace}" at character {token.start() + 1}; write "{brace * 2}" for a brace'))
         else:
             yield _literal(token["brace"][0] if token["brace"] else token[0], place, problems)[1:-1]
     yield b'"'
+
+
+def _hole(written: str, encode: Callable[[JSON], bytes], absent: bytes, place: str, problems: list[tuple[str, str]]) -> _Hole:
+    name = _name(written.removesuffix("?"), place, problems)
+    return _Hole(name, encode, absent if written.endswith("?") else None)
 
 
 def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
@@ -164,3 +223,20 @@ def _literal(text: object, place: str, problems: list[tuple[str, str]]) -> bytes
     except UnicodeEncodeError:
         problems.append((place, "half of a surrogate pair cannot be sent"))
         return b'""'
+
+
+def lookalikes(body: JSON, place: str = "") -> Iterator[Lookalike]:
+    """Texts that only look like a field: `{{ prompt }}`, `${prompt}`, `$prompt`, `<prompt>`, `%(prompt)s`, `{prompt}` without quotes."""
+    if isinstance(body, str):
+        for match in _FOREIGN(body):
+            name = next(filter(None, match.groups()))
+            yield Lookalike(place, match[0], f"{{{name}}}")
+    elif isinstance(body, Mapping):
+        if place and len(body) == 1 and next(iter(body.values())) is None:
+            name = next(iter(body))
+            yield Lookalike(place, f"{{{name}}} without quotes", f'"{{{name}}}"')
+        for key, item in body.items():
+            yield from lookalikes(item, f"{place}.{key}" if place else str(key))
+    elif isinstance(body, list | tuple):
+        for at, item in enumerate(body):
+            yield from lookalikes(item, f"{place}[{at}]")

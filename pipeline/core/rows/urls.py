@@ -17,16 +17,23 @@ _VISIBLE = re.compile(r"[!-~]+").fullmatch  # what may stand in a request line
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?").fullmatch
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE).search
 _VERSION = re.compile(r"/(v[0-9][a-z0-9]*)$").search
+# What the OpenAI SDK appends to its base_url; people paste the whole address of a provider's documentation.
+_ENDPOINT = re.compile(r"/(?:chat/completions|completions|embeddings|responses|messages|moderations)$").search
 
 
 class BaseUrl(Struct, frozen=True):
-    """A provider's address, taken apart. host: ASCII, without the brackets of IPv6. path, query: without "/" at the end, without "?"."""
+    """A provider's address, taken apart.
+
+    host: ASCII, without the brackets of IPv6. path, query: without "/" at the end, without "?". endpoint: what was cut off the
+    path because it is the address of one endpoint, such as /chat/completions.
+    """
 
     scheme: str
     host: str
     port: int
     path: str = ""
     query: str = ""
+    endpoint: str = ""
 
     @property
     def origin(self) -> str:
@@ -48,11 +55,17 @@ class BaseUrl(Struct, frozen=True):
         return f"[{self.host}]" if ":" in self.host else self.host
 
     def target(self, url: str) -> str:
-        """The path and query to ask for, given a row's url. A version that ends the base and starts the url is joined once."""
+        """The path and query to ask for, given a row's url.
+
+        A base that has a path takes the place of the url's /v1, as the OpenAI SDK joins them, and a version that ends the base and
+        starts the url is joined once. A base without a path is a host alone, and the url is asked for as it is.
+        """
         path, _, query = url.partition("?")
         version = _VERSION(self.path)
-        if version and (path + "/").startswith(f"/{version[1]}/"):
-            path = path[len(version[0]) :]
+        for start in (version[0] if version else None, "/v1" if self.path or self.endpoint else None):
+            if start and (path + "/").startswith(f"{start}/"):
+                path = path[len(start) :]
+                break
         queries = "&".join(filter(None, (self._query_besides(query), query)))
         return (self.path + path or "/") + (f"?{queries}" if queries else "")
 
@@ -86,7 +99,10 @@ def split_base(base_url: str) -> BaseUrl:
         raise ValueError(f"{base_url!r} has a fragment, which is never sent; remove everything from '#' on")
     if port == 0:
         raise ValueError(f"{base_url!r}: port must be from 1 to 65535")
-    return BaseUrl(scheme, _host(parts), port or PORTS[scheme], _ascii(parts.path.rstrip("/"), base_url), _ascii(parts.query, base_url))
+    path = _ascii(parts.path.rstrip("/"), base_url)
+    found = _ENDPOINT(path)
+    endpoint = found[0] if found else ""
+    return BaseUrl(scheme, _host(parts), port or PORTS[scheme], path.removesuffix(endpoint), _ascii(parts.query, base_url), endpoint)
 
 
 def url_problem(url: str) -> str | None:
