@@ -10,14 +10,16 @@ touches a socket. The config is there at once; what serves is imported when it i
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter
+from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter, Vendor
 from pipeline.simulate.config import LatencyConfig, SimulateConfig
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
 from pipeline.simulate.limits_config import LimitChange, Neighbour, SimulatedLimits
+from pipeline.simulate.schedule_config import SimulatedKey, SimulatedOutage, SimulatedQuota
 
 if TYPE_CHECKING:
     from pipeline.simulate.answers import expected_answer, expected_vector
-    from pipeline.simulate.provider import Exchange, Provider, Request
+    from pipeline.simulate.exchange import Exchange, Request
+    from pipeline.simulate.provider import Provider
     from pipeline.simulate.server import serve
     from pipeline.simulate.tally import Statistics
 
@@ -27,6 +29,10 @@ __all__ = [
     "SimulatedLimits",
     "LimitChange",
     "Neighbour",
+    "SimulatedKey",
+    "SimulatedQuota",
+    "SimulatedOutage",
+    "Vendor",
     "Distribution",
     "LimitKind",
     "Dialect",
@@ -46,8 +52,8 @@ __all__ = [
 _HOMES = {
     "serve": "server",
     "Provider": "provider",
-    "Request": "provider",
-    "Exchange": "provider",
+    "Request": "exchange",
+    "Exchange": "exchange",
     "Statistics": "tally",
     "expected_answer": "answers",
     "expected_vector": "answers",

@@ -24,7 +24,7 @@ DIMENSIONS = 8
 MAX_DIMENSIONS = 4096
 MAX_CHOICES = 128
 MAX_TOKENS = 10_000_000
-PATH = re.compile(r"(?:/openai)?/(?:v1|deployments/(?P<deployment>[^/]+))/(?P<endpoint>chat/completions|completions|embeddings|models)")
+PATH = re.compile(r"(?:/openai)?/(?:v1|deployments/(?P<deployment>[^/]+))/(?P<endpoint>chat/completions|completions|embeddings|models)/?")
 
 
 class BadRequest(ValueError):  # noqa: N818  the name of the answer it becomes

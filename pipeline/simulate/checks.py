@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.simulate.faults import SPENT
 from pipeline.simulate.script import fault_named, parse_steps
 
 if TYPE_CHECKING:
@@ -69,6 +70,27 @@ def scripts(_: object, attribute: Attribute[Any], value: Mapping[str, str]) -> N
             parse_steps(text)
         except ValueError as error:
             raise ValueError(f"{attribute.name}.{key}: {error}") from None
+
+
+def named(*besides: str) -> Check:
+    """The name of a fault, or one of the names besides."""
+
+    def check(_: object, attribute: Attribute[Any], value: str) -> None:
+        if value in besides:
+            return
+        try:
+            fault_named(value)
+        except ValueError as error:
+            raise ValueError(f"{attribute.name} must be {', '.join(besides)} or the name of a fault: {error}") from None
+
+    return check
+
+
+def one_cause(_: object, attribute: Attribute[Any], value: str) -> None:
+    """The name of a fault that says that a quota is used up."""
+    names = [fault.value for fault in SPENT]
+    if value not in names:
+        raise ValueError(f"{attribute.name} must be one of {', '.join(names)}, got {value!r}")
 
 
 at_least_0 = between(0, ENDLESS)

@@ -33,6 +33,23 @@ class Dialect(Enum):
     NONE = "none"
 
 
+class Vendor(Enum):
+    """In whose words a key, a model or a quota is refused."""
+
+    OPENAI = "openai"
+    AZURE = "azure"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    GEMINI_LIST = "gemini_list"  # the same, in a list of one element
+    VLLM = "vllm"
+    MOONSHOT = "moonshot"
+    ZHIPU = "zhipu"
+    DASHSCOPE = "dashscope"
+    DEEPSEEK = "deepseek"
+    XAI = "xai"
+    NEW_API = "new_api"  # a widespread relay
+
+
 class RetryAfter(Enum):
     """Where a refusal says how long to wait."""
 

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from attrs import field, frozen
 
 from pipeline.simulate.checks import at_least_0, at_least_1, between, scripts, shares
-from pipeline.simulate.choices import Distribution
+from pipeline.simulate.choices import Distribution, Vendor
 from pipeline.simulate.limits_config import SimulatedLimits
+from pipeline.simulate.schedule_config import SimulatedKey, SimulatedOutage, SimulatedQuota
 
 
 @frozen(kw_only=True)
@@ -33,24 +34,39 @@ class LatencyConfig:
 class SimulateConfig:
     """A simulated provider.
 
-    seed: of every draw. api_key: what a client must show; None lets everybody in. models: what GET /v1/models lists; any
-    model is answered. faults: share of the rows that each fault falls on, by name. faulty_attempts: so many first attempts
-    of such a row are hit. script: rows with a fate of their own, see `script.py`. retry_after_seconds: the wait that the
-    faults http_429, http_503, http_529 and rate_limit_500 ask for. drip_seconds: between two bytes of a drip.
-    answer_characters: answers are made at least this long. max_body_bytes: larger requests get a 413. ledger_length: so
-    many latest requests are kept to be asked for.
+    seed: of every draw. vendor: in whose words keys, models and quotas are refused. api_key, keys: what a client must show;
+    without any of them everybody is let in. models: what GET /v1/models lists. only_models: a model that is not listed is not
+    found; else any is answered. quota: what each key may use up in all. outages: times of the whole provider.
+    faults: share of the rows that each fault falls on, by name. faulty_attempts: how many first attempts of such a row are hit.
+    poison: share of the rows of which every attempt is hit. flaky: share of all attempts, each drawn by itself. script: rows
+    with a fate of their own, see `script.py`. retry_after_seconds: the wait that faults ask for. drip_seconds: between two bytes
+    of a drip. answer_characters: answers are made at least this long. max_body_bytes: larger requests get a 413.
+    ledger_length: how many of the latest requests are kept to be asked for.
     """
 
     seed: int = 0
+    vendor: Vendor = Vendor.OPENAI
     api_key: str | None = field(default=None, repr=False)
+    keys: tuple[SimulatedKey, ...] = ()
     models: tuple[str, ...] = ("gpt-4o", "gpt-4o-mini", "text-embedding-3-small")
+    only_models: bool = False
     latency: LatencyConfig = field(factory=LatencyConfig)
     limits: SimulatedLimits = field(factory=SimulatedLimits)
+    quota: SimulatedQuota = field(factory=SimulatedQuota)
+    outages: tuple[SimulatedOutage, ...] = ()
     faults: Mapping[str, float] = field(factory=lambda: MappingProxyType({}), validator=shares)
     faulty_attempts: int = field(default=1, validator=at_least_0)
+    poison: Mapping[str, float] = field(factory=lambda: MappingProxyType({}), validator=shares)
+    flaky: Mapping[str, float] = field(factory=lambda: MappingProxyType({}), validator=shares)
     script: Mapping[str, str] = field(factory=lambda: MappingProxyType({}), validator=scripts)
     retry_after_seconds: float = field(default=0.1, validator=between(0, 86_400))
     drip_seconds: float = field(default=0.05, validator=between(0.001, 3600))
     answer_characters: int = field(default=0, validator=between(0, 100_000_000))
     max_body_bytes: int = field(default=64 * 2**20, validator=at_least_1)
     ledger_length: int = field(default=1000, validator=between(0, 1_000_000))
+
+    def __attrs_post_init__(self) -> None:
+        """A key stands for one account."""
+        names = [key.key for key in self.keys]
+        if len({*names}) < len(names) or self.api_key in names:
+            raise ValueError("keys must differ from one another and from api_key")

@@ -23,13 +23,29 @@ class Fault(Enum):
     HTTP_502 = "http_502"  # a gateway's HTML page
     HTTP_503 = "http_503"
     HTTP_504 = "http_504"  # a gateway's HTML page
+    HTTP_524 = "http_524"  # Cloudflare's HTML page: the server behind it took too long
     HTTP_529 = "http_529"
     PLAIN_500 = "plain_500"  # text/plain, as a crashed worker of a proxy
     RATE_LIMIT_500 = "rate_limit_500"  # a relay's throttle: 500 with body code `rate_limit`
+    THROTTLED_400 = "throttled_400"  # Bedrock's `ThrottlingException`
+    THROTTLED_403 = "throttled_403"  # 403 with code `rate_limit_exceeded`
+    LOADING_503 = "loading_503"  # llama.cpp while it loads its model
+    ESTIMATED_503 = "estimated_503"  # Hugging Face while it loads a model: the wait is `estimated_time` in the body
     INSUFFICIENT_QUOTA = "insufficient_quota"  # 429 that no waiting cures
+    PAYMENT_402 = "payment_402"
     UNAUTHORIZED_401 = "unauthorized_401"
     STRING_ERROR_401 = "string_error_401"  # vLLM's: `error` is a string
     REDIRECT_307 = "redirect_307"  # elsewhere: no client may carry its key there
+    MOVED_301 = "moved_301"  # to the same path with a slash behind it, which is answered
+    MOVED_307 = "moved_307"
+    MOVED_308 = "moved_308"
+    # in the words of the configured vendor
+    WRONG_KEY = "wrong_key"
+    MODEL_NOT_FOUND = "model_not_found"
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    SPEND_LIMIT = "spend_limit"
+    DAILY_QUOTA = "daily_quota"  # asks for a wait of hours
+    # with a header that says whether to try again
     FORBIDDEN_RETRY = "forbidden_retry"  # 500 with x-should-retry: false
     DEMANDED_RETRY = "demanded_retry"  # 400 with x-should-retry: true
     # 200, yet no result
@@ -68,4 +84,19 @@ class Fault(Enum):
 
 QUIRKS = frozenset(list(Fault)[list(Fault).index(Fault.CHUNKED) :])
 
-LASTING = frozenset({Fault.HTTP_400, Fault.FORBIDDEN_403, Fault.INSUFFICIENT_QUOTA, Fault.REDIRECT_307, Fault.FORBIDDEN_RETRY})
+LASTING = frozenset(
+    {
+        Fault.HTTP_400,
+        Fault.FORBIDDEN_403,
+        Fault.INSUFFICIENT_QUOTA,
+        Fault.PAYMENT_402,
+        Fault.REDIRECT_307,
+        Fault.MODEL_NOT_FOUND,
+        Fault.QUOTA_EXHAUSTED,
+        Fault.SPEND_LIMIT,
+        Fault.DAILY_QUOTA,
+        Fault.FORBIDDEN_RETRY,
+    }
+)
+MOVED = {Fault.MOVED_301: 301, Fault.MOVED_307: 307, Fault.MOVED_308: 308}
+SPENT = (Fault.QUOTA_EXHAUSTED, Fault.INSUFFICIENT_QUOTA, Fault.SPEND_LIMIT, Fault.DAILY_QUOTA, Fault.PAYMENT_402)

@@ -42,7 +42,7 @@ class SimulatedLimits:
     the minute itself. burst_seconds: a token bucket holds what it fills in so long; None is its whole period. max_in_flight:
     more requests at once get the 429 by which a LiteLLM proxy refuses parallel requests. count_refused: a refused request
     uses up the requests limit as well, as at OpenAI. told_seconds: the headers describe a limit over this period, whatever
-    is enforced; None is the enforced one. changes: the last one that has come applies.
+    is enforced; None is the enforced one. per_model: each model has counts of its own. changes: the last one that has come applies.
     """
 
     kind: LimitKind = LimitKind.SLIDING_WINDOW
@@ -56,6 +56,7 @@ class SimulatedLimits:
     burst_seconds: float | None = field(default=None, validator=positive_or_none)
     max_in_flight: int | None = field(default=None, validator=at_least_1_or_none)
     count_refused: bool = True
+    per_model: bool = False
     dialect: Dialect = Dialect.OPENAI
     told_seconds: float | None = field(default=None, validator=positive_or_none)
     retry_after: RetryAfter = RetryAfter.HEADER

@@ -21,6 +21,8 @@ from pipeline.simulate.faults import Fault
 from pipeline.simulate.script import Script, step_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.simulate.config import LatencyConfig, SimulateConfig
 
 NORMAL = NormalDist()
@@ -62,6 +64,27 @@ def latency_at(config: LatencyConfig, uniform: float) -> float:
     return min(median * factor, config.max_seconds)
 
 
+class Shares:
+    """Faults by their shares, drawn for a row or for one of its attempts. purpose: makes these draws independent of others."""
+
+    def __init__(self, seed: int, shares: Mapping[str, float], purpose: bytes) -> None:
+        kept = [(Fault(name), share) for name, share in sorted(shares.items()) if share > 0]
+        self._seed, self._purpose = seed, purpose
+        self._faults = [fault for fault, _ in kept]
+        self._bounds = list(accumulate(share for _, share in kept))
+
+    def __bool__(self) -> bool:
+        """Whether any fault can fall."""
+        return bool(self._bounds)
+
+    def fault_of(self, digest: bytes, attempt: int = 0) -> Fault | None:
+        """The fault whose share the draw falls into. attempt: 0 draws for the row, the same at every attempt."""
+        if not self._bounds:
+            return None
+        place = bisect_right(self._bounds, draw(self._seed, digest, attempt, self._purpose))
+        return self._faults[place] if place < len(self._faults) else None
+
+
 @define
 class Attempts:
     """How often each body has come; of the latest `keep` bodies at least, of twice as many at most."""
@@ -85,31 +108,27 @@ class Planner:
     def __init__(self, config: SimulateConfig) -> None:
         self._seed, self._latency, self._faulty_attempts = config.seed, config.latency, config.faulty_attempts
         self._script = Script(config.script)
-        shares = [(Fault(name), share) for name, share in sorted(config.faults.items()) if share > 0]
-        self._faults = [fault for fault, _ in shares]
-        self._bounds = list(accumulate(share for _, share in shares))
+        self._faults = Shares(config.seed, config.faults, b"fault")
+        self._poison = Shares(config.seed, config.poison, b"poison")
+        self._flaky = Shares(config.seed, config.flaky, b"flaky")
         self._attempts = Attempts()
 
     def plan(self, digest: bytes, text: str) -> Plan:
         """What this attempt gets. digest: of the body. text: what scripts look for."""
         steps = self._script.find(text)
-        fault = None if steps else self._fault_of(digest)
+        lasting = None if steps else self._poison.fault_of(digest)
+        fault = None if steps else self._faults.fault_of(digest)
         first = self._wait(digest, 1)
-        if steps is None and fault is None and first <= REDRAWN_MEDIANS * self._latency.median_seconds:
+        alike = steps is None and lasting is None and fault is None and not self._flaky
+        if alike and first <= REDRAWN_MEDIANS * self._latency.median_seconds:
             return Plan(None, first)
         attempt = self._attempts.next(digest)
         wait = first if attempt == 1 else self._wait(digest, attempt)
         if steps is not None:
             step = step_for(steps, attempt)
             return Plan(step.fault, wait if step.wait_seconds is None else step.wait_seconds, attempt)
-        return Plan(fault if attempt <= self._faulty_attempts else None, wait, attempt)
-
-    def _fault_of(self, digest: bytes) -> Fault | None:
-        """The fault whose share the row falls into; the same at every attempt."""
-        if not self._bounds:
-            return None
-        place = bisect_right(self._bounds, draw(self._seed, digest, 0, b"fault"))
-        return self._faults[place] if place < len(self._faults) else None
+        early = fault if attempt <= self._faulty_attempts else None
+        return Plan(lasting or early or self._flaky.fault_of(digest, attempt), wait, attempt)
 
     def _wait(self, digest: bytes, attempt: int) -> float:
         if self._latency.distribution is Distribution.CONSTANT:

@@ -5,24 +5,27 @@ No clock and no socket: `now` and `wall` are arguments.
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import asdict
 
+from pipeline.simulate.accounts import Accounts
 from pipeline.simulate.answers import PATH, BadRequest, Call, answer, parse_call
-from pipeline.simulate.faults import QUIRKS, Fault
+from pipeline.simulate.exchange import Exchange, Request
+from pipeline.simulate.faults import MOVED, QUIRKS, Fault
 from pipeline.simulate.headers import limit_headers
-from pipeline.simulate.limits import PARALLEL, Admission, Charge, Limits
-from pipeline.simulate.plan import Plan, Planner, digest_of
+from pipeline.simulate.limits import PARALLEL, Admission, Charge
+from pipeline.simulate.plan import Planner, digest_of
 from pipeline.simulate.refusals import throttled, too_many_in_flight
-from pipeline.simulate.replies import faulty
+from pipeline.simulate.replies import Occasion, faulty
 from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
+from pipeline.simulate.schedule import Conditions, conditions_at
 from pipeline.simulate.tally import Tally
+from pipeline.simulate.vendors import in_words_of
 
 if TYPE_CHECKING:
+    from pipeline.simulate.accounts import Account
     from pipeline.simulate.config import SimulateConfig
     from pipeline.simulate.tally import Statistics
 
@@ -30,37 +33,15 @@ SILENT = frozenset({Fault.RESET_BEFORE, Fault.CLOSE_BEFORE, Fault.STALL, Fault.G
 OWN = "/_simulate/"
 
 
-class Request(Struct, frozen=True, eq=False):
-    """A whole request. target: path and query. headers: names in lower case."""
-
-    method: str
-    target: str
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-    def header(self, name: bytes) -> str:
-        """The first value of a header, "" if it has none."""
-        return next((value.decode("latin-1") for key, value in self.headers if key == name), "")
-
-
-class Exchange(Struct, frozen=True):
-    """What a request gets. wait_seconds: before the first byte. counted: it is one of the tally's requests. limits: those it holds."""
-
-    reply: Reply
-    fault: Fault | None = None
-    wait_seconds: float = 0.0
-    counted: bool = True
-    limits: Limits | None = None
-
-
 class Provider:
-    """A simulated provider: its limits, its plan and what it has seen."""
+    """A simulated provider: its keys with their limits, its plan and what it has seen."""
 
     def __init__(self, config: SimulateConfig) -> None:
         self.config = config
         self.tally = Tally(deque(maxlen=config.ledger_length))
         self._planner = Planner(config)
-        self._limits: Limits | None = None
+        self._started: float | None = None
+        self._accounts = Accounts(config, 0.0)
 
     def statistics(self) -> Statistics:
         """What it has seen so far."""
@@ -68,7 +49,9 @@ class Provider:
 
     def start(self, now: float) -> None:
         """Begin the schedules of the config. The first request does it where nobody did."""
-        self._limits = self._limits or Limits(self.config.limits, now)
+        if self._started is None:
+            self._started = now
+            self._accounts = Accounts(self.config, now)
 
     def left(self, exchange: Exchange, *, abandoned: bool = False) -> None:
         """An exchange is over. abandoned: the client went before its answer."""
@@ -96,28 +79,55 @@ class Provider:
         return exchange
 
     def _serve(self, request: Request, path: str, digest: bytes, now: float, wall: float) -> tuple[Exchange, int]:
-        if not self._may_enter(request):
-            return Exchange(error_reply(401, "invalid_request_error", "Incorrect API key provided", "invalid_api_key")), 0
         call = self._understand(request, path)
+        occasion = Occasion(self.config, wall, request.target, call.model if isinstance(call, Call) else "")
+        elapsed = now - (self._started or 0.0)
+        everybody = conditions_at(self.config.outages, elapsed, path)
+        if everybody.failure is not None:
+            return self._fail(everybody.failure, call, digest, occasion), 0
+        account = self._accounts.of(request.keys_shown())
+        if account is None:
+            return Exchange(in_words_of(self.config.vendor, Fault.WRONG_KEY)), 0
         if isinstance(call, Reply):
             return Exchange(call), 0
+        own = conditions_at(account.outages, elapsed, path)
+        unknown = Fault.MODEL_NOT_FOUND if self.config.only_models and call.model not in self.config.models else None
+        if failure := own.failure or unknown or account.spent:
+            return self._fail(failure, call, digest, occasion), 0
+        return self._admit(call, account, digest, everybody.with_(own), occasion, now)
+
+    def _fail(self, fault: Fault, call: Call | Reply, digest: bytes, occasion: Occasion) -> Exchange:
+        """What a request gets that meets a fault by the time, or by what its key or model is."""
+        right = call if isinstance(call, Reply) else json_reply(200, answer(call, digest, self.config.answer_characters)[0])
+        return Exchange(faulty(fault, right, occasion), fault)
+
+    def _admit(
+        self, call: Call, account: Account, digest: bytes, conditions: Conditions, occasion: Occasion, now: float
+    ) -> tuple[Exchange, int]:
+        """What a request gets that may enter: a refusal of a limit, or what the plan has for it."""
         body, output_tokens = answer(call, digest, self.config.answer_characters)
         charge = Charge(call.charge, call.prompt_tokens, output_tokens)
         self.tally.charged(charge.tokens, now)
-        assert self._limits is not None
-        admission = self._limits.admit(charge, now)
-        headers = limit_headers(self.config.limits.dialect, admission, wall)
+        limits = account.limits(call.model)
+        admission = limits.admit(charge, now)
+        headers = limit_headers(limits.config.dialect, admission, occasion.wall)
         if not admission.admitted:
-            return Exchange(self._refuse(admission, headers, wall)), 0
+            self.tally.refused += 1
+            return Exchange(_refusal(account, admission, headers, occasion.wall)), 0
         plan = self._planner.plan(digest, call.shown)
-        return self._answer(call, json_reply(200, body, headers), output_tokens, plan, wall), plan.attempt
+        fault = conditions.quirk or plan.fault
+        if fault in MOVED and occasion.target.partition("?")[0].endswith("/"):
+            fault = None
+        right = json_reply(200, body, headers)
+        if fault is None or fault in QUIRKS:
+            self.tally.answered(call.prompt_tokens, output_tokens)
+            account.spend(call.prompt_tokens + output_tokens)
+        reply = right if fault is None else faulty(fault, right, occasion)
+        return Exchange(reply, fault, self._wait(plan.wait_seconds, output_tokens) * conditions.factor, limits=limits), plan.attempt
 
-    def _may_enter(self, request: Request) -> bool:
-        key = self.config.api_key
-        if key is None:
-            return True
-        shown = (request.header(b"authorization").removeprefix("Bearer "), request.header(b"api-key"), request.header(b"x-api-key"))
-        return any(hmac.compare_digest(given.encode(), key.encode()) for given in shown)
+    def _wait(self, seconds: float, output_tokens: int) -> float:
+        latency = self.config.latency
+        return min(seconds + latency.per_token_seconds * output_tokens, max(seconds, latency.max_seconds))
 
     def _understand(self, request: Request, path: str) -> Call | Reply:
         match = PATH.fullmatch(path)
@@ -132,22 +142,6 @@ class Provider:
             return parse_call(match["endpoint"], match["deployment"], request.body)
         except BadRequest as error:
             return error_reply(400, "invalid_request_error", str(error), param=error.param)
-
-    def _refuse(self, admission: Admission, headers: Headers, wall: float) -> Reply:
-        self.tally.refused += 1
-        limits = self.config.limits
-        if admission.bound == PARALLEL:
-            return too_many_in_flight(limits, wall)
-        return throttled(limits, admission.bound, admission.wait_seconds, headers, wall)
-
-    def _answer(self, call: Call, right: Reply, output_tokens: int, plan: Plan, wall: float) -> Exchange:
-        latency = self.config.latency
-        wait = min(plan.wait_seconds + latency.per_token_seconds * output_tokens, max(plan.wait_seconds, latency.max_seconds))
-        if plan.fault is None or plan.fault in QUIRKS:
-            self.tally.prompt_tokens += call.prompt_tokens
-            self.tally.output_tokens += output_tokens
-        reply = right if plan.fault is None else faulty(plan.fault, right, self.config, wall)
-        return Exchange(reply, plan.fault, wait, limits=self._limits)
 
     def _own(self, path: str) -> Reply:
         match path.removeprefix(OWN):
@@ -172,6 +166,14 @@ class Provider:
                 "client_request_id": request.header(b"x-client-request-id"),
             }
         )
+
+
+def _refusal(account: Account, admission: Admission, headers: Headers, wall: float) -> Reply:
+    """The 429 of a limit."""
+    limits = account.limits_config
+    if admission.bound == PARALLEL:
+        return too_many_in_flight(limits, wall)
+    return throttled(limits, admission.bound, admission.wait_seconds, headers, wall)
 
 
 def _models(names: tuple[str, ...]) -> dict[str, object]:

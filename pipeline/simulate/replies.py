@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.simulate.faults import Fault
+from pipeline.simulate.faults import MOVED, Fault
 from pipeline.simulate.headers import wait_headers
 from pipeline.simulate.refusals import throttled
 from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
+from pipeline.simulate.vendors import TABLES, in_words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,9 @@ ERRORS: dict[Fault, tuple[int, str, str | None, str]] = {
     Fault.HTTP_408: (408, "timeout", "request_timeout", "The request took too long to arrive"),
     Fault.HTTP_409: (409, "conflict", "conflict", "Try again"),
     Fault.HTTP_425: (425, "too_early", "too_early", "Too early"),
+    Fault.PAYMENT_402: (402, "billing_error", "payment_required", "Payment required"),
+    Fault.THROTTLED_400: (400, "ThrottlingException", None, "Too many requests, please wait before trying again."),
+    Fault.THROTTLED_403: (403, "rate_limit_error", "rate_limit_exceeded", "Rate limit exceeded"),
     Fault.INSUFFICIENT_QUOTA: (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota"),
     Fault.HTTP_500: (500, "server_error", None, "The server had an error while processing your request"),
     Fault.FORBIDDEN_RETRY: (500, "server_error", None, "This will not work again"),
@@ -43,26 +47,51 @@ RETRY_HEADERS: dict[Fault, Headers] = {
     Fault.FORBIDDEN_RETRY: [("x-should-retry", "false")],
     Fault.DEMANDED_RETRY: [("x-should-retry", "true")],
 }
-PAGES = {Fault.HTTP_502: (502, b"502 Bad Gateway"), Fault.HTTP_504: (504, b"504 Gateway Time-out"), Fault.HTML: (200, b"Log in")}
+PAGES = {
+    Fault.HTTP_502: (502, b"502 Bad Gateway"),
+    Fault.HTTP_504: (504, b"504 Gateway Time-out"),
+    Fault.HTTP_524: (524, b"524: A timeout occurred"),
+    Fault.HTML: (200, b"Log in"),
+}
 
 
-def faulty(fault: Fault, right: Reply, config: SimulateConfig, wall: float) -> Reply:
+class Occasion(msgspec.Struct, frozen=True):
+    """What a fault's reply may speak of. wall: seconds since 1970. target: path and query of the request. model: the one it asks for."""
+
+    config: SimulateConfig
+    wall: float
+    target: str = "/"
+    model: str = ""
+
+
+def faulty(fault: Fault, right: Reply, occasion: Occasion) -> Reply:
     """What a fault makes of a right reply; the same reply if the fault is one of the wire."""
+    config = occasion.config
+    waits = wait_headers(config.limits.retry_after, config.retry_after_seconds, occasion.wall)
     if fault in ERRORS:
         status, kind, code, message = ERRORS[fault]
-        waits = wait_headers(config.limits.retry_after, config.retry_after_seconds, wall) if fault in ASK_TO_WAIT else []
         reply = error_reply(status, kind, message, code)
-        return msgspec.structs.replace(reply, headers=[*reply.headers, *RETRY_HEADERS.get(fault, []), *waits])
+        asked = waits if fault in ASK_TO_WAIT else []
+        return msgspec.structs.replace(reply, headers=[*reply.headers, *RETRY_HEADERS.get(fault, []), *asked])
+    if fault in TABLES:
+        return in_words_of(config.vendor, fault, occasion.model)
     if fault in PAGES:
         status, title = PAGES[fault]
         return Reply(status, [("content-type", "text/html")], HTML % (title, title))
+    if fault in MOVED:
+        path, question, query = occasion.target.partition("?")
+        return Reply(MOVED[fault], [("location", f"{path}/{question}{query}")], b"")
     if fault is Fault.HTTP_429:
-        return throttled(config.limits, "requests", config.retry_after_seconds, [], wall)
+        return throttled(config.limits, "requests", config.retry_after_seconds, [], occasion.wall)
+    if fault is Fault.ESTIMATED_503:
+        loading = {"error": f"Model {occasion.model} is currently loading", "estimated_time": config.retry_after_seconds}
+        return json_reply(503, loading)
     return SPOILT[fault](right) if fault in SPOILT else right
 
 
 SPOILT: dict[Fault, Callable[[Reply], Reply]] = {
     Fault.PLAIN_500: lambda _: Reply(500, [("content-type", "text/plain")], b"Internal Server Error"),
+    Fault.LOADING_503: lambda _: json_reply(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
     Fault.STRING_ERROR_401: lambda _: json_reply(401, {"error": "Unauthorized"}),
     Fault.REDIRECT_307: lambda _: Reply(307, [("location", "http://127.0.0.1:9/elsewhere")], b""),
     Fault.BROKEN_JSON: lambda right: msgspec.structs.replace(right, body=right.body[:-1]),

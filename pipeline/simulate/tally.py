@@ -86,6 +86,11 @@ class Tally:
         """A request was charged so many tokens."""
         self._minute_tokens.add(tokens, now)
 
+    def answered(self, prompt_tokens: int, output_tokens: int) -> None:
+        """A request gets its right answer."""
+        self.prompt_tokens += prompt_tokens
+        self.output_tokens += output_tokens
+
     def left(self) -> None:
         """A request is answered, or given up."""
         self.concurrent -= 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
 from pipeline.simulate import Distribution, Fault, LatencyConfig, SimulateConfig
 from pipeline.simulate.plan import Planner, digest_of
 
@@ -34,3 +38,29 @@ def test_scripted_row_is_out_of_the_shares() -> None:
 
     assert [planner.plan(DIGESTS[0], "row 7").fault for _ in range(3)] == [None, Fault.HTTP_500, None]
     assert planner.plan(DIGESTS[1], "row 8").fault is Fault.STALL
+
+
+def test_poison_hits_the_same_rows_at_every_attempt() -> None:
+    planner = Planner(SimulateConfig(poison={"http_500": 0.2}))
+
+    met = [{planner.plan(digest, "").fault for _ in range(5)} for digest in DIGESTS]
+
+    assert all(len(faults) == 1 for faults in met)
+    assert 40 <= sum(faults == {Fault.HTTP_500} for faults in met) <= 80
+
+
+def test_flaky_relay_draws_for_each_attempt() -> None:
+    planner = Planner(SimulateConfig(flaky={"http_429": 0.1, "http_503": 0.1}))
+
+    attempts = [[planner.plan(digest, "").fault for _ in range(10)] for digest in DIGESTS]
+
+    fallen = Counter(fault for row in attempts for fault in row)
+    assert fallen[Fault.HTTP_429] == pytest.approx(300, rel=0.2)
+    assert fallen[Fault.HTTP_503] == pytest.approx(300, rel=0.2)
+    assert sum(set(row) == {None} for row in attempts) == pytest.approx(300 * 0.8**10, abs=15)
+
+
+def test_flaky_relay_is_the_same_in_every_run() -> None:
+    first, second = (Planner(SimulateConfig(flaky={"http_429": 0.5})) for _ in range(2))
+
+    assert [first.plan(digest, "").fault for digest in DIGESTS * 2] == [second.plan(digest, "").fault for digest in DIGESTS * 2]

@@ -26,7 +26,7 @@ READERS = {
     "cli/commands.py": "how long ago the last commit was, for people",
     "durability/output.py": "the stamp of a commit",
     "durability/rebuild.py": "the stamp of a commit",
-    "simulate/server.py": "the dates in a simulated provider's headers",
+    "simulate/connection.py": "the dates in a simulated provider's headers",
 }
 WALL_CLOCKS = {
     "time.time",
