@@ -19,6 +19,7 @@ from pipeline.version import VERSION
 if TYPE_CHECKING:
     from pipeline.config import (
         Config,
+        FromEnvironment,
         JournalConfig,
         LimitsConfig,
         PricesConfig,
@@ -86,8 +87,8 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "Config JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig SinkConfig "
-        "SourceConfig TimeoutsConfig TlsConfig load_config"
+        "Config FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig "
+        "SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": "LatencyConfig SimulateConfig SimulatedLimits expected_answer",
     "pipeline.simulate.server": "serve=serve_simulated",
@@ -138,6 +139,7 @@ __all__ = [
     "Verification",
     "verify",
     "Config",
+    "FromEnvironment",
     "JournalConfig",
     "LimitsConfig",
     "PricesConfig",

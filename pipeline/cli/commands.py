@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -67,7 +68,7 @@ def run_command(
         from pipeline.config import load_config
         from pipeline.errors import RunStopped
 
-        config = load_config(config_path, overrides)
+        config = load_config(config_path, overrides, environment=os.environ)
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
         try:
             summary = launch(config, terminal, progress, choices)
@@ -95,15 +96,20 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
 
         from pipeline.cli.texts import report_text
         from pipeline.config import load_config
+        from pipeline.errors import ConfigError
         from pipeline.inspect.check import check
-        from pipeline.runs.assembly import api_key, open_provider
+        from pipeline.runs.assembly import credentials, open_provider
 
-        config = load_config(config_path, overrides)
+        try:
+            config = load_config(config_path, overrides)
+        except ConfigError:
+            config = load_config(config_path, overrides, environment=os.environ)  # all problems at once
         report = check(config)
         terminal.say(report_text(report))
         if as_json:
             answer(attrs.asdict(report))
-        open_provider(config, api_key(config.provider))  # opens nothing yet, but refuses what a run would refuse
+        load_config(config_path, overrides, environment=os.environ)
+        open_provider(config, credentials(config.provider))  # opens nothing yet, but refuses what a run would refuse
         return OK
 
     return guarded(work, verbose)

@@ -4,6 +4,7 @@ from pipeline.config.load import load_config, load_config_text
 from pipeline.config.schema import (
     Config,
     Durability,
+    FromEnvironment,
     JournalConfig,
     LimitsConfig,
     Order,
@@ -22,6 +23,7 @@ from pipeline.config.schema import (
 __all__ = [
     "Config",
     "Durability",
+    "FromEnvironment",
     "JournalConfig",
     "LimitsConfig",
     "Order",

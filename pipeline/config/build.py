@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args, get_origin
 
 import attrs
 
-from pipeline.config.kinds import annotations_of, describe, mismatch, without_none
+from pipeline.config.kinds import alternatives, annotations_of, describe, mismatch, without_none
 from pipeline.config.nodes import Node, dotted
 from pipeline.core.rows.templates import JSON
 from pipeline.errors import ConfigError
@@ -122,6 +122,9 @@ class _Builder:
             return self._json(node, path)
         if optional:
             return None if node.value is None else self.value(node, inner, path)
+        arms = alternatives(hint)
+        if arms:
+            return self.value(node, _arm_for(node, arms), path)
         if isinstance(hint, type) and attrs.has(hint):
             return self.section(node, hint, path)
         if isinstance(hint, type) and issubclass(hint, Enum):
@@ -189,6 +192,12 @@ class _Builder:
     def _complain(self, node: Node, key: str, message: str) -> _Missing:
         self.problems.append(node.problem(key, message))
         return MISSING
+
+
+def _arm_for(node: Node, arms: tuple[object, ...]) -> object:
+    """Which of several types a node is meant to be: a section where it is a mapping, else the first."""
+    sections = [arm for arm in arms if isinstance(arm, type) and attrs.has(arm)]
+    return sections[0] if sections and isinstance(node.value, dict) else arms[0]
 
 
 def _guess(name: str, known: list[str]) -> str:

@@ -34,6 +34,10 @@ def mismatch(value: object, hint: object) -> str | None:
     inner, optional = without_none(hint)
     if optional:
         return None if value is None else mismatch(value, inner)
+    arms = alternatives(hint)
+    if arms:
+        found = [mismatch(value, arm) for arm in arms]
+        return None if None in found else found[0]
     return _container_mismatch(value, hint)
 
 
@@ -83,6 +87,12 @@ def without_none(hint: object) -> tuple[object, bool]:
     arms = get_args(hint)
     rest = tuple(arm for arm in arms if arm is not types.NoneType)
     return Union[rest], len(rest) < len(arms)  # noqa: UP007  built at run time
+
+
+def alternatives(hint: object) -> tuple[object, ...]:
+    """The arms of a union without None, such as `str | FromEnvironment`; none for anything else."""
+    inner, _ = without_none(hint)
+    return get_args(inner) if get_origin(inner) in {types.UnionType, Union} else ()
 
 
 def _scalar_mismatch(value: object, hint: object) -> str | None:

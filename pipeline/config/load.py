@@ -6,19 +6,22 @@ The only module here that reads a file. A relative path in a config, or in an ov
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config.build import build
+from pipeline.config.environment import problems_in
 from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
+LIKE_A_KEY = re.compile(r"[a-z_.]*")
 PATHS = (
     ("source", "path"),
     ("sink", "path"),
@@ -30,23 +33,36 @@ PATHS = (
 )
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, environment: Mapping[str, str] | None = None) -> Config:
     """The config in a YAML file.
 
-    overrides: `KEY=VALUE`, dotted key and YAML value; each wins over the file and over those before it.
+    overrides: `KEY=VALUE`, dotted key and YAML value; each wins over the file and over those before it. environment: where
+    the variables that the config names must be set; None leaves that to whoever sends.
     Raises: ConfigError, with every problem at once.
     """
     file = Path(path)
-    return load_config_text(_read(file), str(file), overrides, folder=file.absolute().parent)
+    return load_config_text(_read(file), str(file), overrides, folder=file.absolute().parent, environment=environment)
 
 
-def load_config_text(text: str, name: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> Config:
-    """The config in a text. name: what messages call it. folder: what relative paths are relative to; None is the working directory.
+def load_config_text(
+    text: str,
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The config in a text.
+
+    name: what messages call it. folder: what relative paths are relative to; None is the working directory. overrides,
+    environment: as for `load_config`.
 
     Raises: ConfigError, with every problem at once.
     """
     problems: list[Problem] = []
     root = overridden(parse(text, name, problems), overrides, problems)
+    if environment is not None:
+        problems.extend(problems_in(root, environment))
     return build(_absolute(root, folder or Path.cwd()), Config, problems)
 
 
@@ -64,7 +80,7 @@ def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) ->
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
-        source = f"--set {key}"
+        source = f"--set {key}" if equals or LIKE_A_KEY.fullmatch(key) else "--set"  # what is no key may be a secret
         if not equals or not all(key.split(".")):
             problems.append(Problem("", "must be KEY=VALUE with a dotted key, such as --set limits.max_in_flight=10", source))
             continue

@@ -50,6 +50,10 @@ class Node(Struct, frozen=True, eq=False):
     line: int | None
     broken: bool = False
 
+    def child(self, name: str) -> Node | None:
+        """What is below a key, or None; also where this is no mapping."""
+        return self.value.get(name) if isinstance(self.value, dict) else None
+
     def problem(self, key: str, message: str) -> Problem:
         """Something wrong with this value. key: the dotted path that leads here."""
         return Problem(key, message, self.source, self.line)

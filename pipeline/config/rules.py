@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs.validators import and_
 
+from pipeline.config import credentials
 from pipeline.config.kinds import describe, mismatch
+from pipeline.core.rows.headers import TOKEN, VALUE, reserved_problem
 from pipeline.core.rows.templates import JSON, Template, TemplateError
 from pipeline.core.rows.urls import split_base, url_problem
 from pipeline.errors import ConfigError, Problem
@@ -26,13 +28,8 @@ if TYPE_CHECKING:
     Rule = Callable[[object], str | list[Problem] | None]
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, token
-HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
-FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+DOLLAR_NAME = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
-CREDENTIAL_NAME = re.compile(r"(^|-)(authorization|api-?key|key|token|secret|password|cookie)$", re.IGNORECASE)
-CREDENTIAL_VALUE = re.compile(r"(\b(Bearer|Basic)\s+\S)|(\b(sk|pk|hf|gsk|xai)[-_][A-Za-z0-9_-]{6,})|(\bAIza[0-9A-Za-z_-]{20,})")
-LOOKS_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
 
 
 def at_least(least: float) -> Rule:
@@ -70,26 +67,29 @@ def socket_path(value: object) -> str | None:
 def environment_name(value: object) -> str | None:
     """The name of an environment variable; a key pasted in its place is refused without being shown."""
     name = str(value)
-    if ENVIRONMENT_NAME.fullmatch(name) and not LOOKS_RANDOM.fullmatch(name):
+    if ENVIRONMENT_NAME.fullmatch(name) and not credentials.LOOKS_RANDOM.fullmatch(name):
         return None
+    dollar = DOLLAR_NAME.fullmatch(name)
+    if dollar:
+        return f"must be the name of an environment variable without a dollar sign: {dollar[1]}"
     return "must be the name of an environment variable (such as OPENAI_API_KEY) that holds the key, never the key itself"
 
 
 def header_name(value: object) -> str | None:
     """A name that can stand in an HTTP request and is not ours to set."""
     name = str(value)
-    if not HEADER_NAME.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         return f"must be an HTTP header name, got {describe(value)}"
-    return "frames the request, which is not for a config to do" if name.lower() in FRAMING else None
+    return reserved_problem(name)
 
 
 def headers(value: object) -> list[Problem]:
-    """Headers that are safe to send and hold no credential. The problems' keys are the headers' names."""
+    """Headers that are safe to send and hold no credential but by `{env: NAME}`. The problems' keys are the headers' names."""
     found: list[Problem] = []
-    mapping: Mapping[str, str] = value  # type: ignore[assignment]  # the type was checked first
+    mapping: Mapping[str, object] = value  # type: ignore[assignment]  # the type was checked first
     seen: set[str] = set()
     for name, text in mapping.items():
-        message = header_name(name) or _header_value(name, text)
+        message = header_name(name) or (_header_value(name, text) if isinstance(text, str) else None)
         if message is None and name.lower() in seen:
             message = "duplicate header (case does not count in header names)"
         seen.add(name.lower())
@@ -100,6 +100,8 @@ def headers(value: object) -> list[Problem]:
 
 def base_url(value: object) -> str | None:
     """A base that requests can be sent to."""
+    if credentials.in_query(str(value)):  # first, because the other messages show the URL
+        return credentials.IN_A_URL
     try:
         split_base(str(value))
     except ValueError as error:
@@ -109,12 +111,15 @@ def base_url(value: object) -> str | None:
 
 def row_url(value: object) -> str | None:
     """The path of an API, to be joined to the provider's base_url."""
-    return url_problem(str(value))
+    return credentials.IN_A_URL if credentials.in_query(str(value)) else url_problem(str(value))
 
 
 def body(value: object) -> list[Problem]:
-    """A request body whose texts are templates. The problems' keys are the places of the texts."""
+    """A request body whose texts are templates and that holds no credential. The problems' keys are the places of the texts."""
     mapping: Mapping[str, JSON] = value  # type: ignore[assignment]  # the type was checked first
+    keys = [Problem(place, credentials.ELSEWHERE, "") for place in credentials.in_body(mapping)]
+    if keys:
+        return keys
     try:
         Template.compile(mapping)
     except TemplateError as error:
@@ -123,11 +128,9 @@ def body(value: object) -> list[Problem]:
 
 
 def _header_value(name: str, text: str) -> str | None:
-    if not HEADER_VALUE.fullmatch(text):
+    if not VALUE.fullmatch(text):
         return "must be printable ASCII on one line"
-    if CREDENTIAL_NAME.search(name) or CREDENTIAL_VALUE.search(text):
-        return "a key is never in a config; name the environment variable that holds it in provider.api_key_env"
-    return None
+    return credentials.IN_A_HEADER if credentials.in_header(name, text) else None
 
 
 def must(*rules: Rule) -> Callable[[object, Attribute[Any], Any], None]:

@@ -105,11 +105,19 @@ class TlsConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class FromEnvironment:
+    """A header's value that no config may hold. env: the environment variable that holds it."""
+
+    env: str = field(validator=must(environment_name))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class ProviderConfig:
     """Where requests go: exactly one of base_url and simulate.
 
     api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
     `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
+    A value that is secret is `FromEnvironment`.
     unix_socket: connected to in place of base_url's host. http2: spoken where the server offers it. A simulated provider
     is spoken to plainly, whatever tls, unix_socket and http2 say.
     """
@@ -118,7 +126,7 @@ class ProviderConfig:
     simulate: SimulateConfig | None = None
     api_key_env: str | None = field(default=None, validator=must(environment_name))
     api_key_header: str = field(default="authorization", validator=must(header_name))
-    headers: Mapping[str, str] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
+    headers: Mapping[str, str | FromEnvironment] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
     transport: Transport = Transport.OWN
     http2: bool = False
     tls: TlsConfig = field(factory=TlsConfig)
@@ -132,7 +140,7 @@ class ProviderConfig:
             _refuse(self, "simulate", "base_url and simulate exclude each other; take one away (or set it to null)")
         if self.http2 and self.base_url is not None and not self.base_url.lower().startswith("https:"):
             _refuse(self, "http2", "is agreed upon in the TLS handshake, so base_url must be https; take one of the two back")
-        for name in self.headers:
+        for name in self.headers if self.api_key_env is not None else ():
             if name.lower() == self.api_key_header.lower():
                 _refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")
 

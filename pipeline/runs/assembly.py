@@ -14,7 +14,9 @@ import msgspec
 import trio
 from attrs import define, evolve, field
 
+from pipeline.config.environment import Credentials, credentials_of
 from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.answers.secrets import Secrets
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
@@ -48,51 +50,40 @@ MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
 
 
-def api_key(provider: ProviderConfig) -> tuple[str, str] | None:
-    """The header that carries the key, from the environment; None where the provider wants none.
+def credentials(provider: ProviderConfig) -> Credentials:
+    """What to show a provider, from the environment.
 
-    Raises ConfigError when the variable is not set.
+    Raises ConfigError, where a variable is not set or not as it should be.
     """
-    if provider.api_key_env is None:
-        return None
-    key = os.environ.get(provider.api_key_env, "").strip()
-    if not key and provider.simulate is not None:
-        return None  # a rehearsal of a config needs no key
-    if not key:
-        message = f"the environment variable {provider.api_key_env} is not set: put the provider's key in it"
-        raise ConfigError([Problem("provider.api_key_env", message, "config")])
-    if not (key.isascii() and key.isprintable()):
-        message = f"the environment variable {provider.api_key_env} holds characters that no key has; was it pasted with something else?"
-        raise ConfigError([Problem("provider.api_key_env", message, "config")])
-    if provider.api_key_header.lower() == "authorization":
-        return "Authorization", f"Bearer {key}"
-    return provider.api_key_header, key
+    return credentials_of(provider, os.environ)
 
 
 def open_provider(
-    config: Config, key: tuple[str, str] | None, transport: httpx.AsyncBaseTransport | None = None
+    config: Config, shown: Credentials, transport: httpx.AsyncBaseTransport | None = None
 ) -> AbstractAsyncContextManager[OpenSender]:
     """A maker of senders to the configured provider; an embedded one is served meanwhile.
 
-    transport: carries the requests in place of the configured one; its owner closes it.
+    shown: what the provider is shown. transport: carries the requests in place of the configured one; its owner closes it.
     Raises ConfigError at once, before anything is open.
     """
     uses_proxies = transport is None and config.provider.base_url is not None
-    endpoint = _endpoint(config, key, os.environ if uses_proxies else {})
+    endpoint = _endpoint(config, shown, os.environ if uses_proxies else {})
     if config.provider.http2 and transport is None and find_spec("h2") is None:
         message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
         raise ConfigError([Problem("provider.http2", message, "config")])
     return _opened(config.provider, endpoint, transport)
 
 
-def _endpoint(config: Config, key: tuple[str, str] | None, env: Mapping[str, str]) -> Endpoint:
+def _endpoint(config: Config, shown: Credentials, env: Mapping[str, str]) -> Endpoint:
     """The far end. A simulated one gets its address when it listens; until then one in its place."""
     provider, tls = config.provider, config.provider.tls
     if provider.base_url is None:
-        endpoint = Endpoint("http://127.0.0.1", key, provider.headers, _timeouts(config))
+        endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, _timeouts(config))
     else:
         options = TlsOptions(tls.ca, tls.certificate, tls.key)
-        endpoint = Endpoint(provider.base_url, key, provider.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket)
+        endpoint = Endpoint(
+            provider.base_url, shown.key_header, shown.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket
+        )
     try:
         check_endpoint(endpoint, env)
     except OSError as error:
@@ -165,8 +156,9 @@ def flow_settings(
     store: Store[Any],
     *,
     limit: int | None = None,
+    secrets: Sequence[str] = (),
 ) -> FlowSettings:
-    """The flow that a config describes, between the given ends."""
+    """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
@@ -179,6 +171,7 @@ def flow_settings(
             draw=random.random,
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
+            secrets=Secrets(secrets),
         ),
         store=store,
         workers=workers,

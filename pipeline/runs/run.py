@@ -23,7 +23,7 @@ from pipeline.errors import (
     RunInterrupted,
     SinkError,
 )
-from pipeline.runs.assembly import Course, api_key, cancel_at, flow_settings, identity_of, job_maker, open_provider
+from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, identity_of, job_maker, open_provider
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ async def run(
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
     course = Course(config, trio.Event() if stop is None else stop, progress)
-    provider = open_provider(config, api_key(config.provider), transport)
+    shown = credentials(config.provider)
+    provider = open_provider(config, shown, transport)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(await _open_source(config.source.path, course)))
@@ -78,7 +79,7 @@ async def run(
 
         try:
             async with provider as open_sender:
-                settings = flow_settings(config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit)
+                settings = flow_settings(config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit, secrets=shown.secrets)
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
             course.unknown = durable.state.unknown

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from pipeline.edges.sources.file import RawRow
 from pipeline.errors import RunStopped
-from pipeline.runs.assembly import Course, api_key, flow_settings, job_maker, open_provider
+from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
     """
     if isinstance(rows, (str, Mapping)):
         raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
-    return OutcomeStream(_FlowSide(config, open_provider(config, api_key(config.provider), transport), iter(rows)))
+    shown = credentials(config.provider)
+    return OutcomeStream(_FlowSide(config, open_provider(config, shown, transport), shown.secrets, iter(rows)))
 
 
 def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
@@ -114,6 +115,7 @@ class _FlowSide:
 
     config: Config
     provider: AbstractAsyncContextManager[OpenSender]
+    secrets: tuple[str, ...] = field(repr=False)
     rows: Iterator[Row]
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
@@ -128,7 +130,9 @@ class _FlowSide:
             course = Course(self.config, trio.Event())
             try:
                 async with self.provider as open_sender:
-                    await course.follow(flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, PassThrough(self.emit)))
+                    store = PassThrough(self.emit)
+                    settings = flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, store, secrets=self.secrets)
+                    await course.follow(settings)
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
 from pipeline.core.answers.retry import RetryPolicy, retry_delay
+from pipeline.core.answers.secrets import Secrets
 from pipeline.messages import Report, Ticket, Verdict
 from pipeline.ports import Sender
 from pipeline.records import Answer, Failure, FailureKind, Success
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch.
+    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show.
     """
 
     open_sender: Callable[[], Sender]
@@ -43,6 +44,7 @@ class FetchSettings:
     draw: Callable[[], float] = field(kw_only=True)
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
+    secrets: Secrets = field(factory=Secrets, kw_only=True)
 
 
 async def fetch(
@@ -121,7 +123,7 @@ def _judge(ticket: Ticket, reply: Answer | Fault, started: float, settings: Fetc
             return success, Report(ticket, Verdict.DONE, answered=True, tokens=tokens, sent_at=reply.sent_at)
     else:
         meaning = classify_fault(reply)
-    return _fail(ticket, reply, meaning, now - started, settings)
+    return _fail(ticket, reply, settings.secrets.hidden(meaning), now - started, settings)
 
 
 def _fail(
@@ -145,7 +147,7 @@ def _fail(
     if trouble.throttled and trouble.wait_seconds is not None:
         report.pause_until = now + trouble.wait_seconds
     last = not trouble.retryable or settings.policy.exhausted(ticket.attempt, ticket.strikes + 1)
-    failure = _failure(ticket, reply, trouble, latency) if last else None
+    failure = _failure(ticket, reply, trouble, latency, settings.secrets) if last else None
     if trouble.retryable and (not last or _maybe_not_its_own(trouble, ticket, settings)):
         report.verdict = Verdict.RETRY
         report.retry_at = now + retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
@@ -163,14 +165,15 @@ def _maybe_not_its_own(trouble: Trouble, ticket: Ticket, settings: FetchSettings
     return (trouble.rate_limited or trouble.unreachable) and not settings.policy.exhausted(ticket.attempt, 0)
 
 
-def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: float) -> Failure:
+def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: float, secrets: Secrets) -> Failure:
+    request_id = _request_id(reply) if isinstance(reply, Answer) else None
     return Failure(
         ticket.job.index,
         ticket.job.custom_id,
         _final_kind(trouble),
         _final_message(trouble, ticket.attempt),
         trouble.status_code,
-        _request_id(reply) if isinstance(reply, Answer) else None,
+        None if request_id is None else secrets.hidden_in(request_id),
         trouble.body,
         ticket.attempt,
         latency,

@@ -16,7 +16,7 @@ import trio
 import pipeline
 from pipeline.edges.http.request import RequestHeads
 from pipeline.inspect.status import status
-from pipeline.runs.assembly import _endpoint, api_key
+from pipeline.runs.assembly import _endpoint, credentials
 from tests.fakes.runs import write_config
 from tests.fakes.servers import WHOLE, Peer, Request, answering, answering_and_closing, serve
 
@@ -121,6 +121,31 @@ async def test_no_way_to_answer_brings_a_secret_out(folder: Path, way: str, tran
     assert_hidden(run.stdout, run.stderr, *written.values())
 
 
+def quoting(status: bytes) -> Script:
+    """A provider that quotes the key in its refusal: in the message, in the id of the request, and as JSON may write it."""
+
+    async def script(peer: Peer, request: Request) -> None:
+        shown = request.headers["authorization"].encode()
+        escaped = shown.replace(b"Z", b"\\u005a")
+        body = b'{"error": {"message": "Incorrect API key: %s", "code": "%s"}}' % (shown, escaped)
+        await peer.send(answer(status.decode(), body, b"x-request-id: %s\r\n" % shown))
+
+    return script
+
+
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"401 Unauthorized", b"500 Internal Server Error", b"200 OK"])
+async def test_a_key_that_a_provider_quotes_is_taken_out(folder: Path, status: bytes) -> None:
+    async with serve(quoting(status)) as server:
+        config = str(configure(folder, f"{server.url}/v1"))
+        run = await headrace("run", config, "-vv", "--json", "--progress", "plain")
+
+    assert server.requests
+    assert b"Incorrect API key: Bearer ***" in run.stderr or b"Incorrect API key: ***" in run.stderr
+    assert_hidden(run.stdout, run.stderr, *files_of(folder).values())
+    if status.startswith(b"500"):  # the others say that the key is wrong, so the run stops and nothing is written
+        assert b"Incorrect API key" in (folder / "out.jsonl").read_bytes()
+
+
 async def test_other_commands_show_no_secret(folder: Path) -> None:
     async with serve(WAYS["200"]) as server:
         config = str(configure(folder, f"{server.url}/v1"))
@@ -179,13 +204,13 @@ async def test_crash_of_a_transport_shows_no_secret(folder: Path, monkeypatch: p
 def test_no_record_of_a_config_or_an_endpoint_shows_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVIDERS_KEY", KEY)
     config = pipeline.load_config(configure(folder, "http://127.0.0.1:1/v1"))
-    key = api_key(config.provider)
-    assert key == ("Authorization", f"Bearer {KEY}")
+    shown = credentials(config.provider)
+    assert shown.key_header == ("Authorization", f"Bearer {KEY}")
 
-    endpoint = _endpoint(config, key, {})
+    endpoint = _endpoint(config, shown, {})
 
     assert endpoint.headers["X-Project"] == HEADER_VALUE
-    assert_hidden(repr(config), repr(endpoint), repr(RequestHeads(endpoint, "headrace")))
+    assert_hidden(repr(config), repr(shown), repr(endpoint), repr(RequestHeads(endpoint, "headrace")))
 
 
 async def test_the_status_and_the_journal_of_a_run_know_no_header(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from pipeline.core.rows.headers import RESERVED, TOKEN, VALUE
 from pipeline.core.rows.urls import split_base
 
 if TYPE_CHECKING:
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _TARGET = re.compile(r"/[\x21-\x7e]*")
-_OURS = frozenset(("connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade", "x-client-request-id"))
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
@@ -75,8 +73,8 @@ class RequestHeads:
 
 
 def _line(name: str, value: str) -> bytes:
-    if not TOKEN.fullmatch(name) or name in _OURS:
+    if not TOKEN.fullmatch(name) or name in RESERVED:
         raise ValueError(f"header {name!r} cannot be set")
-    if not _VALUE.fullmatch(value):
+    if not VALUE.fullmatch(value):
         raise ValueError(f"the value of header {name!r} must be printable ASCII")  # never the value: it may be a key
     return f"{name}: {value}\r\n".encode()

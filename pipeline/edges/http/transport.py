@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
+from pipeline.core.rows.headers import TOKEN
 from pipeline.core.rows.urls import PORTS, BaseUrl
 from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.connect import Dialer
 from pipeline.edges.http.endpoint import Caps, TlsOptions
 from pipeline.edges.http.exchange import Exchange
-from pipeline.edges.http.request import TOKEN
 from pipeline.edges.http.watch import Watch
 
 if TYPE_CHECKING:
