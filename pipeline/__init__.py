@@ -18,6 +18,7 @@ from pipeline.version import VERSION
 
 if TYPE_CHECKING:
     from pipeline.config import (
+        CacheConfig,
         Config,
         FromEnvironment,
         JournalConfig,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
     from pipeline.edges.http.transport import HeadraceTransport
     from pipeline.errors import (
+        CacheError,
         ConfigError,
         HeadraceError,
         InputError,
@@ -87,7 +89,7 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "Config FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig "
+        "CacheConfig Config FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig "
         "SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": "LatencyConfig SimulateConfig SimulatedLimits expected_answer",
@@ -95,7 +97,7 @@ _HOMES = {
     "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
-        "ConfigError HeadraceError InputError JournalDamagedError JournalError OutputChangedError OutputExistsError "
+        "CacheError ConfigError HeadraceError InputError JournalDamagedError JournalError OutputChangedError OutputExistsError "
         "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
     ),
     "pipeline.stages.read": "ReadTally read",
@@ -138,6 +140,7 @@ __all__ = [
     "status",
     "Verification",
     "verify",
+    "CacheConfig",
     "Config",
     "FromEnvironment",
     "JournalConfig",
@@ -168,6 +171,7 @@ __all__ = [
     "Usage",
     "content_of",
     "reply_of",
+    "CacheError",
     "ConfigError",
     "HeadraceError",
     "InputError",

@@ -10,6 +10,7 @@
     ├── SinkError             the output takes no more; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
     │   └── JournalDamagedError  it is not what was written
+    ├── CacheError            the cache of answers can be neither read nor written; likewise
     └── RunStopped            the run ended before its input did; carries the summary
         ├── RunAborted        the provider or the machine forbids going on (exit code 3)
         └── RunInterrupted    somebody asked it to stop (exit code 130)
@@ -124,6 +125,15 @@ class JournalDamagedError(JournalError):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(path, f"{problem}; --accept-changes goes on from what is still whole, --fresh moves it aside and starts over")
+
+
+class CacheError(HeadraceError):
+    """The cache of answers can be neither read nor written; a run turns it into RunAborted. path: None for a temporary file."""
+
+    def __init__(self, path: Path | None, problem: str) -> None:
+        self.path = path
+        where = "a temporary file (SQLITE_TMPDIR names another place)" if path is None else str(path)
+        super().__init__(f"{where}: cannot use the cache of answers: {problem}")
 
 
 class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.rows.lines import RawRow
-    from pipeline.records import Answer, Fault, Job, Outcome
+    from pipeline.records import Answer, Failure, Fault, Job, Outcome
 
 
 class Sender(Protocol):
@@ -39,6 +39,26 @@ class ClientRequestIds(Protocol):
 
     def __call__(self, index: int, attempt: int) -> str:
         """ASCII, at most 512 characters, different for every attempt."""
+
+
+class Reuse(Protocol):
+    """Answers rows without asking the provider: from earlier answers to the same request, or together with a row that is on its way.
+
+    Error handling: CacheError ends the flow and is told as a reason to run again later.
+    """
+
+    def begin(self, made: Sequence[Job | Failure], done: Collection[int]) -> tuple[list[Job | Outcome], int]:
+        """What is to be done about rows that were read, in their order, and how many more wait for another row's answer.
+
+        done: indexes of rows that have an outcome; nothing is given for them. A job comes back as it is, or as the success
+        that it need not be sent for.
+        """
+
+    async def finished(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Keep answers for later, and give the outcomes of the rows that waited for one of these.
+
+        Cancellation: what was not kept is asked for again another time.
+        """
 
 
 T = TypeVar("T", bound=Indexed)

@@ -116,7 +116,10 @@ NO_USAGE = Usage()
 
 @frozen(eq=False)
 class Success:
-    """A row's answer. body: the provider's JSON exactly as it came, but without line breaks."""
+    """A row's answer. body: the provider's JSON exactly as it came, but without line breaks.
+
+    attempts: 0 for an answer that was there already: from the cache, or of an identical row. Then it cost nothing.
+    """
 
     index: int
     custom_id: str
@@ -155,7 +158,8 @@ class Summary:
     """What a run did; the same keys as `--json` prints.
 
     cost: in the currency of the configured prices, None without prices. limited_by: share of the sending time that
-    each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in hex.
+    each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in hex. from_cache: successes that
+    cost no attempt.
     """
 
     total: int = 0
@@ -173,6 +177,7 @@ class Summary:
     cost: float | None = None
     limited_by: Mapping[str, float] = field(factory=dict)
     digest: str = ""
+    from_cache: int = 0
 
 
 @frozen

@@ -54,6 +54,8 @@ def summary_text(summary: Summary, output: str) -> str:
         f"{summary.attempts:,} attempts at {rate}, {summary.retries:,} retries, {summary.throttled:,} throttled",
         f"{summary.prompt_tokens:,} prompt tokens, {summary.output_tokens:,} output tokens" + _cost(summary.cost),
     ]
+    if summary.from_cache:
+        lines.append(f"{summary.from_cache:,} rows cost nothing: their answer was there already (cache, dedupe)")
     if summary.skipped_resumed:
         lines.append(f"{summary.skipped_resumed:,} rows were finished before")
     if summary.unknown_outcome:

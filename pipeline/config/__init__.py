@@ -2,6 +2,7 @@
 
 from pipeline.config.load import load_config, load_config_text
 from pipeline.config.schema import (
+    CacheConfig,
     Config,
     Durability,
     FromEnvironment,
@@ -21,6 +22,7 @@ from pipeline.config.schema import (
 )
 
 __all__ = [
+    "CacheConfig",
     "Config",
     "Durability",
     "FromEnvironment",

@@ -26,6 +26,7 @@ PATHS = (
     ("source", "path"),
     ("sink", "path"),
     ("journal", "path"),
+    ("cache", "path"),
     ("provider", "unix_socket"),
     ("provider", "tls", "ca"),
     ("provider", "tls", "certificate"),

@@ -202,6 +202,14 @@ class JournalConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class CacheConfig:
+    """Answers kept over runs, by the whole request. path: an SQLite file that several runs may share. max_age_seconds: None is for ever."""
+
+    path: str = field(validator=must(not_empty))
+    max_age_seconds: float | None = field(default=None, validator=must(above(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class PricesConfig:
     """What a million tokens cost, in any one currency; for estimates and the summary."""
 
@@ -211,7 +219,10 @@ class PricesConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class Config:
-    """A whole run. Paths are taken as they are; `load_config` has made them absolute."""
+    """A whole run. Paths are taken as they are; `load_config` has made them absolute.
+
+    dedupe: equal requests of a run are sent once.
+    """
 
     source: SourceConfig
     request: RequestConfig | None = None
@@ -222,6 +233,8 @@ class Config:
     sink: SinkConfig
     journal: JournalConfig = field(factory=JournalConfig)
     prices: PricesConfig | None = None
+    dedupe: bool = False
+    cache: CacheConfig | None = None
 
     def __attrs_post_init__(self) -> None:
         """One file must not play two parts, and rows that are no requests need a template."""
@@ -230,6 +243,12 @@ class Config:
             _refuse(self, "sink.path", "is the source; results need a file of their own")
         if self.journal.path is not None and _identity(self.journal.path) in {source, sink}:
             _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
+        if self.cache is not None and _identity(self.cache.path) in {
+            source,
+            sink,
+            _identity(self.journal.path or f"{self.sink.path}.journal"),
+        }:
+            _refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
         if self.request is None and _plain_name(self.source.path).endswith((".csv", ".tsv", ".txt")):
             _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
 

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.durability.output import DurableOutput
+    from pipeline.durability.reuse import CountedJobs
 
 SKIP_ROWS = 4096  # taken at once from the part of the input that is done
 
 
-def pass_over(path: str, source: RowSource, jobs: JobMaker, durable: DurableOutput, *, accept_changes: bool) -> None:
+def pass_over(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableOutput, *, accept_changes: bool) -> None:
     """Take the source behind all rows that need no look any more; hold those that are done against what was answered. Blocks.
 
     Raises InputError; RunChangedError when they are not the rows that were answered.

@@ -16,9 +16,9 @@ from attrs import define, evolve, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, rows_checksum
 from pipeline.core.bookkeeping.intervals import Intervals
-from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger, usage_of
 from pipeline.edges.store.journal import State
-from pipeline.records import NO_USAGE, Success, Usage
+from pipeline.records import Success, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -223,7 +223,7 @@ class DurableOutput:
             place = self._next_place
             self._next_place += 1
         term = self._terms.pop(index)
-        counts = (True, outcome.usage, term) if isinstance(outcome, Success) else (False, NO_USAGE, term)
+        counts = (isinstance(outcome, Success), usage_of(outcome), term)
         line = self._kept.pop(index, None)
         if line is None:
             return Entry(index, place, self.encode(outcome), counts)

@@ -10,7 +10,8 @@ from attrs import define
 from pipeline.edges.store.output import free_name
 from pipeline.errors import OutputExistsError, UsageError
 
-JOURNAL_PARTS = ("", "-wal", "-shm", ".spool")  # SQLite finds its log by the name, and we our spool
+ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
+JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", *ANSWERS)  # SQLite finds its log by the name, and we our spool
 
 
 @define(eq=False)
@@ -34,6 +35,16 @@ class Paths:
     def spool(self) -> Path:
         """Where outcomes are until the journal or the output has them."""
         return self.journal.with_name(self.journal.name + ".spool")
+
+    @property
+    def answers(self) -> Path:
+        """Where a run with dedupe keeps the answers that equal rows share."""
+        return self.journal.with_name(self.journal.name + ANSWERS[0])
+
+    def remove_answers(self) -> None:
+        """Remove them, when no row is left that could share one."""
+        for part in ANSWERS:
+            self.journal.with_name(self.journal.name + part).unlink(missing_ok=True)
 
     @property
     def rebuilt(self) -> Path:

@@ -8,6 +8,7 @@ import time
 import uuid
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,7 +27,7 @@ from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.edges.store.journal import State
 from pipeline.edges.store.seen import SeenOnDisk
-from pipeline.errors import ConfigError, InputError, Problem, RunAborted, RunInterrupted
+from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
 from pipeline.records import Summary
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config, ProviderConfig
+    from pipeline.durability.reuse import AnswerReuse
     from pipeline.edges.sources.file import RawRow
-    from pipeline.ports import OpenSender, Store
+    from pipeline.ports import OpenSender, Reuse, Store
     from pipeline.records import Failure, Job, Progress
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
@@ -125,6 +127,24 @@ def job_maker(config: Config) -> JobMaker:
     return JobMaker(template, None if request is None else request.url, seen=SeenOnDisk())
 
 
+def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
+    """The answers that need not be bought, for a config with `cache` or `dedupe`. Blocks.
+
+    dedupe_path: where a run keeps its own answers for equal rows; None is a temporary file. Raises UsageError.
+    """
+    from pipeline.durability.reuse import AnswerReuse  # noqa: PLC0415  few runs reuse answers
+    from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk  # noqa: PLC0415
+
+    cache = config.cache
+    path = dedupe_path if cache is None else Path(cache.path)
+    try:
+        answers = AnswerCache(path, max_age_seconds=None if cache is None else cache.max_age_seconds)
+    except CacheError as error:
+        raise UsageError(str(error)) from error
+    scope = identity_of(config)["provider.base_url"].encode()
+    return AnswerReuse(answers, scope, None if config.dedupe else OccurrencesOnDisk(), time.time)
+
+
 def identity_of(config: Config) -> dict[str, str]:
     """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
     request, provider = config.request, config.provider
@@ -157,6 +177,7 @@ def flow_settings(
     *,
     limit: int | None = None,
     secrets: Sequence[str] = (),
+    reuse: Reuse | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
@@ -178,6 +199,7 @@ def flow_settings(
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
         in_order=config.sink.order.value == "input",
         limit=limit,
+        reuse=reuse,
     )
 
 
@@ -273,6 +295,7 @@ def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "
         cost=_cost(config, ledger.prompt_tokens, ledger.output_tokens),
         limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
         digest=digest,
+        from_cache=ledger.from_cache,
     )
 
 

@@ -12,8 +12,10 @@ from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.durability.catch_up import pass_over
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
+from pipeline.durability.reuse import CountedJobs
 from pipeline.edges.sources.file import RowSource
 from pipeline.errors import (
+    CacheError,
     InputError,
     JournalDamagedError,
     JournalError,
@@ -23,7 +25,7 @@ from pipeline.errors import (
     RunInterrupted,
     SinkError,
 )
-from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, identity_of, job_maker, open_provider
+from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, identity_of, job_maker, open_provider, reuse_of
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -68,9 +70,13 @@ async def run(
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(await _open_source(config.source.path, course)))
+        reuse = None if config.cache is None else opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, config, None)))
         opening = partial(_open, config, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
         durable = opened.enter_context(closing(await trio.to_thread.run_sync(opening)))
-        passing = partial(pass_over, config.source.path, source, jobs, durable, accept_changes=accept_changes)
+        if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
+            reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, config, _paths(config).answers)))
+        counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
+        passing = partial(pass_over, config.source.path, source, counted, durable, accept_changes=accept_changes)
         await trio.to_thread.run_sync(passing)
         course.go_on_from(durable.state)
 
@@ -79,16 +85,22 @@ async def run(
 
         try:
             async with provider as open_sender:
-                settings = flow_settings(config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit, secrets=shown.secrets)
+                settings = flow_settings(
+                    config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit, reuse=reuse, secrets=shown.secrets
+                )
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
             course.unknown = durable.state.unknown
-        except (ExceptionGroup, SinkError, JournalError) as error:
+        except (ExceptionGroup, SinkError, JournalError, CacheError) as error:
             reason = _disk_trouble(error)
             if reason is None:
                 raise
             raise RunAborted(reason, course.summary(durable.sink.digest)) from error
-        return course.conclude(durable.sink.digest)
+        summary = course.conclude(durable.sink.digest)
+        if reuse is not None and config.cache is None and course.rows_seen(limit) is not None:
+            reuse.close()
+            _paths(config).remove_answers()
+        return summary
 
 
 async def _open_source(path: str, course: Course) -> RowSource:
@@ -115,8 +127,12 @@ async def _open_source(path: str, course: Course) -> RowSource:
     return source
 
 
+def _paths(config: Config) -> Paths:
+    return Paths.of(config.sink.path, config.journal.path)
+
+
 def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bool) -> DurableOutput:
-    paths = Paths.of(config.sink.path, config.journal.path)
+    paths = _paths(config)
     kind = Kind(
         encode_batch if config.sink.shape.value == "batch" else encode_flat,
         config.sink.order.value == "input",
@@ -156,4 +172,4 @@ def _disk_trouble(error: Exception) -> str | None:
     if isinstance(error, ExceptionGroup):
         reasons = [_disk_trouble(inner) for inner in error.exceptions]
         return None if None in reasons else reasons[0]
-    return str(error) if isinstance(error, (SinkError, JournalError)) else None
+    return str(error) if isinstance(error, (SinkError, JournalError, CacheError)) else None

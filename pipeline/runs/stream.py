@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +13,7 @@ from attrs import define, field
 
 from pipeline.edges.sources.file import RawRow
 from pipeline.errors import RunStopped
-from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider
+from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider, reuse_of
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
@@ -126,12 +126,20 @@ class _FlowSide:
         self.send, self.receive = trio.open_memory_channel["Outcome"](0)
 
     async def drive(self) -> None:
-        with self.scope, self.send, closing(job_maker(self.config)) as jobs:
+        with ExitStack() as opened:
+            opened.enter_context(self.scope)
+            opened.enter_context(self.send)
+            jobs = opened.enter_context(closing(job_maker(self.config)))
             course = Course(self.config, trio.Event())
             try:
+                reuse = None
+                if self.config.cache is not None or self.config.dedupe:
+                    reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, self.config, None)))
                 async with self.provider as open_sender:
                     store = PassThrough(self.emit)
-                    settings = flow_settings(self.config, self.take_rows, jobs.make_jobs, open_sender, store, secrets=self.secrets)
+                    settings = flow_settings(
+                        self.config, self.take_rows, jobs.make_jobs, open_sender, store, reuse=reuse, secrets=self.secrets
+                    )
                     await course.follow(settings)
                 course.conclude()
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read

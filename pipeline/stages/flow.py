@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.pacing.lane import Lane
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Store
+    from pipeline.ports import Reuse, Store
     from pipeline.records import Failure
 
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
@@ -47,6 +47,7 @@ class FlowSettings:
 
     workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order.
     limit: rows of the input read at most, from its start. store: keeps rows and outcomes; the flow's own.
+    reuse: answers rows without sending them; None sends every row.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -58,6 +59,7 @@ class FlowSettings:
     window: int
     in_order: bool = True
     limit: int | None = None
+    reuse: Reuse | None = None
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -117,6 +119,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
                 tally=tallies.read,
                 first_index=store.first_index,
                 limit=settings.limit,
+                reuse=settings.reuse,
             )
 
     async def run_gate() -> None:
@@ -138,6 +141,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             store=store,
             ledger=tallies.ledger,
             linger_seconds=min(store.linger_seconds, window * LINGER_ROW_SECONDS),
+            reuse=settings.reuse,
         )
 
     async def run_order() -> None:

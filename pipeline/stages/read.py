@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.edges.sources.file import RawRow
     from pipeline.messages import Report
-    from pipeline.ports import Store
+    from pipeline.ports import Reuse, Store
     from pipeline.records import Failure, Outcome
 
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
@@ -51,12 +51,14 @@ async def read(
     tally: ReadTally,
     first_index: int = 0,
     limit: int | None = None,
+    reuse: Reuse | None = None,
 ) -> None:
     """Read the input to its end, or to `limit` rows, as credits come.
 
     take_rows: gives at most so many rows, none at the end. make_jobs: the jobs of rows, given the index of the first.
     store: knows which rows are done already; those cost no credit. jobs, outcomes: must have room for a message per
-    credit, so that sending never waits. An input that breaks off ends the reading; the rows before it are worked on as ever.
+    credit, so that sending never waits. reuse: answers rows that need not be sent. An input that breaks off ends the reading;
+    the rows before it go on as usual.
     Cancellation: rows taken but not yet sent are lost to this run; they were never sent to the provider.
     """
     with credits, jobs, outcomes:
@@ -82,11 +84,15 @@ async def read(
                 break
             rows = rows[free:]
             done = store.begin(taken, index)
-            if done:
-                made = [item for item in made if item.index not in done]
+            waiting = 0
+            items: Sequence[Job | Outcome] = made
+            if reuse is not None:
+                items, waiting = reuse.begin(made, done)
+            elif done:
+                items = [item for item in made if item.index not in done]
             index += len(taken)
             tally.rows = index
-            entered = _send(made, jobs, outcomes)
+            entered = waiting + _send(items, jobs, outcomes)
             tally.entered += entered
             free -= entered
             await trio.lowlevel.checkpoint()  # a long input must not starve the other stages
@@ -95,7 +101,7 @@ async def read(
 
 
 def _send(
-    made: Sequence[Job | Failure],
+    made: Sequence[Job | Outcome],
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
 ) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.bookkeeping.ledger import Ledger
-    from pipeline.ports import Store, T
+    from pipeline.ports import Reuse, Store, T
     from pipeline.records import Outcome
 
 SETTLE_SECONDS = 0.2  # without an outcome, until what is on its way is stored as well: somebody may look at the journal
@@ -27,10 +27,11 @@ async def record(
     store: Store[T],
     ledger: Ledger,
     linger_seconds: float,
+    reuse: Reuse | None = None,
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
-    linger_seconds: how long a group gathers.
+    linger_seconds: how long a group gathers. reuse: gives the outcomes of rows that waited for one of these.
     Cancellation, or a later stage that has ended: what has arrived is still made durable, by `record_now`, which does not wait.
     """
     group: list[Outcome] = []
@@ -43,6 +44,8 @@ async def record(
                 if group and linger_seconds:
                     await trio.sleep(linger_seconds)
                 _gather(outcomes, group)
+                if reuse is not None and group:
+                    group += await reuse.finished(group)
                 items = await store.record(group)
                 settled = not group
                 ledger.add(group)

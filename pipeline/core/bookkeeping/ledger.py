@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome, Usage
 
 
+def usage_of(outcome: Outcome) -> Usage:
+    """The tokens that a row cost: none for a failure, and none for an answer that was there already."""
+    return outcome.usage if isinstance(outcome, Success) and outcome.attempts else NO_USAGE
+
+
 class Ledger:
-    """Rows by their end, and the tokens that the provider says it counted."""
+    """Rows by their end, and the tokens that the provider says it counted. from_cache: successes that cost no attempt."""
 
     def __init__(self, succeeded: int = 0, failed: int = 0, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
+        self.from_cache = 0
         self.succeeded = succeeded
         self.failed = failed
         self.prompt_tokens = prompt_tokens
@@ -29,10 +35,9 @@ class Ledger:
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Count outcomes, each once."""
         for outcome in outcomes:
-            if isinstance(outcome, Success):
-                self.count(outcome.usage, succeeded=True)
-            else:
-                self.count(NO_USAGE, succeeded=False)
+            success = isinstance(outcome, Success)
+            self.from_cache += success and not outcome.attempts
+            self.count(usage_of(outcome), succeeded=success)
 
     def count(self, usage: Usage, *, succeeded: bool) -> None:
         """Count one row."""

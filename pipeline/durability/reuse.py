@@ -1,0 +1,145 @@
+"""Answers that need not be bought: the cache over runs, and dedupe within one.
+
+Theory of operation. Every request has a key (`core/bookkeeping/requests`). With a cache, the key also says the how-manieth
+identical request of the input it is, so that five equal rows stay five samples, and a second run over the same input finds all
+five. With dedupe it does not, so that equal rows are one question.
+
+A row is looked up when it is read. If its answer is there, the row is finished and never reaches the gate. If dedupe is on and an
+identical row is on its way, the row waits here and gets whatever becomes of that row, success or failure. Otherwise it is sent.
+When its outcome comes to be recorded, a success is stored under its key, and the rows that waited for it go on with it.
+
+Occurrences must be counted over the whole input: a resume that skips finished rows counts them as well (`CountedJobs`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import trio
+from attrs import define, evolve, field
+
+from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
+from pipeline.core.rows.lines import RawRow
+from pipeline.records import Job, Success, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from pipeline.core.rows.jobs import JobMaker
+    from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk
+    from pipeline.records import Failure, Outcome
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    """An answer as the cache keeps it. usage: the fields of a Usage, by name."""
+
+    status_code: int
+    request_id: str | None
+    body: bytes
+    usage: dict[str, int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Kept).decode
+
+
+@define(eq=False)
+class AnswerReuse:
+    """What a flow asks before it sends a row, and tells after. Implements `Reuse`. Owns its cache; close it.
+
+    scope: which provider is asked; part of every key. occurrences: None for dedupe, where equal rows are one question.
+    worth_keeping: whether a success may answer other rows.
+    """
+
+    cache: AnswerCache
+    scope: bytes
+    occurrences: OccurrencesOnDisk | None
+    utc: Callable[[], float]
+    worth_keeping: Callable[[Success], bool] = lambda _: True
+    _keys: dict[int, bytes] = field(factory=dict, init=False)  # of rows that were sent and have no outcome yet
+    _waiting: dict[bytes, list[Job]] = field(factory=dict, init=False)  # by the key of the row that they wait for
+
+    def begin(self, made: Sequence[Job | Failure], done: Collection[int]) -> tuple[list[Job | Outcome], int]:
+        """Look rows up. Raises CacheError."""
+        keys = self.keys_of([item for item in made if isinstance(item, Job)])
+        wanted = [key for index, key in keys.items() if index not in done and key not in self._waiting]
+        found = dict(zip(wanted, self.cache.get(wanted, self.utc()), strict=True))
+        ready: list[Job | Outcome] = []
+        waiting = 0
+        for item in made:
+            if item.index in done:
+                continue
+            key = keys.get(item.index)
+            if not isinstance(item, Job) or key is None:
+                ready.append(item)
+            elif self.occurrences is None and key in self._waiting:
+                self._waiting[key].append(item)
+                waiting += 1
+            elif kept := found.get(key):
+                ready.append(_success(item, kept))
+            else:
+                self._keys[item.index] = key
+                if self.occurrences is None:
+                    self._waiting[key] = []
+                ready.append(item)
+        return ready, waiting
+
+    async def finished(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Keep answers, and give the outcomes of the rows that waited for them. Raises CacheError."""
+        keyed = [(outcome, key) for outcome in outcomes if (key := self._keys.pop(outcome.index, None)) is not None]
+        answers = [(key, _kept(outcome)) for outcome, key in keyed if isinstance(outcome, Success) and self.worth_keeping(outcome)]
+        if answers:
+            await trio.to_thread.run_sync(self.cache.put, answers, self.utc())
+        return [_same_for(job, outcome) for outcome, key in keyed for job in self._waiting.pop(key, ())]
+
+    def keys_of(self, jobs: Sequence[Job]) -> dict[int, bytes]:
+        """The key of each job by its index. Counts occurrences: every job of an input must pass here once, in order."""
+        digests = [request_digest(self.scope, job) for job in jobs]
+        if self.occurrences is None:
+            return {job.index: digest for job, digest in zip(jobs, digests, strict=True)}
+        times = self.occurrences.count(digests)
+        return {job.index: occurrence_key(digest, count) for job, digest, count in zip(jobs, digests, times, strict=True)}
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.cache.close()
+        if self.occurrences is not None:
+            self.occurrences.close()
+
+
+@define(eq=False)
+class CountedJobs:
+    """A job maker that counts the requests of rows that are skipped, so that later ones keep their occurrence."""
+
+    jobs: JobMaker
+    reuse: AnswerReuse
+
+    def claim(self, rows: Sequence[RawRow], first_index: int) -> None:
+        """Skip rows that are done. Raises CacheError, InputError."""
+        self.reuse.keys_of([item for item in self.jobs.make_jobs(rows, first_index) if isinstance(item, Job)])
+
+    def claim_lines(self, text: bytes, first_index: int) -> int:
+        """Skip whole lines of JSON, none of them blank; how many they are. Raises CacheError, InputError."""
+        lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
+        self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
+        return len(lines)
+
+
+def _kept(success: Success) -> bytes:
+    usage = {name: getattr(success.usage, name) for name in _USAGE_FIELDS}
+    return _encode(_Kept(success.status_code, success.request_id, success.body, usage))
+
+
+_USAGE_FIELDS = tuple(Usage.__annotations__)
+
+
+def _success(job: Job, kept: bytes) -> Success:
+    answer = _decode(kept)
+    usage = Usage(**{name: count for name, count in answer.usage.items() if name in _USAGE_FIELDS})
+    return Success(job.index, job.custom_id, answer.status_code, answer.request_id, answer.body, usage, 0, 0.0)
+
+
+def _same_for(job: Job, outcome: Outcome) -> Outcome:
+    """Another row's outcome as this row's own, which cost nothing."""
+    return evolve(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)
