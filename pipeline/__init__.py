@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         CacheError,
         ConfigError,
         HeadraceError,
+        InputChangedError,
         InputError,
         JournalDamagedError,
         JournalError,
@@ -97,7 +98,8 @@ _HOMES = {
     "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
-        "CacheError ConfigError HeadraceError InputError JournalDamagedError JournalError OutputChangedError OutputExistsError "
+        "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError OutputChangedError "
+        "OutputExistsError "
         "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
     ),
     "pipeline.stages.read": "ReadTally read",
@@ -174,6 +176,7 @@ __all__ = [
     "CacheError",
     "ConfigError",
     "HeadraceError",
+    "InputChangedError",
     "InputError",
     "JournalDamagedError",
     "JournalError",

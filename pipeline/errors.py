@@ -6,6 +6,7 @@
     │   ├── InputError        the input cannot be read
     │   ├── OutputExistsError an output would have been overwritten
     │   └── RunChangedError   a run cannot go on: input, config or output is another
+    │       ├── InputChangedError   it is the input
     │       └── OutputChangedError  it is the output
     ├── SinkError             the output takes no more; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
@@ -89,13 +90,24 @@ class OutputExistsError(UsageError):
 
 
 class RunChangedError(UsageError):
-    """A run cannot go on, because its input, config or output is another than it was."""
+    """A run cannot go on, because its input, config or output is another than it was.
 
-    def __init__(self, difference: str) -> None:
+    difference: what differs. accepting: what --accept-changes would do about it.
+    """
+
+    def __init__(self, difference: str, accepting: str = " goes on all the same") -> None:
         self.difference = difference
         super().__init__(
-            f"{difference}\nuse --fresh to start over (what is there is moved aside), or --accept-changes to go on all the same"
+            f"{difference}\nthe same command with --accept-changes{accepting}; --fresh starts over (what is there is moved aside)"
         )
+
+
+class InputChangedError(RunChangedError, InputError):
+    """The rows of the input are not those that were answered."""
+
+    def __init__(self, difference: str, *, can_be_read_again: bool = True) -> None:
+        accepting = " sends these rows again and keeps the other answers"
+        super().__init__(difference, accepting if can_be_read_again else f", and with the input in a file,{accepting}")
 
 
 class OutputChangedError(RunChangedError):

@@ -38,12 +38,34 @@ def common(body: Body) -> Body:
     return body
 
 
-@click.command("run")
+class _RunCommand(click.Command):
+    """Reads `--retry-failed` without a value, which must not take the next argument for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--retry-failed=transient" if arg == "--retry-failed" else arg for arg in args])
+
+
+def _read_choice(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    from pipeline.core.output.written import FailureChoice
+
+    try:
+        if value is not None:
+            FailureChoice.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+@click.command("run", cls=_RunCommand)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows.")
 @click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted.")
-@click.option("--accept-changes", is_flag=True, help="Go on although the input, the config or the output is another than before.")
+@click.option("--accept-changes", is_flag=True, help="Go on although the input, config or output has changed; changed rows are sent again.")
 @click.option(
-    "--retry-failed", is_flag=True, help="Send rows again that failed for a reason that may have passed; each result goes in its place."
+    "--retry-failed",
+    metavar="[=transient|all|CODE,…]",
+    callback=_read_choice,
+    help="Send failed rows again: those whose cause may have passed (transient), all, or those with the given error codes or "
+    "statuses. Rows that were never sent always count.",
 )
 @common
 def run_command(
@@ -56,7 +78,7 @@ def run_command(
     as_json: bool,
     fresh: bool,
     accept_changes: bool,
-    retry_failed: bool,
+    retry_failed: str | None,
 ) -> int:
     """Run a pipeline to its end; run it again to go on where it was stopped.
 
@@ -69,7 +91,7 @@ def run_command(
         from pipeline.errors import RunStopped
 
         config = load_config(config_path, overrides, environment=os.environ)
-        choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
+        choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
         try:
             summary = launch(config, terminal, progress, choices)
         except* RunStopped as group:

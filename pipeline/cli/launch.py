@@ -29,7 +29,7 @@ class RunChoices(TypedDict):
     limit: int | None
     fresh: bool
     accept_changes: bool
-    retry_failed: bool
+    retry_failed: bool | str
 
 
 def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices) -> Summary:

@@ -1,57 +1,209 @@
-"""Takes a source behind the rows that are done, and checks that they are still the rows that were answered."""
+"""Takes a source behind the rows that are done, and checks that they are still the rows that were answered.
+
+A run may only go on with the rows that it began with, and it must know exactly which ids an undisturbed run would have
+seen by then. There are three ways through the rows that are done, the cheapest first:
+
+1. The text of the first rows is compared by one checksum (`Prefix`). Where none of them was bad, their ids are read by a
+   search in that text; else the rows are judged one by one, since a bad row may have claimed no id.
+2. The rest up to the first row that is not done is read and judged row by row.
+3. Rows that are done behind one that is not are looked at ahead of time, through a second opening of the input. An input
+   that cannot be opened twice (stdin, a FIFO) is compared slice by slice as it is read, before anything of a slice is sent.
+
+Whether rows differ is decided by a sum over all of them, which the journal has; the hashes of the rows say where.
+"""
 
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import count
 from typing import TYPE_CHECKING
 
+from attrs import define, field, frozen
+
 from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, text_checksum
+from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.core.rows.lines import count_lines
 from pipeline.edges.sources.file import RowSource
-from pipeline.errors import RunChangedError
+from pipeline.edges.store.hashes import differs, entry_of
+from pipeline.errors import InputChangedError
+from pipeline.records import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pipeline.core.rows.jobs import JobMaker
+    from pipeline.core.rows.lines import RawRow
     from pipeline.durability.output import DurableOutput
     from pipeline.durability.reuse import CountedJobs
+    from pipeline.edges.store.hashes import RowHashes
+    from pipeline.records import Job
 
 SKIP_ROWS = 4096  # taken at once from the part of the input that is done
+SHOWN = 5  # rows that a message names one by one
 
 
-def pass_over(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableOutput, *, accept_changes: bool) -> None:
-    """Take the source behind all rows that need no look any more; hold those that are done against what was answered. Blocks.
+@frozen(eq=False)
+class Changes:
+    """How the rows that are done differ from those that were answered.
 
-    Raises InputError; RunChangedError when they are not the rows that were answered.
+    rows: those that are known to differ. lines: where the first of them stand, by row. missing: whether the input ends
+    before the last of them. Nothing of it is set where rows differ and their hashes are not known.
+    """
+
+    rows: Intervals
+    lines: dict[int, int]
+    missing: bool = False
+
+    def __str__(self) -> str:
+        """Which rows differ, for people."""
+        told = [f"row {row} (line {line})" if line else f"row {row}" for row, line in self.lines.items()]
+        more = len(self.rows) - len(told)
+        rows = ", ".join(told) + (f" and {more:,} more" if more else "")
+        if self.missing:
+            return f"it has fewer rows than were answered already{'; not what was answered: ' * bool(told)}{rows}"
+        return f"not what was answered: {rows}" if told else "its rows are not those that were answered"
+
+
+@define(eq=False)
+class KnownRows:
+    """Compares rows with those that have an outcome, and remembers the hash of every row that is read.
+
+    end_of_done: no row from here on has an outcome. compared: the first rows, as many as were compared. problem: what
+    `making` or `end` has raised.
+    """
+
+    name: str
+    is_file: bool
+    durable: DurableOutput
+    hashes: RowHashes
+    problem: InputChangedError | None = field(default=None, init=False)
+    _expected: int = field(init=False)
+    end_of_done: int = field(init=False)
+    compared: int = field(default=0, init=False)
+    _sum: int = field(default=0, init=False)
+    _changed: Intervals = field(factory=Intervals, init=False)
+    _lines: dict[int, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._expected = self.durable.state.row_sum
+        self.end_of_done = self.durable.done_end
+
+    def pass_over(self, prefix: Prefix) -> None:
+        """Take the first rows as compared, since their text is."""
+        self._sum, self.compared = prefix.row_sum, prefix.rows
+
+    def compare(self, rows: Sequence[RawRow], first: int) -> None:
+        """Compare those of these rows that have an outcome."""
+        done = self.durable.done
+        for index, row, entry in zip(count(first), rows, self.hashes.read(first, len(rows)), strict=False):
+            if index in done:
+                digest = row_digest(row)
+                self._sum += row_term(index, digest)
+                if differs(entry, digest):
+                    self._changed.add(index, index + 1)
+                    if len(self._lines) < SHOWN:
+                        self._lines[index] = row.line
+        self.compared = first + len(rows)
+
+    def changes(self) -> Changes | None:
+        """How the rows that are done differ, all of which were compared; None if they do not."""
+        missing = self.compared < self.end_of_done
+        if missing or self._sum & MASK != self._expected:
+            return Changes(self._changed, self._lines, missing)
+        return None
+
+    def changes_so_far(self) -> Changes | None:
+        """The same while rows that are done are still to come."""
+        return Changes(self._changed, self._lines) if self._changed else None
+
+    def copy(self) -> KnownRows:
+        """The same at this point, to be used beside it."""
+        other = KnownRows(self.name, self.is_file, self.durable, self.hashes)
+        other.compared, other._sum, other._lines = self.compared, self._sum, dict(self._lines)
+        other._changed = Intervals(self._changed)
+        return other
+
+    def making(self, make: Callable[[list[RawRow], int], list[Job | Failure]]) -> Callable[[list[RawRow], int], list[Job | Failure]]:
+        """A maker of jobs that compares the rows which are done, before any job of their slice is given."""
+
+        def make_jobs(rows: list[RawRow], first: int) -> list[Job | Failure]:
+            made = make(rows, first)
+            entries = [entry_of(row_digest(row), is_bad=isinstance(item, Failure)) for row, item in zip(rows, made, strict=True)]
+            if first < self.end_of_done:
+                entries = self._compare_made(rows, first, entries)
+            self.hashes.note(first, entries)
+            return made
+
+        return make_jobs
+
+    def end(self) -> None:
+        """See that the input did not end too early. Raises InputChangedError."""
+        if self.compared < self.end_of_done:
+            self._refuse(Changes(self._changed, self._lines, missing=True))
+
+    def _compare_made(self, rows: list[RawRow], first: int, entries: list[int]) -> list[int]:
+        """Compare rows, and give what is to be noted of them: nothing new of those that are done."""
+        self.compare(rows, first)
+        if self._changed or (self.compared >= self.end_of_done and self._sum & MASK != self._expected):
+            self._refuse(Changes(self._changed, self._lines))
+        was, done = self.hashes.read(first, len(rows)), self.durable.done
+        return [old if old and index in done else new for index, old, new in zip(count(first), was, entries, strict=False)]
+
+    def _refuse(self, changes: Changes) -> None:
+        self.problem = InputChangedError(f"{self.name} has changed: {changes}", can_be_read_again=self.is_file)
+        raise self.problem
+
+
+def catch_up(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableOutput, known: KnownRows) -> Changes | None:
+    """Take the source behind all rows that need no look any more; how those that are done differ from what was answered. Blocks.
+
+    Raises InputError.
     """
     prefix = durable.state.prefix
-    if not accept_changes and prefix.offset and source.is_lines and _begins_with(path, prefix):
-        index = 0
-        for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
-            index += jobs.claim_lines(text, index)
+    if prefix.offset and source.is_lines and _begins_with(path, prefix):
+        _claim_prefix(source, prefix, jobs, known.hashes)
     else:
         prefix = durable.forget_input()
-    row_sum, index = prefix.row_sum, prefix.rows
+    known.pass_over(prefix)
+    index = prefix.rows
     while index < durable.first_index:
         rows = source.take(min(SKIP_ROWS, durable.first_index - index))
         if not rows:
             break
         jobs.claim(rows, index)
-        row_sum += sum(durable.note_rows(rows, index))
+        durable.note_rows(rows, index)
+        known.compare(rows, index)
         index += len(rows)
-    short = index < durable.first_index
-    ahead = durable.done_end > durable.first_index
-    if ahead and not short:
-        if not source.is_file:
-            return  # stdin cannot be looked into ahead of its turn
-        more, short = _sum_ahead(path, durable, prefix if source.is_lines else Prefix())
-        row_sum += more
-    if accept_changes:
-        durable.know_rows(row_sum & MASK)
-    elif short:
-        raise RunChangedError(f"{path} has fewer rows than were answered already")
-    elif row_sum & MASK != durable.state.row_sum:
-        raise RunChangedError(f"{path} has changed: its rows are not the {durable.state.recorded:,} that were answered")
+    if durable.done_end > durable.first_index and index >= durable.first_index:
+        if source.is_file:
+            return _changes_ahead(path, source, prefix, known)
+        return known.changes_so_far()  # the rest is compared as it comes
+    return known.changes()
+
+
+def _claim_prefix(source: RowSource, prefix: Prefix, jobs: JobMaker | CountedJobs, hashes: RowHashes) -> None:
+    """Claim the ids of the first rows, which are lines of JSON with nothing between them."""
+    index = 0
+    for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
+        lines = count_lines(text)
+        jobs.claim_lines(text, index, lines, all_good=hashes.are_good(index, lines))
+        index += lines
+
+
+def _changes_ahead(path: str, source: RowSource, prefix: Prefix, known: KnownRows) -> Changes | None:
+    """How all rows that are done differ, those behind one that is not included, which are read through another opening."""
+    ahead = known.copy()
+    with closing(RowSource.open(path)) as rows:
+        index = 0
+        if prefix.offset and source.is_lines:
+            index = prefix.rows
+            for _ in rows.skip(prefix.offset, prefix.line):
+                pass
+        while index < ahead.end_of_done and (taken := rows.take(SKIP_ROWS)):
+            seen = max(0, known.compared - index)
+            ahead.compare(taken[seen:], index + seen)
+            index += len(taken)
+    return ahead.changes()
 
 
 def _begins_with(path: str, prefix: Prefix) -> bool:
@@ -74,21 +226,3 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
             rest += piece
     if rest:
         yield rest
-
-
-def _sum_ahead(path: str, durable: DurableOutput, prefix: Prefix) -> tuple[int, bool]:
-    """The sum over the rows that are done behind one that is not, and whether the input ends before them."""
-    first, last, done = durable.first_index, durable.done_end, durable.done
-    total = 0
-    index = prefix.rows
-    with closing(RowSource.open(path)) as source:
-        if prefix.offset:
-            for _ in source.skip(prefix.offset, prefix.line):
-                pass
-        while index < last:
-            rows = source.take(SKIP_ROWS)
-            if not rows:
-                return total, True
-            total += sum(row_term(at, row_digest(row)) for at, row in enumerate(rows, index) if at >= first and at in done)
-            index += len(rows)
-    return total, False

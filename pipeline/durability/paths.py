@@ -11,7 +11,7 @@ from pipeline.edges.store.output import free_name
 from pipeline.errors import OutputExistsError, UsageError
 
 ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
-JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", *ANSWERS)  # SQLite finds its log by the name, and we our spool
+JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
 
 
 @define(eq=False)
@@ -35,6 +35,11 @@ class Paths:
     def spool(self) -> Path:
         """Where outcomes are until the journal or the output has them."""
         return self.journal.with_name(self.journal.name + ".spool")
+
+    @property
+    def hashes(self) -> Path:
+        """Where the hashes of the rows are."""
+        return self.journal.with_name(self.journal.name + ".rows")
 
     @property
     def answers(self) -> Path:

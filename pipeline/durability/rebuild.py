@@ -1,39 +1,61 @@
-"""Makes an output and a journal anew from those that are there: without failures that may have passed, or from edited or damaged ones.
+"""Makes an output and a journal anew from those that are there, without the results that no longer hold.
 
-Nothing is deleted: the old output gets another name. All is prepared beside it, made true by one commit of the journal, and then
-renamed; a process that dies in between leaves either the old run or the new one, and both can go on.
+A line is kept only if the input still says what it said when the row was answered. Nothing is deleted: the old output gets
+another name. All is prepared beside it, made true by one commit of the journal, and then renamed; a process that dies in between
+leaves either the old run or the new one, and both can go on.
 """
 
 from __future__ import annotations
 
 import time
+from array import array
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING
+from zlib import crc32
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from pipeline.core.bookkeeping.fingerprint import MASK, row_digest, row_term
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
-from pipeline.durability.catch_up import SKIP_ROWS
+from pipeline.core.output.written import NO_FAILURES, FailureChoice
+from pipeline.durability.catch_up import SHOWN, SKIP_ROWS
 from pipeline.durability.paths import move_journal_aside
 from pipeline.durability.resume import WRITE_ROWS, finish_renaming, open_journal
-from pipeline.edges.sources.file import STDIN, RowSource
+from pipeline.edges.store.hashes import RowHashes, differs, entry_of
 from pipeline.edges.store.journal import Journal, State, salvage
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.output import FileSink, free_name
-from pipeline.errors import InputError, RunChangedError
+from pipeline.errors import InputChangedError
+from pipeline.records import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pipeline.core.output.lines import Written
+    from pipeline.core.output.written import Written
+    from pipeline.core.rows.jobs import JobMaker
     from pipeline.durability.paths import Paths
     from pipeline.durability.resume import Kind
+    from pipeline.edges.sources.file import RowSource
+
+
+@frozen
+class Repair:
+    """Which results are given up. Those of rows that were never sent always are, if a repair is made and they may be good now.
+
+    failures: rows to send again though nothing of them has changed. stale: give up every failure, since other requests are made
+    now. accept_changes: also give up answers to rows whose text is another now; else there must be none. whole: make the output
+    anew even if every line of it is kept.
+    """
+
+    failures: FailureChoice = NO_FAILURES
+    stale: bool = False
+    accept_changes: bool = False
+    whole: bool = False
 
 
 def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
@@ -51,60 +73,141 @@ def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
         marks.forget()
 
 
-@define(eq=False)
-class _Rebuilding:
-    """What is kept, counted as it passes. was: rows that had an outcome; done: those that keep it."""
-
-    in_order: bool
-    keep_failures: bool
-    was: Intervals = field(factory=Intervals)
-    done: Intervals = field(factory=Intervals)
-    written: int = 0
-    ledger: Ledger = field(factory=Ledger)
-
-    def take(self, told: Written) -> bool:
-        """Count a row; whether its line is kept."""
-        self.was.add(told.index, told.index + 1)
-        if told.transient and not self.keep_failures:
-            return False
-        self.done.add(told.index, told.index + 1)
-        self.ledger.count(told.usage, succeeded=told.succeeded)
-        return True
-
-
 class _NothingToDoError(Exception):
     """Every row is kept where it is."""
 
 
-def rebuild(paths: Paths, kind: Kind, source: str, identity: Mapping[str, str], *, keep_failures: bool, accept_changes: bool) -> int:
-    """Begin the run's output anew with the lines that are there, and forget the others; how many rows are forgotten. Blocks.
+def rebuild(paths: Paths, kind: Kind, source: RowSource, jobs: JobMaker, identity: Mapping[str, str], repair: Repair) -> int:
+    """Begin the run's output anew with the lines that still hold, and forget the others; how many are forgotten. Blocks.
 
-    keep_failures: else rows that failed for a reason that may have passed are forgotten. accept_changes: take the output
-    and the input as they are, although they are not what the journal knows.
+    source, jobs: both untouched; they are used up.
 
-    Raises as `open_durable`; RunChangedError for another input; SinkError, JournalError.
+    Raises as `open_durable`; InputChangedError if rows that were answered have changed and that is not accepted; SinkError,
+    JournalError.
     """
-    if source in STDIN:
-        raise InputError("the input was stdin, which cannot be read again; put it into a file to send some of its rows again")
     with ExitStack() as opened:
         _, journal = open_journal(opened, paths, identity, power=kind.power)
-        work = _Rebuilding(kind.in_order, keep_failures)
+        hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
+        work = _Rebuilding(kind.in_order, repair, _Rows.read(source, jobs), hashes.read_all())
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.open(paths.rebuilt)))
 
         def state() -> State:
-            if not keep_failures and len(work.was) == len(work.done):
+            if work.refused:
+                raise InputChangedError(f"{source.name} {work.told_refused()}")
+            if not repair.whole and len(work.was) == len(work.done):
                 raise _NothingToDoError
             sink.sync()
-            row_sum = _row_sum(source, work, None if accept_changes else journal.state.row_sum)
-            return _state_of(work, sink, row_sum, free_name(paths.output).name, journal.state.unknown)
+            return work.state_of(sink, free_name(paths.output).name, journal.state.unknown)
 
         try:
             journal.replace(_kept(work, paths.output, journal, sink), state)
-        except _NothingToDoError:
+            work.rows.note(hashes)
+        except (_NothingToDoError, InputChangedError) as error:
             paths.rebuilt.unlink()
+            if isinstance(error, InputChangedError):
+                raise
         finish_renaming(journal, paths)
         return len(work.was) - len(work.done)
+
+
+@define(eq=False)
+class _Rows:
+    """The rows of the input as they are now, 13 bytes each."""
+
+    digests: array[int] = field(factory=lambda: array("I"))
+    names: array[int] = field(factory=lambda: array("I"))  # checksums of their ids
+    lines: array[int] = field(factory=lambda: array("Q"))
+    bad: bytearray = field(factory=bytearray)
+
+    @classmethod
+    def read(cls, source: RowSource, jobs: JobMaker) -> _Rows:
+        """Read the whole input."""
+        rows = cls()
+        while taken := source.take(SKIP_ROWS):
+            made = jobs.make_jobs(taken, len(rows.digests))
+            rows.digests.extend(map(row_digest, taken))
+            rows.names.extend(_checksum(item.custom_id) for item in made)
+            rows.lines.extend(row.line for row in taken)
+            rows.bad.extend(isinstance(item, Failure) for item in made)
+        return rows
+
+    def note(self, hashes: RowHashes) -> None:
+        """Keep the hashes of all rows."""
+        for first in range(0, len(self.digests), SKIP_ROWS):
+            part = range(first, min(first + SKIP_ROWS, len(self.digests)))
+            hashes.note(first, [entry_of(self.digests[index], is_bad=bool(self.bad[index])) for index in part])
+
+
+@define(eq=False)
+class _Rebuilding:
+    """What is kept, counted as it passes. was: rows that had an outcome; done: those that keep it. refused: see `told_refused`."""
+
+    in_order: bool
+    repair: Repair
+    rows: _Rows
+    entries: array[int]  # the hashes that were kept when the rows were answered
+    was: Intervals = field(factory=Intervals)
+    done: Intervals = field(factory=Intervals)
+    refused: list[tuple[int, str]] = field(factory=list)
+    written: int = 0
+    row_sum: int = 0
+    ledger: Ledger = field(factory=Ledger)
+
+    def take(self, told: Written) -> bool:
+        """Count a row; whether its line is kept."""
+        index = told.index
+        self.was.add(index, index + 1)
+        holds = self._holds(told)
+        if not holds and told.succeeded and not self.repair.accept_changes:
+            self.refused.append((index, told.custom_id))
+        if not holds or self._to_send_again(told):
+            return False
+        self.done.add(index, index + 1)
+        self.row_sum += row_term(index, self.rows.digests[index])
+        self.ledger.count(told.usage, succeeded=told.succeeded)
+        return True
+
+    def _holds(self, told: Written) -> bool:
+        """Whether the input still says what it said when the row had this result."""
+        index, rows = told.index, self.rows
+        if index >= len(rows.digests) or rows.names[index] != _checksum(told.custom_id):
+            return False
+        entry = self.entries[index] if index < len(self.entries) else 0
+        return not differs(entry, rows.digests[index]) and bool(rows.bad[index]) == told.is_invalid
+
+    def _to_send_again(self, told: Written) -> bool:
+        if self.repair.stale:
+            return not told.succeeded
+        return not told.is_invalid and (told.never_sent or self.repair.failures.takes(told))
+
+    def told_refused(self) -> str:
+        """Which rows were answered and are not what they were."""
+        known = len(self.rows.digests)
+        self.refused.sort()
+        shown = self.refused[:SHOWN]
+        told = ", ".join(f"row {at} ({f'line {self.rows.lines[at]}, ' if at < known else ''}{name!r})" for at, name in shown)
+        more = f" and {len(self.refused) - len(shown):,} more" if len(self.refused) > len(shown) else ""
+        if self.refused[-1][0] >= known:
+            return f"has fewer rows than were answered already: not what was answered, or gone: {told}{more}"
+        return f"has changed: not what was answered: {told}{more}"
+
+    def state_of(self, sink: FileSink, aside: str, unknown: int) -> State:
+        """The state of a run that has these results."""
+        return State(
+            written=self.written,
+            bytes=sink.bytes_written,
+            succeeded=self.ledger.succeeded,
+            failed=self.ledger.failed,
+            prompt_tokens=self.ledger.prompt_tokens,
+            output_tokens=self.ledger.output_tokens,
+            row_sum=self.row_sum & MASK,
+            unknown=unknown,
+            done=() if self.in_order else tuple(self.done),
+            digest=sink.digest,
+            aside=aside,
+            committed_at=time.time(),
+        )
 
 
 def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> Iterator[tuple[int, bytes]]:
@@ -145,40 +248,9 @@ def _lines_of(output: Path) -> Iterator[bytes]:
 def _understood(lines: Iterable[bytes]) -> Iterator[tuple[Written, bytes]]:
     for line in lines:
         told = read_line(line) if line.endswith(b"\n") else None
-        if told is not None:
+        if told is not None and told.index >= 0:
             yield told, line
 
 
-def _row_sum(source: str, work: _Rebuilding, expected: int | None) -> int:
-    """The sum over the rows that are kept. Raises RunChangedError if the rows that had an outcome are not those expected."""
-    end = max((end for _, end in work.was), default=0)
-    index = was = done = 0
-    with closing(RowSource.open(source)) as rows:
-        while index < end and (taken := rows.take(SKIP_ROWS)):
-            for at, row in enumerate(taken, index):
-                if at in work.was:
-                    term = row_term(at, row_digest(row))
-                    was += term
-                    if at in work.done:
-                        done += term
-            index += len(taken)
-    if expected is not None and was & MASK != expected:
-        raise RunChangedError(f"{source} has changed: its rows are not the {len(work.was):,} that were answered")
-    return done & MASK
-
-
-def _state_of(work: _Rebuilding, sink: FileSink, row_sum: int, aside: str, unknown: int) -> State:
-    return State(
-        work.written,
-        sink.bytes_written,
-        work.ledger.succeeded,
-        work.ledger.failed,
-        work.ledger.prompt_tokens,
-        work.ledger.output_tokens,
-        row_sum,
-        unknown,
-        () if work.in_order else tuple(work.done),
-        sink.digest,
-        aside=aside,
-        committed_at=time.time(),
-    )
+def _checksum(custom_id: str) -> int:
+    return crc32(custom_id.encode("utf-8", "surrogatepass"))

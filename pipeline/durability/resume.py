@@ -58,7 +58,7 @@ def open_durable(
     """Begin a run's output, or go on with it where it was left. Blocks.
 
     identity: what must be the same for the answers to belong together. fresh: move all that is there aside first.
-    accept_changes: go on although the identity is another.
+    accept_changes: go on although the identity is another; the journal keeps the old one until it is told to `accept`.
 
     Raises UsageError while another run is at it; OutputExistsError for an output without a journal; RunChangedError for
     another identity; OutputChangedError for an output that the run has not written; JournalError for a journal that
@@ -66,11 +66,11 @@ def open_durable(
     """
     with ExitStack() as opened:
         marks, journal = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
-        _compare(journal, identity, accept_changes=accept_changes)
         held = journal.places(journal.state.written)
         _see_that_it_is_whole(journal, held, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
         _take_spool(spool, journal, held, in_order=kind.in_order)
+        _refuse_other_settings(journal, identity, accept_changes=accept_changes)
         state = journal.state
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
@@ -120,19 +120,23 @@ def finish_renaming(journal: Journal, paths: Paths) -> None:
     journal.commit([], evolve(state, aside=""))
 
 
-def _compare(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
+def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
+    """Refuse a config that asks for other answers than those that are there. Where there are none, nothing is lost."""
     changes = differences(journal.identity, identity)
-    if not changes:
-        return
-    if not accept_changes:
-        raise RunChangedError("the config asks for other answers than the run that is being continued:\n  " + "\n  ".join(changes))
     for key in FIXED:
         if journal.identity.get(key) != identity.get(key):
-            raise UsageError(f"{key} cannot change within one output, not even with --accept-changes; use --fresh to start over")
-    journal.accept(identity)
+            changed = next(change for change in changes if change.startswith(key))
+            raise UsageError(f"{key} cannot change within one output ({changed}); use --fresh to start over (what is there is moved aside)")
+    if changes and journal.state.succeeded and not accept_changes:
+        state = journal.state
+        resent = f" and sends the {state.failed:,} failed rows again" if state.failed else ""
+        raise RunChangedError(
+            "the config asks for other answers than the run that is being continued:\n  " + "\n  ".join(changes),
+            f" keeps the {state.succeeded:,} answers that are there{resent}",
+        )
 
 
-FIXED = ("sink.order", "sink.shape")  # lines of two shapes, or in two orders, make no output
+FIXED = ("sink.order", "sink.shape")  # an output cannot hold lines of two shapes, or in two orders
 
 
 def _see_that_it_is_whole(journal: Journal, held: Intervals, *, every_line: bool) -> None:

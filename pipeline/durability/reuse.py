@@ -119,11 +119,11 @@ class CountedJobs:
         """Skip rows that are done. Raises CacheError, InputError."""
         self.reuse.keys_of([item for item in self.jobs.make_jobs(rows, first_index) if isinstance(item, Job)])
 
-    def claim_lines(self, text: bytes, first_index: int) -> int:
-        """Skip whole lines of JSON, none of them blank; how many they are. Raises CacheError, InputError."""
+    def claim_lines(self, text: bytes, first_index: int, count: int, *, all_good: bool) -> None:
+        """Skip so many whole lines of JSON, none of them blank. Raises CacheError, InputError."""
+        del count, all_good  # every request is counted, so each line is read
         lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
         self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
-        return len(lines)
 
 
 def _kept(success: Success) -> bytes:

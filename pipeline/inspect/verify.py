@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from attrs import define, evolve, field, frozen
 
+from pipeline.core.output.lines import index_of_id
 from pipeline.durability.paths import Paths
 from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.journal import peek
@@ -67,7 +68,7 @@ class _Row:
 
 @frozen(eq=False)
 class _Line:
-    """A line of the output. custom_id: None if the line is malformed. index: None where the shape has none."""
+    """A line of the output. custom_id: None if the line is malformed. index: the row that it says it is, None if it says none."""
 
     number: int
     custom_id: str | None
@@ -165,7 +166,7 @@ def _by_map(config: Config) -> _Findings:
     with _lines(config) as lines:
         for line in lines:
             found.lines += 1
-            index = None if line.custom_id is None else places.take(line.custom_id, after=highest)
+            index = None if line.custom_id is None else places.take(line.custom_id, line.index, after=highest)
             if line.custom_id is None:
                 found.add("malformed", f"line {line.number}: {line.problem}")
             elif index is None:
@@ -201,11 +202,15 @@ class _Places:
     def knows(self, custom_id: str) -> bool:
         return _digest(custom_id) in self._first
 
-    def take(self, custom_id: str, *, after: int) -> int | None:
-        """The place of a row with this id that was not met before, the first one after `after` if there is any; it is met now."""
+    def take(self, custom_id: str, index: int | None, *, after: int) -> int | None:
+        """The place of a row with this id that was not met before; it is met now.
+
+        index: the place that the line itself names; it counts if a row of this id is there. Else it is the first one after
+        `after`, if there is any.
+        """
         digest = _digest(custom_id)
         places = [self._first[digest], *self._more.get(digest, ())] if digest in self._first else []
-        unmet = [place for place in places if not self._met[place]]
+        unmet = [place for place in places if not self._met[place] and (index not in places or place == index)]
         if not unmet:
             return None
         place: int = next((place for place in unmet if place > after), unmet[0])
@@ -224,12 +229,12 @@ def _hold(line: _Line, row: _Row, found: _Findings) -> None:
     """A line against the row that it answers."""
     if line.problem is not None:
         found.add("malformed", f"line {line.number}: {line.problem}")
-    elif line.index is not None and line.index != row.index:
-        found.add("mismatched", f"line {line.number}: says that it is row {line.index}, but {line.custom_id!r} is row {row.index}")
     elif row.bad and not line.invalid_row:
         found.add("mismatched", f"line {line.number}: row {row.index} is bad in the input, but its line is no invalid_row")
     elif line.invalid_row and not row.bad:
         found.add("mismatched", f"line {line.number}: row {row.index} is good in the input, but its line says invalid_row")
+    elif line.index is not None and line.index != row.index:
+        found.add("mismatched", f"line {line.number}: says that it is row {line.index}, but {line.custom_id!r} is row {row.index}")
 
 
 @contextmanager
@@ -277,9 +282,15 @@ def _understood(number: int, line: bytes, shape: str) -> _Line:
     if parts.keys() != SHAPE_KEYS[shape]:
         missing, extra = sorted(SHAPE_KEYS[shape] - parts.keys()), sorted(parts.keys() - SHAPE_KEYS[shape])
         return _Line(number, custom_id, f"is not of the shape {shape}: missing keys {missing}, foreign keys {extra}")
-    error, index = _decode(parts["error"]), _decode(parts.get("index", b"null"))
+    error = _decode(parts["error"])
     invalid_row = isinstance(error, dict) and error.get("code") == "invalid_row"
-    return _Line(number, custom_id, None, invalid_row, index if isinstance(index, int) else None)
+    return _Line(number, custom_id, None, invalid_row, _index_of(parts))
+
+
+def _index_of(parts: Mapping[str, bytes]) -> int | None:
+    """The row that a line says it is: flat lines have a key for it, others have it in their id."""
+    named = _decode(parts["index"]) if "index" in parts else index_of_id(_decode(parts["id"]))
+    return named if isinstance(named, int) else None
 
 
 def _digest(custom_id: str) -> bytes:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.core.output.lines import encode_batch, encode_flat
-from pipeline.durability.catch_up import pass_over
-from pipeline.durability.paths import Paths
-from pipeline.durability.resume import Kind, open_durable
-from pipeline.durability.reuse import CountedJobs
+from pipeline.core.output.written import FailureChoice
 from pipeline.edges.sources.file import RowSource
 from pipeline.errors import (
     CacheError,
     InputError,
-    JournalDamagedError,
     JournalError,
-    OutputChangedError,
-    OutputExistsError,
     RunAborted,
     RunInterrupted,
     SinkError,
+    UsageError,
 )
-from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, identity_of, job_maker, open_provider, reuse_of
+from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, open_provider
+from pipeline.runs.opening import Choices, open_run
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -34,7 +28,6 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config
-    from pipeline.durability.output import DurableOutput
     from pipeline.edges.sources.file import RawRow
     from pipeline.records import Progress, Summary
 
@@ -45,7 +38,7 @@ async def run(
     fresh: bool = False,
     limit: int | None = None,
     accept_changes: bool = False,
-    retry_failed: bool = False,
+    retry_failed: bool | str = False,
     stop: trio.Event | None = None,
     give_up: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -54,8 +47,9 @@ async def run(
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
     fresh: move what an earlier run left aside and start over. limit: only the first so many rows. accept_changes: go on
-    although the input, the config or the output is another. retry_failed: send rows again that failed for a reason that
-    may have passed; their results take the places of the failures. stop: set it to let nothing more leave, finish what
+    although the input, the config or the output is another: rows whose text has changed are sent again. retry_failed: failed
+    rows to send again, "transient" (or True), "all", or codes with commas between, and whatever was never sent; their results
+    take the places of the failures. stop: set it to let nothing more leave, finish what
     is in flight and end. give_up: set it too to cut off what is in flight. progress: called about once a second, and at
     the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
 
@@ -64,29 +58,33 @@ async def run(
     done, and the run can go on later.
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
+    choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
     shown = credentials(config.provider)
     provider = open_provider(config, shown, transport)
     with ExitStack() as opened:
-        jobs = opened.enter_context(closing(job_maker(config)))
-        source = opened.enter_context(closing(await _open_source(config.source.path, course)))
-        reuse = None if config.cache is None else opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, config, None)))
-        opening = partial(_open, config, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed)
-        durable = opened.enter_context(closing(await trio.to_thread.run_sync(opening)))
-        if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
-            reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, config, _paths(config).answers)))
-        counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
-        passing = partial(pass_over, config.source.path, source, counted, durable, accept_changes=accept_changes)
-        await trio.to_thread.run_sync(passing)
+        source = await _open_source(config.source.path, course)
+        files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
+        durable, known = files.durable, files.known
         course.go_on_from(durable.state)
 
         async def take_rows(most: int) -> list[RawRow]:
-            return await trio.to_thread.run_sync(source.take, most, abandon_on_cancel=True)
+            rows = await trio.to_thread.run_sync(files.source.take, most, abandon_on_cancel=True)
+            if not rows:
+                known.end()
+            return rows
 
         try:
             async with provider as open_sender:
                 settings = flow_settings(
-                    config, take_rows, jobs.make_jobs, open_sender, durable, limit=limit, reuse=reuse, secrets=shown.secrets
+                    config,
+                    take_rows,
+                    known.making(files.jobs.make_jobs),
+                    open_sender,
+                    durable,
+                    limit=limit,
+                    reuse=files.reuse,
+                    secrets=shown.secrets,
                 )
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
@@ -96,11 +94,21 @@ async def run(
             if reason is None:
                 raise
             raise RunAborted(reason, course.summary(durable.sink.digest)) from error
+        if known.problem is not None and not course.tallies.gate.attempts:
+            raise known.problem
         summary = course.conclude(durable.sink.digest)
-        if reuse is not None and config.cache is None and course.rows_seen(limit) is not None:
-            reuse.close()
-            _paths(config).remove_answers()
+        if course.rows_seen(limit) is not None:
+            files.forget_answers()
         return summary
+
+
+def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT001  as `run` takes it
+    if isinstance(retry_failed, str):
+        try:
+            return FailureChoice.parse(retry_failed)
+        except ValueError as error:
+            raise UsageError(f"retry_failed {error}") from None
+    return FailureChoice(transient=True) if retry_failed else None
 
 
 async def _open_source(path: str, course: Course) -> RowSource:
@@ -125,46 +133,6 @@ async def _open_source(path: str, course: Course) -> RowSource:
     if isinstance(source, InputError):
         raise source
     return source
-
-
-def _paths(config: Config) -> Paths:
-    return Paths.of(config.sink.path, config.journal.path)
-
-
-def _open(config: Config, *, fresh: bool, accept_changes: bool, retry_failed: bool) -> DurableOutput:
-    paths = _paths(config)
-    kind = Kind(
-        encode_batch if config.sink.shape.value == "batch" else encode_flat,
-        config.sink.order.value == "input",
-        config.journal.durability.value == "power",
-    )
-
-    def renew_it() -> None:
-        from pipeline.durability.rebuild import renew_journal  # noqa: PLC0415  3 ms that few runs need
-
-        renew_journal(paths, identity_of(config))
-
-    def rebuild_it(*, keep_failures: bool) -> None:
-        from pipeline.durability.rebuild import rebuild  # noqa: PLC0415  3 ms that few runs need
-
-        rebuild(paths, kind, config.source.path, identity_of(config), accept_changes=accept_changes, keep_failures=keep_failures)
-
-    def opening(*, fresh: bool = False) -> DurableOutput:
-        open_it = partial(open_durable, paths, kind, identity_of(config), accept_changes=accept_changes)
-        try:
-            return open_it(fresh=fresh)
-        except (OutputChangedError, OutputExistsError, JournalDamagedError) as error:
-            if not accept_changes:
-                raise
-            if not isinstance(error, OutputChangedError):
-                renew_it()
-            rebuild_it(keep_failures=True)
-            return open_it()
-
-    if retry_failed and not fresh:
-        opening().close()  # all that must hold before lines are taken from there
-        rebuild_it(keep_failures=False)
-    return opening(fresh=fresh)
 
 
 def _disk_trouble(error: Exception) -> str | None:

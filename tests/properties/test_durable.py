@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
-from pipeline.durability.catch_up import pass_over
+from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store import spool
+from pipeline.edges.store.hashes import RowHashes
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import JournalError
 from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
@@ -62,7 +63,10 @@ class Life:
         self.jobs = JobMaker(Template.compile({"p": "{p}"}), seen=SeenOnDisk())
         self.source = RowSource.open(self.input)
         self.durable: DurableOutput = open_durable(paths, Kind(encode_batch, in_order, power=False), IDENTITY)
-        pass_over(self.input, self.source, self.jobs, self.durable, accept_changes=False)
+        self.hashes = RowHashes.open(paths.hashes)
+        known = KnownRows(self.input, self.source.is_file, self.durable, self.hashes)
+        assert catch_up(self.input, self.source, self.jobs, self.durable, known) is None
+        self.make_jobs = known.making(self.jobs.make_jobs)
         self.index = self.durable.first_index
         self.waiting: dict[int, Entry] = {}
         self.held = self.durable.held
@@ -70,7 +74,7 @@ class Life:
 
     def read(self, most: int) -> list[int]:
         rows = self.source.take(most)
-        made = self.jobs.make_jobs(rows, self.index)
+        made = self.make_jobs(rows, self.index)
         done = self.durable.begin(rows, self.index)
         self.index += len(rows)
         new = [item for item in made if item.index not in done]
@@ -112,6 +116,7 @@ class Life:
     def die(self) -> None:
         """What the kernel does: descriptors close, nothing is committed."""
         self.durable.close()
+        self.hashes.close()
         self.source.close()
         self.jobs.close()
 

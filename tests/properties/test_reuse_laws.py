@@ -119,7 +119,7 @@ def test_a_resumed_run_counts_the_rows_that_it_skips(words: list[str], cuts: lis
             CountedJobs(maker(), reuse).claim(rows[: cut // 2], 0)
             text_of_rows = b"".join(row.data + b"\n" for row in rows[cut // 2 : cut] if isinstance(row.data, bytes))
             if text_of_rows:
-                CountedJobs(maker(), reuse).claim_lines(text_of_rows, cut // 2)
+                CountedJobs(maker(), reuse).claim_lines(text_of_rows, cut // 2, cut - cut // 2, all_good=True)
             resumed = await run(reuse, made[cut:], cuts, provider)
 
         assert [text(outcome) for outcome in resumed] == [text(outcome) for outcome in bought[cut:]]

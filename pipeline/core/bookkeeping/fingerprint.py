@@ -22,10 +22,10 @@ SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighbouring places get fac
 
 def row_digest(row: RawRow) -> int:
     """32 bits of a row as it stands in the input: enough to notice an edit, not to withstand a forger."""
-    data = row.data
-    if isinstance(data, bytes):
-        return crc32(data)
-    return crc32(msgspec.json.encode(data if data is not None else row.problem))
+    if row.digest is None:
+        data = row.data
+        row.digest = crc32(data if isinstance(data, bytes) else msgspec.json.encode(data if data is not None else row.problem))
+    return row.digest
 
 
 def row_term(index: int, digest: int) -> int:

@@ -10,23 +10,13 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answers.error_bodies import ErrorBody
+from pipeline.core.answers.error_bodies import read_error as read_error_body
 from pipeline.core.answers.replies import NULL, read_error, read_reply
+from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success, Usage
 
 BATCH_ID = "batch_req_"  # and the index in hex
-# What a row may have failed of that may have passed; a status of 5xx too
-TRANSIENT_STATUS = {401, 402, 403, 408, 409, 425, 429}
-TRANSIENT_CODES = {
-    kind.value
-    for kind in (
-        FailureKind.TIMEOUT,
-        FailureKind.CONNECTION,
-        FailureKind.MALFORMED_RESPONSE,
-        FailureKind.RETRIES_EXHAUSTED,
-        FailureKind.REFUSED,
-        FailureKind.QUOTA,
-    )
-}
 CLIENT_ERROR = 400  # HTTP statuses from here on are failures by themselves
 
 
@@ -127,18 +117,9 @@ def read_output_id(line: bytes) -> str | None:
     return output.custom_id if isinstance(output.id, str) or output.status in ("success", "error") else None
 
 
-class Written(msgspec.Struct, frozen=True):
-    """What a line of the output says of its row. transient: it failed for a reason that may have passed."""
-
-    index: int
-    custom_id: str
-    succeeded: bool
-    transient: bool
-    usage: Usage
-
-
 class _Code(msgspec.Struct, gc=False):
     code: Any = None
+    message: Any = None
 
 
 class _Answered(msgspec.Struct, gc=False):
@@ -162,20 +143,48 @@ _decode_told = msgspec.json.Decoder(_Told).decode
 _decode_usage = msgspec.json.Decoder(_WithUsage).decode
 
 
+def index_of_id(name: object) -> int | None:
+    """The row that the `id` of a batch line names; None if it is none of ours."""
+    if not isinstance(name, str) or not name.startswith(BATCH_ID):
+        return None
+    try:
+        return int(name.removeprefix(BATCH_ID), 16)
+    except ValueError:
+        return None
+
+
 def read_line(line: bytes) -> Written | None:
     """What a line of the output says, of either shape; None if it is no such line, or not a whole one."""
     try:
         line.decode()
         told = _decode_told(line)
-        index = int(told.id.removeprefix(BATCH_ID), 16) if told.index is None else told.index
-    except (msgspec.DecodeError, UnicodeError, ValueError, RecursionError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    index = index_of_id(told.id) if told.index is None else told.index
+    if index is None:
         return None
     status = told.status_code if told.response is None else told.response.status_code
-    succeeded = told.error is None and status is not None and status < CLIENT_ERROR
-    transient = not succeeded and (
-        status in TRANSIENT_STATUS or (status or 0) >= 500 or (told.error and told.error.code) in TRANSIENT_CODES
+    if told.error is None and status is not None and status < CLIENT_ERROR:
+        return Written(index, told.custom_id, succeeded=True, usage=_usage_of(told))
+    return _failed(index, told, status)
+
+
+def _failed(index: int, told: _Told, status: int | None) -> Written:
+    """What a line says of a row that failed."""
+    own = None if told.error is None or told.error.code is None else str(told.error.code).lower()
+    said = read_error_body(None if told.response is None else told.response.body)
+    if told.response is None and told.error is not None and own is not None:  # a flat line has the provider's words in `error`
+        said = ErrorBody(own, told.error.message if isinstance(told.error.message, str) else None, frozenset({own}))
+    names = {own, None if status is None else str(status), *said.codes}
+    return Written(
+        index,
+        told.custom_id,
+        succeeded=False,
+        usage=NO_USAGE,
+        transient=may_have_passed(own, status, said),
+        never_sent=status is None and own in NEVER_SENT_KINDS,
+        codes=frozenset(name for name in names if name is not None),
     )
-    return Written(index, told.custom_id, succeeded, transient, _usage_of(told) if succeeded else NO_USAGE)
 
 
 def _usage_of(told: _Told) -> Usage:

@@ -104,20 +104,21 @@ class JobMaker:
         ]
         self._seen.claim([name for name, _ in claims], [number for _, number in claims])
 
-    def claim_lines(self, text: bytes, first_index: int) -> int:
-        """The same for whole lines of JSON, none of them blank and the first of the file among them or before; how many they are."""
-        names = _leading_names(text)
+    def claim_lines(self, text: bytes, first_index: int, count: int, *, all_good: bool) -> None:
+        """The same for so many whole lines of JSON, none of them blank and the first of the file among them or before.
+
+        all_good: every one of them has become a job; then their ids need not be decoded, if they stand where they usually do.
+        """
+        names = _leading_names(text) if all_good else None
         if names is None:
             lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
             self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
-            return len(lines)
-        count = len(names) or text.count(b"\n")
+            return
         prefix, first = _run_of(names) if names else (_numbered(0)[:-1], first_index)
         if first is None:
             self._seen.claim(names, range(first_index + 1, first_index + 1 + count))
         else:
             self._seen.claim_run(prefix, first, count)
-        return count
 
     def _number_of_good(self, row: RawRow, index: int) -> str | None:
         """The id of a row that has none of its own and is no bad one, whose number is free for others."""

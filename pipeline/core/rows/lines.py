@@ -30,12 +30,14 @@ class RawRow(Struct, eq=False, gc=False):
 
     line: 1-based line where it starts, blank lines counted. offset: of its first byte in the uncompressed stream.
     data: a line of JSON, or a row whose fields are known already; None if there is a problem. problem: why it cannot be read.
+    digest: kept by `row_digest`, so that a row is summed once.
     """
 
     line: int
     offset: int
     data: bytes | Mapping[str, JSON] | None
     problem: str | None = None
+    digest: int | None = None
 
 
 class HeaderError(ValueError):
@@ -134,6 +136,11 @@ def _lines_and_ends(block: bytes) -> Iterable[tuple[bytes, int]]:
         return zip(block.removesuffix(b"\n").split(b"\n"), repeat(1), strict=False)  # half the time of `splitlines` twice
     lines = block.splitlines()
     return zip(lines, map(sub, map(len, block.splitlines(keepends=True)), map(len, lines)), strict=True)
+
+
+def count_lines(text: bytes) -> int:
+    """How many lines there are in a text, the last of which may have no end."""
+    return len(text.splitlines()) if b"\r" in text else text.count(b"\n") + (not text.endswith(b"\n") and text != b"")
 
 
 class TextLines(JsonLines):

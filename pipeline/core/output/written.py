@@ -1,0 +1,93 @@
+"""What a line that was written says of its row, and which failed rows are sent again on demand.
+
+Whether a failure may pass was decided when it happened (`core/answers/classify.py`, by its scope), and its line keeps that
+decision: what was retried in vain has an `error.code` of ours (`retries_exhausted`, `timeout` …). A response that was final at
+once has none; then its status and codes are judged by the same table of scopes, and only what concerns a key, an account or a
+setup may have been mended since. So a 500 that said `x-should-retry: false` stays final.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.core.answers.scopes import Scope, scope_of
+from pipeline.records import FailureKind, Usage
+
+if TYPE_CHECKING:
+    from pipeline.core.answers.error_bodies import ErrorBody
+
+TRANSIENT, ALL = "transient", "all"
+PASSING_KINDS = frozenset(
+    kind.value
+    for kind in (
+        FailureKind.TIMEOUT,
+        FailureKind.CONNECTION,
+        FailureKind.MALFORMED_RESPONSE,
+        FailureKind.RETRIES_EXHAUSTED,
+        FailureKind.REFUSED,
+        FailureKind.QUOTA,
+    )
+)
+NEVER_SENT_KINDS = frozenset({FailureKind.INVALID_ROW.value, FailureKind.TOO_LARGE.value})
+# No wait of a run helps against these, so they are final within it; between two runs somebody may have mended them.
+MENDED_BETWEEN_RUNS = frozenset({Scope.KEY, Scope.QUOTA, Scope.SETUP})
+
+
+class Written(Struct, frozen=True):
+    """What a line of the output says of its row.
+
+    For a failure: transient: what it failed of may have passed. never_sent: no attempt was made. codes: the names that it can be
+    chosen by, in lower case: `error.code`, the status, and the codes in the provider's answer.
+    """
+
+    index: int
+    custom_id: str
+    succeeded: bool
+    usage: Usage
+    transient: bool = False
+    never_sent: bool = False
+    codes: frozenset[str] = frozenset()
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the row itself was found bad."""
+        return self.never_sent and FailureKind.INVALID_ROW.value in self.codes
+
+
+def may_have_passed(own_code: str | None, status: int | None, error: ErrorBody) -> bool:
+    """Whether what made a row fail may be over. own_code: `error.code` of its line. error: what the response says."""
+    if own_code in PASSING_KINDS:
+        return True
+    return status is not None and scope_of(status, error, wait_told=False) in MENDED_BETWEEN_RUNS
+
+
+class FailureChoice(Struct, frozen=True):
+    """Failed rows that are to be sent again. A row that was never sent always is; see `rebuild`.
+
+    codes: an `error.code` of ours or of the provider, or a status; None takes all.
+    """
+
+    transient: bool = False
+    codes: frozenset[str] | None = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> FailureChoice:
+        """Read `transient`, `all`, or codes and statuses with commas between. Raises ValueError."""
+        names = [name.strip().lower() for name in text.split(",")]
+        if not all(names):
+            raise ValueError(f'must be "{TRANSIENT}", "{ALL}", or codes like timeout,429,context_length_exceeded; got {text!r}')
+        if ALL in names:
+            return cls(codes=None)
+        return cls(TRANSIENT in names, frozenset(names) - {TRANSIENT})
+
+    def takes(self, line: Written) -> bool:
+        """Whether the row of this line is to be sent again."""
+        if line.succeeded:
+            return False
+        return self.codes is None or (self.transient and line.transient) or bool(self.codes & line.codes)
+
+
+NO_FAILURES = FailureChoice()
+EVERY_FAILURE = FailureChoice(codes=None)

@@ -1,0 +1,158 @@
+"""Opens a run's files and catches up with what an earlier run has left: all that happens before anything is sent.
+
+An earlier run's results are gone on with as they are, unless something about them does not hold any more: rows whose text
+has changed, failures that are to be sent again, other settings, an output that was edited. Then the output is made anew once,
+without those results (`durability/rebuild.py`), and opened again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from attrs import define, frozen
+
+from pipeline.core.bookkeeping.fingerprint import differences
+from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.written import NO_FAILURES
+from pipeline.durability.catch_up import KnownRows, catch_up
+from pipeline.durability.paths import Paths
+from pipeline.durability.resume import Kind, open_durable
+from pipeline.durability.reuse import CountedJobs
+from pipeline.edges.sources.file import RowSource
+from pipeline.edges.store.hashes import RowHashes
+from pipeline.errors import InputChangedError, InputError, JournalDamagedError, OutputChangedError, OutputExistsError
+from pipeline.runs.assembly import identity_of, job_maker, reuse_of
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.core.output.written import FailureChoice
+    from pipeline.core.rows.jobs import JobMaker
+    from pipeline.durability.catch_up import Changes
+    from pipeline.durability.output import DurableOutput
+    from pipeline.durability.reuse import AnswerReuse
+
+
+@frozen
+class Choices:
+    """How to go on; see `pipeline.run`. retry: failed rows to send again."""
+
+    fresh: bool = False
+    accept_changes: bool = False
+    retry: FailureChoice | None = None
+
+
+@define(eq=False)
+class OpenedRun:
+    """The open files of a run, and where it stands in its input. Close it.
+
+    keeps_answers: what `reuse` has is for other runs, too.
+    """
+
+    source: RowSource
+    jobs: JobMaker
+    durable: DurableOutput
+    known: KnownRows
+    reuse: AnswerReuse | None
+    keeps_answers: bool
+    paths: Paths
+    files: ExitStack
+
+    def close(self) -> None:
+        """Close everything. Raises what closing the output raises."""
+        self.files.close()
+
+    def forget_answers(self) -> None:
+        """Remove what equal rows of this run share, since no row is left that could."""
+        if self.reuse is not None and not self.keeps_answers:
+            self.reuse.close()
+            self.paths.remove_answers()
+
+
+def open_run(config: Config, source: RowSource, choices: Choices) -> OpenedRun:
+    """Open the files of a config's run, mended where that was asked for, and take the source behind the rows that are done.
+
+    source: owned by the run from here on, also after an error. Blocks.
+    Raises UsageError as `pipeline.run` does, and JournalError.
+    """
+    return _Opening(config, choices, is_file=source.is_file).open(source)
+
+
+class _Opening:
+    def __init__(self, config: Config, choices: Choices, *, is_file: bool) -> None:
+        self._config = config
+        self._choices = choices
+        self._is_file = is_file
+        self._paths = Paths.of(config.sink.path, config.journal.path)
+        self._identity = identity_of(config)
+        self._kind = Kind(
+            encode_batch if config.sink.shape.value == "batch" else encode_flat,
+            config.sink.order.value == "input",
+            config.journal.durability.value == "power",
+        )
+
+    def open(self, source: RowSource) -> OpenedRun:
+        choices = self._choices
+        with ExitStack() as files:
+            files.callback(source.close)
+            run, changes = self._open_files(source, files, fresh=choices.fresh)
+            stale = self._is_stale(run.durable)
+            if changes is not None or stale or (choices.retry is not None and not choices.fresh):
+                self._see_that_it_can_be_read_again(source.name, changes)
+                files.close()
+                self._rebuild(failures=choices.retry or NO_FAILURES, stale=stale, whole=choices.accept_changes and changes is not None)
+                source = files.enter_context(closing(RowSource.open(self._config.source.path)))
+                run, changes = self._open_files(source, files)
+                if changes is not None:
+                    raise InputChangedError(f"{source.name} has changed: {changes}")
+            if differences(run.durable.journal.identity, self._identity):
+                run.durable.journal.accept(self._identity)
+            run.files = files.pop_all()
+            return run
+
+    def _open_files(self, source: RowSource, files: ExitStack, *, fresh: bool = False) -> tuple[OpenedRun, Changes | None]:
+        """Open all that belongs to the run, closed with `files`, and catch up; how the rows that are done have changed."""
+        config, paths = self._config, self._paths
+        reuse = None if config.cache is None else files.enter_context(closing(reuse_of(config, None)))
+        durable = files.enter_context(closing(self._open_output(fresh=fresh)))
+        if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
+            reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
+        hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
+        jobs = files.enter_context(closing(job_maker(config)))
+        known = KnownRows(source.name, source.is_file, durable, hashes)
+        counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
+        changes = catch_up(config.source.path, source, counted, durable, known)
+        return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, paths, files), changes
+
+    def _is_stale(self, durable: DurableOutput) -> bool:
+        """Whether there are failures of other settings than those of now."""
+        return durable.state.failed > 0 and bool(differences(durable.journal.identity, self._identity))
+
+    def _open_output(self, *, fresh: bool = False) -> DurableOutput:
+        accept = self._choices.accept_changes
+        try:
+            return open_durable(self._paths, self._kind, self._identity, fresh=fresh, accept_changes=accept)
+        except (OutputChangedError, OutputExistsError, JournalDamagedError) as error:
+            if not accept:
+                raise
+            self._see_that_it_can_be_read_again(self._config.source.path, None)
+            if not isinstance(error, OutputChangedError):
+                from pipeline.durability.rebuild import renew_journal  # noqa: PLC0415  3 ms that few runs need
+
+                renew_journal(self._paths, self._identity)
+            self._rebuild(failures=NO_FAILURES, stale=False, whole=True)
+            return open_durable(self._paths, self._kind, self._identity, accept_changes=accept)
+
+    def _rebuild(self, *, failures: FailureChoice, stale: bool, whole: bool) -> None:
+        from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  3 ms that few runs need
+
+        repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
+        with closing(job_maker(self._config)) as jobs, closing(RowSource.open(self._config.source.path)) as source:
+            rebuild(self._paths, self._kind, source, jobs, self._identity, repair)
+
+    def _see_that_it_can_be_read_again(self, name: str, changes: Changes | None) -> None:
+        if self._is_file:
+            return
+        if changes is not None:
+            raise InputChangedError(f"{name} has changed: {changes}", can_be_read_again=False)
+        raise InputError(f"{name} cannot be read again; put the input into a file to send some of its rows again")
