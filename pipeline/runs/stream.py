@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack, closing, suppress
+from typing import TYPE_CHECKING, Self
 
-import msgspec
 import trio
 from attrs import define, field
 
-from pipeline.edges.sources.file import RawRow
-from pipeline.errors import RunStopped
 from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider, reuse_of
+from pipeline.runs.rows import Row, RowsFromPython
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
@@ -23,10 +20,9 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config
+    from pipeline.core.rows.lines import RawRow
     from pipeline.ports import OpenSender
     from pipeline.records import Outcome
-
-Row = str | Mapping[str, Any]
 
 
 def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None) -> OutcomeStream:
@@ -39,12 +35,13 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
     outcomes`, so that the attempts in flight end with the block.
 
-    Raises ConfigError, and TypeError for a single row, at once; RunAborted out of the loop when going on is pointless.
+    Raises ConfigError, and TypeError for a single row, at once; out of the loop RunAborted when going on is pointless, and
+    what `rows` raised, after the outcomes of the rows before it.
     """
     if isinstance(rows, (str, Mapping)):
         raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
     shown = credentials(config.provider)
-    return OutcomeStream(_FlowSide(config, open_provider(config, shown, transport), shown.secrets, iter(rows)))
+    return OutcomeStream(_FlowSide(config, open_provider(config, shown, transport), shown.secrets, RowsFromPython(iter(rows))))
 
 
 def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
@@ -52,7 +49,8 @@ def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncB
 
     prompts, transport: as for `stream`.
 
-    Raises ConfigError before anything is sent, RunAborted when going on is pointless; its `outcomes` are what came before.
+    Raises ConfigError before anything is sent, RunAborted when going on is pointless, and what `prompts` raised, as it is.
+    The `outcomes` of the last two are what came before.
     """
     outcomes: list[Outcome] = []
 
@@ -63,8 +61,9 @@ def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncB
 
     try:
         trio.run(collect)
-    except RunStopped as error:
-        error.outcomes = tuple(outcomes)
+    except Exception as error:
+        with suppress(AttributeError):  # the caller's own exception may have no room for it
+            error.outcomes = tuple(outcomes)  # type: ignore[attr-defined]  # as RunStopped has it
         raise
     return outcomes
 
@@ -116,7 +115,7 @@ class _FlowSide:
     config: Config
     provider: AbstractAsyncContextManager[OpenSender]
     secrets: tuple[str, ...] = field(repr=False)
-    rows: Iterator[Row]
+    rows: RowsFromPython
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -142,20 +141,14 @@ class _FlowSide:
                     )
                     await course.follow(settings)
                 course.conclude()
+                if self.rows.broken is not None:
+                    self.trouble.append(self.rows.broken)
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)
 
     async def take_rows(self, most: int) -> list[RawRow]:
-        return [_raw_row(row) for row in islice(self.rows, most)]
+        return self.rows.take(most)
 
     async def emit(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             await self.send.send(outcome)
-
-
-def _raw_row(row: Row) -> RawRow:
-    fields = {"prompt": row} if isinstance(row, str) else row
-    try:
-        return RawRow(line=0, offset=0, data=msgspec.json.encode(fields))
-    except (TypeError, ValueError, RecursionError) as error:
-        return RawRow(line=0, offset=0, data=None, problem=f"the row cannot be written as JSON: {error}")

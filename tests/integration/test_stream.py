@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -56,6 +57,93 @@ def test_a_row_that_is_no_request_has_its_place(config: Config) -> None:
     assert fourth.custom_id == "mine"
     assert content_of(second) is None
     assert reply_of(third) is None
+
+
+def breaking(error: BaseException, after: int = 20) -> Iterator[str]:
+    for number in range(after):
+        yield f"p{number}"
+    raise error
+
+
+def test_what_the_rows_raise_comes_out_as_it_is_with_the_outcomes_before_it(config: Config) -> None:
+    mine = RuntimeError("my iterator broke")
+
+    with pytest.raises(RuntimeError) as caught:
+        run_batch(breaking(mine), config, transport=httpx.MockTransport(echo))
+
+    assert caught.value is mine
+    assert [content_of(outcome) for outcome in mine.outcomes] == [f"echo p{n}" for n in range(20)]  # type: ignore[attr-defined]
+
+
+async def test_a_stream_gives_every_outcome_before_it_raises_what_the_rows_raised(config: Config) -> None:
+    found = []
+
+    async def read() -> None:
+        async for outcome in stream(config, breaking(KeyError("mine"), after=5), transport=httpx.MockTransport(echo)):
+            found.append(content_of(outcome))  # noqa: PERF401  what came before the error counts
+
+    with pytest.raises(KeyError, match="mine"):
+        await read()
+
+    assert found == [f"echo p{n}" for n in range(5)]
+
+
+def test_an_exception_without_room_for_outcomes_comes_out_too(config: Config) -> None:
+    class Slim(Exception):  # noqa: N818
+        __slots__ = ()
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "outcomes":
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    with pytest.raises(Slim):
+        run_batch(breaking(Slim()), config, transport=httpx.MockTransport(echo))
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        (b"secret", "field 'prompt' holds bytes; decode it to text first"),
+        (bytearray(b"secret"), "field 'prompt' holds bytearray; decode it to text first"),
+        (memoryview(b"secret"), "field 'prompt' holds memoryview; decode it to text first"),
+        ({3, 1}, "field 'prompt' holds a set, which has no order; make it a list"),
+        (float("nan"), "field 'prompt' holds nan, which JSON cannot write; use None or a number"),
+        (float("-inf"), "field 'prompt' holds -inf, which JSON cannot write; use None or a number"),
+        ([{"a": (1, b"x")}], "field 'prompt[0].a[1]' holds bytes; decode it to text first"),
+    ],
+)
+def test_what_json_cannot_say_is_a_bad_row_in_words_and_is_not_sent(config: Config, value: object, said: str) -> None:
+    sent: list[bytes] = []
+
+    def count(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        return echo(request)
+
+    bad, good = run_batch([{"prompt": value}, "fine"], config, transport=httpx.MockTransport(count))
+
+    assert isinstance(bad, Failure)
+    assert bad.kind.value == "invalid_row"
+    assert said in bad.message
+    assert content_of(good) == "echo fine"
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("row", [b"a prompt", 5, None, ["a"]])
+def test_a_row_that_is_neither_text_nor_a_mapping_is_a_bad_row(config: Config, row: Any) -> None:
+    (outcome,) = run_batch([row], config, transport=httpx.MockTransport(echo))
+
+    assert isinstance(outcome, Failure)
+    assert f"must be text or a mapping, got {type(row).__name__}" in outcome.message
+
+
+def test_dates_and_tuples_are_sent_as_json_says_them(config: Config) -> None:
+    rows: list[dict[str, object]] = [{"prompt": dt.date(2026, 1, 2)}, {"prompt": "{x}", "unused": (1, [2], {"a": None})}]
+
+    assert [content_of(outcome) for outcome in run_batch(rows, config, transport=httpx.MockTransport(echo))] == [
+        "echo 2026-01-02",
+        "echo {x}",
+    ]
 
 
 def test_nothing_in_gives_nothing_out(config: Config) -> None:

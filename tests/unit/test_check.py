@@ -44,6 +44,17 @@ def test_check_counts_rows_and_tells_the_first_bad_ones(tmp_path: Path) -> None:
     assert "and 2 more" in report_text(report)
 
 
+@pytest.mark.parametrize("field", ["max_tokens", "n"])
+def test_check_of_a_row_with_a_number_of_400_digits_has_a_cost(tmp_path: Path, field: str) -> None:
+    body = {"model": "m", "max_tokens": 5, "messages": [], field: 10**400}
+    line = json.dumps({"url": "/v1/chat/completions", "body": body})
+
+    report = check(config_of(tmp_path, [line], prices=PricesConfig(prompt_per_million=1.0, output_per_million=2.0)))
+
+    assert report.cost is not None
+    assert report.cost > 1000
+
+
 def test_check_shows_the_first_request_as_it_would_be_sent(tmp_path: Path) -> None:
     report = check(config_of(tmp_path, ["{", *rows(2)]))
 

@@ -36,6 +36,10 @@ def test_estimate_of_senseless_settings_is_that_of_the_body() -> None:
     assert estimate_tokens(b"x" * 8, 10, choices=0) == 12
 
 
+def test_estimate_of_a_number_of_400_digits_is_still_a_number_to_count_with() -> None:
+    assert 10**9 <= estimate_tokens(b"", 10**400) < estimate_tokens(b"", 10**400, choices=10**400) < 1e300
+
+
 @given(body=st.binary(max_size=300), more=st.binary(max_size=50), max_tokens=st.none() | st.integers(0, 10_000), choices=st.integers(1, 5))
 def test_estimate_never_shrinks_as_a_request_grows(body: bytes, more: bytes, max_tokens: int | None, choices: int) -> None:
     estimate = estimate_tokens(body, max_tokens, choices)

@@ -1,0 +1,100 @@
+"""Rows from Python: an iterable of texts and mappings becomes rows as they would come out of a file.
+
+What JSON cannot say is a bad row. msgspec would write bytes as base64, a set as a list and NaN as null, and a request that
+nobody meant would be sent and paid for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pipeline.core.rows.lines import RawRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Row = str | Mapping[str, Any]
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+_encode = msgspec.json.Encoder().encode
+
+
+class RowsFromPython:
+    """Takes rows from an iterator of the caller's.
+
+    broken: the exception that the iterator raised. The rows before it count as all there are; whoever reads the outcomes raises
+    it after theirs.
+    """
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self.broken: Exception | None = None
+
+    def take(self, most: int) -> list[RawRow]:
+        """The next rows; none where there are no more."""
+        taken: list[RawRow] = []
+        while len(taken) < most and self.broken is None:
+            try:
+                taken.append(raw_row(next(self._rows)))
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001  the caller's own; it is given back as it is
+                self.broken = error
+        return taken
+
+
+def raw_row(row: object) -> RawRow:
+    """A row as a file would give it."""
+    fields = {"prompt": row} if isinstance(row, str) else row
+    try:
+        problem = None if isinstance(fields, Mapping) else f"must be text or a mapping, got {_kind(fields)}"
+        if problem is None and not _is_plain(fields):
+            problem = _problem_in(fields, "")
+        if problem is None:
+            return RawRow(line=0, offset=0, data=_encode(fields))
+    except RecursionError:
+        problem = "is nested too deeply"
+    except (TypeError, ValueError) as error:
+        problem = f"the row cannot be written as JSON: {error}"
+    return RawRow(line=0, offset=0, data=None, problem=problem)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is surely what JSON can say: 1 µs for a whole request, where looking for the problem takes 6."""
+    kind = type(value)
+    if kind is dict:
+        items = value.values()  # type: ignore[attr-defined]  # it is a dict
+    elif kind is list or kind is tuple:
+        items = value
+    else:
+        return kind in _PLAIN or (kind is float and math.isfinite(value))  # type: ignore[arg-type]  # it is a float
+    for item in items:  # noqa: SIM110  a generator takes twice as long
+        if type(item) not in _PLAIN and not _is_plain(item):
+            return False
+    return True
+
+
+def _problem_in(value: object, place: str) -> str | None:
+    """What of a value JSON cannot say, or None."""
+    if type(value) is str or value is None:
+        return None
+    if isinstance(value, Mapping):
+        return next(filter(None, (_problem_in(item, f"{place}.{name}" if place else str(name)) for name, item in value.items())), None)
+    if isinstance(value, list | tuple):
+        return next(filter(None, (_problem_in(item, f"{place}[{index}]") for index, item in enumerate(value))), None)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"field {place!r} holds {_kind(value)}; decode it to text first"
+    if isinstance(value, set | frozenset):
+        return f"field {place!r} holds a set, which has no order; make it a list"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"field {place!r} holds {value}, which JSON cannot write; use None or a number"
+    return None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
