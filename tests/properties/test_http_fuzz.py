@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts
+from pipeline.edges.http.memory import AnswerMemory
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.response import MalformedResponseError, ResponseReader
 from pipeline.edges.http.watch import Watch
@@ -128,7 +129,7 @@ def talk(script: Callable[[Peer], Awaitable[object]], requests: int, *, told: bo
             nursery.start_soon(watch.run)
             heads = RequestHeads(ENDPOINT, "fuzz")
             dialer = PairDialer(nursery, script)
-            sender = DirectSender(ENDPOINT, heads=heads, dialer=dialer, watch=watch, counts=Counts())  # type: ignore[arg-type]
+            sender = DirectSender(ENDPOINT, heads=heads, dialer=dialer, watch=watch, counts=Counts(), memory=AnswerMemory())  # type: ignore[arg-type]
             jobs = [Job(number, "a", "POST", "/x", b"%d" % number, 1, 1) for number in range(requests)]
             replies.extend([await sender.send(job, f"id-{job.index}") for job in jobs])
             sender.close()

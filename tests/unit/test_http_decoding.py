@@ -1,8 +1,9 @@
-"""Content codings are undone exactly, and never past the cap."""
+"""Content codings are undone exactly, in short steps, and never past the cap."""
 
 from __future__ import annotations
 
 import gzip
+import itertools
 import tracemalloc
 import zlib
 from functools import partial
@@ -12,14 +13,23 @@ import brotli
 import pytest
 import zstandard
 
-from pipeline.edges.http.decoding import MAX_CODINGS, decode
+from pipeline.edges.http.decoding import MAX_CODINGS, MAX_MEMBERS, SLICE_BYTES, Decoder
 from pipeline.edges.http.response import MalformedResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 TEXT = '{"content": "\u2028 née 水"}'.encode() * 40
 CAP = len(TEXT)
+STEP_BYTES = 5_000_000  # the most that any step may give
+
+
+def decode(body: bytes, codings: Sequence[bytes], cap: int, *, cut: int = 1 << 30) -> bytes:
+    """Undo codings of a body that comes in pieces of so many bytes."""
+    decoder = Decoder(codings, cap)
+    decoded = b"".join(piece for at in range(0, len(body), cut) for piece in decoder.feed(body[at : at + cut]))
+    decoder.finish()
+    return decoded
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -41,17 +51,36 @@ ENCODERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.parametrize("cut", [1, 7, 1 << 30])
 @pytest.mark.parametrize("coding", ENCODERS)
-def test_coding_is_undone(coding: str) -> None:
-    assert decode(ENCODERS[coding](TEXT), [coding.encode()], CAP) == TEXT
+def test_coding_is_undone_however_the_body_is_cut(coding: str, cut: int) -> None:
+    assert decode(ENCODERS[coding](TEXT), [coding.encode()], CAP, cut=cut) == TEXT
 
 
-def test_bare_deflate_is_undone() -> None:
-    assert decode(raw_deflate(TEXT), [b"deflate"], CAP) == TEXT
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_large_body_is_undone_in_short_steps(coding: str) -> None:
+    text = bytes(range(256)) * 20_000 + bytes(4_000_000)
+
+    pieces = list(Decoder([coding.encode()], len(text)).feed(ENCODERS[coding](text)))
+
+    assert b"".join(pieces) == text
+    assert coding == "identity" or max(map(len, pieces)) <= (STEP_BYTES if coding == "zstd" else 2 * SLICE_BYTES)
 
 
-def test_gzip_of_several_members_is_one_body() -> None:
-    assert decode(gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), [b"gzip"], CAP) == TEXT
+@pytest.mark.parametrize("cut", [1, 1 << 30])
+def test_bare_deflate_is_undone(cut: int) -> None:
+    assert decode(raw_deflate(TEXT), [b"deflate"], CAP, cut=cut) == TEXT
+
+
+@pytest.mark.parametrize("size", [SLICE_BYTES - 1, SLICE_BYTES, SLICE_BYTES + 1, 3 * SLICE_BYTES])
+@pytest.mark.parametrize("coding", ENCODERS)
+def test_output_that_just_fills_a_slice_is_whole(coding: str, size: int) -> None:
+    assert decode(ENCODERS[coding](bytes(size)), [coding.encode()], size) == bytes(size)
+
+
+@pytest.mark.parametrize("cut", [1, 37, 1 << 30])
+def test_gzip_of_several_members_is_one_body(cut: int) -> None:
+    assert decode(gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:]), [b"gzip"], CAP, cut=cut) == TEXT
 
 
 @pytest.mark.parametrize("size", [100, 1000])
@@ -113,3 +142,38 @@ def test_bomb_within_a_bomb_stops_at_the_cap() -> None:
 
     with pytest.raises(MalformedResponseError, match="once decoded"):
         decode(bomb, [b"gzip", b"gzip"], 1_000_000)
+
+
+def test_nested_members_end_after_few_steps() -> None:
+    """15 kB of gzip in gzip held the event loop for hours: every inner member was a decompressor and a copy of all the rest."""
+    inner = gzip.compress(b" ", mtime=0) * 300_000
+    pieces: list[bytes] = []
+
+    with pytest.raises(MalformedResponseError, match=f"more than {MAX_MEMBERS} members"):
+        pieces.extend(Decoder([b"gzip", b"gzip"], 64 << 20).feed(gzip.compress(inner, mtime=0)))
+
+    assert len(pieces) <= 2 * MAX_MEMBERS
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_as_many_members_as_allowed_are_one_body(coding: str) -> None:
+    assert decode(ENCODERS[coding](b"x") * MAX_MEMBERS, [coding.encode()], MAX_MEMBERS) == b"x" * MAX_MEMBERS
+    with pytest.raises(MalformedResponseError, match="members"):
+        decode(ENCODERS[coding](b"x") * (MAX_MEMBERS + 1), [coding.encode()], 2 * MAX_MEMBERS)
+
+
+def test_what_an_outer_coding_gives_is_bounded_though_the_inner_one_makes_nothing_of_it() -> None:
+    nothing = b"\x00\x00\x00\xff\xff" * 1_000_000  # empty blocks, of which bare deflate makes no output
+
+    with pytest.raises(MalformedResponseError, match="once decoded"):
+        decode(gzip.compress(nothing), [b"deflate", b"gzip"], 1_000_000)
+
+
+def test_steps_that_give_nothing_are_steps_all_the_same() -> None:
+    """Else whoever counts steps would wait for one for ever."""
+    nothing = b"\x00\x00\x00\xff\xff" * 1_000_000
+    decoder = Decoder([b"deflate"], 1000)
+
+    pieces = list(itertools.islice(decoder.feed(nothing), 300))
+
+    assert pieces == [b""] * 300

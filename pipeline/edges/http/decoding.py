@@ -1,130 +1,250 @@
-"""Undoes content codings. The output never grows past its cap, whatever the input promises."""
+"""Undoes content codings piece by piece: every step is short, and no output grows past its cap.
+
+A server controls every byte here, so nothing may depend on what it promises. Four things bound the work. A step takes little
+input and gives little output, so that the event loop can breathe between two steps (`Decoder.feed` is a generator for that).
+Each coding counts what it has given and stops at the cap; with several codings this holds for each of them, because what lies
+between two of them costs time although nobody keeps it. A body may consist of several gzip members or zstd frames, but only of
+so many: each one costs a decompressor, however little is in it. And nothing is looked at twice.
+"""
 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import FaultCause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MAX_CODINGS = 4  # more than one is already unheard of
+MAX_MEMBERS = 4096  # gzip members or zstd frames of a body; BGZF needs 1,024 for 64 MiB
+SLICE_BYTES = 256 * 1024  # the most that a step gives; zstd's steps give up to 4 MiB
 ZSTD_WINDOW = 8 << 20  # RFC 9659: the most that a zstd content coding may ask for
-_ZSTD_STEP = 512  # input per step: 3 bytes of zstd can make 128 KiB, so one step overshoots the cap by 22 MiB at worst
+
+_INPUT_BYTES = 16 * 1024  # input per step: zlib copies the unused rest of it after every member
+# zstandard's decompressor has no bound on its output. 3 bytes of input can make 128 KiB, so a step makes at most 5 MiB.
+_ZSTD_INPUT_BYTES = 128
 
 
-def decode(body: bytes, codings: Sequence[bytes], cap: int) -> bytes:
-    """The body with its codings undone, last first. Raises MalformedResponseError; so does more than `cap` bytes."""
-    if len(codings) > MAX_CODINGS:
-        raise MalformedResponseError(f"{len(codings)} content codings")
-    for coding in reversed(codings):
-        undo = _DECODERS.get(coding)
-        if undo is None:
-            raise MalformedResponseError(f"content coding {coding!r}")
-        body = undo(body, cap) if body else body
-    return body
+class Decoder:
+    """Undoes the content codings of one body, last first. Raises MalformedResponseError when they are not known."""
+
+    __slots__ = ("_stages",)
+
+    def __init__(self, codings: Sequence[bytes], cap: int) -> None:
+        if len(codings) > MAX_CODINGS:
+            raise MalformedResponseError(f"{len(codings)} content codings")
+        self._stages: list[_Stage] = []
+        for coding in reversed(codings):
+            if coding in _IDENTITY:
+                continue
+            make = _STAGES.get(coding)
+            if make is None:
+                raise MalformedResponseError(f"content coding {coding!r}")
+            self._stages.append(make(cap))
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What a piece of the body gives, in slices; some are empty. Raises MalformedResponseError, more than `cap` bytes included."""
+        return _through(self._stages, 0, data)
+
+    def finish(self) -> None:
+        """The body has ended. Raises MalformedResponseError if a coding has not."""
+        for stage in self._stages:
+            stage.finish()
 
 
-def _grown(cap: int) -> MalformedResponseError:
-    return MalformedResponseError(f"a body of more than {cap} bytes once decoded", FaultCause.TOO_LARGE)
+class _Stage(Protocol):
+    """One coding of one body."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]: ...
+
+    def finish(self) -> None: ...
 
 
-def _broken(coding: str, reason: object) -> MalformedResponseError:
-    return MalformedResponseError(f"a broken {coding} body: {reason}")
+def _through(stages: Sequence[_Stage], at: int, data: bytes) -> Iterator[bytes]:
+    if at == len(stages):
+        yield data
+        return
+    for piece in stages[at].feed(data):
+        if piece:
+            yield from _through(stages, at + 1, piece)
+        else:
+            yield piece  # a step without output is a step all the same
 
 
-def _identity(body: bytes, cap: int) -> bytes:
-    del cap  # what was received is within it
-    return body
+class _Count:
+    """How much a coding has given and in how many members, against its caps."""
+
+    __slots__ = ("_cap", "_members", "_name", "_size", "begun")
+
+    def __init__(self, name: str, cap: int) -> None:
+        self._name = name
+        self._cap = cap
+        self._members = self._size = 0
+        self.begun = False  # an empty body needs no decoding
+
+    def add(self, piece: bytes) -> bytes:
+        """Count a piece of output."""
+        self._size += len(piece)
+        if self._size > self._cap:
+            raise MalformedResponseError(f"a body of more than {self._cap} bytes once decoded", FaultCause.TOO_LARGE)
+        return piece
+
+    def add_member(self) -> None:
+        """Count one more member or frame."""
+        self.begun = True
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise MalformedResponseError(f"a {self._name} body of more than {MAX_MEMBERS} members", FaultCause.TOO_LARGE)
+
+    def broken(self, reason: object) -> MalformedResponseError:
+        """An error that names the coding."""
+        return MalformedResponseError(f"a broken {self._name} body: {reason}")
 
 
-def _inflate(body: bytes, cap: int, wbits: int) -> tuple[bytes, bytes]:
-    """One zlib stream, and what comes after it."""
-    stream = zlib.decompressobj(wbits)
-    decoded = stream.decompress(body, cap + 1)
-    if len(decoded) > cap:
-        raise _grown(cap)
-    if not stream.eof:
-        raise zlib.error("cut short")
-    return decoded, stream.unused_data
+class _Gzip:
+    __slots__ = ("_count", "_stream")
 
+    def __init__(self, cap: int) -> None:
+        self._count = _Count("gzip", cap)
+        self._stream: Any = None
 
-def _gzip(body: bytes, cap: int) -> bytes:
-    members: list[bytes] = []
-    try:
-        while body:
-            member, body = _inflate(body, cap - sum(map(len, members)), 16 + zlib.MAX_WBITS)
-            members.append(member)
-    except zlib.error as error:
-        raise _broken("gzip", error) from None
-    return b"".join(members)
-
-
-def _deflate(body: bytes, cap: int) -> bytes:
-    # RFC 9110 means zlib's format; some servers send the bare one. zlib's first byte has 8 in its low half.
-    wrapped = body[0] & 0x0F == 8 and len(body) > 1 and int.from_bytes(body[:2], "big") % 31 == 0
-    try:
-        return _inflate(body, cap, zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)[0]
-    except zlib.error as error:
-        raise _broken("deflate", error) from None
-
-
-def _zstd(body: bytes, cap: int) -> bytes:
-    try:
-        import zstandard  # noqa: PLC0415  8 ms that few runs need
-    except ImportError:
-        raise _broken("zstd", "zstandard is not installed") from None
-    maker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
-    frame = maker.decompressobj()
-    out: list[bytes] = []
-    size = 0
-    try:
-        for start in range(0, len(body), _ZSTD_STEP):
-            rest = body[start : start + _ZSTD_STEP]
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for given in _pieces(data, _INPUT_BYTES):
+            rest = given
             while rest:
-                if frame.eof:
-                    frame = maker.decompressobj()
-                out.append(frame.decompress(rest))
-                rest = frame.unused_data
-                size += len(out[-1])
-                if size > cap:
-                    raise _grown(cap)
-    except zstandard.ZstdError as error:
-        raise _broken("zstd", error) from None
-    if not frame.eof:
-        raise _broken("zstd", "cut short")
-    return b"".join(out)
+                if self._stream is None or self._stream.eof:
+                    self._count.add_member()
+                    self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                yield from _inflate(self._stream, rest, self._count)
+                rest = self._stream.unused_data
+
+    def finish(self) -> None:
+        if self._count.begun and not self._stream.eof:
+            raise self._count.broken("cut short")
 
 
-def _brotli(body: bytes, cap: int) -> bytes:
+class _Deflate:
+    """RFC 9110 means zlib's format; some servers send the bare one. The first two bytes tell which."""
+
+    __slots__ = ("_count", "_first", "_stream")
+
+    def __init__(self, cap: int) -> None:
+        self._count = _Count("deflate", cap)
+        self._first = b""
+        self._stream: Any = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._stream is None:
+            self._first += data
+            if len(self._first) < 2:
+                return
+            data, self._count.begun = self._first, True
+            wrapped = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._stream = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+        for rest in _pieces(data, _INPUT_BYTES):
+            if self._stream.eof:
+                return  # what is behind the end means nothing
+            yield from _inflate(self._stream, rest, self._count)
+
+    def finish(self) -> None:
+        if self._first and (self._stream is None or not self._stream.eof):
+            raise self._count.broken("cut short")
+
+
+class _Zstd:
+    __slots__ = ("_count", "_error", "_frame", "_maker")
+
+    def __init__(self, cap: int) -> None:
+        self._count = _Count("zstd", cap)
+        try:
+            import zstandard  # noqa: PLC0415  8 ms that few runs need
+        except ImportError:
+            raise self._count.broken("zstandard is not installed") from None
+        self._error = zstandard.ZstdError
+        self._maker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+        self._frame: Any = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for given in _pieces(data, _ZSTD_INPUT_BYTES):
+            rest = given
+            while rest:
+                if self._frame is None or self._frame.eof:
+                    self._count.add_member()
+                    self._frame = self._maker.decompressobj()
+                try:
+                    piece = self._frame.decompress(rest)
+                except self._error as error:
+                    raise self._count.broken(error) from None
+                rest = self._frame.unused_data
+                yield self._count.add(piece)
+
+    def finish(self) -> None:
+        if self._count.begun and not self._frame.eof:
+            raise self._count.broken("cut short")
+
+
+class _Brotli:
+    __slots__ = ("_count", "_error", "_stream")
+
+    def __init__(self, cap: int) -> None:
+        self._count = _Count("br", cap)
+        try:
+            import brotli  # noqa: PLC0415  an extra
+        except ImportError:
+            raise self._count.broken("brotli is not installed") from None
+        self._error = brotli.error
+        self._stream: Any = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._count.begun = self._count.begun or bool(data)
+        for given in _pieces(data, _INPUT_BYTES):
+            rest = given
+            while True:
+                try:
+                    piece = self._stream.process(rest, output_buffer_limit=SLICE_BYTES)
+                except self._error as error:
+                    raise self._count.broken(error) from None
+                yield self._count.add(piece)
+                # That it can take more input does not mean that it has given all its output.
+                if self._stream.is_finished() or not piece:
+                    break
+                rest = b""
+
+    def finish(self) -> None:
+        if self._count.begun and not self._stream.is_finished():
+            raise self._count.broken("cut short")
+
+
+def _inflate(stream: Any, rest: bytes, count: _Count) -> Iterator[bytes]:
+    """What a zlib stream makes of a piece of input, up to its end."""
     try:
-        import brotli  # noqa: PLC0415  an extra
-    except ImportError:
-        raise _broken("br", "brotli is not installed") from None
-    stream = brotli.Decompressor()
-    try:
-        decoded: bytes = stream.process(body, output_buffer_limit=cap + 1)
-        while len(decoded) <= cap and not stream.is_finished():
-            more = stream.process(b"", output_buffer_limit=cap + 1 - len(decoded))
-            if not more:
-                raise _broken("br", "cut short")
-            decoded += more
-    except brotli.error as error:
-        raise _broken("br", error) from None
-    if len(decoded) > cap:
-        raise _grown(cap)
-    return decoded
+        while True:
+            piece = stream.decompress(rest, SLICE_BYTES)
+            yield count.add(piece)
+            rest = stream.unconsumed_tail
+            # A full slice may have left output behind although all input is taken.
+            if stream.eof or not (rest or len(piece) == SLICE_BYTES):
+                return
+    except zlib.error as error:
+        raise count.broken(error) from None
 
 
-_DECODERS: dict[bytes, Callable[[bytes, int], bytes]] = {
-    b"": _identity,
-    b"identity": _identity,
-    b"gzip": _gzip,
-    b"x-gzip": _gzip,
-    b"deflate": _deflate,
-    b"zstd": _zstd,
-    b"br": _brotli,
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    if len(data) <= size:
+        yield data
+        return
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+_IDENTITY = frozenset((b"", b"identity"))
+_STAGES: dict[bytes, Callable[[int], _Stage]] = {
+    b"gzip": _Gzip,
+    b"x-gzip": _Gzip,
+    b"deflate": _Deflate,
+    b"zstd": _Zstd,
+    b"br": _Brotli,
 }

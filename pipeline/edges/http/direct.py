@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
+from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
-from pipeline.edges.http.decoding import decode
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.connect import Dialer
     from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.endpoint import Endpoint
+    from pipeline.edges.http.memory import AnswerMemory
     from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
     from pipeline.records import Job
@@ -39,9 +40,11 @@ class Counts:
 class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
-    __slots__ = ("_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_patience", "_timeouts", "_watch")
+    __slots__ = ("_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_memory", "_patience", "_timeouts", "_watch")
 
-    def __init__(self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts, memory: AnswerMemory
+    ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._timeouts = endpoint.timeouts
         self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
@@ -50,6 +53,7 @@ class DirectSender:
         self._dialer = dialer
         self._watch = watch
         self._counts = counts
+        self._memory = memory
         self._connection: Connection | None = None
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
@@ -88,6 +92,7 @@ class DirectSender:
         """Send and read the answer; None if the connection was closed before the request could reach anybody."""
         reader = connection.reader
         reader.begin(without_body=job.method == "HEAD")
+        body: Body | None = None
         sent_at = None
         try:
             rest = connection.start(head + job.body)
@@ -98,6 +103,15 @@ class DirectSender:
                 if reader.complete:
                     break
                 connection.heard_at = trio.current_time()
+                if reader.chunks:
+                    body = body or self._body(connection)
+                    await body.take(reader.take_chunks())
+            if body is not None or reader.codings:
+                body = body or self._body(connection)
+                await body.take(reader.take_chunks())
+                content = body.finish()
+            else:
+                content = reader.body()
         except _TROUBLE as error:
             stale = reused and not reader.started and not connection.expired and connection.never_arrived(error)
             self._drop(connection)
@@ -105,20 +119,31 @@ class DirectSender:
         except BaseException:
             self._drop(connection)
             raise
+        finally:
+            if body is not None:
+                body.close()
         connection.ends_at = connection.heard_at = REST
         if not (whole and reader.reusable) or connection.expired:
             self._drop(connection)
-        return self._answer(connection, sent_at)
+        return Answer(reader.status, reader.headers, content, sent_at)
 
-    def _answer(self, connection: Connection, sent_at: float | None) -> Answer | Fault:
-        reader = connection.reader
-        body = reader.body()
-        if reader.codings:
-            try:
-                body = decode(body, reader.codings, self._caps.body)
-            except MalformedResponseError as error:
-                return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, cause=error.cause, sent_at=sent_at)
-        return Answer(reader.status, reader.headers, body, sent_at)
+    def _body(self, connection: Connection) -> Body:
+        """For a body that does not come whole in one piece, or is coded."""
+
+        async def wait(body: Body) -> None:
+            # The server is not to blame for this wait, so its deadlines do not run.
+            left = connection.ends_at - trio.current_time()
+            connection.ends_at = connection.heard_at = REST
+            await self._memory.wait(body)
+            connection.heard_at = trio.current_time()
+            connection.ends_at = connection.heard_at + left
+            self._watch.remind(min(connection.ends_at, connection.heard_at + self._timeouts.idle))
+
+        def check() -> None:
+            if connection.expired:
+                raise trio.ClosedResourceError
+
+        return Body(connection.reader.codings, self._caps.body, self._memory, wait=wait, check=check)
 
     def _fault(self, connection: Connection, error: Exception, sent_at: float | None) -> Fault:
         maybe_sent, started = sent_at is not None, connection.reader.started

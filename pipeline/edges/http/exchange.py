@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.watch import Watch
 
+MANY_PIECES = 64
 TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
 
 
@@ -131,8 +132,10 @@ class Exchange(httpx.AsyncByteStream):
         """What has come of the body; at its end the connection can serve others while it is being read here."""
         connection.ends_at = REST
         reader = connection.reader
-        self._chunks.extend(reader.chunks)
-        reader.chunks = []
+        pieces = reader.take_chunks()
+        if len(pieces) > MANY_PIECES:
+            pieces = [b"".join(pieces)]  # chunks of two bytes would take 35 times their size
+        self._chunks.extend(pieces)
         if reader.complete:
             self._connection = None
             self._keep(connection)

@@ -45,9 +45,9 @@ class Http2Sender(HttpxSender):
                 await self._drop()
         return reply
 
-    async def _exchange(self, request: httpx.Request) -> Answer | Fault:
+    async def _exchange(self, request: httpx.Request, scope: trio.CancelScope) -> Answer | Fault:
         try:
-            return await super()._exchange(request)
+            return await super()._exchange(request, scope)
         except _BROKEN as error:
             return Fault(FailureKind.MALFORMED_RESPONSE, f"the server broke HTTP/2: {error}", maybe_sent=True, cause=FaultCause.PROTOCOL)
 

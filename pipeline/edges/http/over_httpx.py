@@ -5,6 +5,7 @@ It is slower than DirectSender by a factor of about eight, and is there for what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import trio
 
+from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message
-from pipeline.edges.http.decoding import decode
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import httpcore
 
     from pipeline.edges.http.endpoint import Endpoint
+    from pipeline.edges.http.memory import AnswerMemory
     from pipeline.edges.http.proxies import Proxy
     from pipeline.edges.http.request import RequestHeads
     from pipeline.records import Job
@@ -83,8 +85,16 @@ class HttpxSender:
 
     unsent: tuple[type[Exception], ...] = _UNSENT
 
-    def __init__(self, endpoint: Endpoint, heads: RequestHeads, transport: httpx.AsyncBaseTransport, proxy: Proxy | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        heads: RequestHeads,
+        transport: httpx.AsyncBaseTransport,
+        memory: AnswerMemory,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
+        self._memory = memory
         self._proxy = proxy
         self._heads = heads
         self._transport = transport
@@ -101,7 +111,7 @@ class HttpxSender:
         request = self._request(job, client_request_id)
         with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
             try:
-                return await self._exchange(request)
+                return await self._exchange(request, scope)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 return self._fault(error)
             except MalformedResponseError as error:
@@ -121,11 +131,11 @@ class HttpxSender:
         request.stream = _Whole(job.body)
         return request
 
-    async def _exchange(self, request: httpx.Request) -> Answer | Fault:
+    async def _exchange(self, request: httpx.Request, scope: trio.CancelScope) -> Answer | Fault:
         response = await self._transport.handle_async_request(request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
-            body = await self._read(response)
+            content = await self._read(response, headers, scope)
         finally:
             spoilt = _spoilt(response)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):  # returns the connection, or closes it
@@ -134,8 +144,7 @@ class HttpxSender:
                     await spoilt.aclose()
         if response.status_code == PROXY_AUTH and self._proxy is not None and request.url.scheme == "http":
             return _proxy_wants_credentials(self._proxy)  # through a tunnel it would be the server's own answer
-        codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
-        return Answer(response.status_code, headers, decode(body, codings, self._caps.body) if codings else body)
+        return Answer(response.status_code, headers, content)
 
     def _fault(self, error: httpx.TransportError | httpx.DecodingError) -> Fault:
         proxy = self._proxy
@@ -157,21 +166,31 @@ class HttpxSender:
         message = f"{self._address}: {name}: {error}" if str(error) else f"{self._address}: {name}"
         return Fault(kind, message, maybe_sent=not isinstance(error, self.unsent), cause=cause)
 
-    async def _read(self, response: httpx.Response) -> bytes:
+    async def _read(self, response: httpx.Response, headers: list[tuple[bytes, bytes]], scope: trio.CancelScope) -> bytes:
+        """The body, decoded. scope: the total deadline, which does not run while the memory of answers is full."""
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        pieces: list[bytes] = []
+        codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
+
+        async def wait(body: Body) -> None:
+            left = scope.deadline - trio.current_time()
+            scope.deadline = math.inf
+            await self._memory.wait(body)
+            scope.deadline = trio.current_time() + left
+
+        body = Body(codings, self._caps.body, self._memory, wait=wait)
         size = 0
         source = aiter(response.stream)
         try:
             async for piece in source:
-                pieces.append(piece)
                 size += len(piece)
                 if size > self._caps.body:
                     raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
+                await body.take([piece])
+            return body.finish()
         finally:
+            body.close()
             if isinstance(source, AsyncGenerator):
                 await source.aclose()  # else trio complains of a generator left half-way
-        return b"".join(pieces)
 
 
 def _spoilt(response: httpx.Response) -> httpcore.AsyncConnectionInterface | None:

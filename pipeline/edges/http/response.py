@@ -102,6 +102,11 @@ class ResponseReader:
         """The pieces that nobody took, in one."""
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
+    def take_chunks(self) -> list[bytes]:
+        """The body's pieces since the last call; whoever takes them holds them. Take them after every `feed`, for they are many."""
+        chunks, self.chunks = self.chunks, []
+        return chunks
+
     def _end(self) -> None:
         if self.head_complete and self.until_end:
             self.complete = True

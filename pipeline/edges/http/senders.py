@@ -11,6 +11,7 @@ import trio
 from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.endpoint import TlsOptions
+from pipeline.edges.http.memory import AnswerMemory
 from pipeline.edges.http.proxies import Proxy, proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
@@ -59,10 +60,11 @@ async def open_senders(
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
     watch = Watch(endpoint.timeouts.idle)
     shared_counts = counts or Counts()
+    memory = AnswerMemory()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         try:
-            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts)
+            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts, memory=memory)
         finally:
             watch.close()
 
@@ -84,7 +86,8 @@ def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> Ope
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415  httpx takes 60 ms to import
 
     heads = RequestHeads(endpoint, user_agent())
-    return lambda: HttpxSender(endpoint, heads, transport)
+    memory = AnswerMemory()
+    return lambda: HttpxSender(endpoint, heads, transport, memory)
 
 
 def user_agent() -> str:
@@ -106,6 +109,7 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
     context = make_context(endpoint.tls) if heads.base.scheme == "https" else False
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
     url = None if proxy is None else proxy.url
+    memory = AnswerMemory()
     transports: list[httpx.AsyncHTTPTransport] = []
 
     def open_sender() -> HttpxSender:
@@ -113,7 +117,7 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
             verify=context, limits=limits, proxy=url, uds=endpoint.unix_socket, trust_env=False, http2=http2
         )
         transports.append(transport)
-        return sender(endpoint, heads, transport, proxy)
+        return sender(endpoint, heads, transport, memory, proxy)
 
     try:
         yield open_sender
