@@ -28,6 +28,11 @@ class FailureKind(Enum):
     RETRIES_EXHAUSTED = "retries_exhausted"  # attempts ran out on a transient HTTP failure
     HTTP = "http_error"  # the provider answered with a failure that is the row's own
     REFUSED = "refused"  # 401, 402, 403: the key's fault if it gets nothing else, the row's otherwise
+    UNEXPECTED_ANSWER = "unexpected_answer"  # the answer is not what `answers.expect` asks for
+    TRUNCATED = "truncated"  # the answer was cut at its length limit
+    CONTENT_FILTER = "content_filter"  # the provider's filter stopped the answer
+    EMPTY_ANSWER = "empty_answer"  # there is no content in the answer
+    DECLINED = "declined"  # the model declined to answer
     QUOTA = "quota_exhausted"  # the account has no money or quota left: no later row can pass
 
 
