@@ -89,9 +89,11 @@ async def _work(
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             outcome, report = _judge(ticket, reply, started, settings)
-            # No checkpoint from here to `wait`: when the gate sees the report, this worker waits already.
+            # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
                 outcomes.send_nowait(store.keep(outcome))
+                if store.is_behind:
+                    await store.catch_up()
             elif not report.maybe_sent:
                 store.cleared(job.index)
             reports.send_nowait(report)
