@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from pipeline.records import Failure, Job
+from pipeline.records import NO_USAGE, Failure, Job, Usage
 
 
 class Grant(Struct, eq=False, gc=False):
@@ -29,8 +29,9 @@ class Ticket(Struct, eq=False, gc=False):
     """Leave to make one attempt now.
 
     attempt: 1 for the first. strikes: earlier ones that are held against the row. refusals: earlier ones that were
-    refused. seen: results and throttled attempts that the gate had seen when the row began to wait for this one.
-    number: counts the run's attempts in the order in which they leave.
+    refused. rejected, wasted: earlier answers that were none, and their tokens. seen: results and throttled attempts that
+    the gate had seen when the row began to wait for this one. number: counts the run's attempts in the order in which they
+    leave.
     """
 
     job: Job
@@ -40,6 +41,8 @@ class Ticket(Struct, eq=False, gc=False):
     refusals: int = 0
     seen: tuple[int, int] = (0, 0)
     number: int = 0
+    rejected: int = 0
+    wasted: Usage = NO_USAGE
 
 
 class Verdict(Enum):
@@ -58,7 +61,7 @@ class Report(Struct, eq=False, gc=False):
     really cost, or None if unknown. failure: what to write if it is the row's own fault, where the gate is to judge that:
     for REFUSED and EXHAUSTED, and for a row whose attempts ran out while the provider throttled it or was out of reach (RETRY).
     answered: the provider gave this attempt a real result. throttled, rate_limited, unreachable: as in `Trouble`.
-    maybe_sent: no answer came, yet it may have been billed.
+    maybe_sent: no answer came, yet it may have been billed. rejected, wasted: as in `Ticket`, with this attempt counted.
     """
 
     ticket: Ticket
@@ -73,6 +76,8 @@ class Report(Struct, eq=False, gc=False):
     retry_at: float = 0.0
     pause_until: float | None = None
     failure: Failure | None = None
+    rejected: int = 0
+    wasted: Usage = NO_USAGE
 
 
 class Notice(Enum):

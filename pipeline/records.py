@@ -8,10 +8,12 @@ msgspec struct: made in 0.08 µs where attrs takes 0.5, and its class in 12 µs 
 from __future__ import annotations
 
 from enum import Enum
+from operator import add
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 from msgspec import Struct
+from msgspec.structs import astuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,13 +109,25 @@ class Fault(Struct, frozen=True, eq=False, gc=False):
     permanent: bool = False
 
 
-@frozen
-class Usage:
-    """Tokens that a provider says it counted; 0 where it did not say."""
+class Usage(Struct, frozen=True, gc=False):
+    """Tokens that a provider says it counted; 0 where it did not say.
+
+    prompt_tokens includes those read from a cache (cached_tokens) and written to one (cache_write_tokens);
+    output_tokens includes those of reasoning (reasoning_tokens).
+    """
 
     prompt_tokens: int = 0
     output_tokens: int = 0
     total_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        """The tokens of two answers together."""
+        if other is NO_USAGE or self is NO_USAGE:
+            return self if other is NO_USAGE else other
+        return Usage(*map(add, astuple(self), astuple(other)))
 
 
 NO_USAGE = Usage()
@@ -121,9 +135,11 @@ NO_USAGE = Usage()
 
 @frozen(eq=False)
 class Success:
-    """A row's answer. body: the provider's JSON exactly as it came, but without line breaks.
+    """A row's answer.
 
-    attempts: 0 for an answer that was there already: from the cache, or of an identical row. Then it cost nothing.
+    body: the provider's JSON exactly as it came, but without line breaks. usage: what this answer cost. attempts: 0 for an
+    answer that was there already: from the cache, or of an identical row; then it cost nothing. finish_reason: why it ended, in
+    OpenAI's words. rejected, wasted: earlier answers to this row that were none, and their tokens.
     """
 
     index: int
@@ -134,14 +150,17 @@ class Success:
     usage: Usage
     attempts: int
     latency_seconds: float
+    finish_reason: str | None = None
+    rejected: int = 0
+    wasted: Usage = NO_USAGE
 
 
 @frozen(eq=False)
 class Failure:
-    """A row's failure, its last word.
+    """A row's failure: its final result.
 
     status_code, body, request_id: the HTTP response, where there was one; body is JSON without line breaks.
-    attempts: 0 for a row that was never sent.
+    attempts: 0 for a row that was never sent. rejected, wasted: answers to this row that were none, and their tokens.
     """
 
     index: int
@@ -153,6 +172,8 @@ class Failure:
     body: bytes | None = None
     attempts: int = 0
     latency_seconds: float = 0.0
+    rejected: int = 0
+    wasted: Usage = NO_USAGE
 
 
 Outcome = Success | Failure
@@ -162,9 +183,10 @@ Outcome = Success | Failure
 class Summary:
     """What a run did; the same keys as `--json` prints.
 
-    cost: in the currency of the configured prices, None without prices. limited_by: share of the sending time that
-    each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in hex. from_cache: successes that
-    cost no attempt.
+    prompt_tokens, output_tokens: of all answers, those included that were rejected. cost: in the currency of the configured
+    prices, None without prices. limited_by: share of the sending time that each bound held the gate back, by name. digest:
+    SHA-256 over the bytes that were written, in hex. from_cache: successes that cost no attempt. finish_reasons: answers by why
+    they ended. rejected: answers under a success status that were none.
     """
 
     total: int = 0
@@ -183,6 +205,8 @@ class Summary:
     limited_by: Mapping[str, float] = field(factory=dict)
     digest: str = ""
     from_cache: int = 0
+    finish_reasons: Mapping[str, int] = field(factory=dict)
+    rejected: int = 0
 
 
 @frozen

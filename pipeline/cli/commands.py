@@ -239,12 +239,10 @@ def init_command(path: str, verbose: int) -> int:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As in `provider.simulate`: --set latency.median_seconds=0.2")
 @json_flag
 @verbose_flag
-@click.argument("settings", required=False, metavar="[SETTINGS]")
-def simulate_command(host: str, port: int, settings: str | None, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
+def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
     """Serve a simulated provider on loopback.
 
-    It answers in the shapes of OpenAI, Anthropic, Gemini, Cohere and Ollama, with latency, limits and faults that can be set, until it
-    is interrupted. SETTINGS is a YAML file of them, or a run's config, of which `provider.simulate` is taken.
+    It speaks OpenAI's API, with latency, limits and faults that can be set, until it is interrupted.
     """
 
     def work(terminal: Talk) -> int:
@@ -254,7 +252,7 @@ def simulate_command(host: str, port: int, settings: str | None, overrides: tupl
         from pipeline.edges.process.signals import stop_on_signals
         from pipeline.simulate import serve
 
-        config = load_simulate(overrides, settings)
+        config = load_simulate(overrides)
 
         async def main() -> None:
             stop = trio.Event()

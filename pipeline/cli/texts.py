@@ -60,6 +60,12 @@ def summary_text(summary: Summary, output: str) -> str:
         lines.append(f"{summary.skipped_resumed:,} rows were finished before")
     if summary.unknown_outcome:
         lines.append(f"{summary.unknown_outcome:,} attempts got no answer and may have been billed")
+    if cut := summary.finish_reasons.get("length"):
+        lines.append(f"{cut:,} answers were cut at their token limit (finish_reason length)")
+    if filtered := summary.finish_reasons.get("content_filter"):
+        lines.append(f"{filtered:,} answers were held back or cut by the provider's content filter (finish_reason content_filter)")
+    if summary.rejected:
+        lines.append(f"{summary.rejected:,} answers under a success status held no answer, and may have been billed")
     if summary.limited_by:
         shares = sorted(summary.limited_by.items(), key=lambda item: -item[1])
         lines.append("held back by " + ", ".join(f"{name} {share:.0%}" for name, share in shares))

@@ -166,8 +166,8 @@ class TimeoutsConfig:
     """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens."""
 
     connect_seconds: float = field(default=30.0, validator=must(above(0)))
-    idle_seconds: float = field(default=60.0, validator=must(above(0)))
-    total_seconds: float = field(default=300.0, validator=must(above(0)))
+    idle_seconds: float = field(default=600.0, validator=must(above(0)))
+    total_seconds: float = field(default=600.0, validator=must(above(0)))
 
 
 @frozen(kw_only=True, field_transformer=typed)

@@ -29,7 +29,7 @@ from pipeline.edges.store.hashes import RowHashes, differs, entry_of
 from pipeline.edges.store.journal import Journal, State, salvage
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.output import FileSink, free_name
-from pipeline.errors import InputChangedError
+from pipeline.errors import InputChangedError, OutputChangedError
 from pipeline.records import Failure
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ def rebuild(paths: Paths, kind: Kind, source: RowSource, jobs: JobMaker, identit
 
     source, jobs: both untouched; they are used up.
 
-    Raises as `open_durable`; InputChangedError if rows that were answered have changed and that is not accepted; SinkError,
-    JournalError.
+    Raises as `open_durable`; InputChangedError if rows that were answered have changed, OutputChangedError for a line that
+    cannot be read, unless that is accepted; SinkError, JournalError.
     """
     with ExitStack() as opened:
         _, journal = open_journal(opened, paths, identity, power=kind.power)
@@ -213,7 +213,7 @@ class _Rebuilding:
 def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> Iterator[tuple[int, bytes]]:
     """Write what may go to the output at once; gives the rest, with its places."""
     ready: list[bytes] = []
-    for told, line in _all_lines(work.in_order, output, journal):
+    for told, line in _all_lines(work.in_order, output, journal, strict=not work.repair.accept_changes):
         if told.index in work.was:
             continue  # the output has what the journal holds, or a line was doubled by hand
         if not work.take(told):
@@ -229,10 +229,13 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
     sink.write(b"".join(ready))
 
 
-def _all_lines(in_order: bool, output: Path, journal: Journal) -> Iterator[tuple[Written, bytes]]:  # noqa: FBT001
-    """The lines that a run has written, and those that wait. What is none stays in the old output; its row is sent again."""
-    written = _understood(_lines_of(output))
-    held = _understood(line for _, line in journal.lines(0))
+def _all_lines(in_order: bool, output: Path, journal: Journal, *, strict: bool) -> Iterator[tuple[Written, bytes]]:  # noqa: FBT001
+    """The lines that a run has written, and those that wait.
+
+    strict: a line that cannot be read is an error. Else it stays in the old output, and its row is sent again.
+    """
+    written = _understood(_lines_of(output), output if strict else None)
+    held = _understood((line for _, line in journal.lines(0)), None)
     return merge(written, held, key=lambda item: item[0].index) if in_order else chain(written, held)
 
 
@@ -245,11 +248,16 @@ def _lines_of(output: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _understood(lines: Iterable[bytes]) -> Iterator[tuple[Written, bytes]]:
-    for line in lines:
+def _understood(lines: Iterable[bytes], strict: Path | None) -> Iterator[tuple[Written, bytes]]:
+    """The lines that are results. strict: the file in which every whole line must be one."""
+    for number, line in enumerate(lines, 1):
         told = read_line(line) if line.endswith(b"\n") else None
         if told is not None and told.index >= 0:
             yield told, line
+        elif strict is not None and line.endswith(b"\n"):
+            raise OutputChangedError(
+                f"{strict}, line {number}: this is not a line of results. --accept-changes goes on without it and sends its row again"
+            )
 
 
 def _checksum(custom_id: str) -> int:

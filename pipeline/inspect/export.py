@@ -20,8 +20,9 @@ MODE = 0o600  # answers may be confidential
 def export_csv(config: Config, target: str, *, neutralise_formulas: bool = False) -> int:
     """Write what a config's output holds as CSV (UTF-8, a header line, RFC 4180); how many rows.
 
-    target: a path, where nothing must be yet, or "-" for stdout, whose reader may leave early. What is no line of results is left out.
-    Raises InputError without an output; OutputExistsError; UsageError if the target cannot be written.
+    target: a path, where nothing must be yet, or "-" for stdout, whose reader may leave early.
+    Raises InputError without an output, or for a line that is not a result, and then leaves no target behind;
+    OutputExistsError; UsageError if the target cannot be written.
     """
     source = Path(config.sink.path)
     rows = 0
@@ -31,9 +32,14 @@ def export_csv(config: Config, target: str, *, neutralise_formulas: bool = False
             table.writerow(COLUMNS)
             for line in lines:
                 cells = cells_of(line, neutralise=neutralise_formulas)
-                if cells is not None:
-                    table.writerow(cells)
-                    rows += 1
+                if cells is None:
+                    raise _unreadable(source, rows + 1, line)
+                table.writerow(cells)
+                rows += 1
+    except InputError:
+        if target != "-":
+            Path(target).unlink()
+        raise
     except FileNotFoundError as error:
         if Path(error.filename) != source:
             raise UsageError(f"{target}: {error.strerror}") from error
@@ -45,6 +51,14 @@ def export_csv(config: Config, target: str, *, neutralise_formulas: bool = False
     except OSError as error:
         raise UsageError(f"{error.filename or target}: {error.strerror}") from error
     return rows
+
+
+def _unreadable(source: Path, number: int, line: bytes) -> InputError:
+    if not line.endswith(b"\n"):
+        return InputError(f"{source}, line {number}: the line is cut off; run the config again to complete it, then export")
+    return InputError(
+        f"{source}, line {number}: this is not a line of results, so nothing was exported; `headrace verify` says what is wrong with it"
+    )
 
 
 def _created(target: str) -> TextIO:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from pipeline.core.output.lines import index_of_id
+from pipeline.core.output.lines import KEYS, index_of_id
 from pipeline.durability.paths import Paths
 from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.journal import peek
@@ -33,10 +33,6 @@ SLICE_ROWS = 256
 HASH_BYTES = 1 << 20  # read at once
 SHOWN = 20  # problems that are told one by one; the rest is counted
 
-SHAPE_KEYS = {
-    "batch": {"id", "custom_id", "response", "error"},
-    "flat": {"index", "custom_id", "status", "content", "usage", "status_code", "error", "attempts", "latency_seconds"},
-}
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.decode
 
@@ -279,8 +275,8 @@ def _understood(number: int, line: bytes, shape: str) -> _Line:
         return _Line(number, None, "has no custom_id")
     if not line.endswith(b"\n"):
         return _Line(number, custom_id, "is torn: its line end is missing")
-    if parts.keys() != SHAPE_KEYS[shape]:
-        missing, extra = sorted(SHAPE_KEYS[shape] - parts.keys()), sorted(parts.keys() - SHAPE_KEYS[shape])
+    if parts.keys() != KEYS[shape]:
+        missing, extra = sorted(KEYS[shape] - parts.keys()), sorted(parts.keys() - KEYS[shape])
         return _Line(number, custom_id, f"is not of the shape {shape}: missing keys {missing}, foreign keys {extra}")
     error = _decode(parts["error"])
     invalid_row = isinstance(error, dict) and error.get("code") == "invalid_row"

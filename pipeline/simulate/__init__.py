@@ -1,19 +1,19 @@
-"""A simulated provider on loopback: latency, limits and faults by a seeded plan, answers by the prompt alone, in any usual shape.
+"""A simulated OpenAI-compatible provider on loopback: latency, limits and faults by a seeded plan, answers by the prompt alone.
 
     async with trio.open_nursery() as nursery:
         base_url = await nursery.start(serve, SimulateConfig())
 
-Everything is decided in pure modules, joined by `provider`; only `server` and `connection` touch a socket. The config is there at
-once; what serves is imported when it is asked for, so that reading a config stays cheap.
+Everything is decided in pure modules (`plan`, `limits`, `answers`, `replies`, `wire`, joined by `provider`); only `server`
+touches a socket. The config is there at once; what serves is imported when it is asked for, so that reading a config stays cheap.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter, Vendor
-from pipeline.simulate.config import LatencyConfig, SimulateConfig, SimulatedStream
+from pipeline.simulate.config import LatencyConfig, SimulateConfig
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
-from pipeline.simulate.limits_config import SimulatedChange, SimulatedLimits, SimulatedNeighbour
+from pipeline.simulate.limits_config import LimitChange, Neighbour, SimulatedLimits
 from pipeline.simulate.schedule_config import SimulatedKey, SimulatedOutage, SimulatedQuota
 
 if TYPE_CHECKING:
@@ -27,12 +27,11 @@ __all__ = [
     "SimulateConfig",
     "LatencyConfig",
     "SimulatedLimits",
-    "SimulatedChange",
-    "SimulatedNeighbour",
+    "LimitChange",
+    "Neighbour",
     "SimulatedKey",
     "SimulatedQuota",
     "SimulatedOutage",
-    "SimulatedStream",
     "Vendor",
     "Distribution",
     "LimitKind",

@@ -6,13 +6,14 @@ A worker makes one attempt at a time, says what came of it, and never sleeps a b
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import field, frozen
 
-from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
-from pipeline.core.answers.retry import RetryPolicy, retry_delay
+from pipeline.core.answers.classify import LARGE_BYTES, Result, Trouble, classify, classify_fault
+from pipeline.core.answers.retry import BOUGHT, RetryPolicy, retry_delay
 from pipeline.core.answers.secrets import Secrets
 from pipeline.messages import Report, Ticket, Verdict
 from pipeline.ports import Sender
@@ -88,12 +89,11 @@ async def _work(
             store.left(job.index)
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
-            outcome, report = _judge(ticket, reply, started, settings)
-            # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
+            meaning = await _meaning_of(job, reply, settings)
+            outcome, report = _judge(ticket, reply, meaning, started, settings)
+            # No checkpoint from here to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
                 outcomes.send_nowait(store.keep(outcome))
-                if store.is_behind:
-                    await store.catch_up()
             elif not report.maybe_sent:
                 store.cleared(job.index)
             reports.send_nowait(report)
@@ -102,30 +102,40 @@ async def _work(
         sender.close()
 
 
-def _judge(ticket: Ticket, reply: Answer | Fault, started: float, settings: FetchSettings) -> tuple[Outcome | None, Report]:
+async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) -> Result | Trouble:
+    """What a reply means for its row. A large one is read in a thread, so that it holds nobody up."""
+    if not isinstance(reply, Answer):
+        return classify_fault(reply)
+    if len(reply.body) > LARGE_BYTES:
+        return await trio.to_thread.run_sync(partial(classify, reply, now_utc=settings.utc(), url=job.url))
+    return classify(reply, now_utc=settings.utc(), url=job.url)
+
+
+def _judge(
+    ticket: Ticket, reply: Answer | Fault, meaning: Result | Trouble, started: float, settings: FetchSettings
+) -> tuple[Outcome | None, Report]:
     """What came of an attempt: for the row, and for the gate."""
-    job = ticket.job
     now = trio.current_time()
-    if isinstance(reply, Answer):
-        meaning = classify(reply, now_utc=settings.utc())
-        if isinstance(meaning, Result):
-            usage = meaning.usage
-            success = Success(
-                job.index,
-                job.custom_id,
-                reply.status,
-                _request_id(reply),
-                meaning.body,
-                usage,
-                ticket.attempt,
-                now - started,
-            )
-            tokens = usage.total_tokens or None
-            logger.debug("answered index=%d attempt=%d seconds=%.3f", job.index, ticket.attempt, now - started)
-            return success, Report(ticket, Verdict.DONE, answered=True, tokens=tokens, sent_at=reply.sent_at)
-    else:
-        meaning = classify_fault(reply)
-    return _fail(ticket, reply, settings.secrets.hidden(meaning), now - started, settings)
+    if isinstance(meaning, Trouble):
+        return _fail(ticket, reply, settings.secrets.hidden(meaning), now - started, settings)
+    assert isinstance(reply, Answer)  # a result comes of an answer alone
+    job, usage = ticket.job, meaning.usage
+    success = Success(
+        job.index,
+        job.custom_id,
+        reply.status,
+        _request_id(reply),
+        meaning.body,
+        usage,
+        ticket.attempt,
+        now - started,
+        meaning.finish_reason,
+        ticket.rejected,
+        ticket.wasted,
+    )
+    tokens = usage.total_tokens or None
+    logger.debug("answered index=%d attempt=%d seconds=%.3f", job.index, ticket.attempt, now - started)
+    return success, Report(ticket, Verdict.DONE, answered=True, tokens=tokens, sent_at=reply.sent_at)
 
 
 def _fail(
@@ -144,12 +154,16 @@ def _fail(
         rate_limited=trouble.rate_limited,
         unreachable=trouble.unreachable,
         maybe_sent=not isinstance(reply, Answer) and reply.maybe_sent,
+        tokens=trouble.usage.total_tokens or None,
         sent_at=reply.sent_at,
+        rejected=ticket.rejected + trouble.bought,
+        wasted=ticket.wasted + trouble.usage,
     )
     if trouble.throttled and trouble.wait_seconds is not None:
         report.pause_until = now + trouble.wait_seconds
     last = not trouble.retryable or settings.policy.exhausted(ticket.attempt, ticket.strikes + 1)
-    failure = _failure(ticket, reply, trouble, latency, settings.secrets) if last else None
+    last = last or (trouble.bought and report.rejected >= BOUGHT)
+    failure = _failure(report, reply, trouble, latency, settings.secrets) if last else None
     if trouble.retryable and (not last or _maybe_not_its_own(trouble, ticket, settings)):
         report.verdict = Verdict.RETRY
         report.retry_at = now + retry_delay(trouble, ticket.attempt, settings.policy, settings.draw())
@@ -167,7 +181,8 @@ def _maybe_not_its_own(trouble: Trouble, ticket: Ticket, settings: FetchSettings
     return (trouble.rate_limited or trouble.unreachable) and not settings.policy.exhausted(ticket.attempt, 0)
 
 
-def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: float, secrets: Secrets) -> Failure:
+def _failure(report: Report, reply: Answer | Fault, trouble: Trouble, latency: float, secrets: Secrets) -> Failure:
+    ticket = report.ticket
     request_id = _request_id(reply) if isinstance(reply, Answer) else None
     return Failure(
         ticket.job.index,
@@ -179,6 +194,8 @@ def _failure(ticket: Ticket, reply: Answer | Fault, trouble: Trouble, latency: f
         trouble.body,
         ticket.attempt,
         latency,
+        report.rejected,
+        report.wasted,
     )
 
 

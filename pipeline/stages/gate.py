@@ -235,7 +235,7 @@ class _Gate:
         if not shared and report.failure is not None:
             self.outcomes.send_nowait(report.failure)
         elif self.tally.stopped is None:
-            again = self._again(ticket)
+            again = self._again(report)
             again.strikes += not shared
             self._retry(again, report.retry_at)
 
@@ -243,8 +243,10 @@ class _Gate:
         if verdict is not None:
             self._stop(verdict.reason)
 
-    def _again(self, ticket: Ticket) -> Ticket:
-        return Ticket(ticket.job, ticket.attempt + 1, None, ticket.strikes, ticket.refusals, (self.answered, self.throttled))
+    def _again(self, report: Report) -> Ticket:
+        ticket, seen = report.ticket, (self.answered, self.throttled)
+        attempt = ticket.attempt + 1
+        return Ticket(ticket.job, attempt, None, ticket.strikes, ticket.refusals, seen, rejected=report.rejected, wasted=report.wasted)
 
     def _own_fault(self, report: Report, now: float) -> None:
         """A refusal that turned out to be the row's: a first 401 is tried once more, anything else is its last word."""
@@ -252,7 +254,7 @@ class _Gate:
         if failure is None or self.tally.stopped is not None:
             return
         if failure.status_code == 401 and not ticket.refusals:
-            again = self._again(ticket)
+            again = self._again(report)
             again.strikes += 1
             again.refusals = 1
             self._retry(again, now)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import headrace
 from pipeline.config import load_config_text
-from pipeline.inspect.verify import SHAPE_KEYS
+from pipeline.core.output.lines import KEYS
 from tests.docs.documents import DOCUMENTS, READMES, ROOT, Block, all_blocks, blocks, commands, links
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_shown_output_has_the_keys_of_its_shape(block: Block) -> None:
     shape = "flat" if "status" in lines[0] else "batch"
 
     assert lines
-    assert all(line.keys() == SHAPE_KEYS[shape] for line in lines)
+    assert all(line.keys() == KEYS[shape] for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def test_run_goes_over_any_httpx_transport(folder: Path) -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         urls.append(str(request.url))
-        return httpx.Response(200, json={"choices": []})
+        return httpx.Response(200, json={"choices": [{"text": "hi"}]})
 
     config = pipeline.load_config(write_config(folder, "https://provider.test/v1", provider={"http2": True}))
     summary = await pipeline.run(config, transport=httpx.MockTransport(answer))

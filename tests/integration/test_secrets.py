@@ -57,12 +57,12 @@ sys.exit(main())
 """
 HELD = """
 import os
-from pipeline.durability.store import DurableStore
-def die(self, entries, state, commit=DurableStore._commit):
+from pipeline.durability.output import DurableOutput
+def die(self, entries, state, commit=DurableOutput._commit):
     commit(self, entries, state)
-    if self._under_way:
+    if self._passed:
         os._exit(9)
-DurableStore._commit = die
+DurableOutput._commit = die
 import sys
 from pipeline.__main__ import main
 sys.exit(main())

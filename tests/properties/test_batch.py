@@ -8,17 +8,25 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.output.lines import encode_batch, encode_flat, read_output_id
+from pipeline.core.output.lines import KEYS, encode_batch, encode_flat, read_line, read_output_id
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 from tests.strategies import custom_ids, json_values, texts
 
+_message = st.fixed_dictionaries({}, optional={"content": json_values, "tool_calls": json_values, "refusal": json_values})
+_part = st.fixed_dictionaries({}, optional={"type": json_values, "text": json_values, "functionCall": json_values})
 _replies = st.fixed_dictionaries(
     {},
     optional={
-        "choices": json_values | st.lists(st.fixed_dictionaries({}, optional={"message": json_values, "text": json_values})),
-        "output": json_values,
+        "choices": json_values | st.lists(st.fixed_dictionaries({}, optional={"message": json_values | _message, "text": json_values})),
+        "output": json_values | st.lists(st.fixed_dictionaries({}, optional={"type": json_values, "content": st.lists(_part)})),
+        "candidates": json_values | st.lists(st.fixed_dictionaries({"content": st.fixed_dictionaries({"parts": st.lists(_part)})})),
+        "content": json_values | st.lists(_part),
+        "message": json_values | _message,
         "data": json_values | st.lists(st.fixed_dictionaries({"embedding": json_values}), max_size=3),
+        "results": json_values,
+        "embeddings": json_values,
         "usage": json_values,
+        "usageMetadata": json_values,
         "error": json_values,
     },
 )
@@ -55,7 +63,10 @@ def test_a_batch_line_says_what_the_outcome_says(outcome: Outcome) -> None:
     assert (response is not None) == (outcome.body is not None and outcome.status_code is not None)
     if response is not None:
         assert outcome.body is not None
-        assert response == {"status_code": outcome.status_code, "request_id": outcome.request_id, "body": json.loads(outcome.body)}
+        assert (response["status_code"], response["request_id"]) == (outcome.status_code, outcome.request_id)
+        assert isinstance(response["body"], dict)
+        value_of_body = json.loads(outcome.body)
+        assert response["body"] == value_of_body or not isinstance(value_of_body, dict)
     if isinstance(outcome, Success):
         assert value["error"] is None
     elif response is None or response["status_code"] < 400:
@@ -69,11 +80,24 @@ def test_a_flat_line_has_the_same_keys_for_every_outcome(outcome: Outcome) -> No
     value = json.loads(line)
     assert line.count(b"\n") == 1
     assert b"\r" not in line
-    assert list(value) == ["index", "custom_id", "status", "content", "usage", "status_code", "error", "attempts", "latency_seconds"]
+    assert value.keys() == KEYS["flat"]
     assert (value["index"], value["custom_id"]) == (outcome.index, outcome.custom_id)
     assert read_output_id(line) == outcome.custom_id
     assert (value["status"] == "error") == isinstance(outcome, Failure) == (value["error"] is not None)
-    assert value["usage"] is None or isinstance(value["usage"], dict)
+    assert isinstance(value["usage"], dict | None)
+    assert isinstance(value["response"], dict | None)
+
+
+@given(outcome=outcomes)
+def test_every_line_that_we_wrote_is_read_back(outcome: Outcome) -> None:
+    succeeded = isinstance(outcome, Success) and outcome.status_code < 400
+
+    batch, flat = read_line(encode_batch(outcome)), read_line(encode_flat(outcome))
+
+    assert batch is not None
+    assert flat is not None
+    assert (batch.index, batch.custom_id) == (flat.index, flat.custom_id) == (outcome.index, outcome.custom_id)
+    assert batch.succeeded == flat.succeeded == succeeded
 
 
 @given(one=outcomes, other=outcomes)

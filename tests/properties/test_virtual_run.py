@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.answers.retry import THROTTLED_SHARE
+from pipeline.core.answers.retry import BOUGHT, THROTTLED_SHARE
 from pipeline.records import FailureKind, Success
 from tests.fakes.virtual_run import Plan, RowPlan, Try, VirtualRun
 
@@ -55,10 +55,10 @@ def may_end(plan: Plan, index: int) -> set[tuple[bool, int]]:
     row = plan.rows[index]
     if row.bad or (plan.tokens_per_minute is not None and row.tokens > plan.tokens_per_minute):
         return {(False, 0)}
-    return set(_ends(plan, row, 1, 0))
+    return set(_ends(plan, row, 1, 0, 0))
 
 
-def _ends(plan: Plan, row: RowPlan, attempt: int, strikes: int) -> Iterator[tuple[bool, int]]:
+def _ends(plan: Plan, row: RowPlan, attempt: int, strikes: int, bought: int) -> Iterator[tuple[bool, int]]:
     turn = row.tries[attempt - 1] if attempt <= len(row.tries) else Try()
     if turn.kind == "ok":
         yield True, attempt
@@ -69,12 +69,13 @@ def _ends(plan: Plan, row: RowPlan, attempt: int, strikes: int) -> Iterator[tupl
     if not transient:
         yield False, attempt
         return
-    if strikes + 1 >= plan.attempts or attempt >= THROTTLED_SHARE * plan.attempts:
+    bought += turn.kind == "broken"
+    if strikes + 1 >= plan.attempts or (turn.kind == "broken" and bought >= BOUGHT) or attempt >= THROTTLED_SHARE * plan.attempts:
         yield False, attempt
     else:
-        yield from _ends(plan, row, attempt + 1, strikes + 1)
+        yield from _ends(plan, row, attempt + 1, strikes + 1, bought)
     if turn.kind == 429 and attempt < THROTTLED_SHARE * plan.attempts:
-        yield from _ends(plan, row, attempt + 1, strikes)
+        yield from _ends(plan, row, attempt + 1, strikes, bought)
 
 
 def most_in_any(period: float, events: list[tuple[float, float]]) -> float:

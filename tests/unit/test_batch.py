@@ -14,7 +14,10 @@ CHAT = (
     b'{"id": "c", "choices": [{"message": {"content": "hi \\u2028"}}, {"message": {"content": "no"}}], '
     b'"usage": {"total_tokens": 3, "x": null}}'
 )
-FLAT_KEYS = ["index", "custom_id", "status", "content", "usage", "status_code", "error", "attempts", "latency_seconds"]
+FLAT_KEYS = [
+    *("index", "custom_id", "status", "content", "finish_reason", "usage", "status_code", "error", "attempts", "latency_seconds"),
+    *("first_token_seconds", "lane", "response"),
+]
 
 
 def success(body: bytes = CHAT, request_id: str | None = "req_1") -> Success:
@@ -63,7 +66,7 @@ def test_batch_http_failure_keeps_the_response_that_says_why(kind: FailureKind) 
 def test_batch_exhausted_retries_fill_both() -> None:
     line = batch(failure(FailureKind.RETRIES_EXHAUSTED, 503, b'"busy"'))
 
-    assert line["response"] == {"status_code": 503, "request_id": None, "body": "busy"}
+    assert line["response"] == {"status_code": 503, "request_id": None, "body": {"error": {"message": "busy", "type": "not_json"}}}
     assert line["error"] == {"code": "retries_exhausted", "message": "what happened"}
 
 
@@ -84,50 +87,48 @@ def test_flat_success_has_content_and_usage() -> None:
         "index": 17,
         "custom_id": "a",
         "status": "success",
-        "content": "hi \u2028",
+        "content": ["hi \u2028", "no"],
+        "finish_reason": None,
         "usage": {"total_tokens": 3, "x": None},
         "status_code": 200,
         "error": None,
         "attempts": 2,
         "latency_seconds": 0.123457,
+        "first_token_seconds": None,
+        "lane": None,
+        "response": None,
     }
 
 
-@pytest.mark.parametrize(
-    "body, content",
-    [
-        ({"choices": [{"text": "plain", "index": 0}]}, "plain"),
-        ({"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [{}]}}]}, None),
-        ({"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}, [{"type": "text", "text": "x"}]),
-        ({"choices": []}, None),
-        ({"choices": [{"message": 5}]}, None),
-        ({"choices": {"a": 1}}, None),
-        (
-            {
-                "output": [
-                    {"type": "reasoning", "summary": []},
-                    {"type": "message", "content": [{"type": "output_text", "text": "one "}, {"type": "refusal", "refusal": "x"}]},
-                    {"type": "message", "content": [{"type": "output_text", "text": "two\n"}]},
-                ],
-            },
-            "one two\n",
-        ),
-        ({"output": [{"type": "reasoning"}]}, None),
-        ({"data": [{"embedding": [0.10, 2]}]}, [0.10, 2]),
-        ({"data": [{"embedding": [1]}, {"embedding": [2]}]}, [[1], [2]]),
-        ({"data": [{"embedding": "AAAA"}]}, "AAAA"),
-        ({"data": [{"url": "https://x"}]}, None),
-        ({"data": []}, None),
-        ({}, None),
-        ([1, 2], None),
-        ("text", None),
-    ],
-)
-def test_flat_content_is_the_answer_of_its_api(body: Any, content: Any) -> None:
+def test_a_flat_line_holds_the_whole_answer_where_content_does_not_say_all() -> None:
+    body = {"choices": [{"message": {"content": "hi", "reasoning_content": "because"}, "finish_reason": "stop"}]}
+
     line = flat(success(json.dumps(body).encode()))
 
-    assert line["content"] == content
-    assert line["usage"] is None
+    assert (line["content"], line["finish_reason"], line["response"]) == ("hi", "stop", body)
+
+
+def test_a_flat_line_keeps_an_answer_that_was_rejected() -> None:
+    line = flat(failure(FailureKind.MALFORMED_RESPONSE, 200, b'{"choices": null}'))
+
+    assert (line["status"], line["content"], line["response"]) == ("error", None, {"choices": None})
+
+
+@pytest.mark.parametrize(
+    "body, wrapped",
+    [
+        (b'"<html>busy</html>"', {"error": {"message": "<html>busy</html>", "type": "not_json"}}),
+        (b"12", {"error": {"message": "12", "type": "not_json"}}),
+        (b"null", {"error": {"message": "null", "type": "not_json"}}),
+        (b'[{"error": {"code": 429}}]', {"error": {"code": 429}}),
+        (b"[1, 2]", {"data": [1, 2]}),
+        (b'{"a": 1}', {"a": 1}),
+    ],
+)
+def test_the_body_of_a_batch_line_is_always_an_object(body: bytes, wrapped: Any) -> None:
+    line = batch(failure(FailureKind.HTTP, 502, body))
+
+    assert line["response"]["body"] == wrapped
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ import json
 
 import pytest
 
-from pipeline.core.answers.classify import MAX_TEXT, Result, Trouble, classify, classify_fault, one_line
+from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
+from pipeline.core.answers.trouble import MAX_TEXT
 from pipeline.records import Answer, FailureKind, Fault, FaultCause, Usage
 
 NOW = 1_790_000_000.0
+
+
+HI = [{"message": {"content": "hi"}}]
 
 
 def read(status: int, body: bytes | dict[str, object] | list[object] | str, *headers: tuple[bytes, bytes]) -> Result | Trouble:
@@ -42,11 +46,11 @@ def test_a_chat_completion_is_a_result_with_its_usage() -> None:
         ({"prompt_tokens": None, "total_tokens": None}, Usage(0, 0, 0)),
         (None, Usage(0, 0, 0)),
         ("plenty", Usage(0, 0, 0)),
-        ({"prompt_tokens": 1.5}, Usage(0, 0, 0)),
+        ({"prompt_tokens": 1.5}, Usage(1, 0, 1)),
     ],
 )
 def test_usage_of_any_shape_is_no_reason_to_refuse_an_answer(usage: object, counted: Usage) -> None:
-    meaning = read(200, {"choices": [], "usage": usage})
+    meaning = read(200, {"choices": HI, "usage": usage})
 
     assert isinstance(meaning, Result)
     assert meaning.usage == counted
@@ -63,26 +67,26 @@ def test_a_pretty_printed_body_comes_out_on_one_line_and_means_the_same() -> Non
 
 
 def test_a_byte_order_mark_is_left_out() -> None:
-    meaning = read(200, b'\xef\xbb\xbf{"choices": []}')
+    meaning = read(200, b'\xef\xbb\xbf{"choices": [{"text": "hi"}]}')
 
     assert isinstance(meaning, Result)
-    assert meaning.body == b'{"choices": []}'
+    assert meaning.body == b'{"choices": [{"text": "hi"}]}'
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>busy</html>", b'{"choices": [{"mess', b'{"a": "\xff"}', b"null", b'"yes"', b"12", b"{} {}", b"[" * 5000]
-)
+@pytest.mark.parametrize("body", [b"", b"<html>busy</html>", b'{"choices": [{"mess', b"null", b'"yes"', b"12", b"{} {}", b"[" * 5000])
 def test_a_success_whose_body_is_no_json_object_is_malformed_and_worth_another_try(body: bytes) -> None:
     meaning = trouble(200, body)
 
     assert meaning.kind is FailureKind.MALFORMED_RESPONSE
     assert meaning.retryable
-    assert meaning.body is None
+    assert meaning.bought
+    assert meaning.status_code == 200
+    json.loads(meaning.body or b"")
 
 
 @pytest.mark.parametrize("value", [None, False, {}, "", []])
 def test_an_empty_error_beside_a_result_is_no_error(value: object) -> None:
-    assert isinstance(read(200, {"choices": [], "error": value}), Result)
+    assert isinstance(read(200, {"choices": HI, "error": value}), Result)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,7 @@ def test_an_error_under_a_success_status_is_judged_by_its_code_and_never_a_resul
     assert meaning.kind is FailureKind.MALFORMED_RESPONSE
     assert meaning.retryable is retryable
     assert meaning.throttled is throttled
-    assert meaning.status_code is None
+    assert json.loads(meaning.body or b"") == {"error": fields}
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 520, 529, 599])
@@ -206,11 +210,120 @@ def test_a_fault_is_worth_another_try_unless_it_is_permanent() -> None:
     assert not classify_fault(bad_certificate).retryable
 
 
-def test_one_line_keeps_what_a_json_text_means() -> None:
-    text = b'{\n  "a": [1,\r\n 2]\n}'
+NO_ANSWERS: list[tuple[str, object, str]] = [
+    ("/v1/chat/completions", {"choices": None}, "choices: null"),
+    ("/v1/chat/completions", {"choices": []}, "no choices"),
+    ("/v1/chat/completions", {}, "nothing that its endpoint promises"),
+    ("/v1/chat/completions", {"id": "x", "object": "chat.completion"}, "nothing that its endpoint promises"),
+    ("/v1/chat/completions", {"choices": [None]}, "no choices"),
+    ("/v1/chat/completions", {"choices": [{"index": 0}]}, "hold no answer"),
+    ("/v1/chat/completions", {"choices": [{"message": None, "finish_reason": "stop"}]}, "hold no answer"),
+    ("/v1/completions", {"choices": [{"text": None}]}, "hold no answer"),
+    ("/v1/responses", {"output": None, "status": "completed"}, "no output"),
+    ("/v1/embeddings", {"data": []}, "data without any value"),
+    ("/v1/embeddings", {"data": None}, "nothing that its endpoint promises"),
+    ("/embed", [], "an empty list"),
+    ("/v1beta/models/g:generateContent", {"candidates": []}, "no candidates"),
+    ("/v1beta/models/g:generateContent", {"candidates": [{"index": 0}]}, "hold no answer"),
+    ("/v1beta/models/g:embedContent", {"embedding": {}}, "an empty embedding"),
+    ("/v1/messages", {"content": [], "stop_reason": None}, "no content"),
+    ("/api/chat", {"message": {"role": "assistant"}, "done": False}, "not done"),
+]
 
-    assert json.loads(one_line(text) or b"null") == {"a": [1, 2]}
-    assert one_line(b"{") is None
+
+@pytest.mark.parametrize("url, body, why", NO_ANSWERS)
+def test_a_success_without_what_its_endpoint_promises_is_malformed_and_its_body_is_kept(url: str, body: object, why: str) -> None:
+    meaning = classify(Answer(200, [], json.dumps(body).encode()), now_utc=NOW, url=url)
+
+    assert isinstance(meaning, Trouble)
+    assert meaning.kind is FailureKind.MALFORMED_RESPONSE
+    assert why in meaning.message
+    assert meaning.bought
+    assert json.loads(meaning.body or b"") == body
+
+
+@pytest.mark.parametrize(
+    "body, scope, retryable",
+    [
+        ({"choices": [{"finish_reason": "error", "error": {"code": 502, "message": "up"}, "message": {"content": ""}}]}, "server", True),
+        ({"choices": [{"finish_reason": "error", "error": {"code": 429, "message": "slow"}, "message": {}}]}, "throttle", True),
+        ({"choices": [{"error": {"code": 400, "message": "bad"}, "message": {}}]}, "row", False),
+        ({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, "throttle", True),
+        ({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "quota", False),
+        ({"error_code": 18, "error_msg": "Open api qps request limit reached"}, "throttle", True),
+        ({"error_code": 17, "error_msg": "Open api daily request limit reached"}, "quota", False),
+        ({"object": "error", "message": "does not exist", "code": 404}, "setup", False),
+        ({"success": False, "errors": [{"code": 7003, "message": "No route"}]}, "server", True),
+        ({"code": 500, "msg": "upstream busy"}, "server", True),
+        ([{"error": {"code": 429, "message": "slow", "status": "RESOURCE_EXHAUSTED"}}], "throttle", True),
+    ],
+)
+def test_an_error_in_any_place_of_a_success_is_judged_by_its_own_code(body: object, scope: str, *, retryable: bool) -> None:
+    meaning = classify(Answer(200, [], json.dumps(body).encode()), now_utc=NOW, url="/v1/chat/completions")
+
+    assert isinstance(meaning, Trouble)
+    assert (meaning.scope.value, meaning.retryable) == (scope, retryable)
+    assert not meaning.bought
+
+
+def response(**fields: object) -> dict[str, object]:
+    return {
+        "object": "response",
+        "status": "completed",
+        "error": None,
+        "output": [],
+        "usage": {"input_tokens": 5, "output_tokens": 2},
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    "fields, retryable",
+    [
+        ({"status": "failed", "error": {"code": "invalid_prompt", "message": "flagged"}}, False),
+        ({"status": "failed", "error": {"code": "image_content_policy_violation", "message": "no"}}, False),
+        ({"status": "failed", "error": {"code": "server_error", "message": "oops"}}, True),
+        ({"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "slow"}}, True),
+        ({"status": "failed", "error": None}, True),
+        ({"status": "cancelled"}, True),
+        ({"status": "queued"}, False),
+        ({"status": "in_progress"}, False),
+    ],
+)
+def test_a_response_that_is_not_complete_is_no_result_and_its_tokens_are_counted(fields: dict[str, object], *, retryable: bool) -> None:
+    meaning = trouble(200, response(**fields))
+
+    assert meaning.retryable is retryable
+    assert meaning.usage == Usage(5, 2, 7)
+
+
+def test_an_incomplete_response_is_a_result_that_was_cut() -> None:
+    meaning = read(200, response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}))
+
+    assert isinstance(meaning, Result)
+    assert meaning.finish_reason == "length"
+
+
+def test_one_choice_in_error_among_several_costs_only_itself() -> None:
+    meaning = read(200, {"choices": [{"message": {"content": "good"}}, {"error": {"code": 502}, "message": {}}, None]})
+
+    assert isinstance(meaning, Result)
+
+
+def test_a_reply_of_an_unknown_endpoint_is_a_result_unless_it_says_that_it_is_an_error() -> None:
+    assert isinstance(classify(Answer(200, [], b'{"anything": 1}'), now_utc=NOW, url="/my/endpoint"), Result)
+    assert isinstance(classify(Answer(200, [], b'{"object": "error", "message": "no"}'), now_utc=NOW, url="/my/endpoint"), Trouble)
+
+
+@pytest.mark.parametrize(
+    "reason, word",
+    [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "tool_calls"), (None, None), ("", None)],
+)
+def test_a_result_says_why_it_ended(reason: str | None, word: str | None) -> None:
+    meaning = read(200, {"choices": [{"message": {"content": "hi"}, "finish_reason": reason}]})
+
+    assert isinstance(meaning, Result)
+    assert meaning.finish_reason == word
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

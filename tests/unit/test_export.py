@@ -99,6 +99,38 @@ def test_an_export_overwrites_nothing_and_says_what_is_missing(config_path: Path
     assert target.read_text() == "mine"
 
 
+@pytest.mark.parametrize("line, why", [(b"{}\n", "is not a line of results"), (b'{"id":"batch_req_0', "the line is cut off")])
+def test_a_line_that_cannot_be_read_stops_the_export_and_leaves_nothing_behind(config_path: Path, line: bytes, why: str) -> None:
+    config, target = load_config(str(config_path)), config_path.with_name("t.csv")
+    config_path.with_name("out.jsonl").write_bytes(encode_batch(success(0, "a")) + line)
+
+    with pytest.raises(InputError, match=f"out.jsonl, line 2: .*{why}"):
+        export_csv(config, str(target))
+
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": 10.0}, {"prompt_tokens": 10.5}, {"prompt_tokens": "10"}, {"prompt_tokens": 10**30}, [1], "many"]
+)
+@pytest.mark.parametrize("encode", [encode_batch, encode_flat])
+def test_usage_of_any_shape_makes_no_line_unreadable(encode: type, usage: object) -> None:
+    body = msgspec.json.encode({"choices": [{"message": {"content": "hi"}}], "usage": usage})
+
+    cells = cells_of(encode(Success(0, "a", 200, None, body, Usage(), 1, 0.5)))
+
+    assert cells is not None
+    assert cells[:4] == [0, "a", "success", "hi"]
+
+
+@pytest.mark.parametrize("encode", [encode_batch, encode_flat])
+def test_the_reason_of_a_failure_is_exported_whatever_the_shape(encode: type) -> None:
+    page = Failure(0, "a", FailureKind.HTTP, "HTTP 502: '<html>busy'", 502, None, b'"<html>busy"', 1)
+    rejected = Failure(1, "b", FailureKind.MALFORMED_RESPONSE, "HTTP 200 with no answer", 200, None, b'{"choices": null}', 1)
+
+    assert [cells_of(encode(failure))[-3] for failure in (page, rejected)] == ["<html>busy", "HTTP 200 with no answer"]  # type: ignore[index]
+
+
 def test_the_command_writes_a_file_or_stdout(config_path: Path) -> None:
     config_path.with_name("out.jsonl").write_bytes(encode_batch(success(0, "=1+1")) + encode_batch(success(1, "two")))
     target = config_path.with_name("t.csv")

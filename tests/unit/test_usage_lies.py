@@ -12,10 +12,10 @@ from pipeline.records import NO_USAGE, Answer, Usage
 MINUTE = 60.0
 
 
-@pytest.mark.parametrize("number", ["-1", "-99999999999999999999", "100000001", "99999999999999999", "1e300", "12.5", '"12"', "true", "[]"])
+@pytest.mark.parametrize("number", ["-1", "-99999999999999999999", "100000001", "99999999999999999", "1e300", '"many"', "true", "[]"])
 @pytest.mark.parametrize("key", ["prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens"])
 def test_a_count_that_cannot_be_is_no_count(key: str, number: str) -> None:
-    body = b'{"choices":[],"usage":{"%s":%s}}' % (key.encode(), number.encode())
+    body = b'{"choices":[{"text":"hi"}],"usage":{"%s":%s}}' % (key.encode(), number.encode())
 
     meaning = classify(Answer(200, [], body), now_utc=0.0)
 
@@ -25,12 +25,22 @@ def test_a_count_that_cannot_be_is_no_count(key: str, number: str) -> None:
 
 
 def test_a_count_that_can_be_is_taken() -> None:
-    body = b'{"choices":[],"usage":{"prompt_tokens":1000000,"completion_tokens":null,"total_tokens":1000007}}'
+    body = b'{"choices":[{"text":"hi"}],"usage":{"prompt_tokens":1000000,"completion_tokens":null,"total_tokens":1000007}}'
 
     meaning = classify(Answer(200, [], body), now_utc=0.0)
 
     assert isinstance(meaning, Result)
     assert meaning.usage == Usage(1_000_000, 0, 1_000_007)
+
+
+@pytest.mark.parametrize("number", ["12.0", "12.5", '"12"', '"12.0"'])
+def test_a_count_in_another_form_is_taken(number: str) -> None:
+    body = b'{"choices":[{"text":"hi"}],"usage":{"prompt_tokens":%s,"completion_tokens":3}}' % number.encode()
+
+    meaning = classify(Answer(200, [], body), now_utc=0.0)
+
+    assert isinstance(meaning, Result)
+    assert meaning.usage == Usage(12, 3, 15)
 
 
 def test_a_settled_attempt_costs_at_most_a_whole_period() -> None:

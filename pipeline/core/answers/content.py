@@ -6,15 +6,15 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.replies import read_reply
+from pipeline.core.answers.shapes import read_reply
 from pipeline.records import Outcome, Success
 
 
 def content_of(outcome: Outcome) -> Any:
-    """The answer's text (or embedding); None for a failure, and where the reply has no content."""
+    """The answer's text or what stands for it (a vector, scores …); None for a failure, and where the reply has no content."""
     if not isinstance(outcome, Success):
         return None
-    return msgspec.json.decode(read_reply(outcome.body)[0])
+    return msgspec.json.decode(read_reply(outcome.body).content)
 
 
 def reply_of(outcome: Outcome) -> Any:

@@ -24,6 +24,9 @@ _decode = msgspec.json.Decoder().decode
 _EMPTY: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
 
 
+_EMPTY_TEXTS = frozenset({b"null", b"false", b"{}", b'""', b"[]"})
+
+
 class ErrorBody(msgspec.Struct, frozen=True):
     """What an error body says.
 
@@ -59,6 +62,12 @@ def error_in(value: Any) -> ErrorBody:
     waits = tuple(str(layer[key]) for _, layer in layers for key in WAIT_KEYS if isinstance(layer.get(key), str | int | float))
     inside_out = [layer for _, layer in sorted(layers, key=lambda pair: pair[0] not in ("error", "base_resp"))]
     return ErrorBody(_shown(inside_out), _message(inside_out), codes, waits)
+
+
+def says_nothing(error: msgspec.Raw) -> bool:
+    """`is_empty_error` of a value that is still JSON."""
+    text = bytes(error)
+    return text in _EMPTY_TEXTS or is_empty_error(_decode(text))
 
 
 def is_empty_error(error: Any) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pipeline.core.answers.classify import Trouble
 
 
+BOUGHT = 2  # so often an answer that is none is asked for: the second may be another, a third is the same and costs the same
 THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, over what is no fault of the row: 24 outlast 9 minutes
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND = 401, 402, 403, 404
 METHOD_NOT_ALLOWED, PROXY_AUTH, REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 405, 407, 408, 429
 REDIRECT, CLIENT_ERROR, SERVER_ERROR = 300, 400, 500
+REFUSALS = frozenset({UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN})
 
 
 class Scope(Enum):
@@ -111,6 +112,7 @@ REQUEST_CODES = frozenset(
         "image_content_policy_violation",
     },
 )
+KNOWN_CODES = QUOTA_CODES | RATE_LIMIT_CODES | KEY_CODES | SETUP_CODES | SERVER_CODES | REQUEST_CODES
 THROTTLING_PREFIX = "throttling"  # Bedrock ThrottlingException, DashScope Throttling.RateQuota …
 DAILY = "perday"  # Google: quotaId GenerateRequestsPerDayPerProjectPerModel
 
@@ -136,6 +138,9 @@ _NO_MODEL = re.compile(
 )
 _ROWS_OWN_THING = re.compile(r"\b(?:file|image|response|thread|assistant|conversation|batch|item|cached ?content)s?\b", re.IGNORECASE)
 WORDS = 1000  # characters of a message that are looked at
+
+
+PASSING_STATUSES = frozenset({REQUEST_TIMEOUT, 409, 425, TOO_MANY_REQUESTS})  # another attempt may succeed, as from 500 on
 
 
 def scope_of(status: int, error: ErrorBody, *, wait_told: bool) -> Scope:
@@ -177,7 +182,7 @@ def _by_status(status: int, words: str) -> Scope:
         return Scope.THROTTLE
     if status >= SERVER_ERROR or status == REQUEST_TIMEOUT:
         return Scope.SERVER
-    if status in (UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN):
+    if status in REFUSALS:
         return Scope.KEY
     if status in (METHOD_NOT_ALLOWED, PROXY_AUTH) or status < CLIENT_ERROR:
         return Scope.SETUP

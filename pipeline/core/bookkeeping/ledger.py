@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pipeline.records import NO_USAGE, Success
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 
 def usage_of(outcome: Outcome) -> Usage:
-    """The tokens that a row cost: none for a failure, and none for an answer that was there already."""
-    return outcome.usage if isinstance(outcome, Success) and outcome.attempts else NO_USAGE
+    """The tokens that a row cost, those of rejected answers included; none for an answer that was there already."""
+    if not outcome.attempts:
+        return NO_USAGE
+    return outcome.usage + outcome.wasted if isinstance(outcome, Success) else outcome.wasted
 
 
 class Ledger:
-    """Rows by their end, and the tokens that the provider says it counted. from_cache: successes that cost no attempt."""
+    """Rows by their end, why their answers ended, and all tokens that the provider says it counted.
+
+    from_cache: successes that cost no attempt. rejected: answers under a success status that were none.
+    """
 
     def __init__(self, succeeded: int = 0, failed: int = 0, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         self.from_cache = 0
@@ -26,6 +32,8 @@ class Ledger:
         self.failed = failed
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
+        self.finish_reasons: Counter[str] = Counter()
+        self.rejected = 0
 
     @property
     def total(self) -> int:
@@ -36,8 +44,13 @@ class Ledger:
         """Count outcomes, each once."""
         for outcome in outcomes:
             success = isinstance(outcome, Success)
-            self.from_cache += success and not outcome.attempts
             self.count(usage_of(outcome), succeeded=success)
+            if isinstance(outcome, Success) and outcome.finish_reason is not None:
+                self.finish_reasons[outcome.finish_reason] += 1
+            if outcome.attempts:
+                self.rejected += outcome.rejected
+            else:
+                self.from_cache += success
 
     def count(self, usage: Usage, *, succeeded: bool) -> None:
         """Count one row."""

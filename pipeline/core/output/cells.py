@@ -5,39 +5,22 @@ Source for what a spreadsheet takes for a formula: OWASP, "CSV Injection".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.answers.replies import NULL, read_error, read_reply
+from pipeline.core.answers.parts import NULL
+from pipeline.core.answers.shapes import read_reply
 from pipeline.core.output.lines import read_line
+
+if TYPE_CHECKING:
+    from pipeline.core.output.written import Written
 
 COLUMNS = ("index", "custom_id", "status", "content", "status_code", "error_code", "error_message", "prompt_tokens", "output_tokens")
 FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first
 
 Cell = str | int
 
-
-class _Error(msgspec.Struct, gc=False):
-    code: Any = None
-    message: Any = None
-
-
-class _Answered(msgspec.Struct, gc=False):
-    status_code: int
-    body: msgspec.Raw
-
-
-class _Line(msgspec.Struct, gc=False):
-    """What either shape of an output line has."""
-
-    error: _Error | None
-    content: msgspec.Raw = NULL
-    status_code: int | None = None
-    response: _Answered | None = None
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -49,24 +32,7 @@ def cells_of(line: bytes, *, neutralise: bool = False) -> list[Cell] | None:
     told = read_line(line)
     if told is None:
         return None
-    read = _decode_line(line)
-    content, status_code = read.content, read.status_code
-    code, message = (read.error.code, read.error.message) if read.error else (None, None)
-    if read.response is not None:
-        content, status_code = read_reply(read.response.body)[0], read.response.status_code
-        if not told.succeeded and read.error is None:
-            code, message = read_error(read.response.body)
-    cells: list[Cell] = [
-        told.index,
-        told.custom_id,
-        "success" if told.succeeded else "error",
-        _text(content) if told.succeeded else "",
-        "" if status_code is None else status_code,
-        _plain(code),
-        _plain(message),
-        told.usage.prompt_tokens,
-        told.usage.output_tokens,
-    ]
+    cells = _cells(told)
     return [neutralised(cell) if isinstance(cell, str) else cell for cell in cells] if neutralise else cells
 
 
@@ -75,10 +41,24 @@ def neutralised(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
 
 
+def _cells(told: Written) -> list[Cell]:
+    return [
+        told.index,
+        told.custom_id,
+        "success" if told.succeeded else "error",
+        _text(_content(told)) if told.succeeded else "",
+        "" if told.status_code is None else told.status_code,
+        told.code or "",
+        told.message or "",
+        told.usage.prompt_tokens,
+        told.usage.output_tokens,
+    ]
+
+
+def _content(told: Written) -> msgspec.Raw:
+    return told.content if told.reply is NULL else read_reply(bytes(told.reply)).content
+
+
 def _text(content: msgspec.Raw) -> str:
     value = _decode_any(content)
     return value if isinstance(value, str) else "" if value is None else bytes(content).decode()
-
-
-def _plain(value: object) -> str:
-    return "" if value is None else str(value)

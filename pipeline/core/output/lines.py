@@ -1,6 +1,7 @@
 """Outcomes as lines of the output, and back: the OpenAI Batch output line, or a flat one.
 
-A provider's JSON goes through as the bytes that came. One outcome is one physical line, whatever is in it.
+A provider's JSON goes through as the bytes that came. One outcome is one physical line, whatever is in it. Every key holds
+values of one type on all lines (an object, a text …) as far as it is ours to say, so that table readers take the file.
 Source: OpenAI Batch guide; vLLM's run-batch, which fills `response` and `error` both when a row has failed for good.
 """
 
@@ -10,14 +11,16 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.error_bodies import ErrorBody
-from pipeline.core.answers.error_bodies import read_error as read_error_body
-from pipeline.core.answers.replies import NULL, read_error, read_reply
+from pipeline.core.answers.error_bodies import ErrorBody, read_error
+from pipeline.core.answers.parts import NULL, object_of, objects_of
+from pipeline.core.answers.shapes import find_usage, read_reply
+from pipeline.core.answers.usage import read_usage
 from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
-from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success, Usage
+from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 BATCH_ID = "batch_req_"  # and the index in hex
 CLIENT_ERROR = 400  # HTTP statuses from here on are failures by themselves
+NOT_JSON = "not_json"  # the error type of a body that was no JSON object
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -43,43 +46,28 @@ class _FlatLine(msgspec.Struct, gc=False):
     custom_id: str
     status: str
     content: msgspec.Raw
+    finish_reason: str | None
     usage: msgspec.Raw
     status_code: int | None
     error: _Error | None
     attempts: int
     latency_seconds: float
+    first_token_seconds: float | None
+    lane: str | None
+    response: msgspec.Raw
 
 
-class _OutputLine(msgspec.Struct, gc=False):
-    """What both shapes have, and a key that only one of them has each."""
-
-    custom_id: str
-    error: msgspec.Raw
-    response: msgspec.Raw = NULL
-    id: Any = None
-    status: Any = None
-
-
-class _Counts(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _WithUsage(msgspec.Struct, gc=False):
-    usage: _Counts | None = None
-
+KEYS = {"batch": frozenset(_BatchLine.__struct_fields__), "flat": frozenset(_FlatLine.__struct_fields__)}  # of each shape
 
 _encode = msgspec.json.Encoder().encode
-_decode_output = msgspec.json.Decoder(_OutputLine).decode
+_decode_any = msgspec.json.Decoder().decode
 
 
 def encode_batch(outcome: Outcome) -> bytes:
     """The OpenAI Batch output line, with its line break."""
     response = error = None
     if outcome.body is not None and outcome.status_code is not None:
-        response = _Response(outcome.status_code, outcome.request_id, msgspec.Raw(outcome.body))
+        response = _Response(outcome.status_code, outcome.request_id, _as_object(outcome.body))
     if isinstance(outcome, Failure) and not _body_tells(outcome):
         error = _Error(outcome.kind.value, _sound(outcome.message))
     return _encode(_BatchLine(f"{BATCH_ID}{outcome.index:012x}", outcome.custom_id, response, error)) + b"\n"
@@ -87,60 +75,111 @@ def encode_batch(outcome: Outcome) -> bytes:
 
 def encode_flat(outcome: Outcome) -> bytes:
     """The flat output line, with its line break: the same keys for every outcome."""
-    content = usage = NULL
-    status, error = "success", None
+    content = usage = response = NULL
+    status, error, finish_reason = "success", None, None
     if isinstance(outcome, Success):
-        content, usage = read_reply(outcome.body)
+        reading = read_reply(outcome.body)
+        content, usage, finish_reason = reading.content, reading.usage, reading.finish_reason
+        if not reading.complete:
+            response = _as_object(outcome.body)
     else:
         status, error = "error", _flat_error(outcome)
+        if outcome.body is not None and (outcome.status_code or 0) < CLIENT_ERROR:
+            response = _as_object(outcome.body)  # an answer that was paid for, and rejected
     line = _FlatLine(
         outcome.index,
         outcome.custom_id,
         status,
         content,
+        finish_reason,
         usage,
         outcome.status_code,
         error,
         outcome.attempts,
         round(outcome.latency_seconds, 6),
+        None,
+        None,
+        response,
     )
     return _encode(line) + b"\n"
+
+
+def _as_object(body: bytes) -> msgspec.Raw:
+    """A body as a JSON object: a column of bodies then holds nothing else, whatever a gateway answers."""
+    raw = msgspec.Raw(body)
+    if body.startswith(b"{"):
+        return raw
+    if body.startswith(b"["):
+        objects = objects_of(raw)
+        if len(objects) == 1 and "error" in objects[0]:  # Google
+            return msgspec.Raw(_encode(objects[0]))
+        return msgspec.Raw(_encode({"data": raw}))
+    value = _decode_any(body)
+    message = value if isinstance(value, str) else body.decode()
+    return msgspec.Raw(_encode({"error": {"message": message, "type": NOT_JSON}}))
+
+
+def _body_tells(failure: Failure) -> bool:
+    """The response says by itself why the row failed, so `error` stays null."""
+    if failure.body is None or failure.status_code is None:
+        return False
+    return failure.status_code >= CLIENT_ERROR and failure.kind is not FailureKind.RETRIES_EXHAUSTED
+
+
+def _flat_error(failure: Failure) -> _Error:
+    if not _body_tells(failure):
+        return _Error(failure.kind.value, _sound(failure.message))
+    error = read_error(failure.body)
+    return _Error(error.code or f"http_{failure.status_code}", _sound(error.message or failure.message))
+
+
+def _sound(text: str) -> str:
+    """Text that UTF-8 can hold: a message may quote bytes that were no text."""
+    return text.encode(errors="replace").decode()
+
+
+# ---- back ------------------------------------------------------------------------------------------------------------
+
+
+class _ReadResponse(msgspec.Struct, gc=False):
+    status_code: int | None = None
+    body: msgspec.Raw = NULL
+
+
+class _ReadError(msgspec.Struct, gc=False):
+    code: Any = None
+    message: Any = None
+
+
+class _ReadLine(msgspec.Struct, gc=False):
+    """A line of either shape, as far as it must be understood to go on from it or to show it.
+
+    Of what the provider said nothing is asked: whatever it sent, a line that we wrote can be read.
+    """
+
+    custom_id: str
+    error: _ReadError | None
+    id: str = ""
+    status: str = ""
+    index: int | None = None
+    content: msgspec.Raw = NULL
+    usage: msgspec.Raw = NULL
+    status_code: int | None = None
+    response: msgspec.Raw = NULL
+
+
+_decode_line = msgspec.json.Decoder(_ReadLine).decode
+_decode_response = msgspec.json.Decoder(_ReadResponse | None).decode
 
 
 def read_output_id(line: bytes) -> str | None:
     """The custom_id of an output line of either shape; None if it is no such line, or not a whole one."""
     try:
         line.decode()
-        output = _decode_output(line)
+        output = _decode_line(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    return output.custom_id if isinstance(output.id, str) or output.status in ("success", "error") else None
-
-
-class _Code(msgspec.Struct, gc=False):
-    code: Any = None
-    message: Any = None
-
-
-class _Answered(msgspec.Struct, gc=False):
-    status_code: int
-    body: msgspec.Raw
-
-
-class _Told(msgspec.Struct, gc=False):
-    """A line of either shape, as far as it must be understood to go on from it."""
-
-    custom_id: str
-    error: _Code | None
-    id: str = ""
-    index: int | None = None
-    status_code: int | None = None
-    usage: _Counts | None = None
-    response: _Answered | None = None
-
-
-_decode_told = msgspec.json.Decoder(_Told).decode
-_decode_usage = msgspec.json.Decoder(_WithUsage).decode
+    return output.custom_id if output.id or output.status in ("success", "error") else None
 
 
 def index_of_id(name: object) -> int | None:
@@ -157,62 +196,42 @@ def read_line(line: bytes) -> Written | None:
     """What a line of the output says, of either shape; None if it is no such line, or not a whole one."""
     try:
         line.decode()
-        told = _decode_told(line)
+        read = _decode_line(line)
+        response = _decode_response(read.response) if read.index is None else None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    index = index_of_id(told.id) if told.index is None else told.index
+    index = index_of_id(read.id) if read.index is None else read.index
     if index is None:
         return None
-    status = told.status_code if told.response is None else told.response.status_code
-    if told.error is None and status is not None and status < CLIENT_ERROR:
-        return Written(index, told.custom_id, succeeded=True, usage=_usage_of(told))
-    return _failed(index, told, status)
+    status = read.status_code if response is None else response.status_code
+    reply = NULL if response is None else response.body
+    if read.error is None and status is not None and status < CLIENT_ERROR:
+        usage = find_usage(object_of(reply)) if response is not None else read.usage
+        return Written(index, read.custom_id, True, read_usage(usage), status, content=read.content, reply=reply)
+    return _failed(index, read, status, None if response is None else bytes(reply))
 
 
-def _failed(index: int, told: _Told, status: int | None) -> Written:
+def _failed(index: int, read: _ReadLine, status: int | None, reply: bytes | None) -> Written:
     """What a line says of a row that failed."""
-    own = None if told.error is None or told.error.code is None else str(told.error.code).lower()
-    said = read_error_body(None if told.response is None else told.response.body)
-    if told.response is None and told.error is not None and own is not None:  # a flat line has the provider's words in `error`
-        said = ErrorBody(own, told.error.message if isinstance(told.error.message, str) else None, frozenset({own}))
-    names = {own, None if status is None else str(status), *said.codes}
+    own = None if read.error is None or read.error.code is None else str(read.error.code)
+    said = read_error(reply)
+    if reply is None and own is not None and read.error is not None:  # a flat line has the provider's words in `error`
+        said = ErrorBody(own, _text(read.error.message), frozenset({own.lower()}))
+    name = None if own is None else own.lower()
+    names = {name, None if status is None else str(status), *said.codes}
     return Written(
         index,
-        told.custom_id,
-        succeeded=False,
-        usage=NO_USAGE,
-        transient=may_have_passed(own, status, said),
-        never_sent=status is None and own in NEVER_SENT_KINDS,
+        read.custom_id,
+        False,
+        NO_USAGE,
+        status,
+        transient=may_have_passed(name, status, said),
+        never_sent=status is None and name in NEVER_SENT_KINDS,
         codes=frozenset(name for name in names if name is not None),
+        code=own or said.code,
+        message=_text(read.error.message) if read.error is not None else said.message,
     )
 
 
-def _usage_of(told: _Told) -> Usage:
-    counts = told.usage
-    if told.response is not None:
-        try:
-            counts = _decode_usage(told.response.body).usage
-        except (msgspec.DecodeError, RecursionError):
-            return NO_USAGE
-    if counts is None:
-        return NO_USAGE
-    return Usage(counts.prompt_tokens or counts.input_tokens or 0, counts.completion_tokens or counts.output_tokens or 0)
-
-
-def _body_tells(failure: Failure) -> bool:
-    """The response says by itself why the row failed, so `error` stays null."""
-    if failure.body is None or failure.status_code is None:
-        return False
-    return failure.status_code >= CLIENT_ERROR and failure.kind is not FailureKind.RETRIES_EXHAUSTED
-
-
-def _flat_error(failure: Failure) -> _Error:
-    if not _body_tells(failure):
-        return _Error(failure.kind.value, _sound(failure.message))
-    code, message = read_error(failure.body or b"")
-    return _Error(code or f"http_{failure.status_code}", _sound(message or failure.message))
-
-
-def _sound(text: str) -> str:
-    """Text that UTF-8 can hold: a message may quote bytes that were no text."""
-    return text.encode(errors="replace").decode()
+def _text(message: object) -> str | None:
+    return message if isinstance(message, str) else None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
+from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.scopes import Scope, scope_of
 from pipeline.records import FailureKind, Usage
 
@@ -38,6 +39,9 @@ MENDED_BETWEEN_RUNS = frozenset({Scope.KEY, Scope.QUOTA, Scope.SETUP})
 class Written(Struct, frozen=True):
     """What a line of the output says of its row.
 
+    content: of a flat line, and reply: of a batch line, where the content must be looked for; both JSON. code, message: why
+    the row failed.
+
     For a failure: transient: what it failed of may have passed. never_sent: no attempt was made. codes: the names that it can be
     chosen by, in lower case: `error.code`, the status, and the codes in the provider's answer.
     """
@@ -46,9 +50,14 @@ class Written(Struct, frozen=True):
     custom_id: str
     succeeded: bool
     usage: Usage
+    status_code: int | None = None
     transient: bool = False
     never_sent: bool = False
     codes: frozenset[str] = frozenset()
+    code: str | None = None
+    message: str | None = None
+    content: Raw = NULL
+    reply: Raw = NULL
 
     @property
     def is_invalid(self) -> bool:

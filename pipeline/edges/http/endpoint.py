@@ -20,8 +20,8 @@ class Timeouts(Struct, frozen=True):
     """Seconds. connect: name lookup, TCP and TLS. idle: without a byte from the server. total: the attempt, whatever comes."""
 
     connect: float = 30.0
-    idle: float = 60.0
-    total: float = 300.0
+    idle: float = 600.0
+    total: float = 600.0
 
 
 class Caps(Struct, frozen=True):

@@ -1,0 +1,88 @@
+"""Finds the JSON text in a body that is not quite one. What can be read is read: the answer was paid for.
+
+Taken care of: a byte order mark, blanks and comments of an event stream before the JSON (OpenRouter, DeepSeek), `[DONE]`
+after it, an event stream with one whole answer in it, `NaN` and `Infinity` (Python's json), half a surrogate pair, raw
+control characters, bytes that are not UTF-8. An odd value becomes null or U+FFFD; everything around it stays as it came.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+BOM = b"\xef\xbb\xbf"
+JSON_STARTS = (b"{", b"[")
+
+_decode = msgspec.json.Decoder().decode
+_check = msgspec.json.Decoder(msgspec.Raw).decode
+_COMMENTS = re.compile(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
+_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*$")
+_FIELD = re.compile(rb"(data|event|id|retry):")
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|Infinity)', re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x1f]")
+# One escape; the group is half a surrogate pair that stands alone.
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+
+
+def json_text(body: bytes) -> bytes | None:
+    """The JSON of a body, on one line; None if there is none, or more than one."""
+    text = body.removeprefix(BOM).strip()
+    if not text.startswith(JSON_STARTS):
+        text = _out_of_events(text)
+    elif text.endswith(b"[DONE]"):
+        text = _DONE.sub(b"", text)
+    if is_json(text):
+        return one_line(text)
+    text = _TOKEN.sub(_mended, _as_utf8(text))
+    return one_line(text) if is_json(text) else None
+
+
+def is_json(text: bytes) -> bool:
+    """Whether a text is one JSON value in UTF-8. Builds nothing of it."""
+    try:
+        if not text.isascii():
+            text.decode()  # a decoder that skips a string does not look at its bytes
+        _check(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def one_line(text: bytes) -> bytes:
+    """A JSON text without line breaks. Lossless: they can stand only between JSON's tokens."""
+    return text.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _out_of_events(text: bytes) -> bytes:
+    """What stands behind the comments of an event stream, or the only event of one."""
+    comments = _COMMENTS.match(text)
+    rest = text[comments.end() :].lstrip() if comments else text
+    if rest.startswith(JSON_STARTS):
+        return _DONE.sub(b"", rest)
+    if not _FIELD.match(rest):
+        return rest
+    events = [line[5:].strip() for line in rest.splitlines() if line.startswith(b"data:")]
+    whole = [event for event in events if event and event != b"[DONE]"]
+    return whole[0] if len(whole) == 1 else rest
+
+
+def _as_utf8(text: bytes) -> bytes:
+    return text.decode("utf-8", "replace").encode()
+
+
+def _mended(match: re.Match[bytes]) -> bytes:
+    token = match[0]
+    if not token.startswith(b'"'):
+        return b"null"
+    if b"\\u" in token:
+        token = _ESCAPE.sub(_mended_escape, token)
+    return _CONTROL.sub(_escaped, token)
+
+
+def _mended_escape(match: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if match[1] else match[0]
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % match[0][0]

@@ -1,0 +1,174 @@
+"""Small tools with which the shapes of replies are read: a JSON object as its keys and the bytes of their values.
+
+Values stay the bytes that came until somebody needs them, so that a reply of megabytes is not built as Python objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.core.answers.usage import read_usage
+from pipeline.records import NO_USAGE, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NULL = msgspec.Raw(b"null")
+Object = dict[str, msgspec.Raw]
+
+_EMPTY = frozenset({b"null", b"[]", b"{}", b'""', b"false"})
+_LONGEST_EMPTY = max(map(len, _EMPTY))
+
+encode = msgspec.json.Encoder().encode
+_decode_object = msgspec.json.Decoder(Object).decode
+_decode_objects = msgspec.json.Decoder(list[Object]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+# The words for the end of an answer, as OpenAI has them; any other word stays as it is.
+FINISH_REASONS = {
+    "end_turn": "stop",  # Anthropic
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "STOP": "stop",  # Google
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SPII": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    "max_output_tokens": "length",  # the Responses API
+    "completed": "stop",
+    "COMPLETE": "stop",  # Cohere
+    "TOOL_CALL": "tool_calls",
+    "ERROR_TOXIC": "content_filter",
+    "eos": "stop",  # llama.cpp
+    "word": "stop",
+    "limit": "length",
+    "eos_token": "stop",  # Text Generation Inference
+    "content_filtered": "content_filter",  # Bedrock
+    "guardrail_intervened": "content_filter",
+}
+
+
+class Reading(msgspec.Struct, gc=False):
+    """What a reply says, in any shape.
+
+    content: the text or what stands for it, as JSON. complete: the reply says nothing beyond it but names, times and counts.
+    finish_reason: why the answer ended, in OpenAI's words. usage: the provider's own object. problem: why this is no answer,
+    None for one that is. error: what says so. final: the same request would bring the same.
+    """
+
+    content: msgspec.Raw = NULL
+    complete: bool = True
+    finish_reason: str | None = None
+    usage: msgspec.Raw = NULL
+    problem: str | None = None
+    error: msgspec.Raw = NULL
+    final: bool = False
+
+    @property
+    def tokens(self) -> Usage:
+        """The tokens that the reply says it used."""
+        return NO_USAGE if self.usage is NULL else read_usage(self.usage)
+
+
+def first_byte(raw: msgspec.Raw) -> int:
+    """The first byte of a value, which tells its type."""
+    return memoryview(raw)[0]
+
+
+def is_list(raw: msgspec.Raw) -> bool:
+    """Whether a value is a list."""
+    return first_byte(raw) == 0x5B
+
+
+def is_object(raw: msgspec.Raw) -> bool:
+    """Whether a value is an object."""
+    return first_byte(raw) == 0x7B
+
+
+def is_text(raw: msgspec.Raw) -> bool:
+    """Whether a value is a text."""
+    return first_byte(raw) == 0x22
+
+
+def present(raw: msgspec.Raw | None) -> bool:
+    """Whether a value says anything."""
+    return raw is not None and (len(memoryview(raw)) > _LONGEST_EMPTY or bytes(raw) not in _EMPTY)
+
+
+def says_more(reply: Object, plain: frozenset[str], read: str = "") -> bool:
+    """Whether a reply has keys with something in them besides the plain ones and the one that was read."""
+    return any(key not in plain and key != read and present(value) for key, value in reply.items())
+
+
+def object_of(raw: msgspec.Raw | bytes | None) -> Object:
+    """A JSON object; empty where the value is none."""
+    try:
+        return _decode_object(raw or b"{}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+
+
+def objects_of(raw: msgspec.Raw | None) -> list[Object]:
+    """The objects in a list. An odd element is left out, and costs only itself."""
+    if raw is None or not is_list(raw):
+        return []
+    try:
+        return _decode_objects(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return [object_of(item) for item in items_of(raw) if is_object(item)]
+
+
+def items_of(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
+    """The elements of a list, each as it came."""
+    if raw is None or not is_list(raw):
+        return []
+    try:
+        return _decode_items(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+
+
+def text_of(raw: msgspec.Raw | None) -> str | None:
+    """A text; None where the value is none."""
+    if raw is None or not is_text(raw):
+        return None
+    try:
+        return _decode_text(raw)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+
+
+def as_json(value: object) -> msgspec.Raw:
+    """A value as JSON."""
+    return msgspec.Raw(encode(value))
+
+
+def joined(texts: Iterable[str | None]) -> msgspec.Raw:
+    """Texts as one; null where there is none."""
+    there = [text for text in texts if text is not None]
+    return as_json("".join(there)) if there else NULL
+
+
+def as_text(items: list[Object]) -> msgspec.Raw:
+    """Calls of tools as one text of JSON: a column of contents then holds texts alone, whatever the model chose to do."""
+    return as_json(encode(items).decode()) if items else NULL
+
+
+def one_or_list(contents: list[msgspec.Raw]) -> msgspec.Raw:
+    """The only content, or a list of several."""
+    if not contents:
+        return NULL
+    return contents[0] if len(contents) == 1 else as_json(contents)
+
+
+def finish(raw: msgspec.Raw | None) -> str | None:
+    """Why an answer ended, in OpenAI's words. An empty text (xAI) is none."""
+    word = text_of(raw)
+    return FINISH_REASONS.get(word, word) if word else None

@@ -1,0 +1,149 @@
+"""What the replies of all known endpoints look like: one table, from shape to what a reply in it says.
+
+A shape is found by the keys that are there, not by the url: relays answer in the shape that they know. The url says only
+whether an answer of some shape was promised. Whatever a reply looks like, reading it never raises.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.core.answers.parts import NULL, Object, Reading, is_list, is_object, is_text, object_of, present, says_more
+from pipeline.core.answers.shapes_native import (
+    read_blocks,
+    read_candidates,
+    read_generated,
+    read_llama,
+    read_message,
+    read_output,
+    read_tgi,
+)
+from pipeline.core.answers.shapes_openai import read_choices, read_response
+from pipeline.core.answers.shapes_values import (
+    read_data,
+    read_embedding,
+    read_embeddings,
+    read_list,
+    read_results,
+    read_transcription,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def anything(_: msgspec.Raw) -> bool:
+    """Fits a value of any type: the key alone tells the shape, and what is wrong in it is a problem of the answer."""
+    return True
+
+
+def list_or_object(raw: msgspec.Raw) -> bool:
+    """Fits a list and an object."""
+    return is_list(raw) or is_object(raw)
+
+
+# Key, what its value must be for the shape to be this one, and who reads it. The first that fits is taken.
+SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Reading]], ...] = (
+    ("choices", anything, read_choices),
+    ("output", is_object, read_output),
+    ("output", anything, read_response),
+    ("candidates", anything, read_candidates),
+    ("promptFeedback", is_object, read_candidates),
+    ("message", is_object, read_message),
+    ("content", is_list, read_blocks),
+    ("content", is_text, read_llama),
+    ("response", is_text, read_generated),
+    ("generated_text", is_text, read_tgi),
+    ("results", is_list, read_results),
+    ("embeddings", list_or_object, read_embeddings),
+    ("embedding", list_or_object, read_embedding),
+    ("data", is_list, read_data),
+    ("text", is_text, read_transcription),
+)
+
+# The last part of the url of every endpoint whose answers are known.
+ENDPOINTS = frozenset(
+    {
+        *("completions", "embeddings", "responses", "moderations", "generations", "edits", "variations", "transcriptions"),
+        *("translations", "messages", "rerank", "score", "classify", "chat", "generate", "completion", "embed", "converse"),
+        *("generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents", "invoke"),
+    }
+)
+
+# Names, times and counts that may stand at the top of a reply of any shape: its content is complete without them.
+PLAIN = frozenset(
+    {
+        *("id", "object", "type", "created", "created_at", "completed_at", "model", "role", "status", "usage", "error", "provider"),
+        *("finish_reason", "stop_reason", "stop_sequence", "stop_details", "service_tier"),
+        *("system_fingerprint", "prompt_filter_results", "x_groq", "request_id", "requestId", "base_resp", "input_sensitive"),
+        *("output_sensitive", "usageMetadata", "modelVersion", "responseId", "createTime", "meta", "done", "done_reason"),
+        *("total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"),
+        *("generation_settings", "prompt", "id_slot", "index", "timings", "tokens_cached", "tokens_evaluated", "tokens_predicted"),
+        *("truncated", "stop", "stop_type", "stopping_word", "stopped_eos", "stopped_limit", "stopped_word", "has_new_line"),
+        *("details", "metrics", "stopReason", "duration", "language", "task", "background", "size", "quality", "output_format"),
+        # What a response of the Responses API says again of its request
+        *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "previous_response_id"),
+        *("prompt_cache_key", "prompt_cache_retention", "reasoning", "safety_identifier", "store", "temperature", "tool_choice"),
+        *("tools", "top_logprobs", "top_p", "truncation", "user", "incomplete_details", "billing", "frequency_penalty"),
+        *("presence_penalty", "kv_transfer_params", "sla_metrics", "success", "code"),
+    }
+)
+
+USAGE_KEYS = ("usage", "usageMetadata")
+COUNT_KEYS = ("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_predicted")  # of Ollama and llama.cpp, at the top
+
+
+def read_reply(body: bytes) -> Reading:
+    """What a reply says. One without any known shape has no content, and is not complete without itself."""
+    if body.startswith(b"["):
+        return read_list(body)
+    reply = object_of(body)
+    reading = read_object(reply)
+    return reading or Reading(complete=False, usage=find_usage(reply))
+
+
+def read_object(reply: Object) -> Reading | None:
+    """What a reply says that is an object; None if it is in no known shape."""
+    for key, fits, read in SHAPES:
+        value = reply.get(key)
+        if value is not None and fits(value):
+            reading = read(reply)
+            reading.usage = find_usage(reply)
+            reading.complete = reading.complete and not says_more(reply, PLAIN, key)
+            return reading
+    return None
+
+
+def find_usage(reply: Object) -> msgspec.Raw:
+    """The object in which a reply tells the tokens that it used; null if there is none."""
+    for key in USAGE_KEYS:
+        if key in reply and is_object(reply[key]):
+            return reply[key]
+    if is_object(reply.get("meta", NULL)):  # Cohere's first version and its rankings
+        return reply["meta"]
+    if "x_groq" in reply:
+        return object_of(reply["x_groq"]).get("usage", NULL)
+    counts = {key: reply[key] for key in COUNT_KEYS if key in reply}
+    if counts:
+        return msgspec.Raw(msgspec.json.encode(counts))
+    generated = object_of(reply["details"]).get("generated_tokens") if "details" in reply else None
+    return NULL if generated is None else msgspec.Raw(msgspec.json.encode({"generated_tokens": generated}))
+
+
+@lru_cache(maxsize=256)
+def promises(url: str) -> bool:
+    """Whether an endpoint's answers have a known shape, so that a reply in none of them is no answer."""
+    path = url.partition("?")[0].rstrip("/")
+    return path.rpartition("/")[2].rpartition(":")[2] in ENDPOINTS
+
+
+def is_unknown_error(reply: Object) -> bool:
+    """Whether a reply in no known shape says by its marks that it is an error."""
+    if bytes(reply.get("object", NULL)) == b'"error"' or bytes(reply.get("type", NULL)) == b'"error"':
+        return True
+    if bytes(reply.get("success", NULL)) == b"false" or present(reply.get("error_code")) or present(reply.get("error_msg")):
+        return True
+    return bytes(object_of(reply.get("base_resp")).get("status_code", b"0")) != b"0"

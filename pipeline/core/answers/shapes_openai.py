@@ -1,0 +1,147 @@
+"""The shapes of OpenAI's APIs: chat and plain completions, and Responses, with what relays and servers add to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.core.answers.error_bodies import says_nothing
+from pipeline.core.answers.parts import (
+    NULL,
+    Object,
+    Reading,
+    as_text,
+    finish,
+    is_list,
+    is_object,
+    is_text,
+    items_of,
+    joined,
+    object_of,
+    objects_of,
+    one_or_list,
+    present,
+    says_more,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    import msgspec
+
+ERROR = "error"
+# Keys that are names, times and counts, or that repeat what another one says.
+PLAIN_CHOICE = frozenset(
+    {"index", "message", "text", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results"}
+)
+PLAIN_MESSAGE = frozenset({"role", "content"})
+PLAIN_TEXT = frozenset({"type", "text"})
+PLAIN_ITEM = frozenset({"id", "type", "role", "status", "content"})
+WAITING = frozenset({"queued", "in_progress"})  # of a response that was asked for in the background
+PASSING_CODES = frozenset({"server_error", "rate_limit_exceeded", "vector_store_timeout"})  # every other one is of the request
+REASONING = ("reasoning_content", "reasoning", "thinking")
+
+
+def read_choices(reply: Object) -> Reading:
+    """Chat completions and plain completions. One odd choice among several costs only itself."""
+    choices = objects_of(reply["choices"])
+    answers = [choice for choice in choices if _is_answer(choice)]
+    if not answers:
+        return _no_choice(reply["choices"], choices)
+    read = [_read_choice(choice) for choice in choices]
+    complete = all(whole for _, whole in read)
+    return Reading(one_or_list([content for content, _ in read]), complete, finish(answers[0].get("finish_reason")))
+
+
+def _is_answer(choice: Object) -> bool:
+    """Whether a choice holds what it promises: a message with something in it, or a text, and no error."""
+    if text_of(choice.get("finish_reason")) == ERROR or _failed(choice):
+        return False
+    if "text" in choice and is_text(choice["text"]):
+        return True
+    message = choice.get("message")
+    return message is not None and is_object(message) and (present(message) or present(choice.get("finish_reason")))
+
+
+def _failed(choice: Object) -> bool:
+    return ERROR in choice and not says_nothing(choice[ERROR])
+
+
+def _no_choice(raw: msgspec.Raw, choices: list[Object]) -> Reading:
+    for choice in choices:
+        if _failed(choice):
+            return Reading(problem="an error in its choice", error=choice[ERROR])
+    if any(text_of(choice.get("finish_reason")) == ERROR for choice in choices):
+        return Reading(problem='finish_reason "error"')
+    if choices:
+        return Reading(problem="choices that hold no answer")
+    return Reading(problem="no choices" if is_list(raw) else f"choices: {bytes(raw)[:20].decode('utf-8', 'replace')}")
+
+
+def _read_choice(choice: Object) -> tuple[msgspec.Raw, bool]:
+    """The content of a choice, and whether it is all that the choice says."""
+    if "message" not in choice:
+        return choice.get("text", NULL), not says_more(choice, PLAIN_CHOICE)
+    message = object_of(choice["message"])
+    content, whole = _read_message(message)
+    return content, whole and not says_more(choice, PLAIN_CHOICE)
+
+
+def _read_message(message: Object) -> tuple[msgspec.Raw, bool]:
+    content = message.get("content", NULL)
+    whole = not says_more(message, PLAIN_MESSAGE)
+    if is_text(content):
+        return content, whole
+    if is_list(content):  # Mistral: text and thinking as parts
+        parts = objects_of(content)
+        texts = [text_of(part.get("text")) for part in parts if text_of(part.get("type")) == "text"]
+        plain = len(texts) == len(items_of(content)) and not any(says_more(part, PLAIN_TEXT) for part in parts)
+        return joined(texts) if texts else content, whole and plain
+    return _instead_of_content(message), whole
+
+
+def _instead_of_content(message: Object) -> msgspec.Raw:
+    """What stands for the text where there is none: calls of tools, a refusal, what was said aloud, or only thoughts."""
+    if calls := objects_of(message.get("tool_calls")):
+        return as_text(calls)
+    if present(message.get("function_call")):
+        return as_text([object_of(message["function_call"])])
+    if present(message.get("refusal")):
+        return message["refusal"]
+    if present(message.get("audio")):
+        return object_of(message["audio"]).get("transcript", NULL)
+    return next((message[key] for key in REASONING if key in message and is_text(message[key])), NULL)
+
+
+# ---- Responses ---------------------------------------------------------------------------------------------------------
+
+
+def read_response(reply: Object) -> Reading:
+    """The Responses API. A whole one is completed, or incomplete for a reason."""
+    status = text_of(reply.get("status"))
+    if status in WAITING:
+        problem = f'status "{status}": a response in the background is not waited for; leave `background` out of the request'
+        return Reading(problem=problem, final=True)
+    if status in ("failed", "cancelled"):
+        error = reply.get(ERROR, NULL)
+        final = present(error) and text_of(object_of(error).get("code")) not in PASSING_CODES
+        return Reading(problem=f'status "{status}"', error=error, final=final)
+    if not is_list(reply["output"]):
+        return Reading(problem="no output")
+    items = objects_of(reply["output"])
+    content, whole = _read_items(items)
+    reason = finish(object_of(reply.get("incomplete_details")).get("reason")) if status == "incomplete" else finish(reply.get("status"))
+    if reason == "stop" and any(text_of(item.get("type")) == "function_call" for item in items):
+        reason = "tool_calls"
+    return Reading(content, whole and status != "incomplete", reason)
+
+
+def _read_items(items: list[Object]) -> tuple[msgspec.Raw, bool]:
+    parts = [part for item in items for part in objects_of(item.get("content")) if text_of(item.get("type")) in ("message", None)]
+    texts = [text_of(part.get("text")) for part in parts if text_of(part.get("type")) == "output_text"]
+    whole = all(text_of(item.get("type")) == "message" and not says_more(item, PLAIN_ITEM) for item in items)
+    whole = whole and all(text_of(part.get("type")) == "output_text" and not says_more(part, PLAIN_TEXT) for part in parts)
+    if texts:
+        return joined(texts), whole
+    calls = [item for item in items if (text_of(item.get("type")) or "").endswith("_call")]
+    if calls:
+        return as_text(calls), False
+    return joined(text_of(part.get("refusal")) for part in parts), False

@@ -1,0 +1,91 @@
+"""What can be read of a body is read; around an odd value everything stays as it came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.answers.classify import Result, classify
+from pipeline.core.answers.mend import json_text
+from pipeline.records import Answer
+from tests.strategies import json_values
+
+WHOLE = {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}
+TEXT = json.dumps(WHOLE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\n         \n" * 400 + TEXT,
+        ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + TEXT,
+        ": keep-alive\r\n\r\n" + TEXT,
+        TEXT + "\n\ndata: [DONE]\n\n",
+        ": hello\n\n" + TEXT + "\n\ndata: [DONE]",
+        f"data: {TEXT}\n\n",
+        f"data:{TEXT}\n\ndata: [DONE]\n\n",
+        f": hello\n\nevent: answer\nid: 1\ndata: {TEXT}\n\n",
+        "\ufeff" + TEXT,
+        TEXT + "\r\n",
+    ],
+)
+def test_what_stands_around_the_json_is_taken_off(body: str) -> None:
+    meaning = classify(Answer(200, [], body.encode()), now_utc=0.0)
+
+    assert isinstance(meaning, Result)
+    assert meaning.body == TEXT.encode()
+
+
+@pytest.mark.parametrize(
+    "inside, mended",
+    [
+        (b'{"a": -Infinity, "b": [NaN, Infinity], "c": "NaN"}', {"a": None, "b": [None, None], "c": "NaN"}),
+        (rb'{"a": "half \ud83d", "b": "whole \ud83d\ude00", "c": "\ude00"}', {"a": "half \ufffd", "b": "whole \U0001f600", "c": "\ufffd"}),
+        (rb'{"a": "no escape: \\ud83d", "b": "\ud83d"}', {"a": r"no escape: \ud83d", "b": "\ufffd"}),
+        (b'{"a": "tab \t nul \x00 line \n end"}', {"a": "tab \t nul \x00 line \n end"}),
+        (b'{"a": "caf\xe9"}', {"a": "caf\ufffd"}),
+        (b'{"a": "\\"quoted\\\\", "b": NaN}', {"a": '"quoted\\', "b": None}),
+    ],
+)
+def test_an_odd_value_costs_only_itself(inside: bytes, mended: Any) -> None:
+    assert json.loads(json_text(inside) or b"") == mended
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"data: nothing\n\n",
+        b'{"a": 1} {"b": 2}',
+        b'{"a": 1',
+        b'{"a": tru}',
+        rb'{"a": "\q"}',
+        b": only comments\n\n",
+        b"data: [DONE]\n\n",
+        b'data: {"a": 1}\n\ndata: {"b": 2}\n\n',
+    ],
+)
+def test_what_is_not_one_json_text_stays_unreadable(body: bytes) -> None:
+    assert json_text(body) is None
+
+
+@given(value=json_values)
+def test_good_json_is_passed_on_byte_for_byte(value: Any) -> None:
+    text = json.dumps(value).encode()
+
+    assert json_text(text) == text
+    assert json.loads(json_text(json.dumps(value, indent=2).encode()) or b"") == value
+
+
+@given(junk=st.binary(max_size=200))
+def test_no_body_makes_reading_raise(junk: bytes) -> None:
+    for body in (junk, b"{" + junk, b"data:" + junk, b'{"a": "' + junk + b'"}'):
+        text = json_text(body)
+        if text is not None:
+            json.loads(text)
+            assert b"\n" not in text
