@@ -19,6 +19,7 @@ from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Self
 
     from pipeline.records import Outcome
 
@@ -81,7 +82,7 @@ class VirtualRun:
     _tries: dict[int, int] = field(factory=dict)
     _accepted: list[float] = field(factory=list)
 
-    def run(self) -> VirtualRun:
+    def run(self) -> Self:
         trio.run(self._main, clock=trio.testing.MockClock(autojump_threshold=0))
         return self
 
