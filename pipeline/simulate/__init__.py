@@ -1,17 +1,17 @@
-"""A simulated OpenAI-compatible provider on loopback: latency, limits and faults by a seeded plan, answers by the prompt alone.
+"""A simulated provider on loopback: latency, limits and faults by a seeded plan, answers by the prompt alone, in any usual shape.
 
     async with trio.open_nursery() as nursery:
         base_url = await nursery.start(serve, SimulateConfig())
 
-Everything is decided in pure modules (`plan`, `limits`, `answers`, `replies`, `wire`, joined by `provider`); only `server`
-touches a socket. The config is there at once; what serves is imported when it is asked for, so that reading a config stays cheap.
+Everything is decided in pure modules, joined by `provider`; only `server` and `connection` touch a socket. The config is there at
+once; what serves is imported when it is asked for, so that reading a config stays cheap.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter, Vendor
-from pipeline.simulate.config import LatencyConfig, SimulateConfig
+from pipeline.simulate.config import LatencyConfig, SimulateConfig, SimulatedStream
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
 from pipeline.simulate.limits_config import LimitChange, Neighbour, SimulatedLimits
 from pipeline.simulate.schedule_config import SimulatedKey, SimulatedOutage, SimulatedQuota
@@ -32,6 +32,7 @@ __all__ = [
     "SimulatedKey",
     "SimulatedQuota",
     "SimulatedOutage",
+    "SimulatedStream",
     "Vendor",
     "Distribution",
     "LimitKind",

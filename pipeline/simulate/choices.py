@@ -34,7 +34,7 @@ class Dialect(Enum):
 
 
 class Vendor(Enum):
-    """In whose words a key, a model or a quota is refused."""
+    """In whose words a key, a model or a quota is refused, and what stands in a stream beside the answer."""
 
     OPENAI = "openai"
     AZURE = "azure"
@@ -48,6 +48,8 @@ class Vendor(Enum):
     DEEPSEEK = "deepseek"
     XAI = "xai"
     NEW_API = "new_api"  # a widespread relay
+    OPENROUTER = "openrouter"
+    GROQ = "groq"
 
 
 class RetryAfter(Enum):

@@ -31,6 +31,17 @@ class LatencyConfig:
 
 
 @frozen(kw_only=True)
+class SimulatedStream:
+    """How a streamed answer is cut into events. event_characters: of the content in one. events_at_once: in one write.
+
+    The time to the first event is the latency's; per_token_seconds is spent between the events.
+    """
+
+    event_characters: int = field(default=16, validator=at_least_1)
+    events_at_once: int = field(default=1, validator=at_least_1)
+
+
+@frozen(kw_only=True)
 class SimulateConfig:
     """A simulated provider.
 
@@ -51,6 +62,7 @@ class SimulateConfig:
     models: tuple[str, ...] = ("gpt-4o", "gpt-4o-mini", "text-embedding-3-small")
     only_models: bool = False
     latency: LatencyConfig = field(factory=LatencyConfig)
+    stream: SimulatedStream = field(factory=SimulatedStream)
     limits: SimulatedLimits = field(factory=SimulatedLimits)
     quota: SimulatedQuota = field(factory=SimulatedQuota)
     outages: tuple[SimulatedOutage, ...] = ()

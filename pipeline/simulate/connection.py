@@ -16,7 +16,7 @@ import trio
 
 from pipeline.simulate.exchange import Exchange, Request
 from pipeline.simulate.reply import Reply, error_reply
-from pipeline.simulate.wire import End, Repeat, Send, Step, ends_before, steps_for
+from pipeline.simulate.wire import ON_THE_WIRE, End, Pause, Repeat, Send, Step, Steps, ends_before, steps_for, stream_steps
 
 if TYPE_CHECKING:
     from pipeline.simulate.provider import Provider
@@ -95,7 +95,7 @@ class Connection:
     async def _answer(self, exchange: Exchange) -> bool:
         """Wait and take the steps. Returns whether the connection still stands."""
         head, body = self._render(exchange.reply)
-        steps = steps_for(exchange.fault, head, body, self._provider.config.drip_seconds)
+        steps = self._steps(exchange, head, body)
         end = ends_before(steps)
         ended = not exchange.counted
         try:
@@ -112,12 +112,20 @@ class Connection:
             if not ended:
                 self._provider.left(exchange, abandoned=True)
 
+    def _steps(self, exchange: Exchange, head: bytes, body: bytes) -> Steps:
+        config = self._provider.config
+        if exchange.stream is None or exchange.fault in ON_THE_WIRE:
+            return steps_for(exchange.fault, head, body, config.drip_seconds)
+        return stream_steps(exchange.stream, head, config.stream.events_at_once, exchange.pause_seconds, config.drip_seconds)
+
     async def _take(self, step: Step) -> bool:
         """Take one step. Returns whether the connection still stands."""
         match step:
             case Send(data):
                 await self._stream.send_all(data)
                 return True
+            case Pause(seconds):
+                return await self._client_stays(seconds)
             case Repeat(data, seconds):
                 while seconds == 0 or await self._client_stays(seconds):
                     await self._stream.send_all(data)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipeline.simulate.faults import Fault
     from pipeline.simulate.limits import Limits
     from pipeline.simulate.reply import Reply
+    from pipeline.simulate.streams import Stream
 
 
 KEY_HEADERS = (b"api-key", b"x-api-key", b"x-goog-api-key")  # Azure's, Anthropic's, Google's
@@ -36,10 +37,16 @@ class Request(Struct, frozen=True, eq=False):
 
 
 class Exchange(Struct, frozen=True):
-    """What a request gets. wait_seconds: before the first byte. counted: it is one of the tally's requests. limits: those it holds."""
+    """What a request gets.
+
+    stream: the reply's body as it comes, if it comes in events. wait_seconds: before the first byte. pause_seconds: between two
+    writes of a stream. counted: it is one of the tally's requests. limits: those it holds.
+    """
 
     reply: Reply
     fault: Fault | None = None
+    stream: Stream | None = None
     wait_seconds: float = 0.0
+    pause_seconds: float = 0.0
     counted: bool = True
     limits: Limits | None = None

@@ -55,6 +55,24 @@ class Fault(Enum):
     EMPTY_200 = "empty_200"
     HTML = "html"
     BAD_GZIP = "bad_gzip"
+    EMPTY_OBJECT = "empty_object"  # {}
+    CHOICES_NULL = "choices_null"  # null where the answer should stand, in any shape
+    CHOICES_EMPTY = "choices_empty"  # an empty list there
+    CHOICE_ERROR = "choice_error"  # OpenRouter's: an error inside a choice
+    STATUS_FAILED = "status_failed"  # of the Responses API
+    BASE_RESP = "base_resp"  # MiniMax's: the cause in `base_resp`, no choices
+    OBJECT_ERROR = "object_error"  # FastChat's and vLLM's: {"object": "error"}
+    # 200 with an answer that may not be wanted
+    TRUNCATED = "truncated"  # half of the content; max_tokens ended it
+    CONTENT_FILTER = "content_filter"
+    DECLINED = "declined"  # the model refuses
+    EMPTY_ANSWER = "empty_answer"  # no content, though tokens were used
+    # in a stream; they do not fall on requests that ask for none
+    STREAM_CUT = "stream_cut"  # the body ends in the middle of the answer, as if it were whole
+    STREAM_STALL = "stream_stall"  # silence from the middle on
+    STREAM_PING_ONLY = "stream_ping_only"  # pings or comments for ever, and no content
+    STREAM_ERROR = "stream_error"  # an error event in the middle
+    STREAM_DONE_ONLY = "stream_done_only"  # the end without an answer before it
     # on the wire
     CUT_BODY = "cut_body"  # fewer bytes than content-length says, then a close
     CUT_CHUNKED = "cut_chunked"  # no last chunk
@@ -80,6 +98,13 @@ class Fault(Enum):
     TRICKLE = "trickle"  # byte by byte
     PRETTY = "pretty"  # JSON over many lines
     EXTRA_BYTES = "extra_bytes"  # after the end of the answer
+    STREAM_NO_DONE = "stream_no_done"  # a whole answer without the event that says that the stream is over
+    SSE_UNASKED = "sse_unasked"  # a stream though none was asked for
+    COMMENTS_BEFORE = "comments_before"  # comment lines before the JSON
+    BLANKS_BEFORE = "blanks_before"  # two kilobytes of blank lines before the JSON
+    DONE_BEHIND = "done_behind"  # `data: [DONE]` after the JSON
+    EMPTY_ERROR = "empty_error"  # an error object without a message beside the answer
+    FLOAT_USAGE = "float_usage"  # usage in floats
 
 
 QUIRKS = frozenset(list(Fault)[list(Fault).index(Fault.CHUNKED) :])
@@ -96,6 +121,16 @@ LASTING = frozenset(
         Fault.SPEND_LIMIT,
         Fault.DAILY_QUOTA,
         Fault.FORBIDDEN_RETRY,
+    }
+)
+STREAMED = frozenset(
+    {
+        Fault.STREAM_CUT,
+        Fault.STREAM_STALL,
+        Fault.STREAM_PING_ONLY,
+        Fault.STREAM_ERROR,
+        Fault.STREAM_DONE_ONLY,
+        Fault.STREAM_NO_DONE,
     }
 )
 MOVED = {Fault.MOVED_301: 301, Fault.MOVED_307: 307, Fault.MOVED_308: 308}

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from pipeline.simulate.accounts import Accounts
-from pipeline.simulate.answers import PATH, BadRequest, Call, answer, parse_call
+from pipeline.simulate.answers import Answered, compose
+from pipeline.simulate.calls import BadRequest, Call, parse_call, route_of
 from pipeline.simulate.exchange import Exchange, Request
-from pipeline.simulate.faults import MOVED, QUIRKS, Fault
+from pipeline.simulate.faults import MOVED, QUIRKS, STREAMED, Fault
 from pipeline.simulate.headers import limit_headers
 from pipeline.simulate.limits import PARALLEL, Admission, Charge
 from pipeline.simulate.plan import Planner, digest_of
 from pipeline.simulate.refusals import throttled, too_many_in_flight
 from pipeline.simulate.replies import Occasion, faulty
 from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
+from pipeline.simulate.respond import respond
 from pipeline.simulate.schedule import Conditions, conditions_at
 from pipeline.simulate.tally import Tally
 from pipeline.simulate.vendors import in_words_of
@@ -98,15 +100,17 @@ class Provider:
 
     def _fail(self, fault: Fault, call: Call | Reply, digest: bytes, occasion: Occasion) -> Exchange:
         """What a request gets that meets a fault by the time, or by what its key or model is."""
-        right = call if isinstance(call, Reply) else json_reply(200, answer(call, digest, self.config.answer_characters)[0])
-        return Exchange(faulty(fault, right, occasion), fault)
+        if isinstance(call, Reply):
+            return Exchange(faulty(fault, call, occasion), fault)
+        reply, stream = respond(compose(call, digest, self.config.answer_characters), fault, occasion, [])
+        return Exchange(reply, fault, stream)
 
     def _admit(
         self, call: Call, account: Account, digest: bytes, conditions: Conditions, occasion: Occasion, now: float
     ) -> tuple[Exchange, int]:
         """What a request gets that may enter: a refusal of a limit, or what the plan has for it."""
-        body, output_tokens = answer(call, digest, self.config.answer_characters)
-        charge = Charge(call.charge, call.prompt_tokens, output_tokens)
+        answered = compose(call, digest, self.config.answer_characters)
+        charge = Charge(call.charge, call.prompt_tokens, answered.output_tokens)
         self.tally.charged(charge.tokens, now)
         limits = account.limits(call.model)
         admission = limits.admit(charge, now)
@@ -116,30 +120,36 @@ class Provider:
             return Exchange(_refusal(account, admission, headers, occasion.wall)), 0
         plan = self._planner.plan(digest, call.shown)
         fault = conditions.quirk or plan.fault
-        if fault in MOVED and occasion.target.partition("?")[0].endswith("/"):
+        moved = occasion.target.partition("?")[0].endswith("/")
+        if (fault in MOVED and moved) or (fault in STREAMED and not call.stream):
             fault = None
-        right = json_reply(200, body, headers)
         if fault is None or fault in QUIRKS:
-            self.tally.answered(call.prompt_tokens, output_tokens)
-            account.spend(call.prompt_tokens + output_tokens)
-        reply = right if fault is None else faulty(fault, right, occasion)
-        return Exchange(reply, fault, self._wait(plan.wait_seconds, output_tokens) * conditions.factor, limits=limits), plan.attempt
+            self.tally.answered(call.prompt_tokens, answered.output_tokens)
+            account.spend(call.prompt_tokens + answered.output_tokens)
+        reply, stream = respond(answered, fault, occasion, headers)
+        wait, pause = self._times(plan.wait_seconds, answered, conditions.factor)
+        return Exchange(reply, fault, stream, wait, pause, limits=limits), plan.attempt
 
-    def _wait(self, seconds: float, output_tokens: int) -> float:
-        latency = self.config.latency
-        return min(seconds + latency.per_token_seconds * output_tokens, max(seconds, latency.max_seconds))
+    def _times(self, seconds: float, answered: Answered, factor: float) -> tuple[float, float]:
+        """The time before the first byte, and between two writes of a stream. seconds: what the plan has drawn for the first byte."""
+        latency, stream = self.config.latency, self.config.stream
+        most = max(seconds, latency.max_seconds)
+        if answered.call.stream:
+            tokens = stream.event_characters * stream.events_at_once / 4
+            return seconds * factor, latency.per_token_seconds * tokens * factor
+        return min(seconds + latency.per_token_seconds * answered.output_tokens, most) * factor, 0.0
 
     def _understand(self, request: Request, path: str) -> Call | Reply:
-        match = PATH.fullmatch(path)
-        if match is None:
+        route = route_of(path)
+        if route is None:
             return error_reply(404, "invalid_request_error", f"Invalid URL ({request.method} {path})")
-        wanted = "GET" if match["endpoint"] == "models" else "POST"
+        wanted = "GET" if route.endpoint == "models" else "POST"
         if request.method != wanted:
             return error_reply(405, "invalid_request_error", f"Not allowed to {request.method} on {path} (HTTP POST)")
         if wanted == "GET":
             return json_reply(200, _models(self.config.models))
         try:
-            return parse_call(match["endpoint"], match["deployment"], request.body)
+            return parse_call(route, request.body, request.target.partition("?")[2])
         except BadRequest as error:
             return error_reply(400, "invalid_request_error", str(error), param=error.param)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,14 +10,12 @@ from pipeline.simulate.faults import MOVED, Fault
 from pipeline.simulate.headers import wait_headers
 from pipeline.simulate.refusals import throttled
 from pipeline.simulate.reply import Headers, Reply, error_reply, json_reply
+from pipeline.simulate.spoilt import SPOILT
 from pipeline.simulate.vendors import TABLES, in_words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipeline.simulate.config import SimulateConfig
 
-GZIPPED = ("content-encoding", "gzip")
 HTML = b"<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></center></body>\r\n</html>\r\n"
 
 
@@ -87,17 +84,3 @@ def faulty(fault: Fault, right: Reply, occasion: Occasion) -> Reply:
         loading = {"error": f"Model {occasion.model} is currently loading", "estimated_time": config.retry_after_seconds}
         return json_reply(503, loading)
     return SPOILT[fault](right) if fault in SPOILT else right
-
-
-SPOILT: dict[Fault, Callable[[Reply], Reply]] = {
-    Fault.PLAIN_500: lambda _: Reply(500, [("content-type", "text/plain")], b"Internal Server Error"),
-    Fault.LOADING_503: lambda _: json_reply(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
-    Fault.STRING_ERROR_401: lambda _: json_reply(401, {"error": "Unauthorized"}),
-    Fault.REDIRECT_307: lambda _: Reply(307, [("location", "http://127.0.0.1:9/elsewhere")], b""),
-    Fault.BROKEN_JSON: lambda right: msgspec.structs.replace(right, body=right.body[:-1]),
-    Fault.BAD_UTF8: lambda right: msgspec.structs.replace(right, body=right.body.replace(b'":"', b'":"\xff', 1)),
-    Fault.EMPTY_200: lambda right: msgspec.structs.replace(right, body=b""),
-    Fault.BAD_GZIP: lambda right: msgspec.structs.replace(right, headers=[*right.headers, GZIPPED]),
-    Fault.GZIP: lambda right: msgspec.structs.replace(right, headers=[*right.headers, GZIPPED], body=gzip.compress(right.body, mtime=0)),
-    Fault.PRETTY: lambda right: msgspec.structs.replace(right, body=msgspec.json.format(right.body, indent=2) + b"\n"),
-}

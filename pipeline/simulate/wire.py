@@ -13,6 +13,8 @@ from pipeline.simulate.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.simulate.streams import Stream
+
 
 class Send(Struct, frozen=True):
     """Send these bytes."""
@@ -27,6 +29,12 @@ class Repeat(Struct, frozen=True):
     every_seconds: float
 
 
+class Pause(Struct, frozen=True):
+    """Send nothing for a while."""
+
+    seconds: float
+
+
 class End(Enum):
     """A step that ends the connection."""
 
@@ -35,7 +43,7 @@ class End(Enum):
     HANG = auto()  # keep it open in silence until the client goes
 
 
-Step = Send | Repeat | End
+Step = Send | Repeat | Pause | End
 Steps = tuple[Step, ...]
 
 LENGTH = re.compile(rb"content-length: \d+\r\n", re.IGNORECASE)
@@ -55,6 +63,21 @@ def steps_for(fault: Fault | None, head: bytes, body: bytes, drip_seconds: float
     if fault is None or fault not in WIRE:
         return (Send(head + body),)
     return WIRE[fault](head, body)
+
+
+def stream_steps(stream: Stream, head: bytes, at_once: int, pause_seconds: float, drip_seconds: float) -> Steps:
+    """The steps that put a stream on the wire, a chunk for each write. at_once: frames in one write. pause_seconds: between two writes."""
+    writes = [b"".join(stream.frames[at : at + at_once]) for at in range(0, len(stream.frames), at_once)]
+    steps: list[Step] = [Send(_framed(head, CHUNKED))]
+    for number, data in enumerate(writes):
+        if number and pause_seconds > 0:
+            steps.append(Pause(pause_seconds))
+        steps.append(Send(b"%x\r\n%b\r\n" % (len(data), data)))
+    if stream.then is None:
+        return *steps, Send(b"0\r\n\r\n")
+    if stream.then is Fault.STREAM_STALL:
+        return *steps, End.HANG
+    return *steps, Repeat(b"%x\r\n%b\r\n" % (len(stream.ping), stream.ping), drip_seconds)
 
 
 def ends_before(steps: Steps) -> int:
@@ -116,3 +139,4 @@ WIRE: dict[Fault, Callable[[bytes, bytes], Steps]] = {
     Fault.TRICKLE: _trickle,
     Fault.EXTRA_BYTES: lambda head, body: (Send(head + body + b"\r\nextra"),),
 }
+ON_THE_WIRE = frozenset({*WIRE, Fault.DRIP, Fault.DRIP_HEADERS})

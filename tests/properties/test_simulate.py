@@ -25,10 +25,12 @@ from pipeline.simulate import (
     SimulateConfig,
     expected_answer,
 )
-from pipeline.simulate.answers import answer, parse_call
+from pipeline.simulate.answers import compose
+from pipeline.simulate.calls import Route, parse_call
 from pipeline.simulate.headers import go_duration
 from pipeline.simulate.plan import Attempts, Planner, digest_of, latency_at
 from pipeline.simulate.reply import Reply, json_reply
+from pipeline.simulate.shapes import shape
 from pipeline.simulate.tally import Busiest
 from pipeline.simulate.windows import make_window
 from pipeline.simulate.wire import WIRE, End, Repeat, Send, Step, ends_before, steps_for
@@ -172,7 +174,7 @@ def test_answers_to_different_prompts_differ(one: str, other: str) -> None:
 def test_expected_answer_is_what_is_answered(text: str, characters: int) -> None:
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
 
-    answered, _ = answer(parse_call("chat/completions", None, body), digest_of(body), characters)
+    answered = shape(compose(parse_call(Route("chat/completions"), body), digest_of(body), characters))
 
     assert answered["choices"][0]["message"]["content"] == expected_answer(body, characters)
     assert len(expected_answer(body, characters)) >= characters
@@ -243,13 +245,38 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "text", "type"]), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = ["model", "messages", "prompt", "input", "n", "max_tokens", "dimensions", "stream", "encoding_format"]
+KEYS = [
+    "system",
+    "contents",
+    "content",
+    "requests",
+    "query",
+    "documents",
+    "systemInstruction",
+    "generationConfig",
+    "options",
+    "stream_options",
+    "model",
+    "messages",
+    "prompt",
+    "input",
+    "n",
+    "max_tokens",
+    "dimensions",
+    "stream",
+    "encoding_format",
+]
 bodies = st.binary(max_size=50) | st.dictionaries(st.sampled_from(KEYS), json_values).map(lambda body: json.dumps(body).encode())
-targets = st.text() | st.sampled_from(["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/_simulate/x"])
+TARGETS = [
+    "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/responses", "/v1/messages", "/v1/moderations",
+    "/v2/chat", "/v2/rerank", "/api/chat", "/api/generate", "/api/embed", "/v1beta/models/m:generateContent",
+    "/v1beta/models/m:embedContent", "/v1beta/models/m:batchEmbedContents", "/v1beta/models/m:streamGenerateContent", "/_simulate/x",
+]  # fmt: skip
+targets = st.text() | st.sampled_from(TARGETS)
 
 
 @given(st.sampled_from(["GET", "POST"]), targets, bodies, st.dictionaries(st.sampled_from([b"authorization", b"api-key"]), st.binary()))
-def test_any_request_gets_an_answer_that_is_json(method: str, target: str, body: bytes, headers: dict[bytes, bytes]) -> None:
+def test_any_request_gets_an_answer_and_json_unless_it_streams(method: str, target: str, body: bytes, headers: dict[bytes, bytes]) -> None:
     for api_key in (None, "sk-right"):
         provider = Provider(SimulateConfig(api_key=api_key, script={"7": "html"}))
         request = Request(method, target, list(headers.items()), body)
@@ -257,4 +284,5 @@ def test_any_request_gets_an_answer_that_is_json(method: str, target: str, body:
         exchange = provider.receive(request, now=1.0, wall=1.0)
 
         assert exchange.reply.status in (200, 400, 401, 404, 405)
-        assert exchange.fault is not None or isinstance(json.loads(exchange.reply.body), dict)
+        if exchange.fault is None and exchange.stream is None:
+            assert isinstance(json.loads(exchange.reply.body), dict)
