@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         InputError,
         JournalDamagedError,
         JournalError,
+        JournalGoneError,
         OutputChangedError,
         OutputExistsError,
         Problem,
@@ -98,8 +99,8 @@ _HOMES = {
     "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
-        "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError OutputChangedError "
-        "OutputExistsError "
+        "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError JournalGoneError "
+        "OutputChangedError OutputExistsError "
         "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
     ),
     "pipeline.stages.read": "ReadTally read",
@@ -180,6 +181,7 @@ __all__ = [
     "InputError",
     "JournalDamagedError",
     "JournalError",
+    "JournalGoneError",
     "OutputChangedError",
     "OutputExistsError",
     "Problem",

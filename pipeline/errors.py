@@ -10,7 +10,8 @@
     │       └── OutputChangedError  it is the output
     ├── SinkError             the output takes no more; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
-    │   └── JournalDamagedError  it is not what was written
+    │   ├── JournalDamagedError  it is not what was written
+    │   └── JournalGoneError  somebody deleted it while the run wrote to it
     ├── CacheError            the cache of answers can be neither read nor written; likewise
     └── RunStopped            the run ended before its input did; carries the summary
         ├── RunAborted        the provider or the machine forbids going on (exit code 3)
@@ -146,6 +147,10 @@ class CacheError(HeadraceError):
         self.path = path
         where = "a temporary file (SQLITE_TMPDIR names another place)" if path is None else str(path)
         super().__init__(f"{where}: cannot use the cache of answers: {problem}")
+
+
+class JournalGoneError(JournalError):
+    """Somebody has deleted or replaced the journal while the run wrote to it. What it held is in its place again, or beside it."""
 
 
 class RunStopped(HeadraceError):  # noqa: N818  a run that was stopped is not an error of the program

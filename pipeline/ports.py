@@ -110,6 +110,13 @@ class Store(Protocol[T]):
         Gives what is to be recorded in its place: a store that has a long body on disk takes it out of memory.
         """
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether some outcome could not be kept and is not recorded yet. Then nothing may leave in the place of one that ended."""
+
+    async def catch_up(self) -> None:
+        """Wait until the store is not behind any more. Only called while it is."""
+
     async def record(self, outcomes: list[Outcome]) -> list[T]:
         """Make outcomes durable; an item for each, in the same order. An empty list comes when outcomes pause.
 

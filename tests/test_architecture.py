@@ -118,7 +118,7 @@ def test_an_upward_import_is_found_even_for_types() -> None:
     source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pipeline.stages.flow import run_flow\n"
 
     assert upward("pipeline.core.rows.jobs", imported_by(source, set(MODULES))) == ["pipeline.stages.flow"]
-    assert upward("pipeline.durability.output", imported_by(source, set(MODULES))) == ["pipeline.stages.flow"]
+    assert upward("pipeline.durability.store", imported_by(source, set(MODULES))) == ["pipeline.stages.flow"]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) == "edges"])

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.core.rows.lines import RawRow
-    from pipeline.durability.output import DurableOutput
     from pipeline.durability.reuse import CountedJobs
+    from pipeline.durability.store import DurableStore
     from pipeline.edges.store.hashes import RowHashes
     from pipeline.records import Job
 
@@ -74,7 +74,7 @@ class KnownRows:
 
     name: str
     is_file: bool
-    durable: DurableOutput
+    durable: DurableStore
     hashes: RowHashes
     problem: InputChangedError | None = field(default=None, init=False)
     _expected: int = field(init=False)
@@ -154,7 +154,7 @@ class KnownRows:
         raise self.problem
 
 
-def catch_up(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableOutput, known: KnownRows) -> Changes | None:
+def catch_up(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableStore, known: KnownRows) -> Changes | None:
     """Take the source behind all rows that need no look any more; how those that are done differ from what was answered. Blocks.
 
     Raises InputError.

@@ -11,7 +11,7 @@ from pipeline.edges.store.output import free_name
 from pipeline.errors import OutputExistsError, UsageError
 
 ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
-JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
+JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".spool.long", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
 
 
 @define(eq=False)

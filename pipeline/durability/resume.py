@@ -17,8 +17,10 @@ from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
-from pipeline.durability.output import DurableOutput
+from pipeline.durability.commits import Commits
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
+from pipeline.durability.seen_input import SeenInput
+from pipeline.durability.store import DurableStore
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.output import FileSink
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
 
 WRITE_ROWS = 4096  # written at once of what the journal holds
+COMMIT_BYTES = 8 << 20  # put into the journal at once
 
 
 @define(eq=False)
@@ -54,7 +57,7 @@ def open_durable(
     *,
     fresh: bool = False,
     accept_changes: bool = False,
-) -> DurableOutput:
+) -> DurableStore:
     """Begin a run's output, or go on with it where it was left. Blocks.
 
     identity: what must be the same for the answers to belong together. fresh: move all that is there aside first.
@@ -76,12 +79,15 @@ def open_durable(
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         done = _done(state, held, in_order=kind.in_order)
-        durable = DurableOutput(sink, journal, spool, marks, kind.encode, kind.in_order, kind.power, held, done, state)
+        commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
+        durable = DurableStore(commits, spool, marks, kind.encode, held)
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)
         durable.settle(unknown=marks.unknown(done))
         marks.forget()
+        spool.open()
+        marks.reserve(durable.first_index)
         opened.pop_all()
         return durable
 
@@ -165,18 +171,11 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
     done = _done(was, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
+    size = 0
     ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
     row_sum = was.row_sum
-    for term, line in spool.lines():
-        told = read_line(line)
-        if told is not None and told.index not in done:
-            done.add(told.index, told.index + 1)
-            place = told.index if in_order else next(free)
-            held.add(place, place + 1)
-            found.append((place, line))
-            ledger.count(told.usage, succeeded=told.succeeded)
-            row_sum += term
-    if found:
+
+    def commit() -> None:
         state = evolve(
             was,
             succeeded=ledger.succeeded,
@@ -187,12 +186,29 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             done=() if in_order else tuple(done),
         )
         journal.commit(found, state)
+
+    for term, line in spool.lines():
+        told = read_line(line)
+        if told is not None and told.index not in done:
+            done.add(told.index, told.index + 1)
+            place = told.index if in_order else next(free)
+            held.add(place, place + 1)
+            found.append((place, line))
+            size += len(line)
+            ledger.count(told.usage, succeeded=told.succeeded)
+            row_sum += term
+            if size >= COMMIT_BYTES:
+                commit()
+                found.clear()
+                size = 0
+    if found:
+        commit()
     spool.remove()
 
 
-def _take_tail(durable: DurableOutput) -> None:
+def _take_tail(durable: DurableStore) -> None:
     """Take what was written after the last commit for written, since the journal holds the same; cut off a torn line."""
-    sink, held, first = durable.sink, durable.held, durable.state.written
+    sink, held, first = durable.commits.sink, durable.held, durable.state.written
     expected = _lines_held(durable, first)
     rest = b""
     lines = 0
@@ -212,22 +228,22 @@ def _take_tail(durable: DurableOutput) -> None:
     durable.settle(lines)
 
 
-def _lines_held(durable: DurableOutput, first: int) -> Iterator[bytes]:
-    for place, line in durable.journal.lines(first):
+def _lines_held(durable: DurableStore, first: int) -> Iterator[bytes]:
+    for place, line in durable.commits.journal.lines(first):
         if place != first:
             return
         first += 1
         yield line
 
 
-def _foreign_tail(durable: DurableOutput) -> OutputChangedError:
+def _foreign_tail(durable: DurableStore) -> OutputChangedError:
     return OutputChangedError(
-        f"{durable.sink.name} was edited: what stands behind its first {durable.state.bytes:,} bytes was not written by the run"
+        f"{durable.commits.sink.name} was edited: what stands behind its first {durable.state.bytes:,} bytes was not written by the run"
     )
 
 
-def _write_held(durable: DurableOutput) -> None:
+def _write_held(durable: DurableStore) -> None:
     """Write what the journal holds: in the order of completion nothing waits for anything."""
     while count := durable.held.take(durable.state.written, WRITE_ROWS):
-        durable.sink.write(b"".join(durable.journal.read(durable.state.written, count)))
+        durable.commits.sink.write(b"".join(durable.commits.journal.read(durable.state.written, count)))
         durable.settle(count)

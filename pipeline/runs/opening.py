@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pipeline.core.output.written import FailureChoice
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.durability.catch_up import Changes
-    from pipeline.durability.output import DurableOutput
     from pipeline.durability.reuse import AnswerReuse
+    from pipeline.durability.store import DurableStore
 
 
 @frozen
@@ -51,7 +51,7 @@ class OpenedRun:
 
     source: RowSource
     jobs: JobMaker
-    durable: DurableOutput
+    durable: DurableStore
     known: KnownRows
     reuse: AnswerReuse | None
     keeps_answers: bool
@@ -105,8 +105,8 @@ class _Opening:
                 run, changes = self._open_files(source, files)
                 if changes is not None:
                     raise InputChangedError(f"{source.name} has changed: {changes}")
-            if differences(run.durable.journal.identity, self._identity):
-                run.durable.journal.accept(self._identity)
+            if differences(run.durable.commits.journal.identity, self._identity):
+                run.durable.commits.journal.accept(self._identity)
             run.files = files.pop_all()
             return run
 
@@ -124,11 +124,11 @@ class _Opening:
         changes = catch_up(config.source.path, source, counted, durable, known)
         return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, paths, files), changes
 
-    def _is_stale(self, durable: DurableOutput) -> bool:
+    def _is_stale(self, durable: DurableStore) -> bool:
         """Whether there are failures of other settings than those of now."""
-        return durable.state.failed > 0 and bool(differences(durable.journal.identity, self._identity))
+        return durable.state.failed > 0 and bool(differences(durable.commits.journal.identity, self._identity))
 
-    def _open_output(self, *, fresh: bool = False) -> DurableOutput:
+    def _open_output(self, *, fresh: bool = False) -> DurableStore:
         accept = self._choices.accept_changes
         try:
             return open_durable(self._paths, self._kind, self._identity, fresh=fresh, accept_changes=accept)

@@ -67,6 +67,7 @@ async def run(
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
         durable, known = files.durable, files.known
         course.go_on_from(durable.state)
+        durable.takes_bodies = files.reuse is None
 
         async def take_rows(most: int) -> list[RawRow]:
             rows = await trio.to_thread.run_sync(files.source.take, most, abandon_on_cancel=True)
@@ -93,12 +94,16 @@ async def run(
             reason = _disk_trouble(error)
             if reason is None:
                 raise
-            raise RunAborted(reason, course.summary(durable.sink.digest)) from error
+            raise RunAborted(reason, course.summary(durable.digest)) from error
         if known.problem is not None and not course.tallies.gate.attempts:
             raise known.problem
-        summary = course.conclude(durable.sink.digest)
+        summary = course.conclude(durable.digest)
         if course.rows_seen(limit) is not None:
             files.forget_answers()
+        try:
+            durable.close()
+        except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
+            raise RunAborted(str(error), summary) from error
         return summary
 
 

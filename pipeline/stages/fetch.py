@@ -91,9 +91,11 @@ async def _work(
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             meaning = await _meaning_of(job, reply, settings)
             outcome, report = _judge(ticket, reply, meaning, started, settings)
-            # No checkpoint from here to `wait`: when the gate sees the report, this worker waits already.
+            # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
                 outcomes.send_nowait(store.keep(outcome))
+                if store.is_behind:
+                    await store.catch_up()
             elif not report.maybe_sent:
                 store.cleared(job.index)
             reports.send_nowait(report)

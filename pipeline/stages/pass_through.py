@@ -26,6 +26,7 @@ class PassThrough:
     held: Intervals = field(factory=Intervals, init=False)
     first_index: int = field(default=0, init=False)
     has_room: bool = field(default=False, init=False)
+    is_behind: bool = field(default=False, init=False)
     linger_seconds: float = field(default=0.01, init=False)
 
     def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:  # noqa: ARG002  the port's arguments, here and below
@@ -41,6 +42,9 @@ class PassThrough:
     def keep(self, outcome: Outcome) -> Outcome:
         """The outcome, as it is."""
         return outcome
+
+    async def catch_up(self) -> None:
+        """There is nothing to wait for."""
 
     async def record(self, outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, as they are."""

@@ -55,20 +55,60 @@ def assert_it_goes_on(runs: Campaign, answered_twice: int) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("what", ["output", "journal"])
-def test_a_full_disk(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("what, size", [("output", "100k"), ("journal", "3300k"), ("journal", "3400k")])
+def test_of_a_full_disk_no_more_is_sent_again_than_was_in_flight(tmp_path: Path, what: str, size: str) -> None:
     small = tmp_path / "small"
     sink = {"path": str(small / "out.jsonl")} if what == "output" else {}
     journal = {"path": str(tmp_path / "journal" if what == "output" else small / "journal")}
+    slow_head = {"script": {"0": "10s"}} if what == "journal" else {}  # everything behind it waits in the journal
     with (
-        mounted(small, "1300k" if what == "journal" else "100k"),
-        campaign(tmp_path, ROWS, PADDED, sink=sink, journal=journal, limits={"max_in_flight": IN_FLIGHT}) as runs,
+        mounted(small, size),
+        campaign(tmp_path, ROWS, {**PADDED, **slow_head}, sink=sink, journal=journal, limits={"max_in_flight": IN_FLIGHT}) as runs,
     ):
         runs.place = small / "out.jsonl" if what == "output" else None
         first = runs.run()
+        assert 0 < runs.sent() < ROWS
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
         assert_it_was_told(first, "No space left", "disk is full", "disk I/O error")
-        assert_it_goes_on(runs, ROWS // 4 if what == "journal" else 2 * IN_FLIGHT)
+        assert_it_goes_on(runs, IN_FLIGHT)
+
+
+@needs_root
+def test_a_disk_that_is_filled_while_a_run_goes_on(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    with (
+        mounted(small, "12m"),
+        campaign(
+            tmp_path,
+            ROWS,
+            {"latency.median_seconds": 0.03, "answer_characters": 30_000, "script": {"0": "2s"}},
+            journal={"path": str(small / "journal")},
+            limits={"max_in_flight": IN_FLIGHT},
+        ) as runs,
+    ):
+        process = runs.start()
+        wait_until(lambda: runs.sent() > IN_FLIGHT, process)
+        subprocess.run(["dd", "if=/dev/zero", f"of={small / 'fill'}", "bs=64k"], check=False, capture_output=True)
+        first = ended(process)
+        (small / "fill").unlink()
+        assert_it_was_told(first, "No space left", "disk is full", "disk I/O error")
+        assert_it_goes_on(runs, IN_FLIGHT)
+
+
+@needs_root
+@pytest.mark.parametrize("size", ["8k", "40k", "1000k", "2000k", "3100k"])
+def test_a_disk_without_room_for_a_journal_is_told_before_anything_is_sent(tmp_path: Path, size: str) -> None:
+    small = tmp_path / "small"
+    with (
+        mounted(small, size),
+        campaign(tmp_path, ROWS, PADDED, journal={"path": str(small / "journal")}, limits={"max_in_flight": IN_FLIGHT}) as runs,
+    ):
+        first = runs.run()
+        assert (first.code, runs.sent()) == (3, 0)
+        assert "the journal cannot be created: " in first.said
+        assert "No space left" in first.said or "disk is full" in first.said
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        assert_it_goes_on(runs, 0)
 
 
 @needs_root

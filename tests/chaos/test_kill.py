@@ -63,3 +63,25 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
         assert written == undisturbed
     assert again.summary is not None
     assert (again.code, again.summary["attempts"], again.summary["digest"]) == (0, 0, end.summary["digest"])
+
+
+@pytest.mark.parametrize("order", ["input", "completion"])
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_of_large_answers_no_more_are_sent_again_than_were_in_flight(tmp_path: Path, order: str, durability: str) -> None:
+    chance = random.Random(order)
+    rows, in_flight, kills = 200, 10, 3
+    simulate = {"latency.median_seconds": 0.05, "answer_characters": 1_200_000, "script": {"3": "1s"}}
+    limits = {"max_in_flight": in_flight}
+    with campaign(tmp_path, rows, simulate, limits=limits, sink={"order": order}, journal={"durability": durability}) as runs:
+        ends = [live(runs, chance.randrange(30, 60)) for _ in range(kills)]
+        end = live(runs, None)
+        attempts = runs.sent()
+        left = sorted(path.name for path in tmp_path.glob("out.jsonl*"))
+        undisturbed = runs.undisturbed()
+
+    assert end is not None
+    assert end.code == 0, end.said
+    assert ends == [None] * kills
+    assert attempts <= rows + kills * in_flight
+    assert sorted(runs.output.read_bytes().splitlines()) == sorted(undisturbed.splitlines())
+    assert not [name for name in left if "spool" in name]

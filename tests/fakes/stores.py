@@ -33,6 +33,8 @@ class FakeStore:
     asked: list[int] = field(factory=list)
     recorded: dict[int, Outcome] = field(factory=dict)
     written: list[Outcome] = field(factory=list)
+    is_behind: bool = False
+    room: trio.Event = field(factory=trio.Event)
 
     def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:
         self.begun += range(first, first + len(rows))
@@ -47,6 +49,9 @@ class FakeStore:
     def keep(self, outcome: Outcome) -> Outcome:
         self.kept.append(outcome.index)
         return outcome
+
+    async def catch_up(self) -> None:
+        await self.room.wait()
 
     async def record(self, outcomes: list[Outcome]) -> list[Outcome]:
         await trio.lowlevel.checkpoint()

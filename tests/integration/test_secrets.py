@@ -57,12 +57,12 @@ sys.exit(main())
 """
 HELD = """
 import os
-from pipeline.durability.output import DurableOutput
-def die(self, entries, state, commit=DurableOutput._commit):
+from pipeline.durability.store import DurableStore
+def die(self, entries, state, commit=DurableStore._commit):
     commit(self, entries, state)
-    if self._passed:
+    if self._under_way:
         os._exit(9)
-DurableOutput._commit = die
+DurableStore._commit = die
 import sys
 from pipeline.__main__ import main
 sys.exit(main())

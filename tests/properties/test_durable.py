@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
+from pipeline.durability import store
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
@@ -29,17 +30,19 @@ from pipeline.errors import JournalError
 from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
 
 if TYPE_CHECKING:
-    from pipeline.durability.output import DurableOutput, Entry
+    from pipeline.durability.entries import Entry
+    from pipeline.durability.store import DurableStore
 
 ROWS = 24
 IDENTITY = {"sink.order": "input"}
 SEGMENT = mmap.ALLOCATIONGRANULARITY
-LENGTHS = (10, SEGMENT // 3, 10, 10, SEGMENT // 3, SEGMENT)  # of answers: a segment of the spool holds a few, and some not at all
+LENGTHS = (10, SEGMENT // 3, 10, 10, SEGMENT // 3, 2 * SEGMENT)  # of answers: a segment of the spool holds a few; the last are long lines
 
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "SEGMENT_BYTES", SEGMENT)
+    monkeypatch.setattr(store, "LONG_BYTES", SEGMENT // 2)
 
 
 def outcome_of(index: int, name: str) -> Outcome:
@@ -47,10 +50,6 @@ def outcome_of(index: int, name: str) -> Outcome:
         return Failure(index, name, FailureKind.TIMEOUT, "late")
     body = b'{"text":"%s","usage":{"prompt_tokens":1,"completion_tokens":2}}' % (b"a" * LENGTHS[index % len(LENGTHS)])
     return Success(index, name, 200, None, body, Usage(1, 2, 3), 1, 0.5)
-
-
-def fits_the_spool(index: int) -> bool:
-    return len(encode_batch(outcome_of(index, f"row-{index}"))) < SEGMENT - 64
 
 
 class Life:
@@ -62,7 +61,7 @@ class Life:
         paths = Paths(folder / "out.jsonl", folder / "out.jsonl.journal")
         self.jobs = JobMaker(Template.compile({"p": "{p}"}), seen=SeenOnDisk())
         self.source = RowSource.open(self.input)
-        self.durable: DurableOutput = open_durable(paths, Kind(encode_batch, in_order, power=False), IDENTITY)
+        self.durable: DurableStore = open_durable(paths, Kind(encode_batch, in_order, power=False), IDENTITY)
         self.hashes = RowHashes.open(paths.hashes)
         known = KnownRows(self.input, self.source.is_file, self.durable, self.hashes)
         assert catch_up(self.input, self.source, self.jobs, self.durable, known) is None
@@ -142,7 +141,7 @@ async def live(
             channel.append(index)
             if kept:
                 life.keep(index)
-                answered.update([index] * fits_the_spool(index))
+                answered.add(index)
 
     async def record(most: int) -> None:
         chosen = [channel.pop(0) for _ in range(min(most, len(channel)))]
@@ -165,7 +164,7 @@ async def live(
             elif kind == "spill" and in_order:
                 life.spill()
             elif kind == "full" and channel and number % 4 == 0:
-                life.durable.journal.close()  # it takes no more
+                life.durable.commits.journal.close()  # it takes no more
                 with pytest.raises(JournalError):
                     await record(ROWS)
                 return
@@ -182,7 +181,8 @@ async def live(
                 first = life.waiting.get(life.next)
                 if first is not None:
                     with (folder / "out.jsonl").open("ab") as file:
-                        file.write(first.line[: number % len(first.line)])
+                        line = first.text()
+                        file.write(line[: number % len(line)])
                     return
     finally:
         life.die()

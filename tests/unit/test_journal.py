@@ -118,7 +118,7 @@ def test_a_commit_that_a_death_cut_off_took_nothing(path: Path) -> None:
 def test_a_commit_that_is_refused_takes_nothing_and_the_next_one_is_taken(path: Path) -> None:
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-        with pytest.raises(JournalError, match="takes no more: UNIQUE"):
+        with pytest.raises(JournalError, match="cannot be written: UNIQUE"):
             journal.commit([(6, b"new\n"), LINES[0]], evolve(STATE, succeeded=9))
         assert (journal.state, held(journal)) == (STATE, LINES)
         journal.commit([(6, b"new\n")], evolve(STATE, succeeded=3))
@@ -264,7 +264,7 @@ def test_a_writer_that_stays_busy_is_a_clear_error_and_nothing_is_half_done(path
 
     with opened(path) as journal, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(JournalError, match="takes no more: database is locked"):
+        with pytest.raises(JournalError, match="cannot be written: database is locked"):
             journal.commit(LINES, STATE)
         other.execute("ROLLBACK")
         assert (journal.state, held(journal)) == (State(), [])

@@ -161,7 +161,7 @@ def test_what_is_forgotten_says_nothing_any_more(path: Path) -> None:
 def test_a_disk_that_takes_no_more_is_an_error_before_anything_is_sent_and_earlier_marks_hold(path: Path) -> None:
     with opened(path) as marks:
         marks.mark(1)
-        with no_file_longer_than(CHUNK), pytest.raises(JournalError, match="takes no more: File too large"):
+        with no_file_longer_than(CHUNK), pytest.raises(JournalError, match="cannot be written: File too large"):
             marks.mark(CHUNK)
         marks.mark(2)
         assert marks.unknown(NOTHING) == 2

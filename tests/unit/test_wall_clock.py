@@ -24,7 +24,7 @@ SOURCES = Path(__file__).parents[2] / "pipeline"
 READERS = {
     "runs/assembly.py": "what a Retry-After date is held against",
     "cli/commands.py": "how long ago the last commit was, for people",
-    "durability/output.py": "the stamp of a commit",
+    "durability/commits.py": "the stamp of a commit",
     "durability/rebuild.py": "the stamp of a commit",
     "simulate/connection.py": "the dates in a simulated provider's headers",
 }

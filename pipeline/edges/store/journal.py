@@ -6,6 +6,7 @@ and belong in a thread; one thread at a time, but `read` may run beside a commit
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from secrets import token_hex
@@ -28,6 +29,7 @@ APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's datab
 CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
 DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
 FREE_PAGES = 1024  # 16 MB
+FULL_BYTES = 64 << 10  # a disk with less room than SQLite's index of its log takes
 BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
 SETTINGS = (
     "PRAGMA page_size = 16384",  # for 1.5 kB lines a third less CPU than 4096
@@ -107,6 +109,7 @@ class Journal:
 
         Raises JournalError if it cannot be read, or was written by another version.
         """
+        what = "cannot be read" if path.exists() and path.stat().st_size else "cannot be created"
         try:
             path.touch(mode=0o600)
             database = _connect(path)
@@ -123,7 +126,7 @@ class Journal:
                 database.close()
                 raise
         except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
-            raise _trouble(path, error) from error
+            raise _trouble(path, error, what) from error
         return cls(path, name, state, meta, database, reader)
 
     def places(self, first: int) -> Intervals:
@@ -148,7 +151,7 @@ class Journal:
     def commit(self, lines: Iterable[tuple[int, bytes]], state: State) -> None:
         """Take outcomes (place, line) and a new state, all or nothing; forget what the state says is written.
 
-        Raises JournalError when the disk takes no more.
+        Raises JournalError when the disk is full or fails.
         """
         with self._transaction() as database:
             database.executemany(PUT_LINES, _checked(lines))
@@ -194,7 +197,7 @@ class Journal:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _trouble(self.path, error, "takes no more") from error
+            raise _trouble(self.path, error, "cannot be written") from error
 
     def read(self, first: int, count: int) -> list[bytes]:
         """The lines at the places `[first, first + count)`. Raises JournalError if one is missing or damaged."""
@@ -297,7 +300,18 @@ class _ForeignError(sqlite3.DatabaseError):
 
 
 def _trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
-    return (JournalDamagedError if _is_damage(error) else JournalError)(path, f"{what}: {_said(error)}")
+    said = _said(error)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR and _is_full(path):
+        said = "the disk is full"  # SQLite says "disk I/O error" when it finds no room for its index of the log
+    return (JournalDamagedError if _is_damage(error) else JournalError)(path, f"{what}: {said}")
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        free = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return free.f_bavail * free.f_frsize < FULL_BYTES
 
 
 def _is_damage(error: Exception) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from pipeline.edges.store.files import allocate
 from pipeline.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ class SentMarks:
             raise
         return cls(path, descriptor)
 
+    def reserve(self, index: int) -> None:
+        """Reserve room for marks from this row on: a full disk is told before anything is sent. Raises JournalError."""
+        self._map(index // CHUNK, "created")
+
     def mark(self, index: int) -> None:
-        """Note that an attempt for a row leaves now. Raises JournalError when the disk takes no more."""
+        """Note that an attempt for a row leaves now. Raises JournalError when the disk is full."""
         self._set(index, SENT)
 
     def unmark(self, index: int) -> None:
@@ -91,29 +96,16 @@ class SentMarks:
             marks.close()
         self._maps.clear()
 
-    def _map(self, chunk: int) -> mmap.mmap:
+    def _map(self, chunk: int, what: str = "written") -> mmap.mmap:
         try:
             allocate(self._descriptor, chunk * CHUNK, CHUNK)
             marks = mmap.mmap(self._descriptor, CHUNK, offset=chunk * CHUNK)
         except OSError as error:
-            raise JournalError(self.path, f"takes no more: {error.strerror}") from error
+            raise JournalError(self.path, f"cannot be {what}: {error.strerror}") from error
         if len(self._maps) >= MAPS:
             self._maps.pop(next(iter(self._maps))).close()
         self._maps[chunk] = marks
         return marks
-
-
-def allocate(descriptor: int, offset: int, length: int) -> None:
-    """Make sure that a piece of a file has its place on the disk, holes included: a write to a map of a full disk would kill us.
-
-    Raises OSError.
-    """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, offset, length)
-        return
-    size = os.fstat(descriptor).st_size  # macOS: fill up from the end
-    if size < offset + length:
-        os.pwrite(descriptor, bytes(offset + length - size), size)
 
 
 def _lock(path: Path, descriptor: int) -> None:

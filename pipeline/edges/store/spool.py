@@ -1,7 +1,25 @@
-"""The newest outcomes, until the journal or the output has them: a file that is mapped into memory, and so survives the process.
+"""Saves the newest outcomes from the death of the process, until the journal or the output has them.
 
-An outcome is here before its slot is free for another row; so a process that is killed never has more to send again than was
-in flight. A visit to SQLite for each would cost more than the rest of the row.
+Theory of operation. A worker puts the line of its outcome here before it takes another row, so a process that is killed has
+no more to send again than was in flight. A commit of the journal for each outcome would cost more than the rest of the row.
+
+There are two files, because short and long lines want different things:
+
+- Short lines go one behind the other into segments of a file that is mapped into memory. A write is a copy in memory; the
+  kernel has it, whatever becomes of the process. Segments are forgotten in generations. `rotate` closes the current
+  generation: from then on lines go to new segments. `clear` forgets the closed one and reuses its segments. The owner
+  rotates after a commit at which every line in the spool was recorded, and clears after the next commit: that one has
+  stored in the journal whatever of the closed generation the output still lacked. So a line is here for two commits, and
+  most lines are never written to the journal at all.
+- Long lines (`LONG_BYTES` and more) each get a slot in a second file; see `long_lines`. They stay in their slots, and out
+  of memory, until the output has them, and are forgotten one by one.
+
+A line is found again by a number that counts all lines of both files, so that they come back in the order in which they
+were put. `owner` is the journal's own name, so that no other journal takes the lines. What is half written when the process
+dies has a wrong checksum, and is ignored.
+
+`open` reserves room on the disk, and a line is only put where room is reserved: writing to a map of a full disk would kill
+the process. `put` says False where there is no more room.
 """
 
 from __future__ import annotations
@@ -14,17 +32,20 @@ from zlib import crc32
 
 from attrs import define, field
 
-from pipeline.edges.store.marks import allocate
+from pipeline.edges.store.files import allocate, opened_to_read, put_back
+from pipeline.edges.store.long_lines import LongLines, Slot
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SEGMENT_BYTES = 1 << 20  # some hundred lines; a longer line goes straight to the journal
+SEGMENT_BYTES = 1 << 20  # some hundred lines
+FIRST_SEGMENTS = 2  # reserved by `open`: one for each generation
+LONG_BYTES = 64 << 10  # from here on a write of its own costs less than SQLite does: half at 64 kB, a fifth at 1 MB
 OWNER_BYTES = 16
-_HEAD = struct.Struct(f"={OWNER_BYTES}sQ")  # of a segment: whose it is; its number, for the order among segments
-_RECORD = struct.Struct("=IIQ")  # length of the line, checksum over line and term, term
+_HEAD = struct.Struct(f"={OWNER_BYTES}s")  # of a segment: whose it is
+_RECORD = struct.Struct("=IIQQ")  # length of the line, checksum over line, term and number, term, number
 _END = bytes(_RECORD.size)
 
 
@@ -35,15 +56,15 @@ class _Segment:
     map: mmap.mmap
     used: int = 0
 
-    def begin(self, owner: bytes, number: int) -> None:
-        self.map[: _HEAD.size + _RECORD.size] = _HEAD.pack(owner, number) + _END
+    def begin(self, owner: bytes) -> None:
+        self.map[: _HEAD.size + _RECORD.size] = _HEAD.pack(owner) + _END
         self.used = _HEAD.size
 
     def put(self, record: bytes) -> bool:
         end = self.used + len(record)
         if end + _RECORD.size > SEGMENT_BYTES:
             return False
-        # What ends the records stands behind this one before its own head says that there is one.
+        # The end mark behind the new record is written first, then the line, and its head last: a record counts from then on.
         self.map[self.used + _RECORD.size : end + _RECORD.size] = record[_RECORD.size :] + _END
         self.map[self.used : self.used + _RECORD.size] = record[: _RECORD.size]
         self.used = end
@@ -52,99 +73,138 @@ class _Segment:
 
 @define(eq=False)
 class Spool:
-    """Lines with their rows' terms, in two generations: what `turn` has set aside is forgotten by `clear`, and the rest stays.
-
-    owner: the journal that it belongs to, so that no other takes its lines. Owns its file, which is made with the first line.
-    """
+    """Lines with their rows' terms (what the rows are recognised by). Owns its files; close it."""
 
     path: Path
     owner: bytes
     _descriptor: int = field(default=-1, init=False)
     _size: int = field(default=0, init=False)  # segments in the file
-    _number: int = field(default=0, init=False)  # segments begun
+    _number: int = field(default=0, init=False)  # of the newest line
     _current: list[_Segment] = field(factory=list, init=False)
-    _aside: list[_Segment] = field(factory=list, init=False)
+    _closed: list[_Segment] = field(factory=list, init=False)
     _free: list[_Segment] = field(factory=list, init=False)
+    _long: LongLines = field(init=False)
 
-    def lines(self) -> list[tuple[int, bytes]]:
-        """Term and line of all that an earlier process has left here, oldest first. Raises JournalError."""
+    def __attrs_post_init__(self) -> None:
+        self._long = LongLines(self.path.with_name(self.path.name + ".long"), self.owner)
+
+    def open(self) -> None:
+        """Make the file and reserve its first segments. Raises JournalError if the disk has no room."""
         try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._free = [self._extend() for _ in range(FIRST_SEGMENTS)][::-1]
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be created: {error.strerror}") from error
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Term and line of all that an earlier process has left here, oldest first, one at a time. Raises JournalError."""
+        try:
+            yield from self._lines()
         except OSError as error:
             raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
-        heads = [(at, *_HEAD.unpack_from(data, at)) for at in range(0, len(data) - SEGMENT_BYTES + 1, SEGMENT_BYTES)]
-        own = sorted((number, at) for at, owner, number in heads if owner == self.owner)
-        return [line for _, at in own for line in _records(data[at : at + SEGMENT_BYTES])]
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        with opened_to_read(self.path) as short, opened_to_read(self._long.path) as long:
+            found = [(*line, short) for line in self._short_lines(short)] + [(*line, long) for line in self._long.found(long)]
+            for _, term, at, length, descriptor in sorted(found):
+                yield term, os.pread(descriptor, length, at)
+
+    def _short_lines(self, descriptor: int) -> Iterator[tuple[int, int, int, int]]:
+        """Number, term, offset and length of every short line in the file."""
+        size = 0 if descriptor < 0 else os.fstat(descriptor).st_size
+        for start in range(0, size - SEGMENT_BYTES + 1, SEGMENT_BYTES):
+            segment = os.pread(descriptor, SEGMENT_BYTES, start)
+            if segment[:OWNER_BYTES] == self.owner:
+                for number, term, at, length in _records(segment):
+                    yield number, term, start + at, length
 
     def put(self, line: bytes, term: int) -> bool:
         """Take a line; False if there is no room for it, on the disk or in a segment."""
-        record = _RECORD.pack(len(line), _checksum(line, term), term) + line
+        self._number += 1
+        record = _RECORD.pack(len(line), _checksum(line, term, self._number), term, self._number) + line
         if self._current and self._current[-1].put(record):
             return True
-        if _HEAD.size + len(record) + _RECORD.size > SEGMENT_BYTES:
+        if _HEAD.size + len(record) + _RECORD.size > SEGMENT_BYTES or self._descriptor < 0:
             return False
-        segment = self._free.pop() if self._free else self._extend()
-        if segment is None:
-            return False
-        self._number += 1
-        segment.begin(self.owner, self._number)
+        try:
+            segment = self._free.pop() if self._free else self._extend()
+        except OSError:
+            return False  # the journal's error will say that the disk is full
+        segment.begin(self.owner)
         self._current.append(segment)
         return segment.put(record)
 
-    def turn(self) -> None:
-        """Set all that is here aside, to be forgotten by the next `clear`."""
-        self._aside += self._current
+    def put_long(self, line: bytes, term: int) -> Slot | None:
+        """Take a long line into a slot of its own; None if there is no room for it on the disk."""
+        self._number += 1
+        return self._long.put(line, term, self._number)
+
+    def rotate(self) -> None:
+        """Close the current generation."""
+        self._closed += self._current
         self._current = []
 
     def clear(self) -> None:
-        """Forget what was set aside."""
-        for segment in self._aside:
-            segment.begin(bytes(OWNER_BYTES), 0)
-        self._free += self._aside
-        self._aside = []
+        """Forget the closed generation."""
+        for segment in self._closed:
+            segment.begin(bytes(OWNER_BYTES))
+        self._free += self._closed
+        self._closed = []
+
+    def free(self, slots: list[Slot]) -> None:
+        """Forget long lines. Raises JournalError."""
+        try:
+            if slots:
+                self._long.free(slots)
+        except OSError as error:
+            raise JournalError(self._long.path, f"cannot be written: {error.strerror}") from error
+
+    def put_back(self) -> None:
+        """Give a file that was deleted its name again, with all that is in it. Raises OSError."""
+        if self._descriptor >= 0 and not self.path.exists():
+            put_back(self._descriptor, self.path)
+        self._long.put_back()
 
     def remove(self) -> None:
-        """Forget everything, file and all. Raises JournalError."""
+        """Forget everything, files and all. Raises JournalError."""
         self.close()
         try:
             self.path.unlink(missing_ok=True)
+            self._long.path.unlink(missing_ok=True)
         except OSError as error:
             raise JournalError(self.path, f"cannot be removed: {error.strerror}") from error
 
     def close(self) -> None:
-        """Give the file back; what is in it stays. May be called twice."""
-        for segment in (*self._current, *self._aside, *self._free):
+        """Close the files; what is in them stays. May be called twice. Raises JournalError if the disk reports an error."""
+        for segment in (*self._current, *self._closed, *self._free):
             segment.map.close()
-        self._current, self._aside, self._free, self._size = [], [], [], 0
+        self._current, self._closed, self._free, self._size = [], [], [], 0
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _extend(self) -> _Segment | None:
         try:
-            if self._descriptor < 0:
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            allocate(self._descriptor, self._size * SEGMENT_BYTES, SEGMENT_BYTES)
-            segment = _Segment(mmap.mmap(self._descriptor, SEGMENT_BYTES, offset=self._size * SEGMENT_BYTES))
-        except OSError:
-            return None  # the journal will say that the disk is full, if it is
+            self._long.close()
+            if descriptor >= 0:
+                os.close(descriptor)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be closed: {error.strerror}") from error
+
+    def _extend(self) -> _Segment:
+        allocate(self._descriptor, self._size * SEGMENT_BYTES, SEGMENT_BYTES)
+        segment = _Segment(mmap.mmap(self._descriptor, SEGMENT_BYTES, offset=self._size * SEGMENT_BYTES))
         self._size += 1
         return segment
 
 
-def _records(segment: bytes) -> Iterator[tuple[int, bytes]]:
+def _records(segment: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Number, term, offset and length of the whole lines in a segment."""
     at = _HEAD.size
     while at + _RECORD.size <= len(segment):
-        length, checksum, term = _RECORD.unpack_from(segment, at)
+        length, checksum, term, number = _RECORD.unpack_from(segment, at)
         at += _RECORD.size
-        line = segment[at : at + length]
-        if not length or _checksum(line, term) != checksum:
+        if not length or _checksum(segment[at : at + length], term, number) != checksum:
             return  # the end, or what was being written when the process died
-        yield term, line
+        yield number, term, at, length
         at += length
 
 
-def _checksum(line: bytes, term: int) -> int:
-    return crc32(line, (term ^ term >> 32) & 0xFFFFFFFF)
+def _checksum(line: bytes, term: int, number: int) -> int:
+    return crc32(line, (term ^ term >> 32 ^ number) & 0xFFFFFFFF)

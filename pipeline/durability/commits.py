@@ -1,0 +1,109 @@
+"""What a run's journal says, commit by commit: how far the output is, and the counts that are true at that moment.
+
+A row is counted once, at the first commit that has its line in the journal or in the output: these counts and those lines
+are one transaction, so whatever commit a resume finds is true of the files that it finds.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.core.bookkeeping.fingerprint import MASK
+from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.edges.store.journal import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.bookkeeping.intervals import Intervals
+    from pipeline.durability.entries import Entry
+    from pipeline.durability.seen_input import SeenInput
+    from pipeline.edges.store.journal import Journal
+    from pipeline.edges.store.output import FileSink
+
+
+@define(eq=False)
+class Commits:
+    """The journal and the output that it tells of.
+
+    done: rows that have an outcome; kept up to date where rows are written in the order of completion, where the output's
+    length does not say which they are. state: as of the last commit, or of the one that is being made.
+    """
+
+    journal: Journal
+    sink: FileSink
+    seen: SeenInput
+    done: Intervals
+    in_order: bool
+    power: bool
+    state: State = field(init=False)
+    _ledger: Ledger = field(init=False)
+    _row_sum: int = field(init=False)  # of the terms of the rows that are counted
+    _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
+
+    def __attrs_post_init__(self) -> None:
+        was = self.state = self.journal.state
+        self._written = (was.written, was.bytes, was.digest)
+        self._ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
+        self._row_sum = was.row_sum
+
+    @property
+    def first_index(self) -> int:
+        """The first row that has no outcome yet; in input order the first that is not written."""
+        if self.in_order:
+            return self._written[0]
+        first, end = next(iter(self.done), (0, 0))
+        return 0 if first else end
+
+    def note_written(self, lines: int) -> None:
+        """Note that the output has so many more lines."""
+        self._written = (self._written[0] + lines, self.sink.bytes_written, self.sink.digest)
+
+    def count(self, entries: Sequence[Entry]) -> None:
+        """Count rows that the journal or the output has, each once."""
+        for entry in entries:
+            if entry.counts is not None:
+                succeeded, usage, term = entry.counts
+                self._ledger.count(usage, succeeded=succeeded)
+                self._row_sum += term
+                entry.counts = None
+                if not self.in_order:
+                    self.done.add(entry.index, entry.index + 1)
+
+    def set_row_sum(self, row_sum: int) -> None:
+        """Take this for the sum over the rows that are counted."""
+        self._row_sum = row_sum
+
+    def next_state(self, *, unknown: int = 0, rows: int | None = None) -> State:
+        """The state that is true once all that was counted is stored.
+
+        unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
+        """
+        was, ledger = self.state, self._ledger
+        self.state = State(
+            *self._written[:2],
+            ledger.succeeded,
+            ledger.failed,
+            ledger.prompt_tokens,
+            ledger.output_tokens,
+            self._row_sum & MASK,
+            was.unknown + unknown,
+            () if self.in_order else tuple(self.done),
+            self._written[2],
+            self.seen.done_up_to(self.first_index),
+            was.rows if rows is None else rows,
+            committed_at=time.time(),
+        )
+        return self.state
+
+    def commit(self, entries: Sequence[Entry], state: State) -> None:
+        """Store these rows and this state, all or nothing. Blocks. Raises JournalError; SinkError under `power`.
+
+        Under `power` the output is on the disk before the journal says what it holds.
+        """
+        if self.power:
+            self.sink.sync()
+        self.journal.commit(((entry.place, entry.text()) for entry in entries), state)

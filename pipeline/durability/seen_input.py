@@ -1,0 +1,52 @@
+"""What was read of the input: what each row is recognised by, and places from which a resume may read on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, rows_checksum
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.rows.lines import RawRow
+
+MAX_PREFIXES = 1024  # behind a slow first row every other one is dropped, so that memory stays bounded
+
+
+@define(eq=False)
+class SeenInput:
+    """The rows that were read, slice by slice. newest: the longest prefix of the input whose rows are all done."""
+
+    newest: Prefix
+    _read: Prefix = field(init=False)  # all rows that were read
+    _prefixes: list[Prefix] = field(factory=list, init=False)  # those that may become the newest, in order
+
+    def __attrs_post_init__(self) -> None:
+        self._read = self.newest
+
+    def note(self, rows: Sequence[RawRow], first: int) -> list[int]:
+        """Note the next rows of the input, the first of which has this index; the term of each."""
+        digests = [row_digest(row) for row in rows]
+        terms = [row_term(index, digest) for index, digest in enumerate(digests, first)]
+        read = self._read
+        if rows and first:
+            self._prefixes.append(Prefix(first, rows[0].line, rows[0].offset, read.checksum, read.row_sum))
+            if len(self._prefixes) > MAX_PREFIXES:
+                del self._prefixes[1::2]
+        self._read = Prefix(first + len(rows), 0, 0, rows_checksum(rows, digests, read.checksum), (read.row_sum + sum(terms)) & MASK)
+        return terms
+
+    def done_up_to(self, end: int) -> Prefix:
+        """The newest prefix, when all rows before `end` are done."""
+        while self._prefixes and self._prefixes[0].rows <= end:
+            self.newest = self._prefixes.pop(0)
+        return self.newest
+
+    def forget(self) -> Prefix:
+        """Begin again at the first row, with nothing known of the input; what is known then."""
+        self.newest = self._read = Prefix()
+        self._prefixes.clear()
+        return self._read

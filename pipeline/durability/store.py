@@ -1,0 +1,333 @@
+"""The store of a run with files: its output, the journal beside it, its spool, and the marks of what was sent.
+
+Theory of operation. This is the life of a row, and where its result is meanwhile:
+
+    read      its term is noted: what the row is recognised by when another process goes on
+    sent      `left` sets its mark; a marked row without an outcome may have been billed. `cleared` takes the mark back
+    kept      its line is in the spool, and so survives the process. Only then is its worker free for another row
+    recorded  `record` has made an entry of it, which goes on to be ordered and written
+    stored    a commit has put its line in the journal
+    written   `write` has appended its line to the output. The next commit says so, and the journal and the spool forget it
+
+Law 7 holds because at every moment the line of an answered row is in the spool, in the journal or in the output.
+
+What a commit takes. Each call of `record` ends in one commit, which stores what is still under way from the call before:
+most of it is in the output by then and is never written to the journal. What this call has recorded is in the spool for
+as long, and waits for the next commit. There are exceptions:
+
+- Under `durability: power` a commit stores everything at once, because the spool does not survive the machine.
+- What the spool had no room for is stored at once. Until then `is_behind` is true and no worker takes another row, so that
+  no more answers are at risk than attempts may be in flight.
+- A long line stays in its slot of the spool until it is written, however long that takes. `finish` stores it if the run
+  ends first.
+
+The spool's generations follow the commits (see `spool`): when every line in the spool is recorded, `record` closes the
+generation before its commit, and clears it after the next commit.
+
+How a run goes on from what another left is in `resume`; what is counted when, in `commits`.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, evolve, field
+
+from pipeline.core.bookkeeping.fingerprint import MASK
+from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.core.bookkeeping.ledger import usage_of
+from pipeline.durability.entries import Entry
+from pipeline.edges.store.long_lines import Slot
+from pipeline.edges.store.spool import LONG_BYTES
+from pipeline.errors import JournalGoneError
+from pipeline.records import Success
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from pipeline.core.bookkeeping.fingerprint import Prefix
+    from pipeline.core.rows.lines import RawRow
+    from pipeline.durability.commits import Commits
+    from pipeline.edges.store.journal import State
+    from pipeline.edges.store.marks import SentMarks
+    from pipeline.edges.store.spool import Spool
+    from pipeline.records import Outcome
+
+LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
+WRITE_BYTES = 4 << 20  # written at once; long lines are read back as they are written
+
+
+@define(eq=False)
+class DurableStore:
+    """A `Store` that survives its process. Owns its files; close it.
+
+    encode: an outcome as a line. takes_bodies: long bodies are taken out of memory; not where somebody else needs them. held:
+    line numbers of the output whose rows the journal holds. is_behind: the spool had
+    no room for some outcome that is not recorded yet. done_end: no row from here on was done when this was opened.
+    """
+
+    commits: Commits
+    spool: Spool
+    marks: SentMarks
+    encode: Callable[[Outcome], bytes]
+    held: Intervals
+    linger_seconds: float = field(default=LINGER_SECONDS, init=False)
+    has_room: bool = field(default=True, init=False)
+    takes_bodies: bool = field(default=True, init=False)
+    is_behind: bool = field(default=False, init=False)
+    done_end: int = field(init=False)
+    _next_place: int = field(init=False)  # in the order of completion
+    _terms: dict[int, int] = field(factory=dict, init=False)  # of rows that were read and are not recorded
+    _kept: dict[int, bytes] = field(factory=dict, init=False)  # short lines of rows that the spool has and that are not recorded
+    _slots: dict[int, Slot] = field(factory=dict, init=False)  # long ones
+    _unkept: set[int] = field(factory=set, init=False)  # rows that have an outcome and are neither kept nor recorded
+    _caught_up: trio.Event = field(factory=trio.Event, init=False)
+    _under_way: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are neither in the journal nor written
+    _storing: list[Entry] = field(factory=list, init=False)  # what the commit that is being made stores
+    _to_free: list[Slot] = field(factory=list, init=False)  # of written lines, until a commit says that they are written
+    _rotated: bool = field(default=False, init=False)  # the last commit has closed a generation of the spool
+
+    def __attrs_post_init__(self) -> None:
+        self.done_end = max((end for _, end in self.commits.done), default=0)
+        self._next_place = self.commits.state.recorded
+
+    # ---- read and sent -------------------------------------------------------------------------------------------
+
+    def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:
+        """Note rows; the indexes of those that are done already."""
+        terms = self.commits.seen.note(rows, first)
+        if first >= self.done_end:
+            self._terms.update(enumerate(terms, first))
+            return ()
+        done = {index for index in range(first, first + len(rows)) if index in self.commits.done}
+        self._terms.update((index, term) for index, term in enumerate(terms, first) if index not in done)
+        return done
+
+    def left(self, index: int) -> None:
+        """Note that an attempt for a row leaves now. Raises JournalError when the disk is full."""
+        self.marks.mark(index)
+
+    def cleared(self, index: int) -> None:
+        """Note that the attempt has ended without an outcome, and that it was not billed."""
+        self.marks.unmark(index)
+
+    # ---- kept ----------------------------------------------------------------------------------------------------
+
+    def keep(self, outcome: Outcome) -> Outcome:
+        """Put an outcome in the spool. A long body is taken out of memory."""
+        index = outcome.index
+        line = self.encode(outcome)
+        term = self._terms[index] & MASK
+        if len(line) < LONG_BYTES:
+            if self.spool.put(line, term):
+                self._kept[index] = line
+                return outcome
+        else:
+            slot = self.spool.put_long(line, term)
+            if slot is not None:
+                self._slots[index] = slot
+                return evolve(outcome, body=b"") if self.takes_bodies else outcome
+        self._unkept.add(index)
+        if not self.is_behind:
+            self.is_behind, self._caught_up = True, trio.Event()
+        return outcome
+
+    async def catch_up(self) -> None:
+        """Wait until all outcomes that could not be kept are recorded."""
+        await self._caught_up.wait()
+
+    # ---- recorded and stored -------------------------------------------------------------------------------------
+
+    async def record(self, outcomes: list[Outcome]) -> list[Entry]:
+        """Make outcomes durable. Raises JournalError, or SinkError under `power`.
+
+        Cancellation: takes effect before anything is done, or not at all.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        had_rotated, to_free = self._rotated, self._to_free
+        self._to_free = []
+        entries = [self._enter(outcome) for outcome in outcomes]
+        self._storing, state = self._next_commit(entries)
+        self._rotated = not had_rotated and not self._kept
+        if self._rotated:
+            self.spool.rotate()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._commit, self._storing, state)
+        self._storing = []
+        self.spool.free(to_free)
+        if had_rotated:
+            self.spool.clear()
+        if self._unkept:
+            self._note_recorded(entries)
+        return entries
+
+    def record_now(self, outcomes: list[Outcome]) -> None:
+        """Put outcomes, and whatever else is under way, in the journal at once."""
+        entries = [self._enter(outcome) for outcome in outcomes]
+        self._under_way.update((entry.index, entry) for entry in entries)
+        self._commit(*self._next_commit([]))
+
+    def _enter(self, outcome: Outcome) -> Entry:
+        index = outcome.index
+        place = index
+        if not self.commits.in_order:
+            place = self._next_place
+            self._next_place += 1
+        term = self._terms.pop(index)
+        counts = (isinstance(outcome, Success), usage_of(outcome), term)
+        line = self._kept.pop(index, None) or self._slots.pop(index, None)
+        if line is None:
+            return Entry(index, place, self.encode(outcome), counts)
+        return Entry(index, place, line, counts, spooled=True)
+
+    def _next_commit(self, new: list[Entry], *, is_last: bool = False) -> tuple[list[Entry], State]:
+        """What the next commit stores of these entries and of those under way, and the state that is true then."""
+        at_once = is_last or self.commits.power
+        waiting = [entry for entry in self._under_way.values() if at_once or not isinstance(entry.line, Slot)]
+        to_store = [entry for entry in waiting if not entry.stored] + [entry for entry in new if at_once or not entry.spooled]
+        stay = [entry for entry in self._under_way.values() if isinstance(entry.line, Slot)]
+        stay += [entry for entry in new if entry.spooled and (isinstance(entry.line, Slot) or not at_once)]
+        self._under_way = {entry.index: entry for entry in stay}
+        for entry in to_store:
+            entry.stored = True
+        self.commits.count(to_store)
+        return to_store, self.commits.next_state()
+
+    def _commit(self, entries: list[Entry], state: State) -> None:
+        try:
+            self.commits.commit(entries, state)
+        except JournalGoneError:
+            self.spool.put_back()
+            raise
+
+    def _note_recorded(self, entries: list[Entry]) -> None:
+        self._unkept.difference_update(entry.index for entry in entries)
+        if not self._unkept:
+            self.is_behind = False
+            self._caught_up.set()
+
+    # ---- ordered and written -------------------------------------------------------------------------------------
+
+    def size_of(self, item: Entry) -> int:
+        """Bytes of memory that a row takes."""
+        return item.size()
+
+    async def read_back(self, first: int, count: int) -> list[Entry]:
+        """Recorded rows that are next to be written, those that no commit has stored yet among them."""
+        near = {entry.index: entry for entry in (*self._under_way.values(), *self._storing) if first <= entry.index < first + count}
+        back: list[Entry] = []
+        for index in (*sorted(near), first + count):
+            start = first + len(back)
+            if start < index:
+                lines = await trio.to_thread.run_sync(self.commits.journal.read, start, index - start)
+                back += [Entry(place, place, line) for place, line in enumerate(lines, start)]
+            if index in near:
+                back.append(near[index])
+        return back
+
+    async def write(self, items: list[Entry]) -> None:
+        """Append rows to the output. Raises SinkError.
+
+        Cancellation: takes effect before anything is done, or not at all.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._write, items)
+        self.commits.note_written(len(items))
+        for entry in items:
+            self._under_way.pop(entry.index, None)
+            if isinstance(entry.line, Slot):
+                self._to_free.append(entry.line)
+        self.commits.count(items)
+
+    def _write(self, items: list[Entry]) -> None:
+        """Write in pieces, so that few long lines are in memory at once."""
+        lines: list[bytes] = []
+        size = 0
+        for entry in items:
+            lines.append(entry.text())
+            size += len(lines[-1])
+            if size >= WRITE_BYTES:
+                self.commits.sink.write(b"".join(lines))
+                lines, size = [], 0
+        if lines:
+            self.commits.sink.write(b"".join(lines))
+
+    # ---- what a run asks when it goes on and when it ends --------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """What is true of the run, as of the last commit."""
+        return self.commits.state
+
+    @property
+    def done(self) -> Intervals:
+        """The rows that had an outcome when this was opened, and in the order of completion those that are counted since."""
+        return self.commits.done
+
+    @property
+    def first_index(self) -> int:
+        """The first row that has no outcome yet; in input order the first that is not written."""
+        return self.commits.first_index
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the output."""
+        return self.commits.sink.digest
+
+    def note_rows(self, rows: Sequence[RawRow], first: int) -> list[int]:
+        """Note rows that are passed over; the term of each."""
+        return self.commits.seen.note(rows, first)
+
+    def forget_input(self) -> Prefix:
+        """Begin again at the first row, with nothing known of the input; what is known then."""
+        return self.commits.seen.forget()
+
+    def know_rows(self, row_sum: int) -> None:
+        """Take the rows that are done to have this sum. Blocks. Raises JournalError."""
+        self.commits.set_row_sum(row_sum)
+        self.settle()
+
+    def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
+        """Store all that is under way, and note that so many more lines are written. Blocks. Raises JournalError, SinkError.
+
+        unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
+        """
+        self.commits.note_written(lines)
+        to_store, _ = self._next_commit([], is_last=True)
+        self._commit(to_store, self.commits.next_state(unknown=unknown, rows=rows))
+
+    def finish(self, rows: int | None) -> None:
+        """Note what is written and what was cut off, when nothing is in flight any more. rows: of the input, if its end was seen.
+
+        Blocks. Raises JournalError, SinkError.
+        """
+        self.commits.sink.check()
+        self.settle(unknown=self.marks.unknown(self.recorded()), rows=rows)
+        self.marks.forget()
+        if self.state.written == self.state.recorded:
+            self.commits.journal.shrink()
+        if not (self._kept or self._slots):  # else something was answered while the recorder was being cut off
+            self.spool.remove()
+
+    def recorded(self) -> Intervals:
+        """The rows that have an outcome. Blocks. Raises JournalError."""
+        if self.commits.in_order:
+            first = self.commits.first_index
+            rows = self.commits.journal.places(first)
+            if first:
+                rows.add(0, first)
+        else:
+            rows = Intervals(self.done)
+        for index in {*self._under_way, *self._kept, *self._slots}:
+            if index not in rows:
+                rows.add(index, index + 1)
+        return rows
+
+    def close(self) -> None:
+        """Close the files; what is recorded is durable. Raises JournalError, SinkError if a disk reports an error."""
+        with ExitStack() as closing:
+            for part in (self.marks, self.commits.sink, self.spool, self.commits.journal):  # the last first; the marks are the lock
+                closing.callback(part.close)

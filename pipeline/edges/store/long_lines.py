@@ -1,0 +1,118 @@
+"""Long lines on disk, each in a slot of its own, so that an answer of any size survives the process and takes no memory.
+
+A slot starts at a page's start: a head that says whose it is, which line, and its checksum; then the line. A slot that is
+freed loses its owner, and is used again for a line that fits. When nothing is left in a large file, it is emptied.
+Everything here blocks for as long as the kernel takes to copy a line.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from bisect import bisect_left, insort
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from attrs import define, field
+
+from pipeline.edges.store.files import put_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAGE = 4096
+KEPT_BYTES = 64 << 20  # a file that has grown beyond this is emptied when nothing is in it
+OWNER_BYTES = 16
+_HEAD = struct.Struct(f"={OWNER_BYTES}sQQII")  # owner, number, term, length of the line, checksum over line, term and number
+
+
+@define(eq=False)
+class Slot:
+    """Where a long line is. room: bytes of the slot, its head included."""
+
+    lines: LongLines
+    start: int
+    room: int
+    length: int
+
+    def read(self) -> bytes:
+        """The line. Raises OSError."""
+        return self.lines.read(self.start, self.length)
+
+
+@define(eq=False)
+class LongLines:
+    """The file of slots. It is made with the first line; close it."""
+
+    path: Path
+    owner: bytes
+    _descriptor: int = field(default=-1, init=False)
+    _end: int = field(default=0, init=False)  # of the file
+    _used: int = field(default=0, init=False)  # slots that hold a line
+    _free: list[tuple[int, int]] = field(factory=list, init=False)  # room and start of free slots, smallest first
+
+    def put(self, line: bytes, term: int, number: int) -> Slot | None:
+        """Write a line; None if the disk refuses."""
+        size = -(-(_HEAD.size + len(line)) // PAGE) * PAGE
+        head = _HEAD.pack(self.owner, number, term, len(line), _checksum(line, term, number))
+        at = bisect_left(self._free, (size, 0))
+        room, start = self._free[at] if at < len(self._free) else (size, self._end)
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            done = os.pwritev(self._descriptor, (head, line), start)
+            while done < len(head) + len(line):  # the disk is nearly full, or a signal came: the next call says which
+                done += os.pwrite(self._descriptor, memoryview(head + line)[done:], start + done)
+        except OSError:
+            return None
+        if at < len(self._free):
+            del self._free[at]
+        else:
+            self._end += size
+        self._used += 1
+        return Slot(self, start, room, len(line))
+
+    def read(self, start: int, length: int) -> bytes:
+        """The line in a slot. Raises OSError."""
+        line = os.pread(self._descriptor, length, start + _HEAD.size)
+        if len(line) < length:
+            raise OSError(f"{self.path} has lost a line: somebody has cut the file")
+        return line
+
+    def free(self, slots: list[Slot]) -> None:
+        """Forget lines. Raises OSError."""
+        for slot in slots:
+            os.pwrite(self._descriptor, bytes(OWNER_BYTES), slot.start)
+            insort(self._free, (slot.room, slot.start))
+        self._used -= len(slots)
+        if not self._used and self._end > KEPT_BYTES:
+            os.ftruncate(self._descriptor, 0)
+            self._free, self._end = [], 0
+
+    def found(self, descriptor: int) -> Iterator[tuple[int, int, int, int]]:
+        """Number, term, offset and length of every whole line in a file that an earlier process has left. Raises OSError."""
+        at, size = 0, 0 if descriptor < 0 else os.fstat(descriptor).st_size
+        while at + _HEAD.size <= size:
+            owner, number, term, length, checksum = _HEAD.unpack(os.pread(descriptor, _HEAD.size, at))
+            start = at + _HEAD.size
+            at += PAGE
+            if owner == self.owner and _checksum(os.pread(descriptor, length, start), term, number) == checksum:
+                yield number, term, start, length
+                at += (_HEAD.size + length - 1) // PAGE * PAGE
+
+    def put_back(self) -> None:
+        """Give a file that was deleted its name again. Raises OSError."""
+        if self._descriptor >= 0 and not self.path.exists():
+            put_back(self._descriptor, self.path)
+
+    def close(self) -> None:
+        """Close the file. Raises OSError."""
+        self._free, self._end, self._used = [], 0, 0
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _checksum(line: bytes, term: int, number: int) -> int:
+    return crc32(line, (term ^ term >> 32 ^ number) & 0xFFFFFFFF)
