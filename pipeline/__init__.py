@@ -72,7 +72,23 @@ if TYPE_CHECKING:
     from pipeline.records import Answer, Failure, FailureKind, Fault, Job, Outcome, Progress, Success, Summary, Usage
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
-    from pipeline.simulate import LatencyConfig, SimulateConfig, SimulatedLimits, expected_answer
+    from pipeline.simulate import Dialect as SimulatedDialect
+    from pipeline.simulate import Distribution as SimulatedDistribution
+    from pipeline.simulate import (
+        LatencyConfig,
+        SimulateConfig,
+        SimulatedChange,
+        SimulatedKey,
+        SimulatedLimits,
+        SimulatedNeighbour,
+        SimulatedOutage,
+        SimulatedQuota,
+        SimulatedStream,
+        expected_answer,
+    )
+    from pipeline.simulate import LimitKind as SimulatedLimitKind
+    from pipeline.simulate import RetryAfter as SimulatedRetryAfter
+    from pipeline.simulate import Vendor as SimulatedVendor
     from pipeline.simulate.server import serve as serve_simulated
     from pipeline.stages.fetch import FetchSettings, fetch
     from pipeline.stages.flow import FlowSettings, Tallies, run_flow
@@ -94,7 +110,11 @@ _HOMES = {
         "CacheConfig Config FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig "
         "SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
-    "pipeline.simulate": "LatencyConfig SimulateConfig SimulatedLimits expected_answer",
+    "pipeline.simulate": (
+        "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "
+        "SimulatedStream expected_answer Dialect=SimulatedDialect Distribution=SimulatedDistribution LimitKind=SimulatedLimitKind "
+        "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
+    ),
     "pipeline.simulate.server": "serve=serve_simulated",
     "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
@@ -160,6 +180,17 @@ __all__ = [
     "LatencyConfig",
     "SimulateConfig",
     "SimulatedLimits",
+    "SimulatedLimitKind",
+    "SimulatedDialect",
+    "SimulatedRetryAfter",
+    "SimulatedChange",
+    "SimulatedNeighbour",
+    "SimulatedKey",
+    "SimulatedQuota",
+    "SimulatedOutage",
+    "SimulatedStream",
+    "SimulatedDistribution",
+    "SimulatedVendor",
     "expected_answer",
     "serve_simulated",
     "Answer",

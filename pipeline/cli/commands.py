@@ -239,10 +239,12 @@ def init_command(path: str, verbose: int) -> int:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As in `provider.simulate`: --set latency.median_seconds=0.2")
 @json_flag
 @verbose_flag
-def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
+@click.argument("settings", required=False, metavar="[SETTINGS]")
+def simulate_command(host: str, port: int, settings: str | None, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
     """Serve a simulated provider on loopback.
 
-    It speaks OpenAI's API, with latency, limits and faults that can be set, until it is interrupted.
+    It answers in the shapes of OpenAI, Anthropic, Gemini, Cohere and Ollama, with latency, limits and faults that can be set, until it
+    is interrupted. SETTINGS is a YAML file of them, or a run's config, of which `provider.simulate` is taken.
     """
 
     def work(terminal: Talk) -> int:
@@ -252,7 +254,7 @@ def simulate_command(host: str, port: int, overrides: tuple[str, ...], verbose: 
         from pipeline.edges.process.signals import stop_on_signals
         from pipeline.simulate import serve
 
-        config = load_simulate(overrides)
+        config = load_simulate(overrides, settings)
 
         async def main() -> None:
             stop = trio.Event()

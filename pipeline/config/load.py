@@ -67,13 +67,19 @@ def load_config_text(
     return build(_absolute(root, folder or Path.cwd()), Config, problems)
 
 
-def load_simulate(overrides: Sequence[str]) -> SimulateConfig:
-    """A simulated provider from `KEY=VALUE` alone, keys as below `provider.simulate`.
+def load_simulate(overrides: Sequence[str], path: str | os.PathLike[str] | None = None) -> SimulateConfig:
+    """A simulated provider from a YAML file and `KEY=VALUE`.
 
+    path: a file whose keys are those below `provider.simulate`, or a run's config, of which that section is taken; None is no file.
     Raises: ConfigError, with every problem at once.
     """
     problems: list[Problem] = []
-    return build(overridden(Node(None, "command line", None), overrides, problems), SimulateConfig, problems)
+    root = Node(None, "command line", None)
+    if path is not None:
+        root = parse(_read(Path(path)), str(path), problems)
+        if (provider := root.child("provider")) is not None:
+            root = provider.child("simulate") or Node(None, str(path), provider.line)
+    return build(overridden(root, overrides, problems), SimulateConfig, problems)
 
 
 def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) -> Node:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.simulate.choices import Dialect, Distribution, LimitKind, RetryAfter, Vendor
 from pipeline.simulate.config import LatencyConfig, SimulateConfig, SimulatedStream
 from pipeline.simulate.faults import LASTING, QUIRKS, Fault
-from pipeline.simulate.limits_config import LimitChange, Neighbour, SimulatedLimits
+from pipeline.simulate.limits_config import SimulatedChange, SimulatedLimits, SimulatedNeighbour
 from pipeline.simulate.schedule_config import SimulatedKey, SimulatedOutage, SimulatedQuota
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ __all__ = [
     "SimulateConfig",
     "LatencyConfig",
     "SimulatedLimits",
-    "LimitChange",
-    "Neighbour",
+    "SimulatedChange",
+    "SimulatedNeighbour",
     "SimulatedKey",
     "SimulatedQuota",
     "SimulatedOutage",

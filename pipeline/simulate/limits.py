@@ -17,7 +17,7 @@ from pipeline.simulate.windows import SlidingWindow, Window, make_window
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.simulate.limits_config import Neighbour, SimulatedLimits
+    from pipeline.simulate.limits_config import SimulatedLimits, SimulatedNeighbour
 
 PARALLEL = "parallel"  # the bound that an in-flight cap names
 ARRIVALS_PER_SECOND = 10.0  # of a neighbour where no limit on requests says how many its share is
@@ -145,7 +145,7 @@ class Limits:
 class _Arrivals:
     """The requests of other users of the key: evenly spaced while they send. One that finds no room leaves nothing behind."""
 
-    def __init__(self, config: Neighbour, limits: list[_Limit], started: float) -> None:
+    def __init__(self, config: SimulatedNeighbour, limits: list[_Limit], started: float) -> None:
         self._config, self._limits, self._started = config, limits, started
         rates = [limit.per_second for limit in limits if limit.what == "requests"]
         self._gap = 1 / (min(rates) * config.share if rates else ARRIVALS_PER_SECOND)

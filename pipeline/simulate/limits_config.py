@@ -10,7 +10,7 @@ from pipeline.simulate.choices import Dialect, LimitKind, RetryAfter
 
 
 @frozen(kw_only=True)
-class LimitChange:
+class SimulatedChange:
     """From a time on, all limits are the configured ones times a factor. at_seconds: since the provider started."""
 
     at_seconds: float = field(validator=at_least_0)
@@ -18,7 +18,7 @@ class LimitChange:
 
 
 @frozen(kw_only=True)
-class Neighbour:
+class SimulatedNeighbour:
     """Other users of the same key, who send evenly and take their share of each limit without asking how much is left.
 
     share: of the configured limits, while they send; 0 is nobody. They send for on_seconds, beginning at the start, then rest for
@@ -60,8 +60,8 @@ class SimulatedLimits:
     dialect: Dialect = Dialect.OPENAI
     told_seconds: float | None = field(default=None, validator=positive_or_none)
     retry_after: RetryAfter = RetryAfter.HEADER
-    changes: tuple[LimitChange, ...] = ()
-    neighbour: Neighbour = field(factory=Neighbour)
+    changes: tuple[SimulatedChange, ...] = ()
+    neighbour: SimulatedNeighbour = field(factory=SimulatedNeighbour)
 
     def __attrs_post_init__(self) -> None:
         """Only a bucket has a burst."""

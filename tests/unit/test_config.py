@@ -392,6 +392,24 @@ def test_repr_shows_no_header_value() -> None:
     assert "x-note" in repr(config)
 
 
+def test_simulated_provider_of_a_file_is_its_settings_or_that_section_of_a_run(tmp_path: Path) -> None:
+    alone, whole, other = (tmp_path / name for name in ("alone.yaml", "run.yaml", "other.yaml"))
+    alone.write_text("seed: 7\nkeys: [{key: sk-a}]\n")
+    whole.write_text("provider: {simulate: {seed: 8}}\nsink: {path: x}\n")
+    other.write_text("provider: {base_url: http://x}\n")
+
+    assert [load_simulate([], path).seed for path in (alone, whole, other)] == [7, 8, 0]
+    assert load_simulate(["seed=9"], alone) == load_simulate(["seed=9", "keys=[{key: sk-a}]"])
+
+
+def test_wrong_setting_in_a_list_of_a_simulated_provider_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("outages:\n  - {fault: http_502}\n  - {fault: sulk}\n")
+
+    with pytest.raises(ConfigError, match=r"settings.yaml:3: outages\[1\].fault: must be connection_refused"):
+        load_simulate([], path)
+
+
 def test_simulated_provider_is_built_by_the_same_walk() -> None:
     simulate = load_config_text(
         GOOD,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.simulate import LimitChange, LimitKind, Neighbour, SimulatedLimits
+from pipeline.simulate import LimitKind, SimulatedChange, SimulatedLimits, SimulatedNeighbour
 from pipeline.simulate.limits import Charge, Level, Limits
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_refusal_for_parallel_requests_uses_up_no_other_limit() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_limits_change_at_their_times(kind: LimitKind) -> None:
-    changes = (LimitChange(at_seconds=200, factor=0.5), LimitChange(at_seconds=400, factor=2))
+    changes = (SimulatedChange(at_seconds=200, factor=0.5), SimulatedChange(at_seconds=400, factor=2))
     limits = Limits(SimulatedLimits(kind=kind, requests_per_second=10, count_refused=False, changes=changes), started=1000.0)
 
     counts = [sum(passes(limits, every(0.02, 1000.0 + start, 1000.0 + start + 50))) for start in (100, 250, 450)]
@@ -159,14 +159,14 @@ def test_limits_change_at_their_times(kind: LimitKind) -> None:
 
 
 def test_in_flight_cap_changes_too() -> None:
-    limits = Limits(SimulatedLimits(max_in_flight=10, changes=(LimitChange(at_seconds=5, factor=0.5),)))
+    limits = Limits(SimulatedLimits(max_in_flight=10, changes=(SimulatedChange(at_seconds=5, factor=0.5),)))
 
     assert sum(passes(limits, [5.0] * 20)) == 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbour_takes_its_share_while_it_sends(kind: LimitKind) -> None:
-    neighbour = Neighbour(share=0.4, on_seconds=30, off_seconds=30)
+    neighbour = SimulatedNeighbour(share=0.4, on_seconds=30, off_seconds=30)
     limits = Limits(SimulatedLimits(kind=kind, requests_per_second=10, count_refused=False, neighbour=neighbour))
 
     busy = passes(limits, every(1 / 5.9, 0.0, 29.0))
@@ -177,7 +177,7 @@ def test_neighbour_takes_its_share_while_it_sends(kind: LimitKind) -> None:
 
 
 def test_neighbour_that_rests_takes_nothing() -> None:
-    neighbour = Neighbour(share=0.4, on_seconds=30, off_seconds=30)
+    neighbour = SimulatedNeighbour(share=0.4, on_seconds=30, off_seconds=30)
     limits = Limits(SimulatedLimits(requests_per_second=10, count_refused=False, neighbour=neighbour))
 
     assert all(passes(limits, every(0.1, 31.0, 59.0)))
@@ -185,14 +185,14 @@ def test_neighbour_that_rests_takes_nothing() -> None:
 
 
 def test_neighbour_holds_its_share_of_what_may_be_in_flight() -> None:
-    limits = Limits(SimulatedLimits(max_in_flight=10, neighbour=Neighbour(share=0.4, on_seconds=30, off_seconds=30)))
+    limits = Limits(SimulatedLimits(max_in_flight=10, neighbour=SimulatedNeighbour(share=0.4, on_seconds=30, off_seconds=30)))
 
     assert sum(passes(limits, [1.0] * 20)) == 6
     assert sum(passes(limits, [31.0] * 20)) == 4
 
 
 def test_neighbour_takes_tokens_where_no_limit_counts_requests() -> None:
-    limits = Limits(SimulatedLimits(tokens_per_minute=600, neighbour=Neighbour(share=0.5, on_seconds=60, off_seconds=0)))
+    limits = Limits(SimulatedLimits(tokens_per_minute=600, neighbour=SimulatedNeighbour(share=0.5, on_seconds=60, off_seconds=0)))
 
     level = limits.admit(Charge(1), 59.9).tokens
 
@@ -201,7 +201,7 @@ def test_neighbour_takes_tokens_where_no_limit_counts_requests() -> None:
 
 
 def test_neighbour_of_a_long_rest_costs_no_more_than_the_longest_period() -> None:
-    limits = Limits(SimulatedLimits(requests_per_second=1000, neighbour=Neighbour(share=1, on_seconds=1, off_seconds=0)))
+    limits = Limits(SimulatedLimits(requests_per_second=1000, neighbour=SimulatedNeighbour(share=1, on_seconds=1, off_seconds=0)))
 
     limits.admit(ONE, 1e9)
 
