@@ -6,7 +6,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help install lint format types test coverage bench docs pins
+.PHONY: help install lint format types test coverage bench docs site pins
 
 help:           ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ bench: install  ## all benchmarks, peers included (an hour)
 
 docs: install   ## check every example and every reference table in the documentation
 	$(BIN)/python -m pytest -q tests/docs
+
+site: install   ## build the documentation as a site, in build/site
+	$(BIN)/python docs/site/pages.py build/site-pages
+	$(BIN)/sphinx-build -q -W --keep-going -b html build/site-pages build/site
 
 pins: install   ## pin the dependencies anew
 	$(PIP) install pip-tools
