@@ -52,4 +52,4 @@ site: install   ## build the documentation as a site, in build/site
 pins: install   ## pin the dependencies anew
 	$(PIP) install pip-tools
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
-	$(COMPILE) --extra test --extra lint --output-file requirements/test.txt pyproject.toml requirements/build.in
+	$(COMPILE) --extra test --extra lint --extra docs --output-file requirements/test.txt pyproject.toml requirements/build.in
