@@ -1,12 +1,13 @@
 # One entry per developer verb. Everything happens in $(VENV); nothing is taken from the machine's own packages.
 PYTHON ?= python3
+JOBS ?= auto
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help install lint format types test coverage bench docs site pins
+.PHONY: help install lint format test matrix coverage bench docs site pins
 
 help:           ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -28,8 +29,12 @@ format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-test: install   ## all tests
-	$(BIN)/python -m pytest -q
+test: install   ## all tests, on all cores (JOBS=1 for one)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+# pyenv hides the versions that are not chosen; all of its versions are offered to nox, which takes those that it wants.
+matrix: install ## all tests on every supported Python that the machine has
+	PYENV_VERSION=$${PYENV_VERSION:-$$(pyenv versions --bare 2>/dev/null | paste -sd: -)} $(BIN)/nox --session tests
 
 coverage: install ## all tests, with the lines they did not reach
 	$(BIN)/coverage erase
