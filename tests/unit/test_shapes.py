@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from pipeline.core.answers.classify import Result, classify
-from pipeline.core.answers.parts import is_text
-from pipeline.core.answers.shapes import promises, read_reply
+from pipeline.core.answers.parts import is_text, object_of
+from pipeline.core.answers.plain_chat import read_plain_chat
+from pipeline.core.answers.shapes import promises, read_object, read_reply
 from pipeline.records import NO_USAGE, Answer, Usage
 
 CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -321,6 +322,19 @@ def test_a_reply_of_every_shape_is_a_result_with_its_tokens(name: str) -> None:
 
     assert isinstance(meaning, Result)
     assert (meaning.body, meaning.usage, meaning.finish_reason) == (body, usage, reason)
+
+
+@pytest.mark.parametrize("name", REPLIES)
+def test_the_short_way_of_reading_a_chat_says_what_the_general_way_says(name: str) -> None:
+    body = msgspec.json.encode(REPLIES[name][0])
+
+    short, general = read_plain_chat(body), read_object(object_of(body))
+
+    assert short is None or short == general
+
+
+def test_a_plain_chat_takes_the_short_way() -> None:
+    assert read_plain_chat(msgspec.json.encode(REPLIES["chat"][0])) is not None
 
 
 @pytest.mark.parametrize("calls", ["chat, tool calls", "anthropic, tool", "gemini, call", "responses, call", "ollama chat, call"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.core.answers.parts import NULL, Object, Reading, is_list, is_object, is_text, object_of, present, says_more
+from pipeline.core.answers.plain_chat import read_plain_chat
 from pipeline.core.answers.shapes_native import (
     read_blocks,
     read_candidates,
@@ -98,6 +99,8 @@ COUNT_KEYS = ("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_pre
 
 def read_reply(body: bytes) -> Reading:
     """What a reply says. One without any known shape has no content, and is not complete without itself."""
+    if (reading := read_plain_chat(body)) is not None:
+        return reading
     if body.startswith(b"["):
         return read_list(body)
     reply = object_of(body)
