@@ -15,8 +15,8 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n"
-OK_BODY = b'{"ok":true}'
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 27\r\n\r\n"
+OK_BODY = b'{"choices":[{"text":"ok"}]}'
 WHOLE = OK + OK_BODY
 
 

@@ -126,8 +126,8 @@ async def test_cancelled_attempt_drops_its_connection() -> None:
 
 
 DROPPED = {
-    "Connection: close": HEAD + b"Connection: close\r\nContent-Length: 11\r\n\r\n" + OK_BODY,
-    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n" + OK_BODY,
+    "Connection: close": HEAD + b"Connection: close\r\nContent-Length: 27\r\n\r\n" + OK_BODY,
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 27\r\n\r\n" + OK_BODY,
     "bytes after the response": WHOLE + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong",
 }
 

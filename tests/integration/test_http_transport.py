@@ -32,7 +32,7 @@ async def test_client_gets_and_posts_over_one_connection() -> None:
         posted = await http.post(f"{server.url}/d", json={"e": 1})
         after = await http.request("DELETE", f"{server.url}/f")
 
-    assert got.json() == posted.json() == after.json() == {"ok": True}
+    assert got.json() == posted.json() == after.json() == {"choices": [{"text": "ok"}]}
     assert (got.http_version, got.reason_phrase, got.headers["content-type"]) == ("HTTP/1.1", "OK", "application/json")
     assert got.elapsed.total_seconds() > 0
     assert [(request.method, request.target, request.body) for request in server.requests] == [
@@ -73,7 +73,7 @@ async def test_client_decodes_what_the_transport_leaves_alone() -> None:
         async with http.stream("GET", server.url) as streamed:
             raw = b"".join([piece async for piece in streamed.aiter_raw()])
 
-    assert response.json() == {"ok": True}
+    assert response.json() == {"choices": [{"text": "ok"}]}
     assert raw == packed
 
 
@@ -213,7 +213,7 @@ async def test_connection_closed_at_rest_is_replaced(monkeypatch: pytest.MonkeyP
         await gone.wait()
         response = await http.get(server.url)
 
-    assert response.json() == {"ok": True}
+    assert response.json() == {"choices": [{"text": "ok"}]}
     assert (server.accepted, len(server.requests)) == (2, 2)
 
 
@@ -343,4 +343,4 @@ async def test_unix_socket_answers_for_every_host(tmp_path: object) -> None:
             responses = [await http.get("http://docker/version") for _ in range(2)]
         nursery.cancel_scope.cancel()
 
-    assert [response.json() for response in responses] == [{"ok": True}] * 2
+    assert [response.json() for response in responses] == [{"choices": [{"text": "ok"}]}] * 2

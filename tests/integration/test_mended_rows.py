@@ -41,7 +41,7 @@ class Case:
         for word, status in self.statuses.items():
             if word in prompt:
                 return httpx.Response(status, json={"error": {"message": f"it is {word}", "code": f"too_{word}"}}, headers=self.headers)
-        return httpx.Response(200, json={"choices": [], "said": prompt})
+        return httpx.Response(200, json={"choices": [{"text": prompt}]})
 
     def run(self, **flags: Any) -> pipeline.Summary:
         """Run with the rows of now; `sent` then has what this run has sent."""
@@ -115,7 +115,7 @@ def test_a_row_with_an_answer_is_not_paid_for_twice_unasked(case: Case) -> None:
     case.run(accept_changes=True)
 
     assert sorted(case.sent) == ["mended 3", "mended 9"]
-    assert case.results()["c-3"]["response"]["body"]["said"] == "mended 3"
+    assert case.results()["c-3"]["response"]["body"]["choices"][0]["text"] == "mended 3"
     assert len(case.results()) == ROWS
 
 

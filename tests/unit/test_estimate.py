@@ -1,9 +1,13 @@
 import json
+import random
+from collections.abc import Iterator
+from itertools import islice
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
+from pipeline.core.rows.estimate import MEDIA_BYTES, MEDIA_TOKENS, Calibration, estimate_tokens
 
 
 def test_estimate_counts_four_ascii_bytes_as_a_token_and_rounds_up() -> None:
@@ -31,6 +35,37 @@ def test_estimate_counts_an_image_as_an_image_and_not_as_its_bytes() -> None:
     assert MEDIA_TOKENS < estimate_tokens(body, None) < MEDIA_TOKENS + 20
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_audio", "input_audio": {"data": "QUJD" * 350_000, "format": "wav"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD" * 350_000}},
+        {"images": ["QUJD" * 350_000]},
+        {"inlineData": {"mimeType": "audio/mp3", "data": "QU-_" * 350_000}},
+        {"url": "data:image/svg+xml;charset=utf-8;base64," + "QUJD" * 350_000},
+        {"data": "QUJDQUJD/+\r\n" * 100_000},
+    ],
+)
+def test_estimate_counts_base64_as_media_whatever_field_it_stands_in(part: object) -> None:
+    assert MEDIA_TOKENS < estimate_tokens(json.dumps(part).encode(), None) < MEDIA_TOKENS + 60
+
+
+@pytest.mark.parametrize("text", ["word " * 20_000, "言葉" * 20_000, "a.b.c" * 20_000, "x" * 100_000])
+def test_estimate_counts_a_long_text_as_text(text: str) -> None:
+    body = json.dumps({"content": text}, ensure_ascii=False).encode()
+
+    assert estimate_tokens(body, None) > len(body) // 4
+
+
+def test_estimate_counts_a_short_run_of_characters_as_text_and_never_as_more_than_media() -> None:
+    sizes = (100, MEDIA_BYTES - 8, MEDIA_BYTES, 10 * MEDIA_BYTES)
+
+    counted = [estimate_tokens(json.dumps(("ABCDEFGH" * size)[:size]).encode(), None) for size in sizes]
+
+    assert counted == sorted(counted)
+    assert counted[-1] == MEDIA_TOKENS
+
+
 def test_estimate_of_senseless_settings_is_that_of_the_body() -> None:
     assert estimate_tokens(b"x" * 8, -5, choices=0) == 2
     assert estimate_tokens(b"x" * 8, 10, choices=0) == 12
@@ -47,3 +82,59 @@ def test_estimate_never_shrinks_as_a_request_grows(body: bytes, more: bytes, max
     assert estimate >= (max_tokens or 0) * choices + len(body) / 4 - 1
     assert estimate_tokens(body + more, max_tokens, choices) >= estimate
     assert estimate_tokens(body, (max_tokens or 0) + 1, choices) > estimate - 1
+
+
+def _rows(seed: int, true_factor: float) -> Iterator[tuple[int, int]]:
+    """Estimates and real counts of rows whose language makes the estimate wrong by one factor, and each row by a little more."""
+    draw = random.Random(seed)
+    while True:
+        estimate = int(draw.lognormvariate(5, 0.8)) + 5
+        yield estimate, max(1, int(estimate * true_factor * draw.lognormvariate(0, 0.15)))
+
+
+@given(seed=st.integers(0, 1000), true_factor=st.floats(0.4, 2.5))
+def test_after_100_answers_estimates_add_up_to_what_is_charged(seed: int, true_factor: float) -> None:
+    calibration, rows = Calibration(), _rows(seed, true_factor)
+    for estimate, real in islice(rows, 100):
+        calibration.learn(estimate, real)
+
+    estimated = charged = 0
+    for estimate, real in islice(rows, 300):
+        estimated += calibration.expected(estimate)
+        charged += real
+        calibration.learn(estimate, real)
+
+    assert 0.9 < estimated / charged < 1.1
+
+
+def test_a_reserve_covers_nearly_every_row_and_not_much_more() -> None:
+    calibration, rows = Calibration(), _rows(7, 2.0)
+    covered = reserved = charged = 0
+    for number, (estimate, real) in enumerate(islice(rows, 2100)):
+        if number >= 100:
+            covered += real <= calibration.reserve(estimate)
+            reserved += calibration.reserve(estimate)
+            charged += real
+        calibration.learn(estimate, real)
+
+    assert covered > 0.93 * 2000
+    assert reserved < 1.4 * charged
+
+
+def test_a_model_of_which_nothing_is_known_is_estimated_as_it_is() -> None:
+    calibration = Calibration()
+
+    calibration.learn(0, 5)
+    calibration.learn(5, 0)
+
+    assert (calibration.expected(100), calibration.reserve(100), calibration.answers) == (100, 100, 0)
+
+
+def test_what_was_learned_follows_a_change_of_the_rows() -> None:
+    calibration = Calibration()
+    for _ in range(500):
+        calibration.learn(100, 50)
+    for _ in range(200):
+        calibration.learn(100, 200)
+
+    assert 190 <= calibration.expected(100) <= 200

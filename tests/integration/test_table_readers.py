@@ -1,0 +1,114 @@
+"""Output files as people read them: pyarrow, polars, pandas and DuckDB, each with the call that docs/how-to/results.md gives.
+
+The readers are not among the test requirements, because they are 300 MB; `pip install -e '.[readers]'` adds them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CALLS = [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+def good(index: int, **message: Any) -> Success:
+    choice = {"index": 0, "message": {"role": "assistant", "content": f"answer {index}", **message}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    body = json.dumps({"id": "c", "choices": [choice], "usage": usage}).encode()
+    return Success(index, f"row-{index}", 200, None, body, NO_USAGE, 1, 0.5)
+
+
+def page(index: int) -> Failure:
+    html = json.dumps("<html>502 Bad Gateway</html>").encode()
+    return Failure(index, f"row-{index}", FailureKind.RETRIES_EXHAUSTED, "HTTP 502", 502, None, html, 6, 0.5)
+
+
+def two_pages() -> Iterator[Outcome]:
+    """398 good rows and 2 HTML pages of a gateway."""
+    for index in range(400):
+        yield page(index) if index in (123, 399) else good(index)
+
+
+def late_failure() -> Iterator[Outcome]:
+    """1,000 rows of which number 500 is the first to fail."""
+    for index in range(1000):
+        yield Failure(index, f"row-{index}", FailureKind.TIMEOUT, "too late") if index == 500 else good(index)
+
+
+def all_kinds() -> Iterator[Outcome]:
+    """Text, calls of tools, reasoning, a rejected answer and a refused row."""
+    for index in range(600):
+        match index % 150:
+            case 10:
+                yield good(index, content=None, tool_calls=CALLS)
+            case 20:
+                yield good(index, reasoning_content="because")
+            case 30:
+                yield Failure(index, f"row-{index}", FailureKind.MALFORMED_RESPONSE, "no answer", 200, None, b'{"choices": null}', 2)
+            case 40:
+                body = b'{"error":{"message":"no","type":"invalid_request_error","code":"bad"}}'
+                yield Failure(index, f"row-{index}", FailureKind.HTTP, "HTTP 400: no", 400, None, body, 1)
+            case _:
+                yield good(index)
+
+
+def contents_by_pyarrow(reader: Any, path: Path, shape: str) -> list[Any]:
+    rows = importlib.import_module("pyarrow.json").read_json(path).to_pylist()
+    return [content_of(row, shape) for row in rows]
+
+
+def contents_by_polars(reader: Any, path: Path, shape: str) -> list[Any]:
+    rows = reader.read_ndjson(path, infer_schema_length=None).to_dicts()
+    return [content_of(row, shape) for row in rows]
+
+
+def contents_by_pandas(reader: Any, path: Path, shape: str) -> list[Any]:
+    frame = reader.read_json(path, lines=True)
+    return [content_of(row, shape) for row in frame.to_dict("records")]
+
+
+def contents_by_duckdb(reader: Any, path: Path, shape: str) -> list[Any]:
+    where = "content" if shape == "flat" else "response.body.choices[1].message.content"
+    return [row[0] for row in reader.sql(f"SELECT {where} FROM read_json('{path}', sample_size=-1)").fetchall()]
+
+
+def content_of(row: dict[str, Any], shape: str) -> Any:
+    if shape == "flat":
+        return row["content"]
+    choices = ((row["response"] or {}).get("body") or {}).get("choices")
+    return choices[0]["message"]["content"] if isinstance(choices, list) else None
+
+
+READERS: dict[str, Callable[[Any, Path, str], list[Any]]] = {
+    "pyarrow": contents_by_pyarrow,
+    "polars": contents_by_polars,
+    "pandas": contents_by_pandas,
+    "duckdb": contents_by_duckdb,
+}
+
+
+@pytest.mark.parametrize("outcomes", [two_pages, late_failure, all_kinds])
+@pytest.mark.parametrize("shape", ["batch", "flat"])
+@pytest.mark.parametrize("name", READERS)
+def test_a_table_reader_gets_every_answer(tmp_path: Path, name: str, shape: str, outcomes: Callable[[], Iterator[Outcome]]) -> None:
+    reader = pytest.importorskip(name)
+    path = tmp_path / "results.jsonl"
+    rows = list(outcomes())
+    path.write_bytes(b"".join(map(encode_flat if shape == "flat" else encode_batch, rows)))
+
+    contents = READERS[name](reader, path, shape)
+
+    assert len(contents) == len(rows)
+    for row, content in zip(rows, contents, strict=True):
+        if isinstance(row, Success) and b'"content": null' not in row.body:
+            assert content == f"answer {row.index}"
