@@ -10,10 +10,11 @@ import time
 from typing import TYPE_CHECKING
 
 from attrs import define, field
+from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.ledger import Ledger
-from pipeline.edges.store.journal import State
+from pipeline.edges.store.journal_schema import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from pipeline.durability.seen_input import SeenInput
     from pipeline.edges.store.journal import Journal
     from pipeline.edges.store.output import FileSink
+
+
+class Commit(Struct, eq=False):
+    """One commit. done: runs of rows that are done now, for the order of completion."""
+
+    entries: Sequence[Entry]
+    state: State
+    done: list[tuple[int, int]]
 
 
 @define(eq=False)
@@ -43,6 +52,7 @@ class Commits:
     _ledger: Ledger = field(init=False)
     _row_sum: int = field(init=False)  # of the terms of the rows that are counted
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
+    _newly_done: list[int] = field(factory=list, init=False)  # in the order of completion, since the last commit
 
     def __attrs_post_init__(self) -> None:
         was = self.state = self.journal.state
@@ -72,16 +82,18 @@ class Commits:
                 entry.counts = None
                 if not self.in_order:
                     self.done.add(entry.index, entry.index + 1)
+                    self._newly_done.append(entry.index)
 
     def set_row_sum(self, row_sum: int) -> None:
         """Take this for the sum over the rows that are counted."""
         self._row_sum = row_sum
 
-    def next_state(self, *, unknown: int = 0, rows: int | None = None) -> State:
-        """The state that is true once all that was counted is stored.
+    def prepare(self, entries: Sequence[Entry] = (), *, unknown: int = 0, rows: int | None = None) -> Commit:
+        """The commit that stores these rows, and what is true then.
 
         unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
         """
+        self.count(entries)
         was, ledger = self.state, self._ledger
         self.state = State(
             *self._written[:2],
@@ -91,19 +103,31 @@ class Commits:
             ledger.output_tokens,
             self._row_sum & MASK,
             was.unknown + unknown,
-            () if self.in_order else tuple(self.done),
             self._written[2],
             self.seen.done_up_to(self.first_index),
             was.rows if rows is None else rows,
             committed_at=time.time(),
         )
-        return self.state
+        done = runs_of(self.done, self._newly_done)
+        self._newly_done = []
+        return Commit(entries, self.state, done)
 
-    def commit(self, entries: Sequence[Entry], state: State) -> None:
-        """Store these rows and this state, all or nothing. Blocks. Raises JournalError; SinkError under `power`.
+    def commit(self, commit: Commit) -> None:
+        """Make a commit, all or nothing. Blocks. Raises JournalError; SinkError under `power`.
 
         Under `power` the output is on the disk before the journal says what it holds.
         """
         if self.power:
             self.sink.sync()
-        self.journal.commit(((entry.place, entry.text()) for entry in entries), state)
+        self.journal.commit(((entry.place, entry.text()) for entry in commit.entries), commit.state, commit.done)
+
+
+def runs_of(done: Intervals, rows: list[int]) -> list[tuple[int, int]]:
+    """The runs of `done` in which these rows are now, each once."""
+    runs: list[tuple[int, int]] = []
+    end = 0
+    for row in sorted(rows):
+        if row >= end:
+            runs.append(done.run_of(row))
+            end = runs[-1][1]
+    return runs

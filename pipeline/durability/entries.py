@@ -28,7 +28,7 @@ class Entry(Struct, eq=False):
     stored: bool = False
 
     def text(self) -> bytes:
-        """The line. Blocks where it is on disk. Raises OSError."""
+        """The line. Blocks where it is on disk. Raises JournalError."""
         return self.line.read() if isinstance(self.line, Slot) else self.line
 
     def size(self) -> int:

@@ -26,7 +26,9 @@ from pipeline.durability.catch_up import SHOWN, SKIP_ROWS
 from pipeline.durability.paths import move_journal_aside
 from pipeline.durability.resume import WRITE_ROWS, finish_renaming, open_journal
 from pipeline.edges.store.hashes import RowHashes, differs, entry_of
-from pipeline.edges.store.journal import Journal, State, salvage
+from pipeline.edges.store.journal import Journal
+from pipeline.edges.store.journal_reading import salvage
+from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.output import FileSink, free_name
 from pipeline.errors import InputChangedError, OutputChangedError
@@ -92,13 +94,13 @@ def rebuild(paths: Paths, kind: Kind, source: RowSource, jobs: JobMaker, identit
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.open(paths.rebuilt)))
 
-        def state() -> State:
+        def state() -> tuple[State, Iterable[tuple[int, int]]]:
             if work.refused:
                 raise InputChangedError(f"{source.name} {work.told_refused()}")
             if not repair.whole and len(work.was) == len(work.done):
                 raise _NothingToDoError
             sink.sync()
-            return work.state_of(sink, free_name(paths.output).name, journal.state.unknown)
+            return work.state_of(sink, free_name(paths.output).name, journal.state.unknown), () if work.in_order else work.done
 
         try:
             journal.replace(_kept(work, paths.output, journal, sink), state)
@@ -203,7 +205,6 @@ class _Rebuilding:
             output_tokens=self.ledger.output_tokens,
             row_sum=self.row_sum & MASK,
             unknown=unknown,
-            done=() if self.in_order else tuple(self.done),
             digest=sink.digest,
             aside=aside,
             committed_at=time.time(),

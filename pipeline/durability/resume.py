@@ -17,7 +17,7 @@ from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
-from pipeline.durability.commits import Commits
+from pipeline.durability.commits import Commits, runs_of
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
 from pipeline.durability.seen_input import SeenInput
 from pipeline.durability.store import DurableStore
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pipeline.durability.paths import Paths
-    from pipeline.edges.store.journal import State
     from pipeline.records import Outcome
 
 WRITE_ROWS = 4096  # written at once of what the journal holds
@@ -70,7 +69,7 @@ def open_durable(
     with ExitStack() as opened:
         marks, journal = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
         held = journal.places(journal.state.written)
-        _see_that_it_is_whole(journal, held, every_line=accept_changes)
+        _see_that_it_is_whole(journal, held, in_order=kind.in_order, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
         _take_spool(spool, journal, held, in_order=kind.in_order)
         _refuse_other_settings(journal, identity, accept_changes=accept_changes)
@@ -78,7 +77,7 @@ def open_durable(
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
-        done = _done(state, held, in_order=kind.in_order)
+        done = _done(journal, held, in_order=kind.in_order)
         commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
         durable = DurableStore(commits, spool, marks, kind.encode, held)
         _take_tail(durable)
@@ -145,21 +144,24 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
 FIXED = ("sink.order", "sink.shape")  # an output cannot hold lines of two shapes, or in two orders
 
 
-def _see_that_it_is_whole(journal: Journal, held: Intervals, *, every_line: bool) -> None:
+def _see_that_it_is_whole(journal: Journal, held: Intervals, *, in_order: bool, every_line: bool) -> None:
     state = journal.state
     expected = state.recorded - state.written
     if len(held) != expected:
         raise JournalDamagedError(journal.path, f"is damaged: it holds {len(held):,} outcomes instead of {expected:,}")
+    if not in_order and len(done := journal.done()) != state.recorded:
+        raise JournalDamagedError(journal.path, f"is damaged: it knows {len(done):,} rows that are done instead of {state.recorded:,}")
     if every_line:  # else one is looked at when its turn comes
         for _ in journal.lines(state.written):
             pass
 
 
-def _done(state: State, held: Intervals, *, in_order: bool) -> Intervals:
+def _done(journal: Journal, held: Intervals, *, in_order: bool) -> Intervals:
     """The rows that have an outcome, where the journal holds these places."""
     if not in_order:
-        return Intervals(state.done)
-    return Intervals([(0, state.written), *held] if state.written else held)
+        return journal.done()
+    written = journal.state.written
+    return Intervals([(0, written), *held] if written else held)
 
 
 def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bool) -> None:
@@ -168,9 +170,10 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
     held: the places of which the journal has an outcome; those that it gets are added.
     """
     was = journal.state
-    done = _done(was, held, in_order=in_order)
+    done = _done(journal, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
+    rows: list[int] = []
     size = 0
     ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
     row_sum = was.row_sum
@@ -183,14 +186,16 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             prompt_tokens=ledger.prompt_tokens,
             output_tokens=ledger.output_tokens,
             row_sum=row_sum & MASK,
-            done=() if in_order else tuple(done),
         )
-        journal.commit(found, state)
+        journal.commit(found, state, [] if in_order else runs_of(done, rows))
+        found.clear()
+        rows.clear()
 
     for term, line in spool.lines():
         told = read_line(line)
         if told is not None and told.index not in done:
             done.add(told.index, told.index + 1)
+            rows.append(told.index)
             place = told.index if in_order else next(free)
             held.add(place, place + 1)
             found.append((place, line))
@@ -199,7 +204,6 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             row_sum += term
             if size >= COMMIT_BYTES:
                 commit()
-                found.clear()
                 size = 0
     if found:
         commit()

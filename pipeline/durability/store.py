@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
     from pipeline.core.rows.lines import RawRow
-    from pipeline.durability.commits import Commits
-    from pipeline.edges.store.journal import State
+    from pipeline.durability.commits import Commit, Commits
+    from pipeline.edges.store.journal_schema import State
     from pipeline.edges.store.marks import SentMarks
     from pipeline.edges.store.spool import Spool
     from pipeline.records import Outcome
@@ -149,12 +149,13 @@ class DurableStore:
         had_rotated, to_free = self._rotated, self._to_free
         self._to_free = []
         entries = [self._enter(outcome) for outcome in outcomes]
-        self._storing, state = self._next_commit(entries)
+        commit = self._next_commit(entries)
+        self._storing = list(commit.entries)
         self._rotated = not had_rotated and not self._kept
         if self._rotated:
             self.spool.rotate()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._commit, self._storing, state)
+            await trio.to_thread.run_sync(self._commit, commit)
         self._storing = []
         self.spool.free(to_free)
         if had_rotated:
@@ -167,7 +168,7 @@ class DurableStore:
         """Put outcomes, and whatever else is under way, in the journal at once."""
         entries = [self._enter(outcome) for outcome in outcomes]
         self._under_way.update((entry.index, entry) for entry in entries)
-        self._commit(*self._next_commit([]))
+        self._commit(self._next_commit([]))
 
     def _enter(self, outcome: Outcome) -> Entry:
         index = outcome.index
@@ -182,8 +183,8 @@ class DurableStore:
             return Entry(index, place, self.encode(outcome), counts)
         return Entry(index, place, line, counts, spooled=True)
 
-    def _next_commit(self, new: list[Entry], *, is_last: bool = False) -> tuple[list[Entry], State]:
-        """What the next commit stores of these entries and of those under way, and the state that is true then."""
+    def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:
+        """The next commit: what it stores of these entries and of those under way. unknown, rows: as `settle` takes them."""
         at_once = is_last or self.commits.power
         waiting = [entry for entry in self._under_way.values() if at_once or not isinstance(entry.line, Slot)]
         to_store = [entry for entry in waiting if not entry.stored] + [entry for entry in new if at_once or not entry.spooled]
@@ -192,12 +193,11 @@ class DurableStore:
         self._under_way = {entry.index: entry for entry in stay}
         for entry in to_store:
             entry.stored = True
-        self.commits.count(to_store)
-        return to_store, self.commits.next_state()
+        return self.commits.prepare(to_store, unknown=unknown, rows=rows)
 
-    def _commit(self, entries: list[Entry], state: State) -> None:
+    def _commit(self, commit: Commit) -> None:
         try:
-            self.commits.commit(entries, state)
+            self.commits.commit(commit)
         except JournalGoneError:
             self.spool.put_back()
             raise
@@ -296,8 +296,7 @@ class DurableStore:
         unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
         """
         self.commits.note_written(lines)
-        to_store, _ = self._next_commit([], is_last=True)
-        self._commit(to_store, self.commits.next_state(unknown=unknown, rows=rows))
+        self._commit(self._next_commit([], is_last=True, unknown=unknown, rows=rows))
 
     def finish(self, rows: int | None) -> None:
         """Note what is written and what was cut off, when nothing is in flight any more. rows: of the input, if its end was seen.

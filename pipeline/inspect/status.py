@@ -8,7 +8,7 @@ from attrs import frozen
 
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.durability.paths import Paths
-from pipeline.edges.store.journal import peek
+from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import InputError
 from pipeline.runs.assembly import identity_of

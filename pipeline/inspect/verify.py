@@ -19,7 +19,7 @@ from attrs import define, evolve, field, frozen
 from pipeline.core.output.lines import KEYS, index_of_id
 from pipeline.durability.paths import Paths
 from pipeline.edges.sources.file import RowSource
-from pipeline.edges.store.journal import peek
+from pipeline.edges.store.journal_reading import peek
 from pipeline.errors import InputError
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker

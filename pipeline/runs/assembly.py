@@ -25,7 +25,7 @@ from pipeline.edges.http import Transport, check_endpoint, open_senders, senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
-from pipeline.edges.store.journal import State
+from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
 from pipeline.records import Summary

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from pipeline.config import load_config_text
-from pipeline.edges.store.journal import State
+from pipeline.edges.store.journal_schema import State
 from pipeline.errors import RunInterrupted
 from pipeline.records import Failure, FailureKind
 from pipeline.runs.assembly import Course

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import threading
@@ -10,15 +11,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.core.bookkeeping.fingerprint import Prefix
+from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.output.lines import encode_batch
+from pipeline.durability.commits import runs_of
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
-from pipeline.edges.store import journal as journal_module
-from pipeline.edges.store.journal import FREE_PAGES, SCHEMA_VERSION, Journal, State, peek
+from pipeline.edges.store import journal_reading, journal_schema
+from pipeline.edges.store.journal import FREE_PAGES, Journal
+from pipeline.edges.store.journal_reading import peek
+from pipeline.edges.store.journal_schema import SCHEMA_VERSION, State, encode_state
 from pipeline.edges.store.spool import OWNER_BYTES
-from pipeline.errors import JournalError
+from pipeline.errors import JournalDamagedError, JournalError, JournalGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +41,6 @@ STATE = State(
     output_tokens=4,
     row_sum=2**64 - 1,
     unknown=5,
-    done=((0, 2), (4, 9)),
     digest="ab" * 32,
     prefix=Prefix(1, 2, 3, 4, 2**64 - 1),
     rows=10,
@@ -68,9 +74,20 @@ def left_by_a_dead_process(path: Path, folder: str) -> Path:
     return target / path.name
 
 
-def spoil(path: Path, command: str) -> None:
+def spoil(path: Path, command: str, *values: object) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(command)
+        database.execute(command, values)
+
+
+def make_it_old(path: Path, state: State, version: int, done: list[list[int]] | None = None) -> None:
+    """Make it a journal as earlier versions wrote it. done: runs of rows, which stood in the state."""
+    spoil(path, "DROP TABLE done")
+    spoil(path, "DELETE FROM meta WHERE key = 'checksum'")
+    if version == 1:
+        spoil(path, "DELETE FROM meta WHERE key = 'name'")
+    old = json.loads(encode_state(state)) | {"done": done or []}
+    spoil(path, "UPDATE meta SET value = ? WHERE key = 'state'", json.dumps(old))
+    spoil(path, f"PRAGMA user_version = {version}")
 
 
 # ---- commits -----------------------------------------------------------------------------------------------------
@@ -138,7 +155,7 @@ def test_what_breaks_while_lines_are_made_takes_nothing(path: Path) -> None:
         with pytest.raises(ValueError, match="no line"):
             journal.commit(lines(), STATE)
         with pytest.raises(ValueError, match="no line"):
-            journal.replace(lines(), State)
+            journal.replace(lines(), lambda: (State(), ()))
 
         assert (journal.state, held(journal)) == (STATE, LINES)
 
@@ -155,7 +172,9 @@ def test_what_the_output_has_is_forgotten(path: Path) -> None:
 def test_replacing_forgets_all_lines_and_may_begin_again_from_the_first_place(path: Path) -> None:
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-        journal.replace([(0, b"a\n"), (3, b"b\n")], State)
+        journal.commit([], STATE, [(3, 5)])
+        journal.replace([(0, b"a\n"), (3, b"b\n")], lambda: (State(), [(0, 1), (7, 9)]))
+        assert list(journal.done()) == [(0, 1), (7, 9)]
         journal.commit([(1, b"c\n")], State())
 
     with opened(path) as again:
@@ -228,11 +247,122 @@ def test_looking_from_outside_sees_the_last_commit_and_changes_nothing(path: Pat
     assert seen == [(STATE, IDENTITY, 5), (evolve(STATE, succeeded=3), IDENTITY, 6)]
 
 
+@pytest.mark.parametrize("way", ["closed", "running", "killed", "killed, without the index of its log"])
+def test_looking_from_outside_leaves_every_file_as_it_was(path: Path, way: str) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        dead = left_by_a_dead_process(path, "dead")
+        if way == "running":
+            looked_at(path)
+    if way == "closed":
+        looked_at(path)
+    elif way == "killed":
+        looked_at(dead)
+    elif way != "running":
+        dead.with_name(dead.name + "-shm").unlink()
+        looked_at(dead)
+
+
+def looked_at(path: Path) -> None:
+    def files() -> dict[str, bytes]:
+        return {part.name: part.read_bytes() for part in path.parent.iterdir() if part.is_file() and not part.name.endswith("-shm")}
+
+    names, before = {part.name for part in path.parent.iterdir()}, files()
+
+    assert peek(path) == (STATE, IDENTITY, len(LINES))
+
+    assert {part.name for part in path.parent.iterdir()} == names
+    assert files() == before
+
+
+def test_looking_sees_a_run_that_begins_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+    later = evolve(STATE, succeeded=3)
+    runs: list[Journal] = []
+
+    def look(database: sqlite3.Connection) -> tuple[State, dict[str, str], int]:
+        if not runs:
+            runs.append(Journal.open(path, IDENTITY))
+            runs[0].commit([(6, b"new\n")], later)
+        return real_look(database)
+
+    real_look = journal_reading._look
+    monkeypatch.setattr(journal_reading, "_look", look)
+    seen = peek(path)
+    runs[0].close()
+
+    assert seen == (later, IDENTITY, 6)
+
+
 def test_looking_at_a_journal_that_is_not_there_makes_none(path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be read"):
         peek(path)
 
     assert not path.exists()
+
+
+# ---- the rows that are done --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(groups=st.lists(st.lists(st.integers(0, 60), unique=True, max_size=12), max_size=12))
+def test_runs_of_done_rows_are_those_that_were_committed(tmp_path_factory: pytest.TempPathFactory, groups: list[list[int]]) -> None:
+    done = Intervals()
+    with opened(tmp_path_factory.mktemp("journal") / "j") as journal:
+        for group in groups:
+            rows = [row for row in group if row not in done]
+            for row in rows:
+                done.add(row, row + 1)
+            journal.commit([], STATE, runs_of(done, rows))
+            assert list(journal.done()) == list(done)
+
+
+def test_a_commit_costs_what_it_changes_and_not_how_many_rows_are_done(path: Path) -> None:
+    done = Intervals([(2 * index, 2 * index + 1) for index in range(20_000)])
+    with opened(path) as journal:
+        journal.commit([], STATE, list(done))
+        spoil(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        for row in (2001, 30_001):
+            done.add(row, row + 1)
+        journal.commit([], STATE, runs_of(done, [2001, 30_001]))
+        written = path.with_name(path.name + "-wal").stat().st_size
+
+        assert list(journal.done()) == list(done)
+    assert written < 6 * 16_500  # pages
+
+
+# ---- somebody deletes it -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [[""], ["", "-wal", "-shm"]])
+def test_a_journal_that_is_deleted_meanwhile_is_told_and_there_again(path: Path, parts: list[str]) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE, [(0, 3)])
+        for part in parts:
+            path.with_name(path.name + part).unlink()
+        with pytest.raises(JournalGoneError, match="was deleted while the run wrote to it; what it held is there again, so run again"):
+            journal.commit([(6, b"new\n")], evolve(STATE, succeeded=3))
+        name = journal.name
+
+    with opened(path) as again:
+        assert (again.name, again.state.succeeded, again.identity) == (name, 3, IDENTITY)
+        assert held(again) == [*LINES, (6, b"new\n")]
+        assert list(again.done()) == [(0, 3)]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_journal_that_is_replaced_meanwhile_is_told_and_kept_beside_it(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        path.rename(path.with_name("moved"))
+        path.write_text("something else")
+        with pytest.raises(JournalGoneError, match=r"was replaced .* is in .*journal\.1: put that back"):
+            journal.commit([(6, b"new\n")], STATE)
+
+    assert path.read_text() == "something else"
+    with opened(path.with_name(path.name + ".1")) as again:
+        assert held(again) == [*LINES, (6, b"new\n")]
 
 
 # ---- somebody else has it ----------------------------------------------------------------------------------------
@@ -260,7 +390,7 @@ def test_a_writer_that_is_busy_for_a_moment_is_waited_for(path: Path) -> None:
 
 
 def test_a_writer_that_stays_busy_is_a_clear_error_and_nothing_is_half_done(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(journal_schema, "BUSY_SECONDS", 0.0)
 
     with opened(path) as journal, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -279,8 +409,7 @@ def test_a_writer_that_stays_busy_is_a_clear_error_and_nothing_is_half_done(path
 def test_a_journal_of_version_1_gets_a_name_and_keeps_everything(path: Path) -> None:
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-    spoil(path, "DELETE FROM meta WHERE key = 'name'")
-    spoil(path, "PRAGMA user_version = 1")
+    make_it_old(path, STATE, 1)
 
     with opened(path) as journal:
         name = journal.name
@@ -288,6 +417,17 @@ def test_a_journal_of_version_1_gets_a_name_and_keeps_everything(path: Path) -> 
     with opened(path) as journal:
         assert journal.name == name
     assert len(bytes.fromhex(name)) == OWNER_BYTES
+
+
+def test_a_journal_of_version_2_keeps_the_rows_that_are_done(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        name = journal.name
+    make_it_old(path, STATE, 2, [[0, 2], [4, 9]])
+
+    with opened(path) as journal:
+        assert (journal.name, journal.state, journal.identity, held(journal)) == (name, STATE, IDENTITY, LINES)
+        assert list(journal.done()) == [(0, 2), (4, 9)]
 
 
 def test_a_newer_journal_is_refused_with_both_versions_and_left_as_it_is(path: Path) -> None:
@@ -368,6 +508,30 @@ def test_a_spoilt_page_is_a_clear_error_and_never_a_wrong_line(path: Path, page:
     assert set(seen) <= set(lines)
 
 
+def test_no_byte_can_be_spoilt_so_that_the_journal_says_something_else(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE, [(0, 2), (4, 9)])
+    data = path.read_bytes()
+    sound = (STATE, IDENTITY, LINES, [(0, 2), (4, 9)])
+    damaged = 0
+
+    for at in [at for at, byte in enumerate(data) if byte]:
+        path.write_bytes(data[:at] + bytes([data[at] ^ (0x01 if at % 2 else 0xFF)]) + data[at + 1 :])
+        for part in ("-wal", "-shm"):
+            path.with_name(path.name + part).unlink(missing_ok=True)
+        try:
+            with opened(path) as spoilt:
+                seen = (spoilt.state, spoilt.identity, held(spoilt), list(spoilt.done()))
+        except JournalError as error:
+            damaged += isinstance(error, JournalDamagedError)
+        else:
+            assert seen[:2] == sound[:2], f"byte {at} of {len(data)}"
+            assert set(seen[2]) <= set(LINES)  # how many there are is in the state, and so is the number of rows that are done
+        with suppress(JournalError):
+            assert peek(path)[:2] == sound[:2]
+    assert damaged > 100
+
+
 @pytest.mark.parametrize("change", ["line = line || 'x'", "line = CAST('' AS BLOB)", "place = place + 10"])
 def test_a_line_that_was_changed_or_moved_says_where(path: Path, change: str) -> None:
     with opened(path) as journal:
@@ -386,7 +550,7 @@ def test_a_line_that_was_changed_or_moved_says_where(path: Path, change: str) ->
 def test_a_journal_that_has_lost_an_outcome_is_not_gone_on_with(path: Path, *, in_order: bool) -> None:
     paths, kind = Paths(path.with_name("out.jsonl"), path), Kind(encode_batch, in_order, power=False)
     with opened(path) as journal:
-        journal.commit(LINES, State(succeeded=4, failed=1, done=((1, 6),)))
+        journal.commit(LINES, State(succeeded=4, failed=1), [(1, 6)])
     spoil(path, "DELETE FROM outcomes WHERE place = 3")
     paths.output.touch()
 

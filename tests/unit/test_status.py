@@ -11,7 +11,8 @@ from attrs import evolve
 import pipeline
 from pipeline.cli.texts import status_text
 from pipeline.durability.paths import Paths
-from pipeline.edges.store.journal import Journal, State
+from pipeline.edges.store.journal import Journal
+from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputError, JournalError
 from pipeline.inspect.status import status

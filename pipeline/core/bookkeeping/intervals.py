@@ -33,6 +33,11 @@ class Intervals:
         at = bisect_right(self._firsts, number) - 1
         return at >= 0 and number < self._ends[at]
 
+    def run_of(self, number: int) -> tuple[int, int]:
+        """The interval that a number of the set is in."""
+        at = bisect_right(self._firsts, number) - 1
+        return self._firsts[at], self._ends[at]
+
     def add(self, first: int, end: int) -> None:
         """Add `[first, end)`, which must not be in the set yet."""
         firsts, ends = self._firsts, self._ends

@@ -6,31 +6,39 @@ and belong in a thread; one thread at a time, but `read` may run beside a commit
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import closing, contextmanager, suppress
-from secrets import token_hex
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from zlib import crc32
 
-import msgspec
-from attrs import define, field, frozen
+from attrs import define, field
 
-from pipeline.core.bookkeeping.fingerprint import Prefix
 from pipeline.core.bookkeeping.intervals import Intervals
-from pipeline.errors import JournalDamagedError, JournalError
+from pipeline.edges.store.files import identity as file_identity
+from pipeline.edges.store.journal_errors import READ_ERRORS, trouble
+from pipeline.edges.store.journal_schema import (
+    JOIN_DONE,
+    PUT_DONE,
+    PUT_LINES,
+    PUT_META,
+    State,
+    checked,
+    connect,
+    create,
+    encode_state,
+    line_checksum,
+    load,
+    meta_checksum,
+    meta_seed,
+    refuse_foreign,
+)
+from pipeline.edges.store.output import free_name
+from pipeline.errors import JournalDamagedError, JournalGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-SCHEMA_VERSION = 2
-APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
-CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
-DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
 FREE_PAGES = 1024  # 16 MB
-FULL_BYTES = 64 << 10  # a disk with less room than SQLite's index of its log takes
-BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
 SETTINGS = (
     "PRAGMA page_size = 16384",  # for 1.5 kB lines a third less CPU than 4096
     "PRAGMA journal_mode = WAL",
@@ -38,50 +46,6 @@ SETTINGS = (
     "PRAGMA cache_size = -2048",  # KiB: rows are appended and deleted in order, so a larger cache holds nothing useful
     "PRAGMA temp_store = MEMORY",
 )
-SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL)",
-)
-
-
-@frozen
-class State:
-    """How far a run has come, as of one commit.
-
-    written: lines in the output; bytes, digest: its length and SHA-256 then. The outcomes counted here whose place is
-    `written` or later are in the journal. recorded: all outcomes there are. prefix, row_sum: what the rows that have an outcome are
-    recognised by. done: runs of them, where the output is in the order of completion; else the places tell. unknown:
-    attempts that left and of which nothing more is known. rows: of the input, None while its end was not seen. aside:
-    what the output is to be renamed to before anything else (see `rebuild`). committed_at: seconds since the epoch.
-    """
-
-    written: int = 0
-    bytes: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-    row_sum: int = 0
-    unknown: int = 0
-    done: tuple[tuple[int, int], ...] = ()
-    digest: str = ""
-    prefix: Prefix = field(factory=Prefix)
-    rows: int | None = None
-    aside: str = ""
-    committed_at: float = 0.0
-
-    @property
-    def recorded(self) -> int:
-        """Rows that have an outcome."""
-        return self.succeeded + self.failed
-
-
-PUT_LINES = "INSERT INTO outcomes VALUES (?, ?, ?)"
-PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-PUT_STATE = "INSERT OR REPLACE INTO meta VALUES ('state', ?)"
-
-_encode_state = msgspec.json.Encoder().encode
-_decode_state = msgspec.json.Decoder(State).decode
 
 
 @define(eq=False)
@@ -98,36 +62,41 @@ class Journal:
     identity: Mapping[str, str]
     _database: sqlite3.Connection
     _reader: sqlite3.Connection
+    _file: tuple[int, int] | None  # which file it is, however it is called
     _deleted: int = field(init=False)
+    _seed: int = field(init=False)  # of the checksum over the state
 
     def __attrs_post_init__(self) -> None:
         self._deleted = self.state.written
+        self._seed = meta_seed({"name": self.name, **self.identity})
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, str], *, power: bool = False) -> Journal:
         """Open a journal, or begin one for a run of that identity. power: wait for the disk at every commit.
 
-        Raises JournalError if it cannot be read, or was written by another version.
+        Raises JournalError if it cannot be read or created, or was written by another version.
         """
-        what = "cannot be read" if path.exists() and path.stat().st_size else "cannot be created"
+        what = "cannot be created"
         try:
+            if path.exists() and path.stat().st_size:
+                what = "cannot be read"
             path.touch(mode=0o600)
-            database = _connect(path)
+            database = connect(path)
             try:
-                _refuse_foreign(database)
+                refuse_foreign(database)
                 for setting in SETTINGS:
                     database.execute(setting)
                 # NORMAL waits for the disk at a checkpoint only: a dead process loses nothing, dead power the last moments
                 database.execute(f"PRAGMA synchronous = {'FULL' if power else 'NORMAL'}")
-                _create(database, identity)
-                name, state, meta = _load(database)
-                reader = _connect(path)
+                create(database, identity)
+                name, state, meta = load(database)
+                reader = connect(path)
             except BaseException:
                 database.close()
                 raise
-        except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
-            raise _trouble(path, error, what) from error
-        return cls(path, name, state, meta, database, reader)
+        except READ_ERRORS as error:
+            raise trouble(path, error, what) from error
+        return cls(path, name, state, meta, database, reader, file_identity(path))
 
     def places(self, first: int) -> Intervals:
         """The places from `first` on of which it holds an outcome. Raises JournalError."""
@@ -135,9 +104,20 @@ class Journal:
         try:
             for (place,) in self._reader.execute("SELECT place FROM outcomes WHERE place >= ? ORDER BY place", (first,)):
                 runs.add(place, place + 1)
-        except sqlite3.Error as error:
-            raise _trouble(self.path, error) from error
+        except READ_ERRORS as error:
+            raise trouble(self.path, error) from error
         return runs
+
+    def done(self) -> Intervals:
+        """The rows that have an outcome, where the output is in the order of completion. Raises JournalError."""
+        try:
+            runs = self._reader.execute("SELECT first, end FROM done ORDER BY first").fetchall()
+            ends = [0, *(end for _, end in runs)]
+            if not all(before <= first < end for before, (first, end) in zip(ends, runs, strict=False)):
+                raise ValueError("the rows that are done are not what was written")
+        except READ_ERRORS as error:
+            raise trouble(self.path, error) from error
+        return Intervals(runs)
 
     def lines(self, first: int) -> Iterator[tuple[int, bytes]]:
         """Place and line of every outcome that it holds from `first` on, in order. Raises JournalError."""
@@ -145,37 +125,60 @@ class Journal:
         try:
             for place, line, checksum in self._reader.execute(query, (first,)):
                 yield place, self._sound(place, line, checksum)
-        except sqlite3.Error as error:
-            raise _trouble(self.path, error) from error
+        except READ_ERRORS as error:
+            raise trouble(self.path, error) from error
 
-    def commit(self, lines: Iterable[tuple[int, bytes]], state: State) -> None:
+    def commit(self, lines: Iterable[tuple[int, bytes]], state: State, done: Sequence[tuple[int, int]] = ()) -> None:
         """Take outcomes (place, line) and a new state, all or nothing; forget what the state says is written.
 
-        Raises JournalError when the disk is full or fails.
+        done: runs of rows that have an outcome now, each as long as it is, those within it included.
+        Raises JournalError when the disk is full or fails, JournalGoneError if somebody has deleted the journal meanwhile.
         """
         with self._transaction() as database:
-            database.executemany(PUT_LINES, _checked(lines))
+            database.executemany(PUT_LINES, checked(lines))
             if state.written > self._deleted:
                 database.execute("DELETE FROM outcomes WHERE place < ?", (state.written,))
-            database.execute(PUT_STATE, (_encode_state(state).decode(),))
+            if done:
+                database.executemany(JOIN_DONE, done)
+                database.executemany(PUT_DONE, done)
+            self._put_state(database, state)
         self.state = state
         self._deleted = state.written
+        if file_identity(self.path) != self._file:
+            raise JournalGoneError(self.path, self._rescue())
 
-    def replace(self, lines: Iterable[tuple[int, bytes]], state: Callable[[], State]) -> None:
-        """Take these outcomes instead of all that it holds, and then the new state, all or nothing. Raises JournalError."""
+    def replace(self, lines: Iterable[tuple[int, bytes]], state: Callable[[], tuple[State, Iterable[tuple[int, int]]]]) -> None:
+        """Take these outcomes instead of all that it holds, and then the new state and the rows that are done, all or nothing.
+
+        Raises JournalError.
+        """
         with self._transaction() as database:
             database.execute("DELETE FROM outcomes")
-            database.executemany(PUT_LINES, _checked(lines))
-            new = state()
-            database.execute(PUT_STATE, (_encode_state(new).decode(),))
+            database.executemany(PUT_LINES, checked(lines))
+            new, done = state()
+            database.execute("DELETE FROM done")
+            database.executemany(PUT_DONE, done)
+            self._put_state(database, new)
         self.state = new
         self._deleted = new.written
 
     def accept(self, identity: Mapping[str, str]) -> None:
         """Take another identity from now on. Raises JournalError."""
+        seed = meta_seed({"name": self.name, **identity})
         with self._transaction() as database:
+            database.execute("DELETE FROM meta WHERE key != 'name'")
             database.executemany(PUT_META, list(identity.items()))
+            self._seed, was = seed, self._seed
+            try:
+                self._put_state(database, self.state)
+            except sqlite3.Error:
+                self._seed = was
+                raise
         self.identity = identity
+
+    def _put_state(self, database: sqlite3.Connection, state: State) -> None:
+        text = encode_state(state)
+        database.executemany(PUT_META, (("state", text.decode()), ("checksum", meta_checksum(self._seed, text))))
 
     def shrink(self) -> None:
         """Give back what outcomes took that are gone, if it is much and the disk lets us."""
@@ -197,132 +200,49 @@ class Journal:
                     database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
-            raise _trouble(self.path, error, "cannot be written") from error
+            raise trouble(self.path, error, "cannot be written") from error
 
     def read(self, first: int, count: int) -> list[bytes]:
         """The lines at the places `[first, first + count)`. Raises JournalError if one is missing or damaged."""
         try:
             query = "SELECT * FROM outcomes WHERE place >= ? AND place < ? ORDER BY place"
             lines = [self._sound(*row) for row in self._reader.execute(query, (first, first + count))]
-        except sqlite3.Error as error:
-            raise _trouble(self.path, error) from error
+        except READ_ERRORS as error:
+            raise trouble(self.path, error) from error
         if len(lines) != count:
             raise JournalDamagedError(self.path, f"has lost {count - len(lines)} of the outcomes {first} to {first + count - 1}")
         return lines
 
     def _sound(self, place: int, line: object, checksum: int) -> bytes:
         """The line, if it is what was written at its place: SQLite itself does not see a spoilt byte."""
-        if not isinstance(line, bytes) or _checksum(place, line) != checksum:
+        if not isinstance(line, bytes) or line_checksum(place, line) != checksum:
             raise JournalDamagedError(self.path, f"is damaged: the outcome {place} is not what was written")
         return line
+
+    def _rescue(self) -> str:
+        """Write what the journal holds to a new file in its place, or beside it if the name is taken; what happened, for people."""
+        is_free = file_identity(self.path) is None
+        target = self.path if is_free else free_name(self.path)
+        made = target.with_name(target.name + ".rescued")
+        try:
+            if is_free:  # a log of the file that is gone would be taken for one of the new file
+                for part in ("-wal", "-shm"):
+                    self.path.with_name(self.path.name + part).unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
+            made.touch(mode=0o600)
+            copy = connect(made)
+            try:
+                self._database.backup(copy)
+            finally:
+                copy.close()
+            made.rename(target)
+        except (sqlite3.Error, OSError) as error:
+            return f"was deleted while the run wrote to it, and cannot be written again: {error}"
+        if is_free:
+            return "was deleted while the run wrote to it; what it held is there again, so run again"
+        return f"was replaced while the run wrote to it; what it held is in {target}: put that back before you run again"
 
     def close(self) -> None:
         """Give the file back. What a closing checkpoint cannot put into it stays in its log."""
         for connection in (self._reader, self._database):
             connection.close()
-
-
-def salvage(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Place and line of every outcome that is still whole in a damaged journal."""
-    try:
-        with closing(_connect(path)) as database:
-            for place, line, checksum in database.execute("SELECT * FROM outcomes ORDER BY place"):
-                if isinstance(place, int) and isinstance(line, bytes) and _checksum(place, line) == checksum:
-                    yield place, line
-    except sqlite3.Error:
-        return
-
-
-def peek(path: Path) -> tuple[State, dict[str, str], int]:
-    """The state, the identity and the number of outcomes held, of a journal that a run may be writing just now; changes nothing.
-
-    Raises JournalError if it cannot be read.
-    """
-    try:
-        with closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as database:
-            _refuse_foreign(database)
-            database.execute("BEGIN")
-            _, state, meta = _load(database)
-            (held,) = database.execute("SELECT count(*) FROM outcomes WHERE place >= ?", (state.written,)).fetchone()
-    except (sqlite3.Error, msgspec.DecodeError, KeyError, OSError) as error:
-        raise JournalError(path, f"cannot be read: {_said(error)}") from error
-    return state, meta, held
-
-
-def _checked(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int]]:
-    return ((place, line, _checksum(place, line)) for place, line in lines)
-
-
-def _checksum(place: int, line: bytes) -> int:
-    return crc32(line, place & CHECKSUM_MASK)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _load(database: sqlite3.Connection) -> tuple[str, State, dict[str, str]]:
-    meta = dict(database.execute("SELECT key, value FROM meta"))
-    return meta.pop("name", ""), _decode_state(meta.pop("state")), meta
-
-
-def _refuse_foreign(database: sqlite3.Connection) -> None:
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (owner,) = database.execute("PRAGMA application_id").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if owner != APPLICATION_ID and (owner or version or tables):
-        raise _ForeignError("it is another program's database; --fresh moves it aside and starts over")
-    if version > SCHEMA_VERSION:
-        raise _ForeignError(f"it has version {version}, and this headrace knows version {SCHEMA_VERSION}; go on with the one that wrote it")
-
-
-def _create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
-    """Make the tables, or bring those of an earlier version up to date. All or nothing."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    if version == SCHEMA_VERSION:
-        return
-    with closing(database.cursor()) as cursor:
-        cursor.execute("BEGIN IMMEDIATE")
-        if version == 0:
-            for statement in SCHEMA:
-                cursor.execute(statement)
-            cursor.executemany(PUT_META, [*identity.items(), ("state", _encode_state(State()).decode())])
-        cursor.execute(PUT_META, ("name", token_hex(16)))  # since version 2
-        cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        cursor.execute("COMMIT")
-
-
-class _ForeignError(sqlite3.DatabaseError):
-    """A sound database that is none of ours."""
-
-
-def _trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
-    said = _said(error)
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR and _is_full(path):
-        said = "the disk is full"  # SQLite says "disk I/O error" when it finds no room for its index of the log
-    return (JournalDamagedError if _is_damage(error) else JournalError)(path, f"{what}: {said}")
-
-
-def _is_full(path: Path) -> bool:
-    try:
-        free = os.statvfs(path.parent)
-    except OSError:
-        return False
-    return free.f_bavail * free.f_frsize < FULL_BYTES
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether a journal that cannot be read will never be read, and is ours."""
-    if isinstance(error, sqlite3.Error):
-        return not isinstance(error, _ForeignError) and getattr(error, "sqlite_errorcode", None) in DAMAGE_CODES
-    return not isinstance(error, OSError)
-
-
-def _said(error: Exception) -> str:
-    """What went wrong, for people."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"it lacks its {error}" if isinstance(error, KeyError) else str(error)

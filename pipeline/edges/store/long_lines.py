@@ -16,6 +16,7 @@ from zlib import crc32
 from attrs import define, field
 
 from pipeline.edges.store.files import put_back
+from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Slot:
     length: int
 
     def read(self) -> bytes:
-        """The line. Raises OSError."""
+        """The line. Raises JournalError."""
         return self.lines.read(self.start, self.length)
 
 
@@ -74,10 +75,13 @@ class LongLines:
         return Slot(self, start, room, len(line))
 
     def read(self, start: int, length: int) -> bytes:
-        """The line in a slot. Raises OSError."""
-        line = os.pread(self._descriptor, length, start + _HEAD.size)
+        """The line in a slot. Raises JournalError."""
+        try:
+            line = os.pread(self._descriptor, length, start + _HEAD.size)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
         if len(line) < length:
-            raise OSError(f"{self.path} has lost a line: somebody has cut the file")
+            raise JournalError(self.path, "has lost an answer: somebody has cut the file; run again")
         return line
 
     def free(self, slots: list[Slot]) -> None:

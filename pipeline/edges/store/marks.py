@@ -1,6 +1,6 @@
-"""Which rows were sent: a byte a row in a file that is mapped into memory, and so survives the death of the process.
+"""Which rows were sent: a byte per row in a file that is mapped into memory, and so survives the death of the process.
 
-A row that is marked and has no outcome may have been billed. The file is also the lock of its run: it dies with its process.
+A row that is marked and has no outcome may have been billed. The file is also the lock of its run: the lock ends with the process.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from pipeline.core.bookkeeping.intervals import Intervals
 
-CHUNK = 1 << 20  # rows a map
+CHUNK = 1 << 20  # rows per map
 MAPS = 4  # kept at once: rows in flight lie close together, but for a slow one
 SENT = 1
-LOCK_TRIES = 5  # somebody may look whether it is locked, which takes the lock for some microseconds
+LOCK_TRIES = 5  # `is_locked` in another process takes the lock for some microseconds
 LOCK_SECONDS = 0.02
 
 
@@ -59,7 +59,7 @@ class SentMarks:
         self._set(index, SENT)
 
     def unmark(self, index: int) -> None:
-        """Note that the attempt has ended, without an outcome but with a word of what became of it."""
+        """Note that the attempt has ended without an outcome, and that it is known what became of it."""
         self._set(index, 0)
 
     def _set(self, index: int, value: int) -> None:
@@ -70,26 +70,41 @@ class SentMarks:
         marks[index % CHUNK] = value
 
     def unknown(self, done: Intervals) -> int:
-        """How many rows were sent and are not done."""
-        length = os.fstat(self._descriptor).st_size
-        unknown = at = 0
-        for first, end in [*done, (length, length)]:
-            if at < min(first, length):
-                unknown += os.pread(self._descriptor, min(first, length) - at, at).count(SENT)
-            at = max(at, end)
+        """How many rows were sent and are not done. Raises JournalError."""
+        try:
+            length = os.fstat(self._descriptor).st_size
+            unknown = at = 0
+            for first, end in [*done, (length, length)]:
+                if at < min(first, length):
+                    unknown += self._count(at, min(first, length))
+                at = max(at, end)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
         return unknown
 
+    def _count(self, first: int, end: int) -> int:
+        count = 0
+        for at in range(first, end, CHUNK):
+            count += os.pread(self._descriptor, min(CHUNK, end - at), at).count(SENT)
+        return count
+
     def forget(self) -> None:
-        """Nothing is in flight any more: no mark says anything."""
+        """Clear all marks: nothing is in flight any more. Raises JournalError."""
         self._unmap()
-        os.ftruncate(self._descriptor, 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
-        """Give the file and its lock back. May be called twice."""
+        """Close the file and release its lock. May be called twice. Raises JournalError."""
         self._unmap()
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        try:
+            if descriptor >= 0:
+                os.close(descriptor)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be closed: {error.strerror}") from error
 
     def _unmap(self) -> None:
         for marks in self._maps.values():
@@ -115,14 +130,14 @@ def _lock(path: Path, descriptor: int) -> None:
         except BlockingIOError:
             time.sleep(LOCK_SECONDS)
         except OSError as error:
-            raise JournalError(path, f"cannot be locked: {error.strerror}; name a place on a local disk (journal.path)") from error
+            raise JournalError(path, f"cannot be locked: {error.strerror}; use a local disk (journal.path)") from error
         else:
             return
     raise UsageError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else")
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a run has the marks just now. Takes the lock for an instant, which `SentMarks.open` bears."""
+    """Whether a run has the marks now. Takes the lock for an instant; `SentMarks.open` tries again for that reason."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,0 +1,60 @@
+"""Says what is wrong with a journal: damage that --accept-changes mends, or a trouble of the moment."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from pipeline.errors import JournalDamagedError, JournalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What sqlite3 and the reading of its rows raise where a journal is not what was written
+READ_ERRORS = (sqlite3.Error, OSError, ValueError, TypeError, KeyError)
+DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
+FULL_BYTES = 64 << 10  # a disk with less room than SQLite's index of its log takes
+
+
+class ForeignError(sqlite3.DatabaseError):
+    """A sound database that is not ours, or not ours to read."""
+
+
+def trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
+    """The error to raise for one of READ_ERRORS."""
+    kind = JournalDamagedError if is_damage(error) else JournalError
+    return kind(path, f"{what}: {_said(path, error)}")
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a journal that cannot be read will never be read, and is ours."""
+    if isinstance(error, ForeignError):
+        return False
+    if isinstance(error, sqlite3.Error):
+        return _code(error) in DAMAGE_CODES
+    return not isinstance(error, OSError)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's code without its details; an error that has none tells of text that is not UTF-8, or of an overlong value."""
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF
+
+
+def _said(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, sqlite3.Error):
+        if _code(error) == sqlite3.SQLITE_IOERR and _is_full(path):
+            return "the disk is full"  # SQLite says "disk I/O error" when it finds no room for the index of its log
+        return str(error)
+    return f"it lacks its {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        free = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return free.f_bavail * free.f_frsize < FULL_BYTES

@@ -1,0 +1,161 @@
+"""What stands in a journal: its tables, its state, and how a damaged or foreign one is told from a sound one.
+
+`meta` holds the name of the journal, the identity of its run, and its state as JSON; a checksum covers all three. `outcomes` holds lines
+of the output, by line number, each with a checksum. `done` holds the rows that have an outcome, as runs `[first, end)`, where the
+output is in the order of completion; else the line numbers are the rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from secrets import token_hex
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import msgspec
+from attrs import field, frozen
+
+from pipeline.core.bookkeeping.fingerprint import Prefix
+from pipeline.edges.store.journal_errors import ForeignError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+SCHEMA_VERSION = 3
+APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
+CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
+BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
+TABLES = {"meta", "outcomes"}
+CREATE_DONE = "CREATE TABLE done (first INTEGER PRIMARY KEY, end INTEGER NOT NULL)"
+SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL)",
+    CREATE_DONE,
+)
+PUT_LINES = "INSERT INTO outcomes VALUES (?, ?, ?)"
+PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+PUT_DONE = "INSERT OR REPLACE INTO done VALUES (?, ?)"
+JOIN_DONE = "DELETE FROM done WHERE first > ? AND first < ?"
+
+
+@frozen
+class State:
+    """How far a run has come, as of one commit.
+
+    written: lines in the output; bytes, digest: its length and SHA-256 then. The outcomes counted here whose place is
+    `written` or later are in the journal. recorded: all outcomes there are. prefix, row_sum: what the rows that have an
+    outcome are recognised by. unknown: attempts that left and of which nothing more is known. rows: of the input, None while
+    its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
+    seconds since the epoch.
+    """
+
+    written: int = 0
+    bytes: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    row_sum: int = 0
+    unknown: int = 0
+    digest: str = ""
+    prefix: Prefix = field(factory=Prefix)
+    rows: int | None = None
+    aside: str = ""
+    committed_at: float = 0.0
+
+    @property
+    def recorded(self) -> int:
+        """Rows that have an outcome."""
+        return self.succeeded + self.failed
+
+
+class _OldState(msgspec.Struct):
+    """What a state of version 1 or 2 held besides: the runs that are in a table now."""
+
+    done: tuple[tuple[int, int], ...] = ()
+
+
+encode_state = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(State).decode
+_decode_old_state = msgspec.json.Decoder(_OldState).decode
+
+
+def connect(path: Path, options: str = "") -> sqlite3.Connection:
+    """Open a database. options: of an SQLite URI, for reading."""
+    if options:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def load(database: sqlite3.Connection) -> tuple[str, State, dict[str, str]]:
+    """The name, the state and the identity of a journal. Raises one of READ_ERRORS if they are not what was written."""
+    meta = _read_meta(database)
+    checksum = meta.pop("checksum")
+    state = meta.pop("state")
+    if checksum != meta_checksum(meta_seed(meta), state.encode()):
+        raise ValueError("its state is not what was written")
+    return meta.pop("name"), _decode_state(state), meta
+
+
+def meta_seed(meta: Mapping[str, str]) -> int:
+    """The checksum over all of `meta` but the state."""
+    return crc32("\0".join(f"{key}\0{value}" for key, value in sorted(meta.items())).encode("utf-8", "surrogatepass"))
+
+
+def meta_checksum(seed: int, state: bytes) -> str:
+    """What stands under the key `checksum`."""
+    return str(crc32(state, seed))
+
+
+def _read_meta(database: sqlite3.Connection) -> dict[str, str]:
+    rows = database.execute("SELECT CAST(key AS BLOB), CAST(value AS BLOB) FROM meta")
+    return {bytes(key).decode(): bytes(value).decode() for key, value in rows}
+
+
+def refuse_foreign(database: sqlite3.Connection) -> None:
+    """Raise ForeignError for another program's database, and for a journal of a newer version."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    (owner,) = database.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+    if owner != APPLICATION_ID and (owner or version or tables) and not tables >= TABLES:
+        raise ForeignError("it is another program's database; --fresh moves it aside and starts over")
+    if owner != APPLICATION_ID and tables:
+        raise ValueError("its header is not what was written")
+    if version > SCHEMA_VERSION:
+        raise ForeignError(f"it has version {version}, and this headrace knows version {SCHEMA_VERSION}; go on with the one that wrote it")
+
+
+def create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
+    """Make the tables, or bring those of an earlier version up to date. All or nothing."""
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        return
+    with closing(database.cursor()) as cursor:
+        cursor.execute("BEGIN IMMEDIATE")
+        if version == 0:
+            for statement in SCHEMA:
+                cursor.execute(statement)
+            meta = {**identity, "state": encode_state(State()).decode()}
+        else:
+            meta = _read_meta(database)
+            cursor.execute(CREATE_DONE)
+            cursor.executemany(PUT_DONE, _decode_old_state(meta["state"]).done)
+        meta.setdefault("name", token_hex(16))  # since version 2
+        state = encode_state(_decode_state(meta.pop("state")))
+        checksum = meta_checksum(meta_seed(meta), state)  # since version 3
+        cursor.executemany(PUT_META, [*meta.items(), ("state", state.decode()), ("checksum", checksum)])
+        cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        cursor.execute("COMMIT")
+
+
+def checked(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, int]]:
+    """Places and lines, with their checksums."""
+    return ((place, line, line_checksum(place, line)) for place, line in lines)
+
+
+def line_checksum(place: int, line: bytes) -> int:
+    """The checksum of a line at its place."""
+    return crc32(line, place & CHECKSUM_MASK)
