@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from pipeline.edges.store.long_lines import Slot
 from pipeline.records import Usage
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+WRITE_BYTES = 4 << 20  # appended to the output at once
 SLOT_BYTES = 400  # of memory, for a row whose line is on disk
 
 Counts = tuple[bool, Usage, int]  # whether it succeeded, what it used, its term
@@ -34,3 +40,17 @@ class Entry(Struct, eq=False):
     def size(self) -> int:
         """Bytes of memory that it takes."""
         return SLOT_BYTES if isinstance(self.line, Slot) else len(self.line)
+
+
+def pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines in groups of about WRITE_BYTES, so that few long ones are in memory at once."""
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        group.append(line)
+        size += len(line)
+        if size >= WRITE_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define
 
+from pipeline.edges.store.files import real
 from pipeline.edges.store.output import free_name
 from pipeline.errors import OutputExistsError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
 JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".spool.long", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
@@ -23,8 +27,12 @@ class Paths:
 
     @classmethod
     def of(cls, output: str, journal: str | None) -> Paths:
-        """The files of a run whose config names these; a journal that it does not name lies beside the output."""
-        return cls(Path(output), Path(f"{output}.journal" if journal is None else journal))
+        """The files of a run whose config names these; a journal that it does not name lies beside the output.
+
+        Links are followed, so that two names of one file are one run.
+        """
+        place = real(output)
+        return cls(place, place.with_name(place.name + ".journal") if journal is None else real(journal))
 
     @property
     def marks(self) -> Path:
@@ -59,6 +67,11 @@ class Paths:
 
 def see_that_output_can_be(paths: Paths, *, fresh: bool) -> None:
     """Refuse what can be no output, before anything is made."""
+    parts = {path for path, _ in _parts_of(paths.journal)} | {paths.marks}
+    if paths.output in parts or paths.rebuilt in parts:
+        raise UsageError(
+            f"{paths.output}: the output would be a part of its journal ({paths.journal}); name another sink.path or journal.path"
+        )
     for path, what in ((paths.output, "output"), (paths.journal, "journal")):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

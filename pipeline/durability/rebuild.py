@@ -23,14 +23,15 @@ from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
 from pipeline.core.output.written import NO_FAILURES, FailureChoice
 from pipeline.durability.catch_up import SHOWN, SKIP_ROWS
+from pipeline.durability.entries import WRITE_BYTES
 from pipeline.durability.paths import move_journal_aside
-from pipeline.durability.resume import WRITE_ROWS, finish_renaming, open_journal
+from pipeline.durability.resume import finish_renaming, open_journal
 from pipeline.edges.store.hashes import RowHashes, differs, entry_of
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_reading import salvage
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
-from pipeline.edges.store.output import FileSink, free_name
+from pipeline.edges.store.output import FileSink, OutputLock, free_name
 from pipeline.errors import InputChangedError, OutputChangedError
 from pipeline.records import Failure
 
@@ -66,7 +67,7 @@ def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
     Raises UsageError while another run is at it; JournalError.
     """
     new = paths.journal.with_name(paths.journal.name + ".renewed")
-    with closing(SentMarks.open(paths.marks)) as marks:
+    with closing(SentMarks.open(paths.marks)) as marks, closing(OutputLock.take(paths.output)):
         new.unlink(missing_ok=True)
         with closing(Journal.open(new, identity)) as journal:
             journal.commit(salvage(paths.journal), State())
@@ -88,7 +89,7 @@ def rebuild(paths: Paths, kind: Kind, source: RowSource, jobs: JobMaker, identit
     cannot be read, unless that is accepted; SinkError, JournalError.
     """
     with ExitStack() as opened:
-        _, journal = open_journal(opened, paths, identity, power=kind.power)
+        _, journal, _ = open_journal(opened, paths, identity, power=kind.power)
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
         work = _Rebuilding(kind.in_order, repair, _Rows.read(source, jobs), hashes.read_all())
         paths.rebuilt.unlink(missing_ok=True)
@@ -214,6 +215,7 @@ class _Rebuilding:
 def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> Iterator[tuple[int, bytes]]:
     """Write what may go to the output at once; gives the rest, with its places."""
     ready: list[bytes] = []
+    size = 0
     for told, line in _all_lines(work.in_order, output, journal, strict=not work.repair.accept_changes):
         if told.index in work.was:
             continue  # the output has what the journal holds, or a line was doubled by hand
@@ -224,9 +226,11 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
             continue
         work.written += 1
         ready.append(line)
-        if len(ready) >= WRITE_ROWS:
+        size += len(line)
+        if size >= WRITE_BYTES:
             sink.write(b"".join(ready))
             ready.clear()
+            size = 0
     sink.write(b"".join(ready))
 
 

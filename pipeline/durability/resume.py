@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
@@ -18,12 +18,13 @@ from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
 from pipeline.durability.commits import Commits, runs_of
+from pipeline.durability.entries import pieces
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
 from pipeline.durability.seen_input import SeenInput
 from pipeline.durability.store import DurableStore
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.marks import SentMarks
-from pipeline.edges.store.output import FileSink
+from pipeline.edges.store.output import FileSink, OutputLock
 from pipeline.edges.store.spool import Spool
 from pipeline.errors import JournalDamagedError, OutputChangedError, RunChangedError, UsageError
 
@@ -67,13 +68,15 @@ def open_durable(
     cannot be read.
     """
     with ExitStack() as opened:
-        marks, journal = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
+        marks, journal, lock = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
+        _refuse_another_kind_of_output(journal, identity)
         held = journal.places(journal.state.written)
         _see_that_it_is_whole(journal, held, in_order=kind.in_order, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
         _take_spool(spool, journal, held, in_order=kind.in_order)
         _refuse_other_settings(journal, identity, accept_changes=accept_changes)
         state = journal.state
+        lock.close()
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
@@ -93,7 +96,7 @@ def open_durable(
 
 def open_journal(
     opened: ExitStack, paths: Paths, identity: Mapping[str, str], *, power: bool, fresh: bool = False
-) -> tuple[SentMarks, Journal]:
+) -> tuple[SentMarks, Journal, OutputLock]:
     """Lock a run's files and open its journal; what an earlier process had begun to rename is renamed. Closed with `opened`.
 
     Raises as `open_durable`.
@@ -101,12 +104,14 @@ def open_journal(
     see_that_output_can_be(paths, fresh=fresh)
     marks = SentMarks.open(paths.marks)
     opened.callback(marks.close)
+    lock = OutputLock.take(paths.output)  # another config may name this output, and another journal
+    opened.callback(lock.close)
     if fresh:
         move_all_aside(paths)
         marks.forget()
     journal = opened.enter_context(closing(Journal.open(paths.journal, identity, power=power)))
     finish_renaming(journal, paths)
-    return marks, journal
+    return marks, journal, lock
 
 
 def finish_renaming(journal: Journal, paths: Paths) -> None:
@@ -125,13 +130,18 @@ def finish_renaming(journal: Journal, paths: Paths) -> None:
     journal.commit([], evolve(state, aside=""))
 
 
-def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
-    """Refuse a config that asks for other answers than those that are there. Where there are none, nothing is lost."""
+def _refuse_another_kind_of_output(journal: Journal, identity: Mapping[str, str]) -> None:
+    """Refuse an order or a shape that the output does not have, before anything is understood in it."""
     changes = differences(journal.identity, identity)
     for key in FIXED:
         if journal.identity.get(key) != identity.get(key):
             changed = next(change for change in changes if change.startswith(key))
             raise UsageError(f"{key} cannot change within one output ({changed}); use --fresh to start over (what is there is moved aside)")
+
+
+def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
+    """Refuse a config that asks for other answers than those that are there. Where there are none, nothing is lost."""
+    changes = differences(journal.identity, identity)
     if changes and journal.state.succeeded and not accept_changes:
         state = journal.state
         resent = f" and sends the {state.failed:,} failed rows again" if state.failed else ""
@@ -248,6 +258,7 @@ def _foreign_tail(durable: DurableStore) -> OutputChangedError:
 
 def _write_held(durable: DurableStore) -> None:
     """Write what the journal holds: in the order of completion nothing waits for anything."""
-    while count := durable.held.take(durable.state.written, WRITE_ROWS):
-        durable.commits.sink.write(b"".join(durable.commits.journal.read(durable.state.written, count)))
-        durable.settle(count)
+    while held := durable.held.take(durable.state.written, WRITE_ROWS):
+        for lines in pieces(line for _, line in islice(durable.commits.journal.lines(durable.state.written), held)):
+            durable.commits.sink.write(b"".join(lines))
+            durable.settle(len(lines))

@@ -38,7 +38,7 @@ from attrs import define, evolve, field
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import usage_of
-from pipeline.durability.entries import Entry
+from pipeline.durability.entries import Entry, pieces
 from pipeline.edges.store.long_lines import Slot
 from pipeline.edges.store.spool import LONG_BYTES
 from pipeline.errors import JournalGoneError
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
 
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
-WRITE_BYTES = 4 << 20  # written at once; long lines are read back as they are written
 
 
 @define(eq=False)
@@ -243,16 +242,7 @@ class DurableStore:
         self.commits.count(items)
 
     def _write(self, items: list[Entry]) -> None:
-        """Write in pieces, so that few long lines are in memory at once."""
-        lines: list[bytes] = []
-        size = 0
-        for entry in items:
-            lines.append(entry.text())
-            size += len(lines[-1])
-            if size >= WRITE_BYTES:
-                self.commits.sink.write(b"".join(lines))
-                lines, size = [], 0
-        if lines:
+        for lines in pieces(entry.text() for entry in items):
             self.commits.sink.write(b"".join(lines))
 
     # ---- what a run asks when it goes on and when it ends --------------------------------------------------------

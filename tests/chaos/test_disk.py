@@ -133,6 +133,35 @@ def test_a_file_system_that_becomes_read_only(tmp_path: Path) -> None:
         assert_it_goes_on(runs, 0)
 
 
+@needs_root
+@pytest.mark.parametrize("killed", [False, True])
+def test_status_and_verify_read_on_a_disk_that_cannot_be_written(tmp_path: Path, *, killed: bool) -> None:
+    small = tmp_path / "small"
+    with (
+        mounted(small, "64m"),
+        campaign(tmp_path, ROWS, {"latency.median_seconds": 0.01}, sink={"path": str(small / "out.jsonl")}) as runs,
+    ):
+        runs.place = small / "out.jsonl"
+        process = runs.start()
+        if killed:
+            wait_until(runs.written, process)
+            process.kill()
+        process.communicate()
+        names = sorted(path.name for path in small.iterdir())
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        ends = [
+            subprocess.run([*runs.command(name), "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
+            for name in ("status", "verify")
+        ]
+        subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
+        after = sorted(path.name for path in small.iterdir())
+
+    assert [end.returncode for end in ends] == [0, 1 if killed else 0], ends
+    assert not any("Traceback" in end.stderr for end in ends)
+    assert after == names
+    assert any("-wal" in name for name in names) == killed
+
+
 def limited(runs: Campaign, limit: int, size: int) -> Ended:
     """A run under a resource limit."""
     code = (

@@ -349,7 +349,60 @@ def test_the_second_of_two_runs_is_refused_and_the_lock_dies_with_the_first(runs
     done_after(runs)
 
 
+@pytest.mark.parametrize("flags", [(), ("--fresh",), ("--accept-changes",)], ids=["plain", "fresh", "accept"])
+@pytest.mark.parametrize("way", ["another journal", "the journal by a link", "the output by a link"])
+def test_no_second_run_takes_the_output_of_one_that_goes_on(tmp_path: Path, way: str, flags: tuple[str, ...]) -> None:
+    with campaign(tmp_path, 100, {"latency.median_seconds": 0.01, "script": {"50": "3s"}}, limits={"max_in_flight": 10}) as runs:
+        first = runs.start()
+        wait_until(runs.written, first)
+        for name, target in (("j.link", "out.jsonl.journal"), ("out.link", "out.jsonl")):
+            (tmp_path / name).symlink_to(tmp_path / target)
+        setting = {
+            "another journal": "journal.path=other.journal",
+            "the journal by a link": "journal.path=j.link",
+            "the output by a link": "sink.path=out.link",
+        }[way]
+        second = runs.run("--set", setting, *flags)
+        end = ended(first)
+        sent = runs.sent()
+
+    assert second.code == 2
+    assert "by another run" in second.said or "exists and is never overwritten" in second.said
+    assert end.code == 0, end.said
+    assert sent == 100
+    assert runs.lines() == runs.names()
+    assert not [path.name for path in tmp_path.iterdir() if ".1" in path.name or "rebuilt" in path.name]
+
+
+@pytest.mark.parametrize("part", [".sent", ".spool", ".spool.long", "-wal", ".rows"])
+def test_an_output_that_would_be_a_part_of_its_journal_is_refused(quick: Campaign, part: str) -> None:
+    end = quick.run("--set", "journal.path=j", "--set", f"sink.path=j{part}")
+
+    assert end.code == 2
+    assert "would be a part of its journal" in end.said
+    assert not list(quick.folder.glob("j*"))
+
+
 # ---- while it runs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", ["out.jsonl.journal", "out.jsonl.journal*"])
+def test_a_journal_that_is_deleted_while_running_ends_the_run_and_loses_nothing(tmp_path: Path, pattern: str) -> None:
+    simulate = {"latency.median_seconds": 0.02, "script": {"5": "2s"}}
+    with campaign(tmp_path, 300, simulate, limits={"requests_per_second": 200, "max_in_flight": 10}) as runs:
+        process = runs.start()
+        wait_until(lambda: runs.recorded() >= 40, process)
+        for path in list(tmp_path.glob(pattern)):
+            path.unlink()
+        end = ended(process)
+        sent = runs.sent()
+        done_after(runs)
+        more = runs.sent() - sent
+
+    assert end.code == 3
+    assert "journal was deleted while the run wrote to it" in end.said
+    assert "Traceback" not in end.said
+    assert more <= 300 - sent + 10
 
 
 @pytest.mark.parametrize("way", ["deleted", "replaced", "moved", "appended"])

@@ -68,7 +68,9 @@ def _opened(path: Path, *, has_log: bool) -> Iterator[sqlite3.Connection]:
 
 
 def salvage(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Place and line of every outcome that is still whole in a damaged journal, whose log is put into it."""
+    """Place and line of every outcome that is still whole in a damaged journal, whose log is put into it. Makes none if there is none."""
+    if not path.exists():
+        return
     try:
         with closing(connect(path)) as database:
             for place, line, checksum in database.execute("SELECT * FROM outcomes ORDER BY place"):

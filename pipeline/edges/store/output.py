@@ -16,6 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import define
+
+from pipeline.edges.store.files import identity
 from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -86,12 +89,7 @@ class FileSink:
         held = _size(self._descriptor)
         if held is None:
             raise UsageError(f"{self.name} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{self.name} is being written by another run; wait until it has ended, or write somewhere else") from None
-        except OSError:
-            pass  # a file system without locks; the journal's holds
+        _lock(self.name, self._descriptor)
         if held < size:
             raise OutputChangedError(f"{self.name} holds {held:,} bytes, although its journal says that {size:,} were written")
         try:
@@ -146,7 +144,7 @@ class FileSink:
             return
         try:
             held = os.fstat(self._descriptor)
-            there = _identity(self._path)
+            there = identity(self._path)
             if there == (held.st_dev, held.st_ino):
                 if held.st_size != self.bytes_written:
                     problem = f"somebody else has changed it: it has {held.st_size:,} bytes, and {self.bytes_written:,} were written"
@@ -267,12 +265,40 @@ def move_aside(path: Path) -> Path | None:
         return aside
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+@define(eq=False)
+class OutputLock:
+    """Keeps other runs from an output while it is renamed, and is refused where one writes to it. Close it."""
+
+    _descriptor: int
+
+    @classmethod
+    def take(cls, path: Path) -> OutputLock:
+        """Lock the output, if there is one. Raises UsageError while a run has it."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return cls(-1)  # there is none, or nobody can write to it
+        try:
+            _lock(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(descriptor)
+
+    def close(self) -> None:
+        """Release the lock. May be called twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _lock(name: object, descriptor: int) -> None:
     try:
-        status = os.stat(path)  # noqa: PTH116  half the time of Path's, once a group
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{name} is being written by another run; wait until it has ended, or write somewhere else") from None
+    except OSError:
+        pass  # a file system without locks; the journal's holds
 
 
 def _size(descriptor: int) -> int | None:
