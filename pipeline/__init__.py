@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
     from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
-    from pipeline.ports import ClientRequestIds, OpenSender, Sender, Store
+    from pipeline.ports import ClientRequestIds, OpenSender, OpenSource, Sender, Source, Store
     from pipeline.records import Answer, Failure, FailureKind, Fault, Job, Outcome, Progress, Success, Summary, Usage
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
@@ -132,7 +132,7 @@ _HOMES = {
     "pipeline.stages.pass_through": "PassThrough",
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
     "pipeline.messages": "GateMessage Notice Report Ticket Verdict",
-    "pipeline.ports": "ClientRequestIds OpenSender Sender Store",
+    "pipeline.ports": "ClientRequestIds OpenSender OpenSource Sender Source Store",
     "pipeline.core.rows.lines": "RawRow",
     "pipeline.core.rows.templates": "Template",
     "pipeline.core.rows.jobs": "JobMaker",
@@ -245,6 +245,8 @@ __all__ = [
     "OpenSender",
     "Sender",
     "Store",
+    "Source",
+    "OpenSource",
     "RawRow",
     "Template",
     "JobMaker",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pipeline.core.bookkeeping.reorder import Indexed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.rows.lines import RawRow
@@ -60,6 +60,52 @@ class Reuse(Protocol):
         Cancellation: what was not kept is asked for again another time.
         """
 
+
+class Source(Protocol):
+    """Gives the rows of one input in order, each once, in groups. Blocks: its calls belong in a thread, one at a time.
+
+    A row says where it stands by its `line` and `offset`. What these numbers mean is the source's own business; `line` is shown to
+    people, and a source without lines gives 0. Owns what it has opened; close it, also after an error.
+    """
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def can_be_reopened(self) -> bool:
+        """Whether another opening gives the same rows again from the first one on."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes that there are to read, as of the opening; None if that is not known."""
+
+    @property
+    def bytes_read(self) -> int:
+        """How many of these were read for the rows that were taken."""
+
+    @property
+    def length(self) -> int | None:
+        """How many rows there are; None if that is not known before they are read."""
+
+    def take(self, most: int) -> list[RawRow]:
+        """The next rows: at most so many, and at least one, or none at the end. Does not wait for more once it has some.
+
+        Raises InputError where the input breaks off, after all rows before that place were taken, and again at every later call.
+        """
+
+    def text_before(self, line: int, offset: int) -> Iterator[bytes] | None:
+        """Pass the rows before the one that stands there, and give their text in pieces; `take` then gives that row and those behind.
+
+        Called before the first `take`, and read to its end. None if the rows can only be passed by taking them; then nothing was
+        read. Raises InputError.
+        """
+
+    def close(self) -> None:
+        """Give back what it has opened. Calling it again does no harm."""
+
+
+OpenSource = Callable[[], Source]
 
 T = TypeVar("T", bound=Indexed)
 

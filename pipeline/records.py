@@ -214,7 +214,8 @@ class Progress:
     """Where a run stands, as of one moment.
 
     rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the
-    gate back just now ("" if nothing).
+    gate back just now ("" if nothing). rows_expected: about how many rows there are, by the bytes that were read of those
+    that there are; None where that cannot be told either.
     """
 
     rows_read: int
@@ -228,3 +229,4 @@ class Progress:
     waiting: int
     elapsed_seconds: float
     bound: str
+    rows_expected: int | None = None

@@ -21,7 +21,8 @@ SHOWN_BODY = 600  # characters of a request: enough to see whether the template 
 
 def progress_text(progress: Progress, rate: float) -> str:
     """One line: rows, rate, what went wrong, what is under way, and when it will end if that can be known."""
-    total = "" if progress.rows_total is None else f"/{progress.rows_total:,}"
+    rows, expected = progress.rows_total, progress.rows_expected
+    total = f"/{rows:,}" if rows is not None else f"/~{expected:,}" if expected is not None else ""
     parts = [f"{progress.rows_done:,}{total} rows", f"{rate:,.1f}/s"]
     parts += [f"{count:,} {name}" for count, name in ((progress.rows_failed, "failed"), (progress.retries, "retries")) if count]
     parts.append(f"{progress.in_flight:,} in flight")
@@ -29,8 +30,9 @@ def progress_text(progress: Progress, rate: float) -> str:
         parts.append(f"{progress.waiting:,} waiting to retry")
     if progress.bound and progress.bound not in NO_LIMIT:
         parts.append(f"held by {progress.bound}")
-    left = None if progress.rows_total is None else progress.rows_total - progress.rows_done
-    if left and rate > 0:
+    end = expected if rows is None else rows
+    left = None if end is None else end - progress.rows_done
+    if left is not None and left > 0 and rate > 0:
         parts.append(f"ETA {duration_text(left / rate)}")
     return " · ".join(parts)
 

@@ -50,6 +50,21 @@ def not_empty(value: object) -> str | None:
     return "must not hold a NUL character" if "\0" in text else None
 
 
+def text_encoding(value: object) -> str | None:
+    """The name of an encoding of text."""
+    try:
+        "".encode(str(value))  # refuses those that are for bytes, such as base64
+    except (LookupError, ValueError):
+        return f"must be an encoding of text, such as utf-8, windows-1252, shift_jis or utf-16, got {describe(value)}"
+    return None
+
+
+def one_character(value: object) -> str | None:
+    """A delimiter: one ASCII character that is no quote and no line end."""
+    text = str(value)
+    return None if len(text) == 1 and text.isascii() and text not in '"\r\n' else f"must be one ASCII character, got {describe(value)}"
+
+
 def file(value: object) -> str | None:
     """A file that is there and can be read."""
     path = str(value)

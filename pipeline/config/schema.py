@@ -21,8 +21,10 @@ from pipeline.config.rules import (
     headers,
     must,
     not_empty,
+    one_character,
     row_url,
     socket_path,
+    text_encoding,
     typed,
 )
 from pipeline.core.rows.templates import JSON, Template, lookalikes
@@ -60,25 +62,34 @@ class Transport(Enum):
 
 @frozen(kw_only=True, field_transformer=typed)
 class SourceConfig:
-    """path: the input file; "-" is stdin."""
+    """path: the input file; "-" is stdin. id: the field that names a row, None for `custom_id`. encoding: of the text.
+
+    delimiter: of a table; None is told by its header.
+    """
 
     path: str = field(validator=must(not_empty))
+    id: str | None = field(default=None, validator=must(not_empty))
+    encoding: str = field(default="utf-8", validator=must(text_encoding))
+    delimiter: str | None = field(default=None, validator=must(one_character))
 
 
 @frozen(kw_only=True, field_transformer=typed)
 class RequestConfig:
     """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template.
 
-    same_for_all: a body that takes no field of the rows is meant.
+    same_for_all: a body that takes no field of the rows is meant. body_field: the field of a row that holds its whole body.
     """
 
     url: str = field(validator=must(not_empty, row_url))
-    body: Mapping[str, JSON] = field(validator=must(body))
+    body: Mapping[str, JSON] | None = field(default=None, validator=must(body))
     same_for_all: bool = False
+    body_field: str | None = field(default=None, validator=must(not_empty))
 
     def __attrs_post_init__(self) -> None:
         """A body that takes nothing from the rows asks the same question for each of them, and is hardly ever meant."""
-        if self.same_for_all or Template.compile(self.body).fields:
+        if (self.body is None) == (self.body_field is None):
+            _refuse(self, "body", "missing required key" if self.body is None else "and body_field exclude each other")
+        if self.body is None or self.same_for_all or Template.compile(self.body).fields:
             return
         found = next(lookalikes(self.body), None)
         hint = f": {found}" if found else "; write {prompt} where the row's field `prompt` should go"

@@ -23,7 +23,6 @@ from attrs import define, field, frozen
 from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, text_checksum
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.rows.lines import count_lines
-from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.hashes import differs, entry_of
 from pipeline.errors import InputChangedError
 from pipeline.records import Failure
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.durability.reuse import CountedJobs
     from pipeline.durability.store import DurableStore
     from pipeline.edges.store.hashes import RowHashes
+    from pipeline.ports import OpenSource, Source
     from pipeline.records import Job
 
 SKIP_ROWS = 4096  # taken at once from the part of the input that is done
@@ -73,7 +73,7 @@ class KnownRows:
     """
 
     name: str
-    is_file: bool
+    can_be_reopened: bool
     durable: DurableStore
     hashes: RowHashes
     problem: InputChangedError | None = field(default=None, init=False)
@@ -118,7 +118,7 @@ class KnownRows:
 
     def copy(self) -> KnownRows:
         """The same at this point, to be used beside it."""
-        other = KnownRows(self.name, self.is_file, self.durable, self.hashes)
+        other = KnownRows(self.name, self.can_be_reopened, self.durable, self.hashes)
         other.compared, other._sum, other._lines = self.compared, self._sum, dict(self._lines)
         other._changed = Intervals(self._changed)
         return other
@@ -150,18 +150,23 @@ class KnownRows:
         return [old if old and index in done else new for index, old, new in zip(count(first), was, entries, strict=False)]
 
     def _refuse(self, changes: Changes) -> None:
-        self.problem = InputChangedError(f"{self.name} has changed: {changes}", can_be_read_again=self.is_file)
+        self.problem = InputChangedError(f"{self.name} has changed: {changes}", can_be_read_again=self.can_be_reopened)
         raise self.problem
 
 
-def catch_up(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable: DurableStore, known: KnownRows) -> Changes | None:
+def catch_up(
+    open_again: OpenSource, source: Source, jobs: JobMaker | CountedJobs, durable: DurableStore, known: KnownRows
+) -> Changes | None:
     """Take the source behind all rows that need no look any more; how those that are done differ from what was answered. Blocks.
 
     Raises InputError.
     """
     prefix = durable.state.prefix
-    if prefix.offset and source.is_lines and _begins_with(path, prefix):
-        _claim_prefix(source, prefix, jobs, known.hashes)
+    text = None
+    if prefix.offset and source.can_be_reopened and _begins_with(open_again, prefix):
+        text = source.text_before(prefix.line, prefix.offset)
+    if text is not None:
+        _claim_prefix(text, jobs, known.hashes)
     else:
         prefix = durable.forget_input()
     known.pass_over(prefix)
@@ -175,30 +180,29 @@ def catch_up(path: str, source: RowSource, jobs: JobMaker | CountedJobs, durable
         known.compare(rows, index)
         index += len(rows)
     if durable.done_end > durable.first_index and index >= durable.first_index:
-        if source.is_file:
-            return _changes_ahead(path, source, prefix, known)
+        if source.can_be_reopened:
+            return _changes_ahead(open_again, prefix, known)
         return known.changes_so_far()  # the rest is compared as it comes
     return known.changes()
 
 
-def _claim_prefix(source: RowSource, prefix: Prefix, jobs: JobMaker | CountedJobs, hashes: RowHashes) -> None:
+def _claim_prefix(pieces: Iterator[bytes], jobs: JobMaker | CountedJobs, hashes: RowHashes) -> None:
     """Claim the ids of the first rows, which are lines of JSON with nothing between them."""
     index = 0
-    for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
+    for text in _whole_lines(pieces):
         lines = count_lines(text)
         jobs.claim_lines(text, index, lines, all_good=hashes.are_good(index, lines))
         index += lines
 
 
-def _changes_ahead(path: str, source: RowSource, prefix: Prefix, known: KnownRows) -> Changes | None:
+def _changes_ahead(open_again: OpenSource, prefix: Prefix, known: KnownRows) -> Changes | None:
     """How all rows that are done differ, those behind one that is not included, which are read through another opening."""
     ahead = known.copy()
-    with closing(RowSource.open(path)) as rows:
-        index = 0
-        if prefix.offset and source.is_lines:
-            index = prefix.rows
-            for _ in rows.skip(prefix.offset, prefix.line):
-                pass
+    with closing(open_again()) as rows:
+        text = rows.text_before(prefix.line, prefix.offset) if prefix.offset else None
+        for _ in text or ():
+            pass
+        index = 0 if text is None else prefix.rows
         while index < ahead.end_of_done and (taken := rows.take(SKIP_ROWS)):
             seen = max(0, known.compared - index)
             ahead.compare(taken[seen:], index + seen)
@@ -206,12 +210,15 @@ def _changes_ahead(path: str, source: RowSource, prefix: Prefix, known: KnownRow
     return ahead.changes()
 
 
-def _begins_with(path: str, prefix: Prefix) -> bool:
+def _begins_with(open_again: OpenSource, prefix: Prefix) -> bool:
     """Whether the input's text begins with these rows. Says no too often: then its rows are looked at one by one."""
     checksum = 0
-    with closing(RowSource.open(path)) as source:
-        for text in _whole_lines(source.skip(prefix.offset, prefix.line)):
-            checksum = text_checksum(text, checksum)
+    with closing(open_again()) as source:
+        text = source.text_before(prefix.line, prefix.offset)
+        if text is None:
+            return False
+        for lines in _whole_lines(text):
+            checksum = text_checksum(lines, checksum)
     return checksum == prefix.checksum
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.durability.paths import Paths
     from pipeline.durability.resume import Kind
-    from pipeline.edges.sources.file import RowSource
+    from pipeline.ports import Source
 
 
 @frozen
@@ -80,7 +80,7 @@ class _NothingToDoError(Exception):
     """Every row is kept where it is."""
 
 
-def rebuild(paths: Paths, kind: Kind, source: RowSource, jobs: JobMaker, identity: Mapping[str, str], repair: Repair) -> int:
+def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: Mapping[str, str], repair: Repair) -> int:
     """Begin the run's output anew with the lines that still hold, and forget the others; how many are forgotten. Blocks.
 
     source, jobs: both untouched; they are used up.
@@ -124,7 +124,7 @@ class _Rows:
     bad: bytearray = field(factory=bytearray)
 
     @classmethod
-    def read(cls, source: RowSource, jobs: JobMaker) -> _Rows:
+    def read(cls, source: Source, jobs: JobMaker) -> _Rows:
         """Read the whole input."""
         rows = cls()
         while taken := source.take(SKIP_ROWS):

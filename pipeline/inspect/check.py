@@ -14,9 +14,8 @@ from attrs import define, field, frozen
 from pipeline.core.rows.estimate import estimate_tokens
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
-from pipeline.edges.sources.file import RowSource
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker
+from pipeline.runs.assembly import job_maker, source_opener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +90,7 @@ def check(config: Config) -> CheckReport:
     count = _Count()
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
-        source = opened.enter_context(closing(RowSource.open(config.source.path)))
+        source = opened.enter_context(closing(source_opener(config)()))
         while rows := source.take(SLICE_ROWS):
             for item in jobs.make_jobs(rows, count.rows):
                 count.add(item, config.limits.tokens_per_minute)
@@ -149,7 +148,7 @@ def _notes(config: Config, count: _Count) -> list[str]:
         notes.append("the input has no rows")
     if count.rows and not count.requests:
         notes.append("no row can be sent")
-    if config.request is not None and not config.request.same_for_all:
+    if config.request is not None and config.request.body is not None and not config.request.same_for_all:
         notes += [str(found) for found in lookalikes(config.request.body)]
     base = None if config.provider.base_url is None else split_base(config.provider.base_url)
     if base is not None and base.endpoint:

@@ -18,11 +18,10 @@ from attrs import define, evolve, field, frozen
 
 from pipeline.core.output.lines import KEYS, index_of_id
 from pipeline.durability.paths import Paths
-from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.journal_reading import peek
 from pipeline.errors import InputError
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker
+from pipeline.runs.assembly import job_maker, source_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -238,7 +237,7 @@ def _rows(config: Config) -> Iterator[Iterator[_Row]]:
     """The rows of the input, one by one."""
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
-        source = opened.enter_context(closing(RowSource.open(config.source.path)))
+        source = opened.enter_context(closing(source_opener(config)()))
 
         def rows() -> Iterator[_Row]:
             index = 0

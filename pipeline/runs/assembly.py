@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from pipeline.edges.http import Transport, check_endpoint, open_senders, senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
+from pipeline.edges.sources.file import FileSource
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
@@ -40,9 +42,9 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config, ProviderConfig
+    from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
-    from pipeline.edges.sources.file import RawRow
-    from pipeline.ports import OpenSender, Reuse, Store
+    from pipeline.ports import OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job, Progress
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
@@ -123,8 +125,29 @@ def _timeouts(config: Config) -> Timeouts:
 def job_maker(config: Config) -> JobMaker:
     """What makes jobs of the configured input's rows."""
     request = config.request
-    template = None if request is None else Template.compile(request.body)
-    return JobMaker(template, None if request is None else request.url, seen=SeenOnDisk())
+    template = None if request is None or request.body is None else Template.compile(request.body)
+    return JobMaker(
+        template,
+        None if request is None else request.url,
+        seen=SeenOnDisk(),
+        id_field=config.source.id,
+        body_field=None if request is None else request.body_field,
+    )
+
+
+def source_opener(config: Config) -> OpenSource:
+    """What opens the configured input, as often as it can be read. What it raises, the opener raises: InputError."""
+    return partial(
+        FileSource.open, config.source.path, encoding=config.source.encoding, delimiter=config.source.delimiter, used=_used_of(config)
+    )
+
+
+def _used_of(config: Config) -> set[str]:
+    """The fields of a row that the config asks for."""
+    request = config.request
+    fields = () if request is None or request.body is None else Template.compile(request.body).fields
+    names = {"custom_id", config.source.id, None if request is None else request.body_field, *fields}
+    return {part for name in names if name for part in (name, name.partition(".")[0])}
 
 
 def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
@@ -152,6 +175,8 @@ def identity_of(config: Config) -> dict[str, str]:
         "provider.base_url": provider.base_url or "(simulated)",
         "request.url": "" if request is None else request.url,
         "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
+        **({} if request is None or request.body_field is None else {"request.body_field": request.body_field}),
+        **({} if config.source.id is None else {"source.id": config.source.id}),
         "sink.order": config.sink.order.value,
         "sink.shape": config.sink.shape.value,
     }
@@ -205,7 +230,10 @@ def flow_settings(
 
 @define(eq=False)
 class Course:
-    """One run from its start to its conclusion. stop: set by whoever wants it to end early."""
+    """One run from its start to its conclusion.
+
+    stop: set by whoever wants it to end early. source, limit: what is read, and how many rows of it.
+    """
 
     config: Config
     stop: trio.Event
@@ -214,6 +242,8 @@ class Course:
     started: float = field(factory=trio.current_time)
     resumed: State = field(factory=State)  # what earlier processes did
     unknown: int = 0  # attempts that were cut off, with a process or with a run
+    source: Source | None = None
+    limit: int | None = None
 
     async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
         """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""
@@ -233,7 +263,15 @@ class Course:
             progress(self._snapshot())
 
     def _snapshot(self) -> Progress:
-        return self.tallies.progress(elapsed_seconds=trio.current_time() - self.started)
+        return self.tallies.progress(elapsed_seconds=trio.current_time() - self.started, rows_expected=self._rows_expected())
+
+    def _rows_expected(self) -> int | None:
+        """About how many rows this run goes through, by what was read of the input."""
+        source, rows = self.source, self.tallies.read.rows
+        expected = None if source is None else source.length
+        if source is not None and source.size and source.bytes_read and rows:
+            expected = max(rows, round(rows * source.size / source.bytes_read)) if expected is None else expected
+        return expected if expected is None or self.limit is None else min(expected, self.limit)
 
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""

@@ -19,10 +19,9 @@ from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.durability.reuse import CountedJobs
-from pipeline.edges.sources.file import RowSource
 from pipeline.edges.store.hashes import RowHashes
 from pipeline.errors import InputChangedError, InputError, JournalDamagedError, OutputChangedError, OutputExistsError
-from pipeline.runs.assembly import identity_of, job_maker, reuse_of
+from pipeline.runs.assembly import identity_of, job_maker, reuse_of, source_opener
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.durability.catch_up import Changes
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.durability.store import DurableStore
+    from pipeline.ports import Source
 
 
 @frozen
@@ -49,7 +49,7 @@ class OpenedRun:
     keeps_answers: what `reuse` has is for other runs, too.
     """
 
-    source: RowSource
+    source: Source
     jobs: JobMaker
     durable: DurableStore
     known: KnownRows
@@ -69,20 +69,21 @@ class OpenedRun:
             self.paths.remove_answers()
 
 
-def open_run(config: Config, source: RowSource, choices: Choices) -> OpenedRun:
+def open_run(config: Config, source: Source, choices: Choices) -> OpenedRun:
     """Open the files of a config's run, mended where that was asked for, and take the source behind the rows that are done.
 
     source: owned by the run from here on, also after an error. Blocks.
     Raises UsageError as `pipeline.run` does, and JournalError.
     """
-    return _Opening(config, choices, is_file=source.is_file).open(source)
+    return _Opening(config, choices, can_be_reopened=source.can_be_reopened).open(source)
 
 
 class _Opening:
-    def __init__(self, config: Config, choices: Choices, *, is_file: bool) -> None:
+    def __init__(self, config: Config, choices: Choices, *, can_be_reopened: bool) -> None:
         self._config = config
         self._choices = choices
-        self._is_file = is_file
+        self._can_be_reopened = can_be_reopened
+        self._open_source = source_opener(config)
         self._paths = Paths.of(config.sink.path, config.journal.path)
         self._identity = identity_of(config)
         self._kind = Kind(
@@ -91,7 +92,7 @@ class _Opening:
             config.journal.durability.value == "power",
         )
 
-    def open(self, source: RowSource) -> OpenedRun:
+    def open(self, source: Source) -> OpenedRun:
         choices = self._choices
         with ExitStack() as files:
             files.callback(source.close)
@@ -101,7 +102,7 @@ class _Opening:
                 self._see_that_it_can_be_read_again(source.name, changes)
                 files.close()
                 self._rebuild(failures=choices.retry or NO_FAILURES, stale=stale, whole=choices.accept_changes and changes is not None)
-                source = files.enter_context(closing(RowSource.open(self._config.source.path)))
+                source = files.enter_context(closing(self._open_source()))
                 run, changes = self._open_files(source, files)
                 if changes is not None:
                     raise InputChangedError(f"{source.name} has changed: {changes}")
@@ -110,7 +111,7 @@ class _Opening:
             run.files = files.pop_all()
             return run
 
-    def _open_files(self, source: RowSource, files: ExitStack, *, fresh: bool = False) -> tuple[OpenedRun, Changes | None]:
+    def _open_files(self, source: Source, files: ExitStack, *, fresh: bool = False) -> tuple[OpenedRun, Changes | None]:
         """Open all that belongs to the run, closed with `files`, and catch up; how the rows that are done have changed."""
         config, paths = self._config, self._paths
         reuse = None if config.cache is None else files.enter_context(closing(reuse_of(config, None)))
@@ -119,9 +120,9 @@ class _Opening:
             reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
         jobs = files.enter_context(closing(job_maker(config)))
-        known = KnownRows(source.name, source.is_file, durable, hashes)
+        known = KnownRows(source.name, source.can_be_reopened, durable, hashes)
         counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
-        changes = catch_up(config.source.path, source, counted, durable, known)
+        changes = catch_up(self._open_source, source, counted, durable, known)
         return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, paths, files), changes
 
     def _is_stale(self, durable: DurableStore) -> bool:
@@ -147,11 +148,11 @@ class _Opening:
         from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  3 ms that few runs need
 
         repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
-        with closing(job_maker(self._config)) as jobs, closing(RowSource.open(self._config.source.path)) as source:
+        with closing(job_maker(self._config)) as jobs, closing(self._open_source()) as source:
             rebuild(self._paths, self._kind, source, jobs, self._identity, repair)
 
     def _see_that_it_can_be_read_again(self, name: str, changes: Changes | None) -> None:
-        if self._is_file:
+        if self._can_be_reopened:
             return
         if changes is not None:
             raise InputChangedError(f"{name} has changed: {changes}", can_be_read_again=False)

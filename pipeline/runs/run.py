@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from pipeline.core.output.written import FailureChoice
-from pipeline.edges.sources.file import RowSource
 from pipeline.errors import (
     CacheError,
     InputError,
@@ -18,7 +17,7 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, open_provider
+from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, open_provider, source_opener
 from pipeline.runs.opening import Choices, open_run
 from pipeline.stages.gate import INTERRUPTED
 
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config
-    from pipeline.edges.sources.file import RawRow
+    from pipeline.core.rows.lines import RawRow
+    from pipeline.ports import OpenSource, Source
     from pipeline.records import Progress, Summary
 
 
@@ -63,10 +63,11 @@ async def run(
     shown = credentials(config.provider)
     provider = open_provider(config, shown, transport)
     with ExitStack() as opened:
-        source = await _open_source(config.source.path, course)
+        source = await _open_source(source_opener(config), course)
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
         durable, known = files.durable, files.known
         course.go_on_from(durable.state)
+        course.source, course.limit = files.source, limit
         durable.takes_bodies = files.reuse is None
 
         async def take_rows(most: int) -> list[RawRow]:
@@ -116,19 +117,19 @@ def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT00
     return FailureChoice(transient=True) if retry_failed else None
 
 
-async def _open_source(path: str, course: Course) -> RowSource:
+async def _open_source(open_source: OpenSource, course: Course) -> Source:
     """Open the input, in a thread: a pipe waits there for its writer.
 
     Raises InputError; RunInterrupted when the course is to stop meanwhile.
     """
 
-    def attempt() -> RowSource | InputError:
+    def attempt() -> Source | InputError:
         try:
-            return RowSource.open(path)
+            return open_source()
         except InputError as error:
             return error  # a nursery would wrap it
 
-    source: RowSource | InputError | None = None
+    source: Source | InputError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel_at, course.stop, nursery.cancel_scope)
         source = await trio.to_thread.run_sync(attempt, abandon_on_cancel=True)

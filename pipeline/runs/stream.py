@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import trio
 from attrs import define, field
 
+from pipeline.edges.sources.memory import Row, RowsFromPython
 from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider, reuse_of
-from pipeline.runs.rows import Row, RowsFromPython
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:

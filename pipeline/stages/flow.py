@@ -71,13 +71,13 @@ class Tallies:
     gate: GateTally = field(factory=GateTally)
     ledger: Ledger = field(factory=Ledger)
 
-    def progress(self, *, elapsed_seconds: float, rows_total: int | None = None) -> Progress:
+    def progress(self, *, elapsed_seconds: float, rows_expected: int | None = None) -> Progress:
         """A snapshot for people."""
         return Progress(
             rows_read=self.read.rows,
             rows_done=self.ledger.total,
             rows_failed=self.ledger.failed,
-            rows_total=self.read.rows if self.read.ended else rows_total,
+            rows_total=self.read.rows if self.read.ended else None,
             attempts=self.gate.attempts,
             retries=self.gate.retries,
             throttled=self.gate.throttled,
@@ -85,6 +85,7 @@ class Tallies:
             waiting=self.gate.waiting,
             elapsed_seconds=elapsed_seconds,
             bound=self.gate.bound,
+            rows_expected=self.read.rows if self.read.ended else rows_expected,
         )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
-    from pipeline.edges.sources.file import RawRow
+    from pipeline.core.rows.lines import RawRow
     from pipeline.messages import Report
     from pipeline.ports import Reuse, Store
     from pipeline.records import Failure, Outcome

@@ -54,6 +54,7 @@ def test_config_of_the_article_keeps_its_workload() -> None:
     config = load_config(CONFIGS / "holysheep.yaml")
 
     assert config.request is not None
+    assert config.request.body is not None
     assert (config.request.body["model"], config.request.body["max_tokens"]) == ("gpt-4o", 500)
     assert (config.limits.requests_per_second, config.limits.max_in_flight) == (100.0, 50)
     assert (config.provider.base_url, config.provider.api_key_env) == ("https://api.holysheep.ai/v1", "HOLYSHEEP_API_KEY")

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
-from pipeline.edges.sources.file import RawRow
+from pipeline.core.rows.lines import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow

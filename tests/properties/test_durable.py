@@ -7,6 +7,7 @@ import mmap
 import tempfile
 from collections import Counter
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from pipeline.durability import store
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
-from pipeline.edges.sources.file import RowSource
+from pipeline.edges.sources.file import FileSource
 from pipeline.edges.store import spool
 from pipeline.edges.store.hashes import RowHashes
 from pipeline.edges.store.seen import SeenOnDisk
@@ -57,14 +58,14 @@ class Life:
 
     def __init__(self, folder: Path, *, in_order: bool) -> None:
         self.in_order = in_order
-        self.input = str(folder / "in.jsonl")
+        self.open_source = partial(FileSource.open, folder / "in.jsonl")
         paths = Paths(folder / "out.jsonl", folder / "out.jsonl.journal")
         self.jobs = JobMaker(Template.compile({"p": "{p}"}), seen=SeenOnDisk())
-        self.source = RowSource.open(self.input)
+        self.source = self.open_source()
         self.durable: DurableStore = open_durable(paths, Kind(encode_batch, in_order, power=False), IDENTITY)
         self.hashes = RowHashes.open(paths.hashes)
-        known = KnownRows(self.input, self.source.is_file, self.durable, self.hashes)
-        assert catch_up(self.input, self.source, self.jobs, self.durable, known) is None
+        known = KnownRows(self.source.name, self.source.can_be_reopened, self.durable, self.hashes)
+        assert catch_up(self.open_source, self.source, self.jobs, self.durable, known) is None
         self.make_jobs = known.making(self.jobs.make_jobs)
         self.index = self.durable.first_index
         self.waiting: dict[int, Entry] = {}

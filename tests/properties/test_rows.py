@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from pipeline.core.rows.lines import HeaderError, JsonLines, RowCutter, TextLines
@@ -96,15 +96,37 @@ def test_a_table_as_written_is_read_back(rows: list[list[str]], end: str) -> Non
 @given(lines=st.lists(st.text(st.sampled_from('a,"b'), min_size=1, max_size=8), min_size=1, max_size=6))
 def test_a_record_ends_where_the_standard_reader_ends_it(lines: list[str]) -> None:
     text = "\n".join(lines) + "\n"
-    reader = csv.reader(io.StringIO(text))
-    ends = [reader.line_num for _ in reader]
-    closed = list(csv.reader(io.StringIO(text + "end\n")))[-1] == ["end"]
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        ends = [reader.line_num for _ in reader]
+    except csv.Error:
+        reject()  # a quote that is not closed properly; see below
     starts = [1, *(end + 1 for end in ends[:-1])]
 
     rows = cut(TableRows(",", max_line_bytes=10_000), [("h\n" + text).encode()])
 
     assert [row.line - 1 for row in rows] == starts
-    assert (rows[-1].problem == "has a quoted field that never ends") == (not closed)
+
+
+@given(
+    before=st.lists(st.text(st.sampled_from("ab ."), min_size=1, max_size=8), max_size=5),
+    after=st.lists(st.text(st.sampled_from("ab ."), min_size=1, max_size=8), max_size=12),
+    again=st.none() | st.integers(0, 11),
+    where=st.sampled_from(["{}", '{}"', '"{}']),
+)
+def test_a_stray_quote_costs_its_own_row_and_glues_none(before: list[str], after: list[str], again: int | None, where: str) -> None:
+    texts = [*before, '"oops', *after]
+    if again is not None and again < len(after) and where != '{}"':
+        texts[len(before) + 1 + again] = where.format("again")
+
+    rows = cut(
+        TableRows(",", max_line_bytes=10_000), [b"n,p\n" + b"".join(b"%d,%s\n" % (at, text.encode()) for at, text in enumerate(texts))]
+    )
+
+    assert [row.line - 2 for row in rows] == list(range(len(texts)))
+    bad = [at for at, row in enumerate(rows) if row.data is None]
+    assert bad == [at for at, text in enumerate(texts) if text.startswith('"')]
+    assert all(row.data == {"n": str(at), "p": texts[at]} for at, row in enumerate(rows) if at not in bad)
 
 
 @pytest.mark.parametrize("make", CUTTERS)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pipeline.core.rows.ids import MemoryStore
-from pipeline.core.rows.jobs import MAX_ID_LENGTH, JobMaker
+from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
+from pipeline.core.rows.names import MAX_ID_LENGTH
 from pipeline.core.rows.templates import Template
 from pipeline.records import Failure, FailureKind, Job
 
@@ -93,8 +94,8 @@ def test_a_number_beyond_all_bounds_is_the_providers_business() -> None:
         (b'{"url":"/v1/x","body":{}} {}', "is not JSON: "),
         (b'{"url":"/v1/x","body":{"a":NaN}}', "is not JSON: "),
         (b'{"url":"/v1/x","body":{"a":-Infinity}}', "is not JSON: "),
-        (b'{"url":"/v1/x","body":{"a":"\\ud800"}}', "is not JSON: "),
-        (b'{"url":"/v1/x","body":{"a":"\\uDC00 text and more"}}', "is not JSON: "),
+        (b'{"url":"/v1/x","body":{"a":"\\ud800"}}', "is not JSON: it holds half of a surrogate pair (\\ud800)"),
+        (b'{"url":"/v1/x","body":{"a":"\\ud83d\\ude00 \\uDC00 text"}}', "is not JSON: it holds half of a surrogate pair (\\uDC00)"),
         (b'{"url":"/v1/x","body":{"a":"\x01"}}', "is not JSON: "),
         (b'{"url":"/v1/x","body":{"a":"\xff"}}', "is not UTF-8: byte 0xff at 29"),
         (b'{"url":"/v1/x","body":{"a":"\xed\xa0\x80"}}', "is not UTF-8: byte 0xed"),
@@ -108,13 +109,15 @@ def test_a_number_beyond_all_bounds_is_the_providers_business() -> None:
         (line(body=[]), "body must be a JSON object"),
         (line(body="{}"), "body must be a JSON object"),
         (line(method="GET"), "method must be POST, got 'GET'"),
-        (line(method="post"), "method must be POST, got 'post'"),
-        (line(method=1), "is not an OpenAI Batch line: Expected `str`, got `int` - at `$.method`"),
+        (line(method="put"), "method must be POST, got 'put'"),
+        (line(method=1), "is not an OpenAI Batch line: Expected `str | null`, got `int` - at `$.method`"),
         (line(url="https://evil/v1"), "url must be a path"),
         (line(url="//evil/v1"), "url must start with one '/'"),
         (line(url="/v1\r\nHost: evil"), "url must hold no spaces"),
         (line(url=1), "is not an OpenAI Batch line: Expected `str`, got `int` - at `$.url`"),
-        (line(custom_id=5), "is not an OpenAI Batch line: Expected `str | null`, got `int` - at `$.custom_id`"),
+        (line(custom_id=5.5), "is not an OpenAI Batch line: Expected `int | str | null`, got `float` - at `$.custom_id`"),
+        (b'{"key": "a", "request": {}}', "has its body in `request`; set request.url and request.body_field: request"),
+        (b'{"custom_id": "a", "params": 1}', "params must be a JSON object"),
         (line(custom_id=""), "custom_id must have 1 to 512 characters, got 0"),
         (line(custom_id="x" * (MAX_ID_LENGTH + 1)), "custom_id must have 1 to 512 characters, got 513"),
         (line(custom_id="a\nb"), "custom_id must not hold control characters, got 'a\\nb'"),
@@ -131,9 +134,12 @@ def test_a_bad_batch_line_is_refused_with_its_line_and_reason(data: bytes, probl
         (line(url="bad"), "a"),
         (line(method="GET", custom_id="日本 x\u3000y"), "日本 x\u3000y"),
         (line(custom_id="a\nb"), "row-3"),
-        (line(custom_id=5), "5"),
+        (line(custom_id=5, url="bad"), "5"),
         (line(custom_id=True), "row-3"),
-        (b'{"custom_id":"a"', "row-3"),
+        (b'{"custom_id":"a"', "a"),
+        (b'{"custom_id": 12, "method": BROKEN', "12"),
+        (b'{"custom_id": "a\\u0041", "body": ', "aA"),
+        (b'{"body": {"custom_id": "z"}, "url": "bad"}', "row-3"),
         (b"\xff", "row-3"),
         ({"custom_id": "a"}, "a"),
         ({"custom_id": 1}, "1"),
@@ -246,3 +252,62 @@ def test_urls_are_checked_once_and_kept_once() -> None:
 def test_a_wrong_default_url_is_an_error() -> None:
     with pytest.raises(ValueError, match="url must be a path"):
         JobMaker(CHAT, "https://evil", seen=MemoryStore())
+
+
+BARE = b'{"model":"m",  "messages":[{"role":"user","content":"hi"}],"metadata":{"row_id":1}}'
+
+
+@pytest.mark.parametrize(
+    "data, name, url, body",
+    [
+        (b'{"custom_id": "a", "body": {"model":  "m"}}', "a", "/v1/chat/completions", b'{"model":  "m"}'),
+        (b'{"custom_id": 7, "method": "post", "url": "/v1/x", "body": {}}', "7", "/v1/x", b"{}"),
+        (b'{"custom_id": "a", "method": null, "url": "/v1/x", "body": {}}', "a", "/v1/x", b"{}"),
+        (b'{"custom_id": "a", "params": {"max_tokens": 5}}', "a", "/v1/messages", b'{"max_tokens": 5}'),
+        (b'{"recordId": "r1", "modelInput": {"messages": []}}', "r1", "/v1/chat/completions", b'{"messages": []}'),
+        (BARE, "row-3", "/v1/chat/completions", BARE),
+    ],
+)
+def test_lines_of_other_batch_files_are_sent_byte_for_byte(data: bytes, name: str, url: str, body: bytes) -> None:
+    job = make(data)
+
+    assert isinstance(job, Job), job
+    assert (job.custom_id, job.url, job.body) == (name, url, body)
+
+
+@pytest.mark.parametrize(
+    "data, name, body",
+    [
+        (b'{"key": "k1", "request": {"contents":  []}}', "k1", b'{"contents":  []}'),
+        ({"custom_id": "a", "request": '{"contents": []}'}, "a", b'{"contents": []}'),
+    ],
+)
+def test_a_body_is_taken_from_the_field_that_the_config_names(data: bytes | dict[str, Any], name: str, body: bytes) -> None:
+    maker = JobMaker(None, "/v1/gemini", seen=MemoryStore(), body_field="request")
+
+    job, bad = maker.make_jobs([RawRow(1, 0, data), RawRow(2, 0, b'{"prompt": 1}')], 0)
+
+    assert isinstance(job, Job), job
+    assert (job.custom_id, job.url, job.body) == (name, "/v1/gemini", body)
+    assert isinstance(bad, Failure)
+    assert bad.message == "line 2: has no field 'request' (request.body_field)"
+
+
+@pytest.mark.parametrize("template", [None, Template.compile({"p": "{id}"})])
+def test_a_field_that_the_config_names_names_the_rows(template: Template | None) -> None:
+    maker = JobMaker(template, seen=MemoryStore(), id_field="id")
+    lines = [b'{"id": "A17", "custom_id": "x", "body": {}}', b'{"id": 5, "body": {}}', b'{"id": "A17", "body": {}}']
+
+    made = maker.make_jobs([RawRow(number, 0, data) for number, data in enumerate(lines, 1)], 0)
+
+    assert [item.custom_id for item in made] == ["A17", "5", "A17"]
+    assert [type(item) for item in made] == [Job, Job, Failure]
+
+
+@pytest.mark.parametrize("data", [b'{"recordId": "r1", "modelInput": {"messages": []}}', b'{"id": "r1", "body": {}}'])
+def test_ids_under_other_names_are_claimed_by_a_resume(data: bytes) -> None:
+    maker = JobMaker(seen=MemoryStore(), id_field="id" if b'"id"' in data else None)
+
+    maker.claim_lines(data + b"\n", 0, 1, all_good=True)
+
+    assert isinstance(maker.make_jobs([RawRow(2, 0, data)], 1)[0], Failure)

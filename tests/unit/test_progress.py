@@ -64,6 +64,12 @@ def test_progress_tells_trouble_and_the_end_that_is_near() -> None:
     )
 
 
+def test_an_input_whose_length_is_not_known_is_estimated_and_said_to_be() -> None:
+    progress = evolve(at(10, 500), rows_expected=1500)
+
+    assert progress_text(progress, 100.0) == "500/~1,500 rows · 100.0/s · 0 in flight · ETA 10.0 s"
+
+
 def test_rate_follows_the_last_seconds() -> None:
     pace = Pace()
     for second in range(100):

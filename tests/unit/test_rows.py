@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from pipeline.edges.sources.file import CHUNK_BYTES, RowSource
+from pipeline.edges.sources.file import CHUNK_BYTES, FileSource
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PACK: dict[str, Callable[[bytes], bytes]] = {
 
 def read(path: Path, most: int = 100, max_line_bytes: int = 1000) -> list[RawRow]:
     rows = []
-    with RowSource.open(path, max_line_bytes=max_line_bytes) as source:
+    with FileSource.open(path, max_line_bytes=max_line_bytes) as source:
         while part := source.take(most):
             assert len(part) <= most
             rows += part
@@ -93,7 +93,7 @@ def test_a_broken_compressed_file_is_told_after_the_rows_before(tmp_path: Path, 
     path = write(tmp_path / f"in.jsonl{packing}", broken)
     rows = []
 
-    with RowSource.open(path) as source:
+    with FileSource.open(path) as source:
         with pytest.raises(InputError) as caught:  # noqa: PT012  which call raises depends on the compression
             while part := source.take(256):
                 rows += part
@@ -143,11 +143,12 @@ def test_csv_rows_are_fields_by_the_header(tmp_path: Path) -> None:
         (6, None),
         (7, None),
         (8, None),
+        (9, {"prompt": "ends"}),
     ]
-    assert [row.problem for row in rows[2:]] == [
+    assert [row.problem for row in rows[2:5]] == [
         "has 3 fields, the header has 2; quote a field that holds the delimiter",
         "is not UTF-8: byte 0xff at 2",
-        "has a quoted field that never ends",
+        "has a quoted field that never ends; it would swallow the lines up to 9 (2 lines); check its quotes",
     ]
 
 
@@ -165,7 +166,7 @@ def test_tsv_is_split_at_tabs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "header, complaint",
     [
-        (b"a,,b", "line 1: column 2 has no name"),
+        (b",,", "line 1: no column has a name"),
         (b"a,b,a", "line 1: two columns are named 'a'"),
         (b"\n\xff", "line 2: the header is not UTF-8"),
         (b'"a', "line 1: the header has a quoted field that never ends"),
@@ -187,6 +188,13 @@ def test_a_header_that_names_no_columns_is_an_error(tmp_path: Path, header: byte
         ("in.jsonl", gzip.compress(LINES), "is compressed by gzip; give it a name that ends in .gz"),
         ("in.csv", zstandard.ZstdCompressor().compress(LINES), "is compressed by zstd; give it a name that ends in .zst"),
         ("in.txt", "text".encode("utf-16"), "is UTF-16; convert it to UTF-8"),
+        ("in.txt", "What is a weir?\nWhat?\n".encode("utf-16-le"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-le"),
+        ("in.txt", "堰とは\n何か\n".encode("utf-16-le"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-le"),
+        ("in.csv", "id,prompt\n1,x\n".encode("utf-16-be"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-be"),
+        ("in.jsonl", LINES.decode().encode("utf-16-le"), "is UTF-16 without a mark"),
+        ("in.jsonl", b' [\n {"a": 1}\n]', "is a JSON array"),
+        ("in.jsonl", b'[{"a": 1}, {"a": 2}]', "is a JSON array"),
+        ("in.ndjson", b'{\r\n  "a": 1\r\n}', "has objects that go over several lines"),
     ],
     ids=["gzip", "zstd", "utf-16"],  # gzip writes the time into its header, and an id must be the same in every process
 )
@@ -197,21 +205,21 @@ def test_a_file_of_another_kind_than_its_name_says_is_told(tmp_path: Path, name:
         read(path)
 
 
-@pytest.mark.parametrize("name", ["in.json", "in", "in.gz", "in.parquet", "in.jsonl.bz2", ".jsonl.txt.zip"])
+@pytest.mark.parametrize("name", ["in.jsonx", "in", "in.gz", "in.parquet", "in.jsonl.bz2", ".jsonl.txt.zip"])
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"its name must end in one of \.jsonl, \.ndjson, \.csv, \.tsv, \.txt"):
-        RowSource.open(write(tmp_path / name, LINES))
+    with pytest.raises(InputError, match=r"its name must end in one of \.jsonl, \.ndjson, \.json, \.csv, \.tsv, \.txt"):
+        FileSource.open(write(tmp_path / name, LINES))
 
 
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
 
     with pytest.raises(InputError, match=r"missing\.jsonl: no such file"):
-        RowSource.open(tmp_path / "missing.jsonl")
+        FileSource.open(tmp_path / "missing.jsonl")
     with pytest.raises(InputError, match=r"folder\.jsonl is a directory"):
-        RowSource.open(tmp_path / "folder.jsonl")
+        FileSource.open(tmp_path / "folder.jsonl")
     with pytest.raises(InputError, match=r"in\.jsonl: "):
-        RowSource.open(write(tmp_path / "file", b"") / "in.jsonl")
+        FileSource.open(write(tmp_path / "file", b"") / "in.jsonl")
 
 
 def test_a_slow_pipe_trickles(tmp_path: Path) -> None:
@@ -229,7 +237,7 @@ def test_a_slow_pipe_trickles(tmp_path: Path) -> None:
 
     writer = threading.Thread(target=feed)
     writer.start()
-    with RowSource.open(path) as source:
+    with FileSource.open(path) as source:
         while rows := source.take(100):
             taken += [row.data for row in rows if isinstance(row.data, bytes)]
             if taken[-1] in (b"{}", b"34"):
@@ -242,7 +250,7 @@ def test_a_slow_pipe_trickles(tmp_path: Path) -> None:
 def test_stdin_is_jsonl_and_stays_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with write(tmp_path / "piped", LINES).open() as stdin:
         monkeypatch.setattr("sys.stdin", stdin)
-        with RowSource.open("-") as source:
+        with FileSource.open("-") as source:
             rows = source.take(10) + source.take(10)
 
         assert [row.line for row in rows] == [1, 2, 4]
@@ -253,4 +261,90 @@ def test_a_closed_stdin_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
 
     with pytest.raises(InputError, match="stdin is closed"):
-        RowSource.open("-")
+        FileSource.open("-")
+
+
+@pytest.mark.parametrize(
+    "name, data",
+    [
+        ("pandas with its index", b",prompt\n0,hello\n1,world\n"),
+        ("Excel with empty columns behind", b"id,prompt,,\n1,hello,,\n2,world,,\n"),
+        ("semicolons and a mark", b"\xef\xbb\xbfid;prompt\r\n1;hello\r\n2;world\r\n"),
+        ("tabs under .csv", b"id\tprompt\n1\thello\n2\tworld\n"),
+        ("a delimiter within quotes", b'"a;b;c",prompt\n1,hello\n2,world\n'),
+        ("two columns of one name that nobody asks for", b"note,prompt,note\na,hello,b\na,world,b\n"),
+        ("empty fields beyond the header", b"prompt\nhello,,\nworld,\n"),
+    ],
+)
+def test_tables_are_read_as_people_have_them(tmp_path: Path, name: str, data: bytes) -> None:
+    path = write(tmp_path / "in.csv", data)
+
+    with FileSource.open(path, used=["prompt"]) as source:
+        rows = source.take(10)
+
+    prompts = [row.data["prompt"] for row in rows if isinstance(row.data, dict)]
+    assert prompts == ["hello", "world"], name
+
+
+def test_two_columns_of_one_name_are_told_if_somebody_asks_for_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", b"note,prompt,note\na,hello,b\n")
+
+    with FileSource.open(path, used=["note"]) as source, pytest.raises(InputError, match="two columns are named 'note'"):
+        source.take(10)
+
+
+@pytest.mark.parametrize("last, problem", [('"again', "is followed by more text"), ('again"', "looks like rows of the table")])
+def test_rows_that_a_stray_quote_swallowed_are_given_one_by_one(tmp_path: Path, last: str, problem: str) -> None:
+    texts = ["a", '"oops', *"bcdefg", last, "h"]
+    path = write(tmp_path / "in.csv", "".join(["id,prompt\n", *(f"{at},{text}\n" for at, text in enumerate(texts))]).encode())
+
+    rows = read(path)
+
+    assert [row.line for row in rows] == list(range(2, 12))
+    assert rows[1].problem == f"has a quoted field that goes on to line 10 and {problem}; check its quotes"
+    assert [row.data for row in rows if row.data and row.line != 10] == [
+        {"id": str(at), "prompt": text} for at, text in enumerate(texts) if '"' not in text
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "utf-16", "utf-16-le", "shift_jis", "UTF-8"])
+@pytest.mark.parametrize("packing", PACK)
+def test_text_is_read_in_the_encoding_that_is_named(tmp_path: Path, encoding: str, packing: str) -> None:
+    words = ["堰", "水門"] if encoding != "windows-1252" else ["café", "“quoted”"]
+    data = "".join(f"{word}\r\n" for word in words * 50_000).encode(encoding)
+    path = write(tmp_path / f"in.txt{packing}", PACK[packing](data))
+
+    with FileSource.open(path, encoding=encoding) as source:
+        rows = source.take(10)
+        while more := source.take(1000):
+            rows += more
+
+    assert [row.data for row in rows] == [{"prompt": word} for word in words * 50_000]
+
+
+def test_bytes_that_an_encoding_does_not_know_spoil_their_own_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.txt", b"a\n\xff\xff\nb\n")
+
+    with FileSource.open(path, encoding="shift_jis") as source:
+        rows = source.take(10)
+
+    assert [row.data for row in rows] == [{"prompt": "a"}, None, {"prompt": "b"}]
+
+
+def test_files_that_were_joined_lose_no_row_to_a_mark(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.jsonl", b'{"a":1}\n\xef\xbb\xbf{"a":2}\n')
+
+    assert [row.data for row in read(path)] == [b'{"a":1}', b'{"a":2}']
+
+
+@pytest.mark.parametrize("cut", [b'{"a":2}\n', b'"a":2}\n', b""])
+def test_an_input_that_is_cut_while_it_is_read_is_told(tmp_path: Path, cut: bytes) -> None:
+    path = write(tmp_path / "in.jsonl", MANY)
+
+    with FileSource.open(path) as source:
+        rows = source.take(1)
+        with path.open("r+b") as file:
+            file.truncate(len(MANY) - CHUNK_BYTES - len(cut))
+        with pytest.raises(InputError, match=rf"it was cut while it was read: it had {len(MANY):,} bytes and has"):  # noqa: PT012
+            while rows:
+                rows = source.take(1000)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
 TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
 
+UTF8_MARK = b"\xef\xbb\xbf"
+
 _find_line_end = re.compile(rb"\r\n?|\n").search
 
 
@@ -119,12 +121,13 @@ class JsonLines(RowCutter):
     def _rows(self, block: bytes) -> Iterator[RawRow]:
         line, offset, most = self.line, self.offset, self.max_line_bytes
         after = offset + len(block)
+        marked = UTF8_MARK in block  # files that were joined by `cat` have one within
         for text, end in _lines_and_ends(block):
             if len(text) > most:
                 self.line, self.offset = line, offset
                 yield self._overlong(len(text) + end)
             elif text and not text.isspace():
-                yield RawRow(line, offset, text)
+                yield RawRow(line, offset, text.removeprefix(UTF8_MARK) if marked else text)
             line += 1
             offset += len(text) + end
         self.line, self.offset = line, after

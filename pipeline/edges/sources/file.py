@@ -1,87 +1,117 @@
-"""Opens an input file or stdin and reads it as a stream of rows; nothing is held but one chunk and the line it cuts off.
+"""Reads an input file or stdin as a stream of rows; nothing is held but one chunk and the row that it cuts off.
 
-What a file is, its name tells: `.jsonl`, `.csv` …, and `.gz` or `.zst` behind it. All reading blocks and belongs in a thread.
+Bytes go through up to three steps: unpacked, made UTF-8, cut into rows. All reading blocks and belongs in a thread.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import re
 import select
 import stat
 import sys
 import zlib
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.core.rows.lines import MAX_LINE_BYTES, HeaderError, JsonLines, RawRow, TextLines
+from pipeline.edges.sources.recoding import FOREIGN, UTF8, UTF8_MARK, Recoded, foreign
 from pipeline.edges.sources.unpacking import PACKINGS, Unpacked
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from pipeline.core.rows.lines import RowCutter
-
-__all__ = ["RawRow", "RowSource"]
+    from collections.abc import Collection, Iterator
 
 CHUNK_BYTES = 256 * 1024  # about 800 rows: several slices for the reader, and no more than that in memory
 
 
-def _table(delimiter: str, *, max_line_bytes: int) -> RowCutter:
-    from pipeline.core.rows.tables import TableRows  # noqa: PLC0415  2 ms that only tables cost
+def cutter_of(kind: str, *, delimiter: str | None = None, used: Collection[str] | None = None, max_line_bytes: int) -> Cutter:
+    """What cuts a stream of this kind into rows. delimiter, used: of a table; see `TableRows`."""
+    if kind in (".csv", ".tsv"):
+        from pipeline.core.rows.tables import TableRows  # noqa: PLC0415  2 ms that only tables cost
 
-    return TableRows(delimiter, max_line_bytes=max_line_bytes)
+        return TableRows(delimiter or ("\t" if kind == ".tsv" else None), used=used, max_line_bytes=max_line_bytes)
+    if kind == ".json":
+        from pipeline.core.rows.documents import JsonObjects  # noqa: PLC0415
+
+        return JsonObjects(max_line_bytes=max_line_bytes)
+    return TextLines(max_line_bytes=max_line_bytes) if kind == ".txt" else JsonLines(max_line_bytes=max_line_bytes)
 
 
-CUTTERS: dict[str, Callable[..., RowCutter]] = {
-    ".jsonl": JsonLines,
-    ".ndjson": JsonLines,
-    ".csv": partial(_table, ","),
-    ".tsv": partial(_table, "\t"),
-    ".txt": TextLines,
-}
 STDIN = {"-", "/dev/stdin"}
+KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 
-UTF8_MARK = b"\xef\xbb\xbf"
-# First bytes that no row has, and what to do about them.
-FOREIGN = {
-    b"\x1f\x8b": "is compressed by gzip; give it a name that ends in .gz (or pipe it through zcat)",
-    b"\x28\xb5\x2f": "is compressed by zstd; give it a name that ends in .zst (or pipe it through zstdcat)",
-    b"\xff\xfe": "is UTF-16; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
-    b"\xfe\xff": "is UTF-16; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)",
-}
-
+# A document where lines of JSON should be
+_array = re.compile(rb"\s*\[\s*(?:[\r\n{]|$)").match
+_laid_out = re.compile(rb'\s*\{[ \t]*\r?\n[ \t]+"').match
 
 ByteStream = io.RawIOBase | io.BufferedIOBase
 
 
-class RowSource:
-    """A stream of rows. Owns its file; close it, also after an error."""
+class Cutter(Protocol):
+    """Cuts a stream of bytes into rows. line, offset: where the first row that has not been given starts."""
 
-    def __init__(self, name: str, file: ByteStream, read: Callable[[], bytes], cutter: RowCutter) -> None:
+    line: int
+    offset: int
+
+    def feed(self, chunk: bytes) -> Iterator[RawRow]:
+        """The rows that end in this chunk."""
+
+    def finish(self) -> Iterator[RawRow]:
+        """The rows that end with the stream."""
+
+
+class FileSource:
+    """A `Source` of a file or stdin. Owns its file; close it, also after an error.
+
+    size: bytes of the file, None where nobody knows. can_be_reopened: whether it can be read again from its start.
+    """
+
+    length: int | None = None  # rows of a file are not counted before they are read
+
+    def __init__(self, name: str, file: ByteStream, kind: str, cutter: Cutter, *, packing: str = "", encoding: str = UTF8) -> None:
         self.name = name
+        self.size = _size_of(file)
+        self._bytes_taken = 0  # of the file
+        self._fed = 0  # bytes of the stream that were made of these
+        self._given = 0  # of these, up to the row that was given last
+        self.can_be_reopened = self.size is not None and name != "stdin"
+        self._kind = kind
         self._file = file
-        self._read = read
         self._cutter = cutter
+        self._is_utf8 = codecs.lookup(encoding).name == UTF8
+        self._unpacked = Unpacked(self._read_file, PACKINGS[packing], CHUNK_BYTES) if packing else None
+        self._read = self._read_file if self._unpacked is None else self._unpacked.read
+        if not self._is_utf8:
+            self._read = Recoded(self._read, encoding).read
         self._ready: Iterator[RawRow] = iter(())
         self._started = False
         self._ended = False
         self._error: InputError | None = None
 
     @classmethod
-    def open(cls, path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> RowSource:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        encoding: str = UTF8,
+        delimiter: str | None = None,
+        used: Collection[str] | None = None,
+        max_line_bytes: int = MAX_LINE_BYTES,
+    ) -> FileSource:
         """Open a file by the kind that its name tells; "-" is stdin, as JSONL. Reads nothing yet.
 
+        used: the columns of a table that somebody asks for, None for all.
         Raises InputError if it is not there, not a file, or of no known kind.
         """
         if str(path) in STDIN:
-            stdin = _stdin()
-            return cls("stdin", stdin, partial(_read_some, stdin), JsonLines(max_line_bytes=max_line_bytes))
+            return cls("stdin", _stdin(), ".jsonl", JsonLines(max_line_bytes=max_line_bytes), encoding=encoding)
         path = Path(path)
         kind, packing = _kind_of(path)
+        cutter = cutter_of(kind, delimiter=delimiter, used=used, max_line_bytes=max_line_bytes)
         try:
             file = io.FileIO(path)
         except FileNotFoundError:
@@ -90,9 +120,7 @@ class RowSource:
             raise InputError(f"{path} is a directory; name a file in it") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror or error}") from error
-        read = partial(_read_some, file)
-        unpacked = Unpacked(read, PACKINGS[packing], CHUNK_BYTES).read if packing else read
-        return cls(str(path), file, unpacked, CUTTERS[kind](max_line_bytes=max_line_bytes))
+        return cls(str(path), file, kind, cutter, packing=packing, encoding=encoding)
 
     def take(self, most: int) -> list[RawRow]:
         """At most so many rows; at least one, unless the input is at its end. Never waits for more once it has some.
@@ -114,27 +142,20 @@ class RowSource:
         except HeaderError as error:
             self._error = InputError(f"{self.name}: {error}")
             raise self._error from error
+        self._given = rows[-1].offset if rows else self._fed
         return rows
 
     @property
-    def is_file(self) -> bool:
-        """Whether it can be opened again, from its start."""
-        try:
-            return stat.S_ISREG(os.fstat(self._file.fileno()).st_mode) and self.name != "stdin"
-        except OSError:  # a stand-in for stdin
-            return False
+    def bytes_read(self) -> int:
+        """Bytes of the file that were read for the rows that were taken."""
+        read = self._bytes_taken - (0 if self._unpacked is None else self._unpacked.waiting)
+        return read * self._given // self._fed if self._fed else read
 
-    @property
-    def is_lines(self) -> bool:
-        """Whether it is a file of JSON lines, which can be `skip`ped."""
-        return self.is_file and type(self._cutter) is JsonLines
+    def text_before(self, line: int, offset: int) -> Iterator[bytes] | None:
+        """See `Source`. Only lines of JSON are compared as text."""
+        return self._skip(offset, line) if self.can_be_reopened and type(self._cutter) is JsonLines else None
 
-    def skip(self, size: int, line: int) -> Iterator[bytes]:
-        """Pass the first bytes of the stream (unpacked), behind which a line of that number starts; gives them as they are, in pieces.
-
-        Must be exhausted before the first `take`, which then gives what comes behind them.
-        Raises InputError where the stream breaks off.
-        """
+    def _skip(self, size: int, line: int) -> Iterator[bytes]:
         at = 0
         try:
             chunk = self._first_chunk()
@@ -146,6 +167,7 @@ class RowSource:
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{self.name}: cannot be read beyond byte {at:,}: {error}") from error
         self._cutter.line, self._cutter.offset = line, size
+        self._fed = at + len(chunk)
         if chunk:
             yield chunk[: size - at]
             self._ready = self._cutter.feed(chunk[size - at :])
@@ -154,7 +176,7 @@ class RowSource:
         """Give the file back; stdin stays open."""
         self._file.close()
 
-    def __enter__(self) -> RowSource:
+    def __enter__(self) -> FileSource:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,12 +185,21 @@ class RowSource:
     def _next_rows(self) -> Iterator[RawRow]:
         chunk = self._read() if self._started else self._first_chunk()
         if chunk:
+            self._fed += len(chunk)
             return self._cutter.feed(chunk)
+        size = _size_of(self._file)
+        if self.size is not None and size is not None and size < self.size:
+            raise EOFError(f"it was cut while it was read: it had {self.size:,} bytes and has {size:,}")
         self._ended = True
         return self._cutter.finish()
 
+    def _read_file(self) -> bytes:
+        chunk = _read_some(self._file)
+        self._bytes_taken += len(chunk)
+        return chunk
+
     def _first_chunk(self) -> bytes:
-        """The first chunk without its byte order mark."""
+        """The first chunk without its byte order mark. Raises InputError if it shows that the input is of another kind."""
         self._started = True
         marks = (UTF8_MARK, *FOREIGN)
         head = self._read()
@@ -177,24 +208,43 @@ class RowSource:
             if not more:
                 break
             head += more
-        for mark, advice in FOREIGN.items():
-            if head.startswith(mark):
-                self._error = InputError(f"{self.name} {advice}")
-                raise self._error
+        problem = (foreign(head) if self._is_utf8 else None) or self._other_kind(head.removeprefix(UTF8_MARK))
+        if problem is not None:
+            self._error = InputError(f"{self.name} {problem}")
+            raise self._error
         if head.startswith(UTF8_MARK):
             self._cutter.offset += len(UTF8_MARK)
+            self._fed += len(UTF8_MARK)
             return head[len(UTF8_MARK) :] or self._read()
         return head
+
+    def _other_kind(self, head: bytes) -> str | None:
+        if type(self._cutter) is not JsonLines:
+            return None
+        if _array(head):
+            return "is a JSON array, and should have an object on each line; give it a name that ends in .json (or use jq -c '.[]')"
+        if _laid_out(head):
+            return "has objects that go over several lines; give it a name that ends in .json (or use jq -c .)"
+        return None
 
 
 def _kind_of(path: Path) -> tuple[str, str]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKINGS else ""
     kind = suffixes[-1] if suffixes else ""
-    if kind not in CUTTERS:
-        known = ", ".join(CUTTERS)
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
         raise InputError(f'{path}: its name must end in one of {known}, alone or with {" or ".join(PACKINGS)} behind; "-" is stdin (JSONL)')
     return kind, packing
+
+
+def _size_of(file: ByteStream) -> int | None:
+    """The bytes of a regular file; None for a pipe, a device or a stand-in for stdin."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _stdin() -> ByteStream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
+
+_padding = re.compile(rb"\0*").match  # as tapes and block devices leave it behind a frame
 
 
 class _ZstdFrame:
@@ -59,7 +62,13 @@ class Unpacked:
         self._chunk_bytes = chunk_bytes
         self._frame: Unpacker | None = None  # None between frames
         self._packed = b""
+        self._at = 0  # how much of that was unpacked
         self._broken: Exception | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Compressed bytes that were read and are still to be unpacked."""
+        return len(self._packed) - self._at
 
     def read(self) -> bytes:
         """Some unpacked bytes, none at the end. What cannot be unpacked is told after all that comes before it."""
@@ -68,10 +77,10 @@ class Unpacked:
         parts: list[bytes] = []
         size = 0
         while size < self._chunk_bytes:
-            if not self._packed:
+            if self._at == len(self._packed):
                 if size:
                     break
-                self._packed = self._read()
+                self._packed, self._at = self._read(), 0
                 if not self._packed:
                     if self._frame is not None:
                         raise EOFError("the file ends inside a compressed block; it was cut off")
@@ -89,14 +98,16 @@ class Unpacked:
 
     def _unpack_some(self) -> bytes:
         if self._frame is None:
-            self._packed = self._packed.lstrip(b"\0")  # padding, as tapes and block devices leave it
-            if not self._packed:
+            padding = _padding(self._packed, self._at)
+            self._at = padding.end() if padding else self._at
+            if self._at == len(self._packed):
                 return b""
             self._frame = self._start_frame()
-        piece, self._packed = self._packed[:PACKED_BYTES], self._packed[PACKED_BYTES:]
+        piece = self._packed[self._at : self._at + PACKED_BYTES]
         part = self._frame.decompress(piece)
+        self._at += len(piece)
         if self._frame.eof:
-            self._packed = self._frame.unused_data + self._packed
+            self._at -= len(self._frame.unused_data)
             self._frame = None
         return part
 

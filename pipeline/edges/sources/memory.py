@@ -25,14 +25,20 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RowsFromPython:
-    """Takes rows from an iterator of the caller's.
+    """A `Source` of an iterator of the caller's.
 
     broken: the exception that the iterator raised. The rows before it count as all there are; whoever reads the outcomes raises
     it after theirs.
     """
 
-    def __init__(self, rows: Iterator[Row]) -> None:
+    name = "rows"
+    can_be_reopened = False
+    size: int | None = None
+    bytes_read = 0
+
+    def __init__(self, rows: Iterator[Row], length: int | None = None) -> None:
         self._rows = rows
+        self.length = length
         self.broken: Exception | None = None
 
     def take(self, most: int) -> list[RawRow]:
@@ -46,6 +52,13 @@ class RowsFromPython:
             except Exception as error:  # noqa: BLE001  the caller's own; it is given back as it is
                 self.broken = error
         return taken
+
+    def text_before(self, line: int, offset: int) -> None:
+        """See `Source`. There is no text."""
+        del line, offset
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 def raw_row(row: object) -> RawRow:

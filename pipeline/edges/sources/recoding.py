@@ -1,0 +1,57 @@
+"""Makes UTF-8 of a text in another encoding as it is read, and sees when a text is none of what it is said to be."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UTF8_MARK = b"\xef\xbb\xbf"
+UTF8 = "utf-8"
+_UTF16 = "; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8), or set source.encoding: "
+# First bytes that no row has, and what to do about them.
+FOREIGN = {
+    b"\x1f\x8b": "is compressed by gzip; give it a name that ends in .gz (or pipe it through zcat)",
+    b"\x28\xb5\x2f": "is compressed by zstd; give it a name that ends in .zst (or pipe it through zstdcat)",
+    b"\xff\xfe": f"is UTF-16{_UTF16}utf-16",
+    b"\xfe\xff": f"is UTF-16{_UTF16}utf-16",
+}
+LOOKED_AT = 4096  # bytes at the start that show a text without a mark to be UTF-16
+_little_end = re.compile(rb"[\r\n]\0|^(?:[ -~]\0){4}").finditer
+_big_end = re.compile(rb"\0[\r\n]|^(?:\0[ -~]){4}").finditer
+
+
+class Recoded:
+    """Reads text through another encoding. Bytes that it does not know stay as they are, so that their row is told as not UTF-8."""
+
+    def __init__(self, read: Callable[[], bytes], encoding: str) -> None:
+        self._read = read
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+
+    def read(self) -> bytes:
+        """Some bytes of UTF-8, none at the end. Raises EOFError for a text that breaks off, or that is not in this encoding."""
+        try:
+            while chunk := self._read():
+                text = self._decoder.decode(chunk)
+                if text:
+                    return text.encode(errors="surrogateescape")
+            return self._decoder.decode(b"", final=True).encode(errors="surrogateescape")
+        except UnicodeError as error:
+            raise EOFError(f"the text is not {self._encoding}: {error}") from error
+
+
+def foreign(head: bytes) -> str | None:
+    """What these first bytes of a text that should be UTF-8 show it to be, with a way out; None if nothing."""
+    for mark, advice in FOREIGN.items():
+        if head.startswith(mark):
+            return advice
+    start = head[:LOOKED_AT]
+    for ends, encoding in ((_little_end, "utf-16-le"), (_big_end, "utf-16-be")):
+        pairs = sum(found.start() % 2 == 0 for found in ends(start)) if b"\0" in start else 0
+        if pairs and 2 * pairs >= start.count(b"\n"):  # a NUL or two within other text are not enough
+            return f"is UTF-16 without a mark{_UTF16}{encoding}"
+    return None
