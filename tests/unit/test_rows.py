@@ -196,7 +196,18 @@ def test_a_header_that_names_no_columns_is_an_error(tmp_path: Path, header: byte
         ("in.jsonl", b'[{"a": 1}, {"a": 2}]', "is a JSON array"),
         ("in.ndjson", b'{\r\n  "a": 1\r\n}', "has objects that go over several lines"),
     ],
-    ids=["gzip", "zstd", "utf-16"],  # gzip writes the time into its header, and an id must be the same in every process
+    ids=[
+        "gzip",
+        "zstd",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-le-kanji",
+        "utf-16-be",
+        "utf-16-jsonl",
+        "array",
+        "array-of-objects",
+        "laid-out",
+    ],  # gzip writes the time into its header, and an id must be the same in every process
 )
 def test_a_file_of_another_kind_than_its_name_says_is_told(tmp_path: Path, name: str, data: bytes, advice: str) -> None:
     path = write(tmp_path / name, data)
