@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CPU, SENDING, RSS = "cpu_us_per_row", "sending_cpu_us_per_row", "peak_rss_mb"
 STEADY, ACHIEVED = "steady_of_ideal", "achieved_of_ideal"
+LATER = "attained_later"
 
 
 class Standing(Enum):
@@ -73,6 +74,10 @@ BARS: tuple[Bar, ...] = (
     Bar("10,000 in flight at 10 s: achieved ÷ ideal, steady", "in-flight-10000", "headrace", STEADY, 0.95, 0.99, at_least=True),
     Bar("the same: peak RSS, MB", "in-flight-10000", "headrace", RSS, 300, 200),
     Bar("pace behind a slow head row ÷ without one", "slow-head", "headrace", STEADY, 0.97, 0.99, base="even-head", at_least=True),
+    Bar("unknown limit, a bucket: attained ÷ allowed after 10 s", "unknown-bucket", "headrace", LATER, 0.9, 0.95, at_least=True),
+    Bar("the same told by headers", "unknown-headers", "headrace", LATER, 0.98, 0.99, at_least=True),
+    Bar("twice the true limit configured: wall ÷ ideal", "unknown-twice", "headrace", "wall_of_ideal", 1.4, 1.1),
+    Bar("flaky relay: wall ÷ openai SDK, 20 in flight", "flaky-relay", "headrace", "wall_seconds", 1.3, 1.0, "openai-sdk"),
     Bar("CPU per row at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", CPU, 1.1, 1.02, base="rows-10000"),
     Bar("peak RSS at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", RSS, 1.15, 1.05, base="rows-10000"),
     Bar("stages alone, no I/O, µs a row", "stages", "stages", SENDING, 30, 12),

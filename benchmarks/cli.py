@@ -98,7 +98,7 @@ def config(name: str, folder: Path, port: int) -> None:
     """Write a SCENARIO into FOLDER as an ordinary config with its input, for `headrace run`."""
     (scenario,) = chosen((name,))
     folder.mkdir(parents=True, exist_ok=True)
-    write_input(folder / "prompts.jsonl", scenario.rows)
+    write_input(folder / "prompts.jsonl", scenario.rows, scenario.prompt_bytes)
     settings = headrace_config(scenario, f"http://127.0.0.1:{port}/v1", "prompts.jsonl", "results.jsonl")
     settings["provider"]["api_key_env"] = None
     from ruamel.yaml import YAML
@@ -119,7 +119,7 @@ def serve(name: str, port: int) -> None:
     from benchmarks.provider import ROOT, server_command
 
     (scenario,) = chosen((name,))
-    where = [str(port)] if scenario.faults is not None else ["--port", str(port)]
+    where = [str(port)] if scenario.simulate is not None else ["--port", str(port)]
     with subprocess.Popen([*server_command(scenario), *where], cwd=ROOT, stdin=subprocess.PIPE) as process:
         try:
             process.wait()

@@ -47,7 +47,7 @@ def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
     sending_cpu_us_per_row: from when a program had read, imported and prepared everything.
     achieved_of_ideal: ideal time ÷ time from the first arrival to the last reply, ramp included. steady_of_ideal: arrivals per
     second from row 2 N on, ÷ what N in flight and the client's own limit allow. attained: requests that passed, ÷ what the
-    limit allowed in that time.
+    limit allowed in that time; attained_later: the same without the first ten seconds. refused_share: of all requests.
     """
     rows, answered = run["rows"], max(1.0, run["rows"] - run["lost"])
     figures = {
@@ -71,6 +71,19 @@ def derive(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
         figures |= pace(scenario, run, rows)
     elif run["seen_requests"]:
         figures["server_cpu_share"] = run["seen_cpu_seconds"] / run["wall_seconds"]
+        figures["refused_share"] = run["seen_refused"] / run["seen_requests"]
+        figures |= found(scenario, run)
+    return figures
+
+
+def found(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
+    """How much of a limit that it was not told a client has found, as the embedded provider saw it."""
+    if scenario.allowed is None:
+        return {}
+    figures = {"wall_of_ideal": run["wall_seconds"] / (run["rows"] / scenario.allowed)}
+    for name, seen in (("attained", "seen_passed_per_second"), ("attained_later", "seen_later_passed_per_second")):
+        if seen in run:
+            figures[name] = run[seen] / scenario.allowed
     return figures
 
 

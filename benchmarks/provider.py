@@ -53,11 +53,13 @@ class Provider:
 
 def server_command(scenario: Scenario) -> list[str]:
     """The command line of the server for a scenario, without its core and certificate."""
-    if scenario.faults is not None:
-        return [sys.executable, "-m", "benchmarks.faulty", json.dumps(scenario.faults)]
+    if scenario.simulate is not None:
+        return [sys.executable, "-m", "benchmarks.simulated", json.dumps(scenario.simulate)]
     command = [sys.executable, "-m", "benchmarks.server", "--latency", scenario.latency]
     if scenario.head_seconds is not None:
         command += ["--head-seconds", str(scenario.head_seconds)]
+    if scenario.answer_bytes:
+        command += ["--answer-bytes", str(scenario.answer_bytes)]
     if scenario.limit is not None:
         command += ["--limit", str(scenario.limit), "--window", scenario.window]
     return command
@@ -68,7 +70,7 @@ def serving(scenario: Scenario, work: Path, core: int | None) -> Iterator[Provid
     """The server of a scenario, for as long as the block runs."""
     command = server_command(scenario)
     environment: dict[str, str] = {}
-    if core is not None and scenario.faults is None:
+    if core is not None and scenario.simulate is None:
         command += ["--core", str(core)]
     if scenario.tls:
         certificate, environment = certify(work)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.bars import Bar, Standing, quotient, standings, values
 from benchmarks.figures import NOISY
 from benchmarks.subjects import SUBJECTS
-from benchmarks.tables import GROWTH, LIMITED, STAGES, THROUGHPUT, Column, Figures, cells, figures_of, filled, table, winners
+from benchmarks.tables import GROWTH, LIMITED, STAGES, THROUGHPUT, UNKNOWN, Column, Figures, cells, figures_of, filled, table, winners
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,20 +89,32 @@ def columns_of(settings: dict[str, Any]) -> tuple[Column, ...]:
     """What is shown of a scenario."""
     if settings["family"] == "stages":
         return STAGES
-    return LIMITED if settings["rate"] is not None or settings["faults"] is not None else THROUGHPUT
+    if settings["family"] == "unknown-limit":
+        return UNKNOWN
+    return LIMITED if settings["rate"] is not None or settings["simulate"] is not None else THROUGHPUT
 
 
 def load_of(settings: dict[str, Any]) -> str:
     """The load in a line."""
-    latency = f"latency `{settings['latency']}`" if settings["faults"] is None else "latency 20 ms ± a half"
+    latency = f"latency {latency_of(settings)}"
     load = [f"{settings['in_flight']:,} in flight", *([latency] if settings["family"] != "stages" else [])]
     if settings["head_seconds"] is not None:
         load.append(f"{settings['head_seconds']:g} s for the first row")
     if settings["rate"] is not None:
         load.append(f"client's limit {settings['rate']:,.0f}/s")
+    if settings["prompt_bytes"]:
+        load.append(f"prompts of {settings['prompt_bytes']:,} and answers of {settings['answer_bytes']:,} bytes")
     if settings["limit"] is not None:
         load.append(f"server's limit {settings['limit']:,}/s, {settings['window']} window")
     return "Load: " + ", ".join([*load, *(["TLS"] if settings["tls"] else [])]) + "."
+
+
+def latency_of(settings: dict[str, Any]) -> str:
+    """How long an answer takes: on the fast server by its own notation, on the embedded provider by its config."""
+    if settings["simulate"] is None:
+        return f"`{settings['latency']}`"
+    simulated = settings["simulate"].get("latency", {"median_seconds": 0.02})
+    return f"{simulated['median_seconds'] * 1000:g} ms in the median"
 
 
 def runs_of(scenarios: Iterable[Mapping[str, Any]]) -> str:

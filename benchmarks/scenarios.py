@@ -11,6 +11,7 @@ CORE = ("headrace", REFERENCE, "raw-sockets")
 TRANSPORTS = ("transport-bytes", "transport-request", "transport-client")
 ARTICLE = ("threads-list", "thread-pool", "async-semaphore")
 SDKS = ("httpx-shared", "openai-sdk", "openai-aiohttp", "litellm", "async-batch-llm")
+FINDERS = ("headrace", "openai-sdk-20", "openai-sdk", "async-batch-llm")
 KEEPERS = ("headrace", "aiohttp-limiter", "openai-sdk", "async-batch-llm")
 
 # What a row may meet at its first attempt and no longer at its second.
@@ -31,9 +32,10 @@ class Scenario:
     """One load.
 
     latency: see `benchmarks.latency`. head_seconds: how long row 0 takes. rate: requests a second that the client is
-    told to keep. limit: requests a second above which the server refuses, counted by `window`. faults: what the
-    embedded provider is to do wrong (then it serves instead of the fast server). slow_rows: the most that a peer gets
-    that needs a hundred times the CPU of the others. patience_seconds: who needs longer is left out, with a word.
+    told to keep. limit: requests a second above which the server refuses, counted by `window`. simulate: settings of
+    the embedded provider, which then serves instead of the fast server. allowed: requests a second that those settings
+    allow. slow_rows: the most that a peer gets that needs a hundred times the CPU of the others. patience_seconds: who
+    needs longer is left out, with a word. prompt_bytes, answer_bytes: prompts and answers are made at least this long.
     """
 
     name: str
@@ -48,7 +50,10 @@ class Scenario:
     rate: float | None = None
     limit: int | None = None
     window: str = "sliding"
-    faults: dict[str, Any] | None = None
+    simulate: dict[str, Any] | None = None
+    allowed: float | None = None
+    prompt_bytes: int = 0
+    answer_bytes: int = 0
     timeout_seconds: float = 300.0
     patience_seconds: float = 900.0
     slow_rows: int = 2_000
@@ -59,7 +64,7 @@ class Scenario:
         """The same load in a second or so: for correctness, not for figures."""
         in_flight, latency = min(self.in_flight, 100), self.latency if self.in_flight <= 50 else "uniform:0.005:0.05"
         rows, head = min(self.rows, self.quick_rows), None if self.head_seconds is None else 0.5
-        timeout = 1.0 if self.faults else self.timeout_seconds
+        timeout = 1.0 if self.family == "correctness" else self.timeout_seconds
         patience = min(self.patience_seconds, 20.0)  # whole seconds are what a subject takes that does not wait for something
         load = evolve(self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head)
         return evolve(load, timeout_seconds=timeout, patience_seconds=patience)
@@ -109,6 +114,24 @@ def attainment(window: str, title: str) -> Scenario:
         window=window,
         slow_rows=4_500,
         quick_rows=400,
+    )
+
+
+def unknown_limit(name: str, title: str, limits: dict[str, Any], *, rate: float | None = None) -> Scenario:
+    """The server allows 50 a second; the client is told nothing, or twice as much."""
+    return Scenario(
+        name=f"unknown-{name}",
+        title=f"50 requests/s allowed, {title}",
+        family="unknown-limit",
+        rows=2_500,
+        in_flight=100,
+        latency="fixed:0",
+        peers=FINDERS,
+        rate=rate,
+        simulate={"latency": {"distribution": "lognormal", "median_seconds": 0.5, "spread": 0.5, "max_seconds": 5}, "limits": limits},
+        allowed=50.0,
+        slow_rows=2_500,
+        quick_rows=60,
     )
 
 
@@ -167,7 +190,7 @@ SCENARIOS: dict[str, Scenario] = {
             in_flight=50,
             latency="fixed:0",
             peers=("headrace", *ARTICLE, "openai-sdk", "async-batch-llm"),
-            faults={"script": {"17": "unauthorized_401", "41": "stall", "68": "http_429"}},
+            simulate={"script": {"17": "unauthorized_401", "41": "stall", "68": "http_429"}},
             timeout_seconds=3.0,
             patience_seconds=60.0,
         ),
@@ -179,10 +202,56 @@ SCENARIOS: dict[str, Scenario] = {
             in_flight=100,
             latency="fixed:0",
             peers=("headrace", REFERENCE, *ARTICLE, "openai-sdk", "async-batch-llm"),
-            faults={"faults": dict.fromkeys(TRANSIENT, 0.30 / len(TRANSIENT))},
+            simulate={"faults": dict.fromkeys(TRANSIENT, 0.30 / len(TRANSIENT))},
             timeout_seconds=3.0,
             patience_seconds=60.0,
             slow_rows=3_000,
+        ),
+        unknown_limit(
+            "bucket",
+            "none configured; a token bucket of half a second, told by nothing but a Retry-After in whole seconds",
+            {"kind": "token_bucket", "requests_per_second": 50, "burst_seconds": 0.5, "dialect": "none", "retry_after": "seconds"},
+        ),
+        unknown_limit(
+            "headers",
+            "none configured; told by OpenAI's headers, enforced on every sliding minute",
+            {"kind": "sliding_window", "requests_per_minute": 3000},
+        ),
+        unknown_limit(
+            "twice",
+            "twice as much configured; a bucket that counts refused requests and asks for no wait",
+            {"kind": "token_bucket", "requests_per_second": 50, "burst_seconds": 0.5, "dialect": "none", "retry_after": "none"},
+            rate=100.0,
+        ),
+        Scenario(
+            name="flaky-relay",
+            title="300 rows through a relay that answers 10 % with 429 and 10 % with 503, Retry-After 1 s",
+            family="unknown-limit",
+            rows=300,
+            in_flight=20,
+            latency="fixed:0",
+            peers=("headrace", "openai-sdk", "async-batch-llm"),
+            simulate={
+                "latency": {"distribution": "lognormal", "median_seconds": 0.3, "spread": 0.5, "max_seconds": 3},
+                "limits": {"retry_after": "seconds", "dialect": "none"},
+                "flaky": {"http_429": 0.1, "http_503": 0.1},
+                "retry_after_seconds": 1.0,
+            },
+            slow_rows=300,
+            quick_rows=40,
+        ),
+        Scenario(
+            name="heavy-bodies",
+            title="20 in flight, prompts of 200 kB and answers of 50 kB",
+            family="heavy",
+            rows=1_000,
+            in_flight=20,
+            latency="fixed:0.05",
+            peers=("headrace", REFERENCE, "openai-sdk"),
+            prompt_bytes=200_000,
+            answer_bytes=50_000,
+            slow_rows=500,
+            quick_rows=40,
         ),
         Scenario(
             name="stages",

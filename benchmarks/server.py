@@ -24,11 +24,12 @@ from benchmarks.latency import TABLE_SIZE, latency_table
 from benchmarks.peers.task import cpu_seconds
 from benchmarks.windows import WINDOWS, Window
 
-FILLER = ("Water reaches the wheel through the headrace, evenly and in good order. " * 9)[:600]
+SENTENCE = "Water reaches the wheel through the headrace, evenly and in good order. "
+FILLER_BYTES = 600
 HEAD = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nx-request-id: req-%b\r\ncontent-length: %d\r\n%b\r\n"
 BODY = (
     b'{"id":"chatcmpl-%b","object":"chat.completion","created":1700000000,"model":"bench-1","choices":[{"index":0,"message":'
-    b'{"role":"assistant","content":"answer to row-%b. ' + FILLER.encode() + b'","refusal":null},"logprobs":null,'
+    b'{"role":"assistant","content":"answer to row-%b. FILLER","refusal":null},"logprobs":null,'
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":120,"total_tokens":144,'
     b'"prompt_tokens_details":{"cached_tokens":0}},"system_fingerprint":"fp_bench"}'
 )
@@ -113,11 +114,12 @@ class Connection(asyncio.Protocol):
 class Desk:
     """Decides what a row gets and when."""
 
-    def __init__(self, latencies: list[float], head_seconds: float | None, window: Window | None) -> None:
+    def __init__(self, latencies: list[float], head_seconds: float | None, window: Window | None, answer_bytes: int = FILLER_BYTES) -> None:
         self.counts = Counts()
         self._latencies = latencies
         self._head_seconds = head_seconds
         self._window = window
+        self._body = BODY.replace(b"FILLER", (SENTENCE * (answer_bytes // len(SENTENCE) + 1))[:answer_bytes].encode())
         self._later = asyncio.get_running_loop().call_later
         self._clock = time.monotonic
 
@@ -144,7 +146,7 @@ class Desk:
         counts = self.counts
         counts.in_flight -= 1
         if not transport.is_closing():
-            body = BODY % (number, number)
+            body = self._body % (number, number)
             transport.write(HEAD % (b"200 OK", number, len(body), b"") + body)
             counts.last_reply = self._clock()
 
@@ -170,7 +172,7 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until standard input closes; the first line out is the port."""
     loop = asyncio.get_running_loop()
     window = WINDOWS[options.window](options.limit, 1.0) if options.limit else None
-    desk = Desk(latency_table(options.latency), options.head_seconds, window)
+    desk = Desk(latency_table(options.latency), options.head_seconds, window, options.answer_bytes)
     context = None
     if options.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -208,6 +210,7 @@ def main() -> None:
     parser.add_argument("--head-seconds", type=float, help="how long row 0 takes")
     parser.add_argument("--limit", type=int, default=0, help="requests a second; 0 is none")
     parser.add_argument("--window", choices=sorted(WINDOWS), default="sliding")
+    parser.add_argument("--answer-bytes", type=int, default=FILLER_BYTES, help="text in an answer")
     parser.add_argument("--cert", help="PEM with key and certificate, for TLS")
     parser.add_argument("--core", type=int, help="the core to stay on")
     options = parser.parse_args()

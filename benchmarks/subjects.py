@@ -67,6 +67,7 @@ SUBJECTS: dict[str, Subject] = {
         peer("async-semaphore", "asyncio, aiohttp, semaphore", "aiohttp"),
         peer("httpx-shared", "one shared httpx.AsyncClient", "httpx", slow=True),
         peer("openai-sdk", "openai SDK", "openai", slow=True),
+        peer("openai-sdk-20", "openai SDK, 20 in flight", "openai", slow=True),
         peer("openai-aiohttp", "openai SDK on aiohttp", "openai", "httpx-aiohttp", needs=("openai", "httpx_aiohttp"), slow=True),
         Subject("litellm", "litellm.acompletion", "litellm_sdk", ("litellm",), ("litellm",), slow=True),
         Subject(
@@ -99,10 +100,15 @@ def prompt(number: int) -> str:
     )
 
 
-def write_input(path: Path, rows: int) -> None:
-    """A file of prompts, one object a line."""
+def write_input(path: Path, rows: int, prompt_bytes: int = 0) -> None:
+    """A file of prompts, one object a line. prompt_bytes: each is made at least this long."""
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps({"prompt": prompt(number)}) + "\n" for number in range(rows))
+        file.writelines(json.dumps({"prompt": longer(prompt(number), prompt_bytes)}) + "\n" for number in range(rows))
+
+
+def longer(text: str, length: int) -> str:
+    """A text that is repeated until it has a length."""
+    return text if len(text) >= length else ((text + " ") * (length // (len(text) + 1) + 1))[:length]
 
 
 def headrace_config(scenario: Scenario, base_url: str, source: str, sink: str) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def headrace_config(scenario: Scenario, base_url: str, source: str, sink: str) -
 def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -> list[str]:
     """Write what the subject needs into an empty folder; the command that runs it."""
     source = folder / "prompts.jsonl"
-    write_input(source, scenario.rows)
+    write_input(source, scenario.rows, scenario.prompt_bytes)
     if subject.module is None:
         config = folder / "config.yaml"
         config.write_text(json.dumps(headrace_config(scenario, base_url, source.name, "results.jsonl"), indent=1))  # JSON is YAML

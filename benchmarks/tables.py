@@ -66,6 +66,18 @@ LIMITED = (
     MEMORY,
     *COUNTED,
 )
+UNKNOWN = (
+    ROWS,
+    Column("attained ÷ allowed", "attained", "{:.3f}", max),
+    Column("from 10 s on", "attained_later", "{:.3f}", max),
+    Column("wall ÷ ideal", "wall_of_ideal", "{:.2f}", min),
+    Column("wall s", "wall_seconds", "{:.1f}", min),
+    Column("429s of all requests", "refused_share", "{:.1%}", min),
+    Column("requests", "requests", "{:,.0f}"),
+    CPU,
+    RIGHT,
+    LOST,
+)
 GROWTH = (
     *COST,
     Column("÷ at 10⁴ rows", "cpu_ratio_to_base", "{:.3f}"),

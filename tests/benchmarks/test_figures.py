@@ -8,6 +8,7 @@ from benchmarks.figures import derive, figure, paired_ratio, summarise
 from benchmarks.latency import latency_table, mean_latency
 from benchmarks.peers.task import judge
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.simulated import passing
 
 RUN = {
     "rows": 1_000, "right": 1_000, "misplaced": 0, "lost": 0, "started": 9.5, "wall_seconds": 4.0, "cpu_seconds": 0.1, "peak_rss_mb": 40.0,
@@ -48,6 +49,26 @@ def test_server_that_keeps_no_times_still_tells_its_share() -> None:
 
     assert found["server_cpu_share"] == pytest.approx(0.3 / 4.0)
     assert "achieved_of_ideal" not in found
+
+
+def test_limit_that_was_found_is_held_against_what_is_allowed() -> None:
+    seen = {"seen_passed_per_second": 40.0, "seen_later_passed_per_second": 45.0, "seen_refused": 100}
+    run = {key: value for key, value in {**RUN, **seen}.items() if key != "seen_last_reply"}
+
+    figures = derive(evolve(SCENARIO, allowed=50.0, rows=1_000), run)
+
+    assert (figures["attained"], figures["attained_later"], figures["refused_share"]) == (0.8, 0.9, 0.1)
+    assert figures["wall_of_ideal"] == pytest.approx(4.0 / 20)
+
+
+def test_pace_of_a_search_leaves_out_its_end_and_its_first_ten_seconds() -> None:
+    slow, fast = [(at / 2, True) for at in range(20)], [(10 + at / 10, at % 2 == 0) for at in range(400)]
+
+    found = passing([*slow, *fast])
+
+    assert found["later_passed_per_second"] == pytest.approx(5, rel=0.01)
+    assert found["passed_per_second"] == pytest.approx(209 / (209 - 20) * 189 / 47.8, rel=0.01)
+    assert passing([(0.0, False), (1.0, True)]) == {}
 
 
 def test_lost_rows_are_not_paid_for_with_a_better_cost() -> None:

@@ -67,6 +67,13 @@ def test_article_program_loses_three_rows_where_headrace_loses_none() -> None:
     assert (runs["async-semaphore"]["right"], runs["async-semaphore"]["lost"]) == (97, 3)
 
 
+@pytest.mark.parametrize("name", ["unknown-bucket", "flaky-relay", "heavy-bodies"])
+def test_row_is_answered_whatever_the_limit_the_relay_or_its_size(name: str) -> None:
+    run = quick(name, "headrace")["headrace"]
+
+    assert (run["right"], run["misplaced"], run["lost"]) == (run["rows"], 0, 0)
+
+
 @pytest.mark.parametrize("name", ["stages", "stages-durable"])
 def test_stages_alone_lose_nothing_and_their_start_costs_them_nothing(name: str) -> None:
     run = quick("stages", name)[name]
@@ -92,7 +99,7 @@ def test_every_scenario_names_known_subjects() -> None:
 def test_every_scenario_is_an_ordinary_config(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipeline import load_config
 
-    monkeypatch.setattr("benchmarks.cli.write_input", lambda path, rows: path.write_text(f"{rows}"))
+    monkeypatch.setattr("benchmarks.cli.write_input", lambda path, rows, _: path.write_text(f"{rows}"))
     said = CliRunner().invoke(main, ["config", name, str(tmp_path)])
 
     assert said.exit_code == 0, said.output
