@@ -16,13 +16,15 @@ class Grant(Struct, eq=False, gc=False):
     """Leave for one attempt: what it holds of its lane's limits. Only the lane that gave it may change it.
 
     left: clock when it was given. sent: clock when the request is known to have left, `left` until then. tokens: what
-    is charged, the estimate until it is settled. output: the part of the tokens that is the answer's.
+    is charged, the estimate until it is settled. output: the part of the tokens that is the answer's. crowd: how
+    many were in flight with it when it left.
     """
 
     left: float
     sent: float
     tokens: int
     output: int = 0
+    crowd: int = 0
 
 
 class Ticket(Struct, eq=False, gc=False):

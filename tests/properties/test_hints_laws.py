@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, limits_of, retry_after_seconds
+from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
+from pipeline.core.answers.quotas import ProviderLimits, limits_in
 
 NAMES = [
     b"retry-after",
@@ -34,7 +35,7 @@ def test_hints_of_any_bytes_are_plausible_or_absent(
     headers: dict[bytes, bytes], message: str | None, now: float, *, exhausted: bool
 ) -> None:
     wait = retry_after_seconds(headers.get, message, now, exhausted=exhausted)
-    limits = limits_of(headers.get, now)
+    limits = limits_in(headers.items(), now) or ProviderLimits()
 
     assert wait is None or 0 < wait <= MAX_RETRY_AFTER_SECONDS
     for quota in (limits.requests, limits.tokens):

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, ProviderLimits, Quota, limits_of, retry_after_seconds
+from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -131,26 +131,3 @@ def test_reset_of_an_exhausted_limit_is_the_wait_of_a_429_only() -> None:
     headers = {b"x-ratelimit-remaining-requests": b"0", b"x-ratelimit-reset-requests": b"6s"}
 
     assert wait_of(headers, exhausted=False) is None
-
-
-def test_limits_are_read_by_the_names_of_each_provider() -> None:
-    openai = {
-        b"x-ratelimit-limit-requests": b"500",
-        b"x-ratelimit-remaining-requests": b"499",
-        b"x-ratelimit-reset-requests": b"120ms",
-        b"x-ratelimit-limit-tokens": b"30000",
-        b"x-ratelimit-remaining-tokens": b"29000",
-        b"x-ratelimit-reset-tokens": b"2s",
-    }
-    azure = {b"x-ratelimit-limit-tokens": b"-1", b"x-ratelimit-remaining-requests": b"9", b"x-ratelimit-reset-requests": b"12"}
-    anthropic = {
-        b"anthropic-ratelimit-requests-limit": b"50",
-        b"anthropic-ratelimit-requests-remaining": b"49",
-        b"anthropic-ratelimit-requests-reset": b"2026-01-01T00:00:01Z",
-    }
-
-    assert limits_of(openai.get, NOW) == ProviderLimits(Quota(500, 499, 0.12), Quota(30000, 29000, 2.0))
-    assert limits_of(azure.get, NOW) == ProviderLimits(Quota(None, 9, 12.0), Quota())
-    assert limits_of(anthropic.get, NOW) == ProviderLimits(Quota(50, 49, 1.0), Quota())
-    nothing: dict[bytes, bytes] = {}
-    assert limits_of(nothing.get, NOW) == ProviderLimits(Quota(), Quota())

@@ -1,4 +1,4 @@
-"""What a provider's answer says of waiting and of its limits. Reads headers and text; decides nothing, raises nothing.
+"""How long a provider's answer asks to wait. Reads headers and text; decides nothing, raises nothing. Of limits: `quotas`.
 
 Whatever is missing, malformed, negative or implausible counts as absent, and the next source is asked.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,21 +46,6 @@ def _names(what: str) -> tuple[bytes, ...]:
 _REMAINING_AND_RESET = tuple(zip(_names("remaining"), _names("reset"), strict=True))
 
 
-class Quota(Struct, frozen=True):
-    """What a provider says of one of its limits; None where it does not say. reset_seconds: counted from the answer."""
-
-    limit: float | None = None
-    remaining: float | None = None
-    reset_seconds: float | None = None
-
-
-class ProviderLimits(Struct, frozen=True):
-    """What a provider says of a key's limits, as of one answer. It does not say their period: a minute, as a rule."""
-
-    requests: Quota
-    tokens: Quota
-
-
 def retry_after_seconds(
     header: Header, body_message: str | None, now_utc: float, *, exhausted: bool = True, told: Iterable[str] = ()
 ) -> float | None:
@@ -78,33 +61,18 @@ def retry_after_seconds(
     return next((wait for wait in waits if wait is not None and 0 < wait <= MAX_RETRY_AFTER_SECONDS), None)
 
 
-def limits_of(header: Header, now_utc: float) -> ProviderLimits:
-    """What the headers say of the limits, by OpenAI's names (Azure's too) or else by Anthropic's."""
-    return ProviderLimits(requests=_quota(header, "requests", now_utc), tokens=_quota(header, "tokens", now_utc))
-
-
 def _waits(header: Header, message: str | None, now_utc: float, told: Iterable[str], *, exhausted: bool) -> Iterator[float | None]:
     for name in (b"retry-after-ms", b"llm_provider-retry-after-ms"):
         milliseconds = _number(_text(header(name)))
         yield None if milliseconds is None else milliseconds / 1000
     for name in (b"retry-after", b"llm_provider-retry-after"):
-        yield _wait(_text(header(name)), now_utc)
-    yield from (_wait(text.strip(), now_utc) for text in told if len(text) <= MAX_VALUE_BYTES)
+        yield wait_named(_text(header(name)), now_utc)
+    yield from (wait_named(text.strip(), now_utc) for text in told if len(text) <= MAX_VALUE_BYTES)
     if message is not None:
         yield from map(_said, _SAID.finditer(message[:MAX_MESSAGE_CHARACTERS]))
     if exhausted:
-        resets = (_wait(_text(header(reset)), now_utc) for left, reset in _REMAINING_AND_RESET if _number(_text(header(left))) == 0)
+        resets = (wait_named(_text(header(reset)), now_utc) for left, reset in _REMAINING_AND_RESET if _number(_text(header(left))) == 0)
         yield max((reset for reset in resets if reset is not None), default=None)
-
-
-def _quota(header: Header, kind: str, now_utc: float) -> Quota:
-    quota = Quota()
-    for name, _ in (_OPENAI, _ANTHROPIC):
-        limit, remaining, reset = (_text(header(name.format(kind=kind, what=what).encode())) for what in ("limit", "remaining", "reset"))
-        quota = Quota(_number(limit), _number(remaining), _wait(reset, now_utc))
-        if quota != Quota():
-            break
-    return quota
 
 
 def _text(value: bytes | None) -> str:
@@ -117,7 +85,7 @@ def _number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
-def _wait(text: str, now_utc: float) -> float | None:
+def wait_named(text: str, now_utc: float) -> float | None:
     """Seconds from now to what a text names, in any of the forms in use; None for a time that has passed."""
     if _NUMBER.fullmatch(text):
         return float(text)

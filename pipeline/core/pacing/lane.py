@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
+from pipeline.core.pacing.learner import Learned, Learner
 from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
 from pipeline.messages import Grant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.core.answers.hints import ProviderLimits
+    from pipeline.core.answers.quotas import ProviderLimits
     from pipeline.core.pacing.meter import Costs
 
 __all__ = ["TICK_SECONDS", "UNBOUNDED", "Bound", "Grant", "Lane", "Learned", "Limit", "Wait"]
@@ -39,18 +40,6 @@ class Wait(Struct, frozen=True, eq=False):
     bound: Bound
 
 
-class Learned(Struct, frozen=True, eq=False):
-    """What was found out about a provider's limits, for people and for a later run.
-
-    per_minute: requests. kind: "fixed", "sliding" (window), "bucket" (or a window too short to matter), "in_flight" (a cap
-    on attempts at once) or "announced" (the provider says it in its headers). period: seconds of the window, or None.
-    """
-
-    per_minute: float
-    kind: str
-    period: float | None = None
-
-
 class Lane:
     """All limits of one key at one endpoint.
 
@@ -61,9 +50,9 @@ class Lane:
     Every grant ends in exactly one call of `answered`, `refused` or `lost`, after which it counts as in flight no longer.
     """
 
-    __slots__ = ("_by_tokens", "_free", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
+    __slots__ = ("_by_tokens", "_free", "_learner", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
 
-    def __init__(self, limits: Iterable[Limit] = (), *, slots: int = UNBOUNDED) -> None:
+    def __init__(self, limits: Iterable[Limit] = (), *, slots: int = UNBOUNDED, learn: bool = False) -> None:
         self._meters = tuple(Meter(limit) for limit in limits)
         self._most = self._most_of_each()
         self._by_tokens = any(meter.counts_tokens for meter in self._meters)
@@ -72,6 +61,7 @@ class Lane:
         self._paused_until = -inf
         self._waited = False
         self._slots = slots
+        self._learner = Learner(slots, self._top(), ramp=not self._meters) if learn else None
         self.in_flight = 0
 
     @classmethod
@@ -85,8 +75,9 @@ class Lane:
         output_tokens_per_minute: float | None = None,
         burst: float | None = None,
         max_in_flight: int = UNBOUNDED,
+        learn: bool = False,
     ) -> Self:
-        """A lane with the limits that are given; None is no limit.
+        """A lane with the limits that are given; None is no limit. learn: find the pace that the provider allows under them.
 
         Less than one request in a period is kept as one in so much longer a period.
         """
@@ -100,6 +91,7 @@ class Lane:
         return cls(
             (Limit(bound, max(amount, 1.0), period / min(amount, 1.0), burst) for bound, amount, period in wanted if amount is not None),
             slots=max_in_flight,
+            learn=learn,
         )
 
     # ---- what may leave --------------------------------------------------------------------------------------------
@@ -119,14 +111,18 @@ class Lane:
         """
         if now < self._paused_until:
             return Wait(self._paused_until, self._paused_until, Bound.PAUSE)
-        if not self._meters:
+        learner = self._learner
+        if learner is not None and (due := learner.due(now, self.in_flight)) > now:
+            self._waited = True
+            return Wait(due, max(due, now + TICK_SECONDS), Bound.LEARNED)
+        if learner is None and not self._meters:
             self.in_flight += 1
             return self._free
         if now != self._now:
             self._now = now
             for meter in self._meters:
                 meter.advance(now, waited=self._waited)
-        costs = costs_of(tokens, output_tokens) if self._by_tokens else ONE_REQUEST
+        costs = costs_of(tokens, output_tokens) if self._by_tokens or learner is not None else ONE_REQUEST
         for meter in self._meters:
             cost = costs[meter.unit]
             if meter.log.total + cost > meter.amount or meter.pace_at(cost) > now:
@@ -136,18 +132,23 @@ class Lane:
             meter.take(costs[meter.unit])
         self._waited = False
         self.in_flight += 1
-        return Grant(now, now, tokens, output_tokens)
+        grant = Grant(now, now, tokens, output_tokens)
+        if learner is not None:
+            learner.departed(grant, now, self.in_flight, costs)
+        return grant
 
     def pause(self, until: float) -> None:
         """Let nothing leave before `until`; of several pauses the longest holds. It counts as rest: afterwards no more than a burst."""
         if until > self._paused_until:
             self._paused_until = until
             self._waited = False
+            if self._learner is not None:
+                self._learner.rest(until)
 
     @property
     def concurrency(self) -> int:
         """How many attempts may be in flight now. The caller holds to it; `admit` does not."""
-        return self._slots
+        return self._slots if self._learner is None else self._learner.finder.crowd.bound
 
     # ---- what came of it -------------------------------------------------------------------------------------------
 
@@ -160,30 +161,34 @@ class Lane:
         period's allowance at most, for the provider let it pass. sent_at: clock when the request really left, None to leave
         it; it counts only where later than the ticket (connect and TLS come between).
         """
-        if not self._meters:
+        if not self._meters and self._learner is None:
             return
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         held = real = ONE_REQUEST
-        if self._by_tokens:
+        if self._by_tokens or (self._learner is not None and self._learner.counts_tokens):
             held = costs_of(grant.tokens, grant.output)
             real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[1]))
             real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[3]))
             real = costs_of(real_tokens, min(real_output, real_tokens))
             _, grant.tokens, _, grant.output = real
+            if self._learner is not None:
+                self._learner.settled(held, real)
         for meter in self._meters:
             meter.settle(grant, now, held, real, sent, waited=self._waited)
         grant.sent = sent
 
-    def answered(self, grant: Grant, now: float) -> None:  # noqa: ARG002  the learned pace needs to know when and which
+    def answered(self, grant: Grant, now: float) -> None:
         """Note that the provider answered an attempt, and so had let it in: a result, or a failure that is the row's own."""
         self.in_flight -= 1
+        if self._learner is not None:
+            self._learner.finder.admitted(grant, now)
 
     def refused(
         self,
-        grant: Grant,  # noqa: ARG002  the learned pace needs to know which
+        grant: Grant,
         now: float,
         retry_after: float | None = None,
-        said: ProviderLimits | None = None,  # noqa: ARG002  the learned pace reads it
+        said: ProviderLimits | None = None,
         *,
         parallel: bool = False,
     ) -> None:
@@ -193,19 +198,25 @@ class Lane:
         speaks of too many requests at once, which lowers `concurrency` and pauses nobody.
         """
         self.in_flight -= 1
-        if retry_after is not None and not parallel:
+        if self._learner is not None:
+            self._learner.refused(grant, now, retry_after, said, parallel=parallel)
+        elif retry_after is not None and not parallel:
             self.pause(now + retry_after)
 
-    def lost(self, grant: Grant, now: float) -> None:  # noqa: ARG002  the learned pace needs to know when and which
+    def lost(self, grant: Grant, now: float) -> None:
         """Note that an attempt ended in a way that says nothing of limits: a timeout, a lost connection, a 5xx."""
         self.in_flight -= 1
+        if self._learner is not None:
+            self._learner.finder.lost(grant, now)
 
-    def wants_news(self, now: float) -> bool:  # noqa: ARG002  the learned pace takes news only so often
+    def wants_news(self, now: float) -> bool:
         """Whether it pays to read what an answer's headers say of the limits, and to tell `news`."""
-        return False
+        return self._learner is not None and self._learner.wants_news(now)
 
-    def news(self, grant: Grant, now: float, said: ProviderLimits) -> None:
-        """Take note of what an answer's headers say of the limits; they were true when its request arrived."""
+    def news(self, grant: Grant, now: float, said: ProviderLimits | None) -> None:
+        """Take note of what an answer's headers say of the limits, None if nothing. They were true when its request arrived."""
+        if self._learner is not None:
+            self._learner.news(grant, now, said)
 
     # ---- while running ---------------------------------------------------------------------------------------------
 
@@ -226,13 +237,24 @@ class Lane:
         self._now = -inf
         if slots is not None:
             self._slots = slots
+        if self._learner is not None:
+            self._learner.retune(self._top(), self._slots)
 
     @property
     def learned(self) -> Learned | None:
-        """What was found out about the provider's limits, or None."""
-        return None
+        """What was found out about the provider's limits, or None. Plain values, to be kept for `restore`."""
+        return None if self._learner is None else self._learner.learned
+
+    def restore(self, learned: Learned, now: float) -> None:
+        """Go on from what an earlier run found out."""
+        if self._learner is not None:
+            self._learner.restore(learned, now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _top(self) -> float:
+        """The requests a second that the limits allow."""
+        return min((meter.amount / meter.period for meter in self._meters if not meter.counts_tokens), default=inf)
 
     def _most_of_each(self) -> Costs:
         """The least of the amounts that limit each unit: what one attempt can be charged at most."""

@@ -1,0 +1,154 @@
+"""How the learned pace grows while nothing is refused, and how it is held. What a refusal changes: `learned`.
+
+No clock: `now` is an argument.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from math import inf
+
+from attrs import define, field
+
+from pipeline.core.pacing.crowd import Crowd
+from pipeline.core.pacing.departures import Departures
+from pipeline.core.pacing.interval import Interval
+from pipeline.core.pacing.kinds import WindowFinder
+
+SLOTS_PER_SECOND = 20.0  # a search begins at so small a share of the slots a second
+GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
+TEST_GROWTH = 1.25  # a second, of a later test, at most; it begins with a hundredth
+MARGIN = 0.015  # below the estimate
+SURVIVED_SECONDS, SURVIVED_DEPARTURES = 3.0, 10  # without a refusal, before a step counts as survived
+REFUSED_SHARE, LATE_REFUSED_SHARE = 0.005, 0.009  # of all attempts, that tests may cost; the second after a minute without one
+MIN_HOLD_DEPARTURES, MIN_HOLD_SECONDS = 150, 6.0
+MAX_HOLD_SECONDS = 120.0  # after this a test is due, however few have left: else a pace that fell too low stays there
+CATCH_UP_SECONDS = 0.03  # a late wake makes good what was due meanwhile, and no more
+LEAST_RATE = 1 / 60.0
+FROZEN = 4  # let in after a refusal of which it is not known what it was, before the search goes on
+
+
+class Mode(Enum):
+    """What the finder does just now."""
+
+    OPEN = auto()
+    RAMP = auto()
+    HOLD = auto()
+    TEST = auto()
+    CLOSED = auto()
+
+
+@define(eq=False)
+class Growing:
+    """A pace in requests, and the state that it needs.
+
+    top: the rate that a configured limit or the provider's headers allow; the pace never grows beyond it. span: what the rate is
+    known to lie between. tat: when the next is due by the pace (GCRA's theoretical arrival time).
+    """
+
+    slots: int
+    top: float = inf
+    ramp: bool = True
+    told: bool = False  # the provider announces what it allows
+    mode: Mode = field(init=False)
+    rate: float = field(init=False)
+    span: Interval = field(factory=Interval)
+    log: Departures = field(factory=Departures)
+    crowd: Crowd = field(init=False)
+    windows: WindowFinder = field(init=False)
+    tat: float = -inf
+    opened: float = -inf  # attempts that left before have nothing to say any more
+    trace: list[str] | None = None  # what was decided and when, for a bench
+    _began: float = -inf  # when the present estimate came into force
+    _stepped: float = -inf  # when the pace last rose while unsure
+    _testing_since: float = -inf
+    _grown: float = -inf
+    _frozen: float = -inf  # a refusal whose meaning is not known yet left then
+    _answers: int = 0  # twice the answers since the search began
+    _refusals: int = 0  # since the last reaction
+    _per_test: float = 1.3  # refusals that an episode costs, smoothed
+    _hold_seconds: float = MIN_HOLD_SECONDS
+    _bound_by_pace: bool = True  # and not by the attempts in flight
+
+    def __attrs_post_init__(self) -> None:
+        self.mode = Mode.RAMP if self.ramp else Mode.OPEN
+        self.rate = max(1.0, self.slots / SLOTS_PER_SECOND)
+        self.crowd = Crowd(self.slots)
+        self.windows = WindowFinder(self.log)
+
+    # ---- growing ---------------------------------------------------------------------------------------------------
+
+    def _grow(self, now: float, in_flight: int) -> None:
+        passed = min(1.0, now - self._grown)
+        self._grown = now
+        if self.mode is Mode.RAMP:
+            self._search(now, passed, in_flight)
+        elif self.mode is Mode.TEST:
+            self._test(now, passed)
+        elif self.span.unsure:
+            if self.crowd.capped and in_flight >= self.crowd.bound:
+                self._open()  # the cap binds, and not the pace
+            else:
+                self._climb(now)
+        elif self._test_is_due(now):
+            self.mode, self._testing_since = Mode.TEST, now
+            self._note(now, "test")
+
+    def _search(self, now: float, passed: float, in_flight: int) -> None:
+        if in_flight >= self.slots:
+            self.mode = Mode.OPEN
+        elif self._bound_by_pace and self.log.count(self._frozen, now) >= FROZEN:
+            really = self.log.count(now - 2.0, now) + 2.0  # a second, twice over: the slots may bind
+            self.rate = min(self.top, self.rate * GROWTH**passed, max(self.rate, really))
+
+    def _climb(self, now: float) -> None:
+        since = max(self.opened, self._stepped)
+        if now - since < SURVIVED_SECONDS or self.log.count(since, now) < SURVIVED_DEPARTURES:
+            return
+        self._stepped = now
+        step = self.span.survived(self.rate)
+        if step is not None:
+            self.rate = min(step, self.top)
+        if self.rate >= self.top:
+            self._open()
+
+    def _test(self, now: float, passed: float) -> None:
+        if not self._bound_by_pace:
+            return
+        estimate = self.span.estimate or self.rate
+        room = max(estimate, self.log.count(now - 2.0, now) + 2.0)
+        step = estimate * (1 + 0.01 * 2 ** min(60.0, now - self._testing_since))  # small at first: a bucket refuses the excess alone
+        self.rate = min(room, self.rate * TEST_GROWTH**passed, step)
+        if self.rate >= self.top:
+            self._open()
+
+    def _test_is_due(self, now: float) -> bool:
+        held = now - self._began
+        return held > MAX_HOLD_SECONDS or (held >= self._hold_seconds and self.log.count(self._began, now) >= self._hold_departures(now))
+
+    def _hold_departures(self, now: float) -> int:
+        share = REFUSED_SHARE if now - self._began < 60.0 else LATE_REFUSED_SHARE
+        return max(MIN_HOLD_DEPARTURES, int(self._per_test / share))
+
+    def _open(self) -> None:
+        """Something else holds from here on: the ceiling, or the attempts in flight."""
+        self.mode = Mode.OPEN
+        self.span.forget()
+
+    def _hold(self, now: float) -> None:
+        estimate = self.span.estimate = max(LEAST_RATE, self.span.estimate or self.rate)
+        self.rate = min(self.top, estimate * (1 - MARGIN))
+        self.mode = Mode.HOLD
+        self.opened = self._began = self._stepped = self._grown = now
+        self._per_test = 0.6 * self._per_test + 0.4 * min(6, self._refusals)
+        self._refusals = 0
+        self.windows.held(estimate, now)
+
+    def _note(self, now: float, what: str) -> None:
+        if self.trace is not None:
+            span, kind = self.span, self.windows.kind.value if self.windows.kind else "-"
+            cap = self.crowd.bound if self.crowd.capped else "-"
+            self.trace.append(
+                f"{now:7.2f} {what:40s} {kind:8s} rate {self.rate:8.3f} estimate {span.estimate or 0:8.3f} "
+                f"[{span.low:.2f}, {span.high:.2f}]{' unsure' if span.unsure else ''} burst {span.burst} cap {cap}",
+            )

@@ -1,0 +1,281 @@
+"""Finds the pace that a provider allows when nobody says what it is. Pure: `now` is an argument.
+
+Theory of operation. The finder is in one of five modes:
+
+- OPEN: it holds nothing; something else does (a configured limit, what the provider announces, the attempts in flight).
+- RAMP: nothing was refused yet. Departures grow by 1.6 a second, or with every answer as TCP's slow start does: two leave for
+  each that was answered. So a fast server is at full speed after a few round trips, and a slow one meets no sudden load.
+- HOLD: a little below the estimate. While the estimate is `unsure` (an interval from `low` to `high`) the pace climbs to the
+  middle of it every few seconds; each step that survives raises `low`, each refusal lowers `high`.
+- TEST: the pace grows slowly until something is refused, for the limit may have risen. Tests are spaced so that they cost few
+  refusals.
+- CLOSED: nothing leaves until the provider's wait has passed, then one attempt alone: the probe.
+
+A departure that is not refused within `grace` (a few times what a refusal takes) counts as let in: answers are seconds late,
+refusals are not. A refusal of an attempt that left before the last reaction is an echo, and is only counted.
+
+The first refusal of an even pace costs no pause: the pace steps back. Only a refusal of an attempt that left after that step
+shows that the limit is shut, and then the provider's wait is kept. How long it stayed shut tells the kind of the limit, see `kinds`.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.core.pacing.growing import CATCH_UP_SECONDS, MIN_HOLD_SECONDS, Growing, Mode
+from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
+from pipeline.core.pacing.kinds import Kind
+from pipeline.core.pacing.meter import TICK_SECONDS
+from pipeline.core.pacing.noise import Noise
+from pipeline.core.pacing.outage import LEAST_DELAY, MOST_DELAY, Outage
+
+if TYPE_CHECKING:
+    from pipeline.messages import Grant
+
+SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything below one
+LEAST_GRACE = 0.1
+BETWEEN = 3  # let in between two refusals: the limit is not shut
+PAUSE_SHARE = 40.0  # times a pause that it costs, between two tests: 2.5 % of the time
+
+
+@define(eq=False)
+class Finder(Growing):
+    """The learned pace of one lane, in requests."""
+
+    noise: Noise = field(factory=Noise)
+    outage: Outage | None = None
+    grace: float = 0.6  # how long a departure is without a refusal until it counts as let in
+    _refused_at: float = -inf  # when the last attempt left whose refusal was reacted to
+    _emptied_at: float = -inf  # the same, if nothing was paused for it
+    _quick: int = 0  # times in a row that it was no sooner open than shut
+
+    # ---- may one leave? --------------------------------------------------------------------------------------------
+
+    def due(self, now: float, in_flight: int) -> float:
+        """When the next may leave; not later than `now` if it may leave now."""
+        if self.mode is Mode.OPEN:
+            return -inf
+        if self.outage is not None and (until := self._shut_until(self.outage, now)) > now:
+            return until
+        if self.mode is Mode.RAMP and in_flight < self._answers:
+            return -inf
+        at = self.tat - max(0.0, TICK_SECONDS - 1.0 / self.rate)
+        if self.mode is Mode.HOLD and self.windows.exact is not None:
+            return max(at, self.windows.free_at(now))
+        return at
+
+    def departed(self, grant: Grant, now: float, in_flight: int) -> None:
+        """An attempt leaves; in_flight: with it."""
+        self.log.add(now)
+        if self._began == -inf:
+            self._began = now
+            self.noise.begin(now)
+        self.windows.departed()
+        grant.crowd = in_flight
+        self.crowd.departed(in_flight, now, self._hold_departures(now))
+        if self.mode is Mode.OPEN:
+            return
+        if self.outage is not None:
+            self.outage.probe, self.outage.probe_at = grant, now
+            return
+        slow_start = self.mode is Mode.RAMP and in_flight <= self._answers
+        self._bound_by_pace = now - self.tat < 0.2
+        self._grow(now, in_flight)
+        if not slow_start:
+            self.tat = max(self.tat, now - CATCH_UP_SECONDS) + 1.0 / self.rate
+
+    # ---- what came of it -------------------------------------------------------------------------------------------
+
+    def admitted(self, grant: Grant, now: float) -> None:
+        """The provider has let an attempt in."""
+        self._answers += 2
+        if self.mode is Mode.RAMP and self._answers >= 2 * self.slots:
+            self.mode = Mode.OPEN
+        elif self.outage is not None and self.outage.probe is grant:
+            self._reopen(self.outage, grant.left, now)
+
+    def lost(self, grant: Grant, now: float) -> None:
+        """An attempt ended in a way that says nothing of limits."""
+        if self.outage is not None and self.outage.probe is grant:
+            self.outage.lost(now)
+
+    def refused(self, grant: Grant, now: float, retry_after: float | None, *, explained: bool = False, parallel: bool = False) -> None:
+        """The provider has refused an attempt. explained: its headers say that nothing is left, so that nothing is to be learned."""
+        left = grant.left
+        self.log.remove(left)
+        self.windows.removed(left)
+        self.grace = max(LEAST_GRACE, 2.5 * (now - left), 0.9 * self.grace)
+        if parallel:
+            self.crowd.told(grant.crowd)
+        elif self.outage is not None:
+            self.outage.refused(grant, now, retry_after or 0.0, self.windows.next_edge(now))
+        else:
+            self._refusals += 1
+            if left >= self.opened:
+                self._react(grant, now, retry_after or 0.0, explained=explained)
+
+    def _react(self, grant: Grant, now: float, said: float, *, explained: bool) -> None:
+        left = grant.left
+        if said <= SHORT_WAIT_SECONDS and not explained:
+            if not self.crowd.capped and self._is_noise(left, now):
+                return
+            if self.mode is Mode.OPEN and self.told:  # more is promised than is kept
+                self.span.sure(self.top)
+                self.mode, self.rate = Mode.HOLD, self.top
+            even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
+            if self.crowd.refused(grant.crowd, left, even=even):
+                self._capped(now)
+                return
+            if self._may_step_back(left):
+                self._step_back(left, now)
+                return
+        self._close(left, now, said, explained=explained)
+
+    def rest(self, until: float) -> None:
+        """Nothing leaves before `until`: afterwards the pace that was reached goes on, not all of what waits at once."""
+        if self.mode is Mode.OPEN and self.top == inf:
+            self.rate = max(self.rate, self.log.count(until - 60.0, until) / 60.0)
+            self.mode, self._answers, self._grown = Mode.RAMP, 0, until
+        self.tat = max(self.tat, until)
+
+    # ---- what others say -------------------------------------------------------------------------------------------
+
+    def announced(self, top: float, now: float, *, changed: bool) -> None:
+        """The provider says what it allows. changed: it says so for the first time, or something else than before."""
+        self.top, self.told = top, True
+        if self.mode is Mode.CLOSED:
+            return
+        if self.mode is Mode.RAMP or changed:
+            self._open()
+            self.opened = now
+        elif self.mode is not Mode.OPEN:
+            self.rate = min(self.rate, top)
+
+    def resume(self, rate: float, kind: str, period: float | None, now: float) -> None:
+        """Begin at a rate that an earlier run found; it is tested soon."""
+        self.windows.resume(kind, period)
+        self.span.sure(rate)
+        self._hold(now)
+        self._began = now - MIN_HOLD_SECONDS
+
+    def retune(self, slots: int, top: float) -> None:
+        """Other bounds are configured."""
+        self.slots, self.top = slots, top
+        self.rate = min(self.rate, top)
+        self.crowd.retune(slots)
+
+    # ---- reacting without a pause ----------------------------------------------------------------------------------
+
+    def _is_noise(self, left: float, now: float) -> bool:
+        """Whether a refusal is put down to noise, so that the pace stays."""
+        noise, pace = self.noise, self.log.count(left - 1.0, left) + 1.0
+        if noise.share > 0 or self.mode is Mode.RAMP or (self.mode is Mode.OPEN and not self.told):
+            if noise.is_limit(left, pace, self.log):
+                noise.met_limit(pace)
+                return False
+            if not noise.known:
+                self._frozen, self._answers = left, 0  # growing on would only cost more refusals
+            return True
+        if not noise.unexplained(left, pace, self._emptied_at, self.log):
+            return False
+        measured = max(self.span.estimate or 0.0, noise.measured)
+        self.span.between(measured, 2 * measured)
+        self._hold(now)
+        self._note(now, "noise")
+        return True
+
+    def _capped(self, now: float) -> None:
+        """A cap on attempts at once explains the refusal: the pace need not change, and climbs until the cap binds."""
+        if self.span.estimate is None or self.mode is Mode.OPEN:
+            self.opened = now
+            return
+        self.span.between(self.rate, inf)
+        self.span.estimate = 1.1 * self.rate
+        self._hold(now)
+        self._note(now, f"capped at {self.crowd.bound}")
+
+    def _may_step_back(self, left: float) -> bool:
+        """Whether nothing shows that the limit is shut: since the last reaction it has let some in."""
+        if self.span.estimate is None or self.mode not in (Mode.HOLD, Mode.TEST) or self.windows.kind is Kind.FIXED:
+            return False
+        return self.log.count(self.opened, left) >= BETWEEN
+
+    def _step_back(self, left: float, now: float) -> None:
+        """The pace went too far."""
+        span = self.span
+        if self.mode is Mode.TEST and self.windows.kind is Kind.SLIDING:
+            span.estimate = max(span.estimate or 0.0, self.windows.held_before(left))
+        elif self.mode is Mode.TEST:
+            span.tested(self._testing_since, left, self.log)
+        elif span.trial and left - self._began < TRIAL_SECONDS:
+            span.trial_failed(self._began, left, self.log)
+        elif span.unsure or left - self._refused_at < REPEATED_SECONDS:
+            span.lowered(self.rate, left, self._emptied_at, self.log)
+        self._hold(now)
+        self._refused_at = self._emptied_at = left
+        self.tat = now + 1.0 / self.rate
+        self._note(now, "step back")
+
+    # ---- closing and reopening -------------------------------------------------------------------------------------
+
+    def _close(self, left: float, now: float, said: float, *, explained: bool) -> None:
+        again = left - self.opened < 1.0 or self.log.count(self.opened, left) < 5
+        self._quick = self._quick + 1 if again and self.span.estimate is not None else 0
+        delay = min(MOST_DELAY, max(LEAST_DELAY, 2.0 / self.rate) * 2**self._quick)
+        due = now + max(said, delay if self._quick or not said else 0.0)
+        if not said:
+            due = max(due, self.windows.next_edge(now))
+        tested = self.mode is Mode.TEST
+        self.outage = Outage(left, said, delay, due, direct=bool(said) and not self._quick, explained=explained, tested=tested)
+        self.mode = Mode.CLOSED
+        self._refused_at, self._emptied_at = left, -inf
+        self._refusals = 1
+
+    def _shut_until(self, outage: Outage, now: float) -> float:
+        """Until when nothing leaves; not later than `now` if it is open again, or if a probe may leave."""
+        if outage.probe is not None:
+            until = outage.probe_at + self.grace
+            if now < until:
+                return until
+            self._reopen(outage, outage.probe_at, now)
+        elif now < outage.due:
+            return outage.due
+        elif outage.direct:
+            self._reopen(outage, now, now)  # it said when: believed once
+        return -inf
+
+    def _reopen(self, outage: Outage, admitted_at: float, now: float) -> None:
+        """An attempt that left at `admitted_at` was let in: the limit is open again, and a whole cycle can be judged."""
+        self.outage = None
+        self._refusals = outage.refusals
+        if outage.explained and self.span.estimate is None:
+            self._open()
+            self.opened = now
+        else:
+            if not outage.explained:
+                self._estimate_anew(outage, admitted_at, now)
+            self._quick = self._quick if now - outage.since < 30 else 0
+            self._hold(now)
+        self.tat = now if admitted_at - outage.since < 1.0 else now + 0.5 / self.rate
+        self._note(now, f"reopened after {admitted_at - outage.since:.2f} s, {outage.refusals} refused")
+
+    def _estimate_anew(self, outage: Outage, admitted_at: float, now: float) -> None:
+        span, began = self.span, self._began
+        judged = self.windows.judge(outage, admitted_at, self.rate, span.estimate)
+        self._hold_seconds = MIN_HOLD_SECONDS
+        if judged is not None:
+            span.sure(judged)
+            return
+        if self.windows.forgot:
+            span.low, span.high = 0.0, inf
+        if span.estimate is None:
+            span.first(began, outage.since, admitted_at, self.log)
+        elif outage.tested and not span.unsure:
+            span.tested(self._testing_since, outage.since, self.log)
+        else:
+            span.renewed(self.rate, began, self._stepped, outage.since, admitted_at, self.log)
+        paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))
+        self._hold_seconds = max(MIN_HOLD_SECONDS, PAUSE_SHARE * paused)

@@ -1,0 +1,158 @@
+"""All that a lane learns about its provider's limits: what is announced, and what is found. Pure: `now` is an argument.
+
+What the headers announce is a pace for its unit (requests, tokens, input or output tokens). What is found is a pace for requests
+below it: a header that promises more than the provider enforces is a ceiling, and no more. A configured limit is one too.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.core.pacing.announced import LOW, QUOTA_PERIOD, Announced, Pace
+from pipeline.core.pacing.growing import CATCH_UP_SECONDS, Mode
+from pipeline.core.pacing.learned import Finder
+from pipeline.core.pacing.meter import TICK_SECONDS, Unit
+
+if TYPE_CHECKING:
+    from pipeline.core.answers.quotas import ProviderLimits, Quota
+    from pipeline.core.pacing.meter import Costs
+    from pipeline.messages import Grant
+
+NEWS_SECONDS = 0.1  # between two readings of headers: ten a second follow every change, and cost nothing at 3,000 answers a second
+QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say nothing is asked less often
+
+
+class Learned(Struct, frozen=True):
+    """What was found out about a provider's limits: for people, and for a later run to go on from. Plain values.
+
+    requests_per_minute: the pace that was found. kind: "fixed", "sliding" (a window), "bucket" (or a window too short to matter),
+    "in_flight" (a cap on attempts at once) or "announced" (the provider's headers say it). period: seconds of the window, or None.
+    in_flight: the cap, or None. tokens_per_minute: as announced, or None.
+    """
+
+    requests_per_minute: float | None
+    kind: str
+    period: float | None = None
+    in_flight: int | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+
+
+class Learner:
+    """The learned pace of one lane. slots: attempts in flight at most. top: requests a second by configuration, or inf."""
+
+    __slots__ = ("_announced", "_next_news", "_paces", "_silent", "_top", "finder")
+
+    def __init__(self, slots: int, top: float, *, ramp: bool) -> None:
+        self._top = top
+        self.finder = Finder(slots, top, ramp)
+        self._announced: dict[int, Announced] = {}
+        self._paces: list[Pace] = []
+        self._next_news = -inf
+        self._silent = 0
+
+    # ---- may one leave? --------------------------------------------------------------------------------------------
+
+    def due(self, now: float, in_flight: int) -> float:
+        """When the next may leave; not later than `now` if it may leave now."""
+        due = self.finder.due(now, in_flight)
+        for pace in self._paces:
+            due = max(due, pace.due(TICK_SECONDS))
+        return due
+
+    def departed(self, grant: Grant, now: float, in_flight: int, costs: Costs) -> None:
+        """An attempt leaves; in_flight: with it."""
+        self.finder.departed(grant, now, in_flight)
+        for pace in self._paces:
+            pace.take(now, costs[pace.unit], CATCH_UP_SECONDS)
+
+    def settled(self, held: Costs, real: Costs) -> None:
+        """An attempt cost something else than was charged."""
+        for pace in self._paces:
+            if held[pace.unit] != real[pace.unit]:
+                pace.give_back(held[pace.unit] - real[pace.unit])
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit on tokens was announced."""
+        return any(pace.unit != Unit.REQUESTS for pace in self._paces)
+
+    # ---- what came of it -------------------------------------------------------------------------------------------
+
+    def refused(self, grant: Grant, now: float, retry_after: float | None, said: ProviderLimits | None, *, parallel: bool) -> None:
+        """The provider has refused an attempt; said: by its own headers."""
+        explained = False
+        if said is not None:
+            self.news(grant, now, said, let_in=False)
+            explained = any(told.rate not in (None, inf) and told.remaining_share <= LOW for told in self._announced.values())
+        self.finder.refused(grant, now, retry_after, explained=explained, parallel=parallel)
+
+    def wants_news(self, now: float) -> bool:
+        """Whether it pays to read the headers of an answer now."""
+        return now >= self._next_news
+
+    def news(self, grant: Grant, now: float, said: ProviderLimits | None, *, let_in: bool = True) -> None:
+        """Take note of what an answer's headers say; None if they say nothing of limits."""
+        if let_in:
+            self._silent = 0 if said is not None else self._silent + 1
+            self._next_news = now + (QUIET_SECONDS if self._silent >= QUIET_ANSWERS else NEWS_SECONDS)
+        if said is None:
+            return
+        for unit, quota in enumerate((said.requests, said.tokens, said.input_tokens, said.output_tokens)):
+            if quota.limit is not None:
+                self._hear(unit, quota, grant.left, now, let_in=let_in)
+
+    def _hear(self, unit: int, quota: Quota, left: float, now: float, *, let_in: bool) -> None:
+        told = self._announced.get(unit)
+        if told is None:
+            told = self._announced[unit] = Announced(own=self.finder.log.count if unit == Unit.REQUESTS else None)
+        changed = told.news(left, now, quota, let_in=let_in)
+        if told.rate is None:
+            return
+        pace = next((pace for pace in self._paces if pace.unit == unit), None)
+        if pace is None:
+            pace = Pace(unit)
+            self._paces.append(pace)
+        pace.retune(told.rate, now)
+        if unit == Unit.REQUESTS:
+            self.finder.announced(min(self._top, told.rate), now, changed=changed)
+
+    # ---- for later -------------------------------------------------------------------------------------------------
+
+    @property
+    def learned(self) -> Learned | None:
+        """What was found out, or None."""
+        finder, requests = self.finder, self._announced.get(Unit.REQUESTS)
+        told = {unit: round(60.0 * each.rate, 1) for unit, each in self._announced.items() if each.rate not in (None, inf)}
+        tokens = (told.get(Unit.TOKENS), told.get(Unit.INPUT_TOKENS), told.get(Unit.OUTPUT_TOKENS))
+        if finder.crowd.capped:
+            return Learned(told.get(Unit.REQUESTS), "in_flight", None, finder.crowd.bound, *tokens)
+        if finder.span.estimate is not None and finder.mode is not Mode.OPEN:
+            windows = finder.windows
+            kind = windows.kind.value if windows.kind is not None else "bucket"
+            return Learned(round(60.0 * finder.span.estimate, 1), kind, windows.period if windows.kind is not None else None, None, *tokens)
+        if told:
+            period = None if requests is None or requests.period >= QUOTA_PERIOD else requests.period
+            return Learned(told.get(Unit.REQUESTS), "announced", period, None, *tokens)
+        return None
+
+    def restore(self, learned: Learned, now: float) -> None:
+        """Go on from what an earlier run found out. It is tested soon, for it may have changed since."""
+        if learned.in_flight is not None:
+            self.finder.crowd.told(learned.in_flight + 1)
+        if learned.requests_per_minute is not None and learned.kind not in ("announced", "in_flight"):
+            self.finder.resume(learned.requests_per_minute / 60.0, learned.kind, learned.period, now)
+
+    def rest(self, until: float) -> None:
+        """Nothing leaves before `until`."""
+        self.finder.rest(until)
+
+    def retune(self, top: float, slots: int) -> None:
+        """Other ceilings are configured."""
+        self._top = top
+        requests = self._announced.get(Unit.REQUESTS)
+        self.finder.retune(slots, top if requests is None or requests.rate is None else min(top, requests.rate))

@@ -1,0 +1,103 @@
+"""Refusals that no limit explains: a relay that answers one request in ten with a 429, whatever the pace.
+
+Two questions are asked.
+
+- While no limit is known: do refusals come so close together that it must be one? A limit that is exceeded refuses half of
+  what comes, or all of it; noise refuses a share and lets the rest in. The two are weighed against each other with every
+  refusal (Wald's sequential test), and until the scales tip the pace stays.
+- While one is known: is a refusal possible under it? Between two refusals close together a bucket is empty at both ends, so what
+  it let in there is its rate. A refusal at well below that rate, with others let in just before, is not the limit's. After
+  two of those noise is believed, and from then on the scales decide as above.
+
+Noise is left to the rows' own retries.
+"""
+
+from __future__ import annotations
+
+from math import inf, log
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from pipeline.core.pacing.departures import Departures
+
+LIMIT_SHARE = 0.5  # of what comes, that an exceeded limit refuses
+NOISE_SHARE = 0.1  # that noise refuses, until more is known
+MOST_NOISE = 0.3
+TIPS, TIPS_LATER = 4.5, 6.5  # e to this: how much likelier a limit must be. Three refusals in a row; once noise is known, four
+ISOLATED = 3  # refusals, after which noise is known
+FAR_BELOW = 0.8  # of a rate that was measured: a limit does not refuse there
+FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were not its doing
+BETWEEN = 3  # let in since the refusal before: the limit is not shut
+MEASURED = 8  # let in between two refusals: enough to measure by
+RECENT_SECONDS = 30.0
+UNEXPLAINED = 2
+
+
+@define(eq=False)
+class Noise:
+    """How much of what is refused is noise. share: of all attempts; 0 while none is known."""
+
+    share: float = 0.0
+    score: float = 0.0
+    last: float = -inf  # when the last refused attempt left
+    measured: float = 0.0  # the highest rate that was measured lately
+    _measured_at: float = -inf
+    _unexplained: int = 0
+    _began: float = -inf
+    _tolerated: list[tuple[float, float]] = field(factory=list)  # (when, pace)
+
+    def begin(self, now: float) -> None:
+        """Nothing is known from here on."""
+        if self._began == -inf:
+            self._began = now
+
+    def is_limit(self, left: float, pace: float, departures: Departures) -> bool:
+        """Weigh a refusal of an attempt that left at `left`; whether it must be a limit's. pace: a second, let in before it."""
+        noise = min(MOST_NOISE, max(self.share, NOISE_SHARE))
+        between = departures.count(max(self.last, self._began), left)
+        self.last = max(self.last, left)
+        self.score = max(0.0, self.score - between * log((1 - noise) / (1 - LIMIT_SHARE))) + log(LIMIT_SHARE / noise)
+        known = self.share > 0 or len(self._tolerated) >= ISOLATED
+        if self.score > (TIPS_LATER if known else TIPS):
+            self.score = 0.0
+            return True
+        self._tolerated.append((left, pace))
+        if len(self._tolerated) > ISOLATED:
+            tried = departures.count(self._began, left) + len(self._tolerated)
+            self.share = max(self.share, min(MOST_NOISE, len(self._tolerated) / max(1, tried)))
+            del self._tolerated[:-64]
+        return False
+
+    @property
+    def known(self) -> bool:
+        """Whether noise was seen."""
+        return self.share > 0 or len(self._tolerated) >= ISOLATED
+
+    def met_limit(self, pace: float) -> None:
+        """A limit was met at a pace. What was refused near it was the limit's doing, and no noise."""
+        if sum(slower <= FAR_SLOWER * pace for _, slower in self._tolerated) < UNEXPLAINED:
+            self.share = 0.0
+        self._tolerated.clear()
+        self.measured, self._measured_at, self._unexplained = 0.0, -inf, 0
+
+    def unexplained(self, left: float, pace: float, emptied_at: float, departures: Departures) -> bool:
+        """Whether a known limit cannot have refused an attempt, for the second time; then noise is believed.
+
+        emptied_at: when the one before was refused, if nothing was paused since.
+        """
+        between = departures.count(emptied_at, left) if emptied_at > -inf else 0
+        if left - self._measured_at > RECENT_SECONDS:
+            self.measured = 0.0
+        if self.measured and pace <= FAR_BELOW * self.measured and between >= BETWEEN:
+            self._unexplained += 1
+        elif pace > FAR_BELOW * self.measured:
+            self._unexplained = 0
+        if between >= MEASURED and (rate := between / (left - emptied_at)) > self.measured:
+            self.measured, self._measured_at = rate, left
+        if self._unexplained < UNEXPLAINED:
+            return False
+        self.share, self.score, self._unexplained = NOISE_SHARE, 0.0, 0
+        self._began, self.last = emptied_at, left
+        return True
