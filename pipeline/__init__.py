@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.config import (
         CacheConfig,
         Config,
+        ConnectionConfig,
         FromEnvironment,
         JournalConfig,
         LimitsConfig,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.core.rows.templates import Template
     from pipeline.edges.http import open_senders, senders_over
-    from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+    from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
     from pipeline.edges.http.transport import HeadraceTransport
     from pipeline.errors import (
         CacheError,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from pipeline.inspect.verify import Verification, verify
     from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
     from pipeline.ports import ClientRequestIds, OpenSender, OpenSource, Sender, Source, Store
-    from pipeline.records import Answer, Failure, FailureKind, Fault, Job, Outcome, Progress, Success, Summary, Usage
+    from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Progress, Success, Summary, Usage
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
     from pipeline.simulate import Dialect as SimulatedDialect
@@ -107,8 +108,8 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "CacheConfig Config FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig "
-        "SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
+        "CacheConfig Config ConnectionConfig FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig "
+        "RetryConfig SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": (
         "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "
@@ -116,7 +117,7 @@ _HOMES = {
         "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
-    "pipeline.records": "Answer Failure FailureKind Fault Job Outcome Progress Success Summary Usage",
+    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
         "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError JournalGoneError "
@@ -142,7 +143,7 @@ _HOMES = {
     "pipeline.core.bookkeeping.reorder": "ReorderWindow",
     "pipeline.core.answers.retry": "RetryPolicy",
     "pipeline.edges.http": "open_senders senders_over",
-    "pipeline.edges.http.endpoint": "Endpoint Timeouts TlsOptions",
+    "pipeline.edges.http.endpoint": "ConnectionBounds Endpoint Timeouts TlsOptions",
     "pipeline.edges.http.transport": "HeadraceTransport",
 }
 _HOME_OF = {
@@ -165,6 +166,7 @@ __all__ = [
     "verify",
     "CacheConfig",
     "Config",
+    "ConnectionConfig",
     "FromEnvironment",
     "JournalConfig",
     "LimitsConfig",
@@ -197,6 +199,7 @@ __all__ = [
     "Failure",
     "FailureKind",
     "Fault",
+    "FaultCause",
     "Job",
     "Outcome",
     "Progress",
@@ -257,6 +260,7 @@ __all__ = [
     "RetryPolicy",
     "open_senders",
     "senders_over",
+    "ConnectionBounds",
     "Endpoint",
     "Timeouts",
     "TlsOptions",

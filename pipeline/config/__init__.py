@@ -4,6 +4,7 @@ from pipeline.config.load import load_config, load_config_text
 from pipeline.config.schema import (
     CacheConfig,
     Config,
+    ConnectionConfig,
     Durability,
     FromEnvironment,
     JournalConfig,
@@ -24,6 +25,7 @@ from pipeline.config.schema import (
 __all__ = [
     "CacheConfig",
     "Config",
+    "ConnectionConfig",
     "Durability",
     "FromEnvironment",
     "JournalConfig",

@@ -116,6 +116,14 @@ class TlsConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class ConnectionConfig:
+    """How long a connection is used; it is closed between two requests, and another one opened. None: as long as the server keeps it."""
+
+    max_requests: int | None = field(default=None, validator=must(at_least(1)))
+    max_seconds: float | None = field(default=None, validator=must(above(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class FromEnvironment:
     """A header's value that no config may hold. env: the environment variable that holds it."""
 
@@ -142,6 +150,7 @@ class ProviderConfig:
     http2: bool = False
     tls: TlsConfig = field(factory=TlsConfig)
     unix_socket: str | None = field(default=None, validator=must(not_empty, socket_path))
+    connection: ConnectionConfig = field(factory=ConnectionConfig)
 
     def __attrs_post_init__(self) -> None:
         """What no field can know alone."""

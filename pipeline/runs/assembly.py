@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -23,7 +24,7 @@ from pipeline.core.pacing.lane import Lane
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
-from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.edges.sources.file import FileSource
@@ -82,11 +83,17 @@ def _endpoint(config: Config, shown: Credentials, env: Mapping[str, str]) -> End
     """The far end. A simulated one gets its address when it listens; until then one in its place."""
     provider, tls = config.provider, config.provider.tls
     if provider.base_url is None:
-        endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, _timeouts(config))
+        endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, _timeouts(config), connection=_bounds(provider))
     else:
         options = TlsOptions(tls.ca, tls.certificate, tls.key)
         endpoint = Endpoint(
-            provider.base_url, shown.key_header, shown.headers, _timeouts(config), tls=options, unix_socket=provider.unix_socket
+            provider.base_url,
+            shown.key_header,
+            shown.headers,
+            _timeouts(config),
+            tls=options,
+            unix_socket=provider.unix_socket,
+            connection=_bounds(provider),
         )
     try:
         check_endpoint(endpoint, env)
@@ -115,6 +122,11 @@ async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx
             async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
                 yield open_sender
         nursery.cancel_scope.cancel()
+
+
+def _bounds(provider: ProviderConfig) -> ConnectionBounds:
+    connection = provider.connection
+    return ConnectionBounds(connection.max_requests, math.inf if connection.max_seconds is None else connection.max_seconds)
 
 
 def _timeouts(config: Config) -> Timeouts:

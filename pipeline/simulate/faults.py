@@ -98,6 +98,7 @@ class Fault(Enum):
     TRICKLE = "trickle"  # byte by byte
     PRETTY = "pretty"  # JSON over many lines
     EXTRA_BYTES = "extra_bytes"  # after the end of the answer
+    DOUBLED = "doubled"  # the whole answer once more, a moment later: the next request on the connection may get it
     STREAM_NO_DONE = "stream_no_done"  # a whole answer without the event that says that the stream is over
     SSE_UNASKED = "sse_unasked"  # a stream though none was asked for
     COMMENTS_BEFORE = "comments_before"  # comment lines before the JSON

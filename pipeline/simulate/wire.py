@@ -48,6 +48,7 @@ Steps = tuple[Step, ...]
 
 LENGTH = re.compile(rb"content-length: \d+\r\n", re.IGNORECASE)
 CHUNK_BYTES = 1000
+DOUBLED_SECONDS = 0.003  # a busy client has sent its next request by then
 FLOOD = b"10000\r\n" + b" " * 65_536 + b"\r\n"
 EARLY = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload\r\n\r\n"
 CLOSE = b"connection: close"
@@ -88,6 +89,8 @@ def ends_before(steps: Steps) -> int:
     """
     if isinstance(steps[-1], Repeat) or steps[-1] is End.HANG:
         return len(steps)
+    if len(steps) > 1 and steps[0] == steps[-1]:
+        return 0  # an answer that comes twice: the first one ends the request
     return max((index for index, step in enumerate(steps) if isinstance(step, Send)), default=0)
 
 
@@ -137,6 +140,7 @@ WIRE: dict[Fault, Callable[[bytes, bytes], Steps]] = {
     Fault.CLOSE_DELIMITED: lambda head, body: (Send(_framed(head, CLOSE) + body), End.CLOSE),
     Fault.HTTP10: lambda head, body: (Send(_framed(head, CLOSE).replace(b"HTTP/1.1", b"HTTP/1.0", 1) + body), End.CLOSE),
     Fault.TRICKLE: _trickle,
+    Fault.DOUBLED: lambda head, body: (Send(head + body), Pause(DOUBLED_SECONDS), Send(head + body)),
     Fault.EXTRA_BYTES: lambda head, body: (Send(head + body + b"\r\nextra"),),
 }
 ON_THE_WIRE = frozenset({*WIRE, Fault.DRIP, Fault.DRIP_HEADERS})

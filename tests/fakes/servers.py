@@ -12,6 +12,8 @@ import trio
 import trustme
 from attrs import define, field, frozen
 
+from pipeline.edges.http.endpoint import TlsOptions
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
@@ -190,6 +192,10 @@ class Authority:
             context.verify_mode = ssl.CERT_REQUIRED
             self._ca.configure_trust(context)
         return context
+
+    def options(self) -> TlsOptions:
+        """What a client needs to trust it."""
+        return TlsOptions(self.path)
 
     def client_certificate(self, path: str) -> str:
         """A file with a client's certificate and key; its path."""

@@ -187,7 +187,7 @@ async def test_connection_closed_at_rest_is_replaced_without_loss(how: str) -> N
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_connection_closed_just_before_the_request_is_replaced_without_loss(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The close that a look at the socket did not see yet: the kernel says that the request was never taken."""
-    monkeypatch.setattr("pipeline.edges.http.connection.Connection.is_fresh", lambda self: True)
+    monkeypatch.setattr("pipeline.edges.http.connection.Connection.surplus", lambda self: None)
 
     await test_connection_closed_at_rest_is_replaced_without_loss(how)
 

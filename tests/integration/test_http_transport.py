@@ -199,7 +199,7 @@ async def test_client_follows_redirects_when_told() -> None:
 async def test_connection_closed_at_rest_is_replaced(monkeypatch: pytest.MonkeyPatch, *, seen: bool) -> None:
     """seen: by a look at the socket; else only by the kernel's word that nothing of the request was taken."""
     if not seen:
-        monkeypatch.setattr("pipeline.edges.http.connection.Connection.is_fresh", lambda self: True)
+        monkeypatch.setattr("pipeline.edges.http.connection.Connection.surplus", lambda self: None)
     gone = trio.Event()
 
     async def script(peer: Peer, request: Request) -> None:

@@ -83,7 +83,7 @@ async def test_run_goes_over_any_httpx_transport(folder: Path) -> None:
 @pytest.mark.parametrize(
     "provider, problem",
     [
-        ({"tls": {"ca": "in.jsonl"}}, "provider.tls: a file cannot be used"),
+        ({"tls": {"ca": "in.jsonl"}}, r"provider\.tls: a file cannot be used"),
     ],
 )
 async def test_what_cannot_be_sent_is_a_problem_of_the_config(folder: Path, provider: dict[str, object], problem: str) -> None:

@@ -69,7 +69,19 @@ class Connection:
 
     def is_fresh(self) -> bool:
         """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
-        return not self._poll.poll(0)
+        return self.surplus() is None
+
+    def surplus(self) -> bytes | None:
+        """What has come since the last response: None if nothing has, no bytes if the server has closed. Does not wait."""
+        return self._read_surplus() if self._poll.poll(0) else None
+
+    def _read_surplus(self) -> bytes | None:
+        try:
+            return self._sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def start(self, request: bytes) -> memoryview | None:
         """Hand a request to the kernel: what it did not take yet, or None. Raises OSError: nothing has left then."""
@@ -214,21 +226,18 @@ class TlsConnection(Connection):
                 await self._flush()
                 return
 
-    def is_fresh(self) -> bool:
+    def _read_surplus(self) -> bytes | None:
         """As for a plain connection; but session tickets and key updates may come at any time and mean nothing."""
-        if super().is_fresh():
-            return True
         try:
             data = self._sock.recv(RECEIVE_BYTES)
             if not data:
-                return False
+                return b""
             self._in.write(data)
-            self._tls.read(1)
+            return self._tls.read(RECEIVE_BYTES)
         except ssl.SSLWantReadError:
-            return not self._out.pending
+            return b"" if self._out.pending else None  # it wants an answer of ours, which is not worth the trouble
         except OSError:
-            return False
-        return False
+            return b""
 
     async def receive(self) -> bytes:
         """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""

@@ -5,6 +5,7 @@ A request is sent a second time only if it is certain that the first never reach
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,6 +13,7 @@ from attrs import define
 
 from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
+from pipeline.edges.http.pairing import Doubt, Pairing, out_of_step
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.endpoint import Endpoint
     from pipeline.edges.http.memory import AnswerMemory
+    from pipeline.edges.http.pairing import Trust
     from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
     from pipeline.records import Job
@@ -40,20 +43,35 @@ class Counts:
 class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
-    __slots__ = ("_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_memory", "_patience", "_timeouts", "_watch")
+    __slots__ = (
+        "_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_lifetime", "_memory", "_pairing", "_patience", "_retire_at",
+        "_timeouts", "_trust", "_watch",
+    )  # fmt: skip
 
     def __init__(
-        self, endpoint: Endpoint, *, heads: RequestHeads, dialer: Dialer, watch: Watch, counts: Counts, memory: AnswerMemory
+        self,
+        endpoint: Endpoint,
+        *,
+        heads: RequestHeads,
+        dialer: Dialer,
+        watch: Watch,
+        counts: Counts,
+        memory: AnswerMemory,
+        trust: Trust,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._timeouts = endpoint.timeouts
         self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
+        self._lifetime = endpoint.connection.max_seconds
         self._caps = endpoint.caps
         self._heads = heads
         self._dialer = dialer
         self._watch = watch
         self._counts = counts
         self._memory = memory
+        self._trust = trust
+        self._pairing = Pairing(trust)
+        self._retire_at = math.inf
         self._connection: Connection | None = None
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
@@ -65,21 +83,18 @@ class DirectSender:
         now = trio.current_time()
         ends_at = now + self._timeouts.total
         connection = self._connection
-        if connection is not None:
-            if connection.is_fresh():
-                connection.ends_at = ends_at
-                connection.heard_at = now
-                self._watch.remind(now + self._patience)
-                reply = await self._exchange(connection, head, job, reused=True)
-                if reply is not None:
-                    return reply
-            else:
-                self._drop(connection)
+        if connection is not None and self._may_reuse(connection, now):
+            connection.ends_at = ends_at
+            connection.heard_at = now
+            self._watch.remind(now + self._patience)
+            reply = await self._exchange(connection, head, job, client_request_id, now, reused=True)
+            if reply is not None:
+                return reply
             self._counts.stale += 1
         opened = await self._open(ends_at)
         if isinstance(opened, Fault):
             return opened
-        reply = await self._exchange(opened, head, job, reused=False)
+        reply = await self._exchange(opened, head, job, client_request_id, now, reused=False)
         assert reply is not None  # only a reused connection can have been stale
         return reply
 
@@ -88,30 +103,34 @@ class DirectSender:
         if self._connection is not None:
             self._drop(self._connection)
 
-    async def _exchange(self, connection: Connection, head: bytes, job: Job, *, reused: bool) -> Answer | Fault | None:
+    def _may_reuse(self, connection: Connection, now: float) -> bool:
+        """Whether the connection is open, clean and not yet spent; else it is dropped."""
+        surplus = connection.surplus()
+        if surplus is None:
+            if not self._pairing.is_spent() and now < self._retire_at:
+                self._pairing.note_idle(now)
+                return True
+        else:
+            self._counts.stale += 1
+            if surplus:
+                self._pairing.judge(surplus, self._address)
+        self._drop(connection)
+        return False
+
+    async def _exchange(
+        self, connection: Connection, head: bytes, job: Job, client_request_id: str, asked_at: float, *, reused: bool
+    ) -> Answer | Fault | None:
         """Send and read the answer; None if the connection was closed before the request could reach anybody."""
         reader = connection.reader
+        self._pairing.requests += 1
         reader.begin(without_body=job.method == "HEAD")
-        body: Body | None = None
         sent_at = None
         try:
             rest = connection.start(head + job.body)
             if whole := (rest is None or await connection.finish(rest)):
                 sent_at = trio.current_time()
-            while True:
-                reader.feed(await connection.receive())
-                if reader.complete:
-                    break
-                connection.heard_at = trio.current_time()
-                if reader.chunks:
-                    body = body or self._body(connection)
-                    await body.take(reader.take_chunks())
-            if body is not None or reader.codings:
-                body = body or self._body(connection)
-                await body.take(reader.take_chunks())
-                content = body.finish()
-            else:
-                content = reader.body()
+            reader.feed(await connection.receive())
+            content = reader.body() if reader.complete and not reader.codings else await self._receive_rest(connection)
         except _TROUBLE as error:
             stale = reused and not reader.started and not connection.expired and connection.never_arrived(error)
             self._drop(connection)
@@ -119,16 +138,68 @@ class DirectSender:
         except BaseException:
             self._drop(connection)
             raise
-        finally:
-            if body is not None:
-                body.close()
         connection.ends_at = connection.heard_at = REST
         if not (whole and reader.reusable) or connection.expired:
             self._drop(connection)
+        if not await self._is_own(connection, job, client_request_id, content, asked_at):
+            if self._connection is not None:
+                self._drop(connection)
+            message = out_of_step(self._address)
+            return Fault(FailureKind.MALFORMED_RESPONSE, message, maybe_sent=True, cause=FaultCause.PROTOCOL, sent_at=sent_at)
         return Answer(reader.status, reader.headers, content, sent_at)
 
+    async def _is_own(self, connection: Connection, job: Job, client_request_id: str, content: bytes, asked_at: float) -> bool:
+        """Whether an answer belongs to its request, as far as anybody can know (`pairing`). Cancellation: the connection is dropped."""
+        reader, pairing, trust = connection.reader, self._pairing, self._trust
+        if not 200 <= reader.status < 300:
+            return True
+        doubt = pairing.note(job.custom_id, content, asked_at, trio.current_time())
+        if (trust.echo is not None or pairing.requests == 1) and pairing.echoes_another(reader.headers, client_request_id):
+            trust.lose(f"{self._address} sent an answer with the id of another request; its row is sent again")
+            return False
+        if reader.surplus:
+            return pairing.judge(reader.surplus, self._address, doubt or Doubt.REST_IS_DUE)
+        if doubt is not None and self._connection is not None:
+            return await self._rest(connection, doubt)
+        return not pairing.doubts_all()
+
+    async def _rest(self, connection: Connection, doubt: Doubt) -> bool:
+        """Leave the connection alone for a moment; whether its last answer can be believed then."""
+        data: bytes | None = None
+        try:
+            with trio.move_on_after(self._trust.rest_seconds):
+                data = await connection.receive()
+        except _TROUBLE:
+            data = b""
+        except BaseException:
+            self._drop(connection)
+            raise
+        if data is None:
+            self._pairing.note_clean()
+            return not self._pairing.doubts_all()
+        self._drop(connection)
+        return not data or self._pairing.judge(data, self._address, doubt)  # a server that has closed says nothing more
+
+    async def _receive_rest(self, connection: Connection) -> bytes:
+        """Read on after the first piece; the whole body, decoded."""
+        reader = connection.reader
+        body: Body | None = None
+        try:
+            while not reader.complete:
+                connection.heard_at = trio.current_time()
+                if reader.chunks:
+                    body = body or self._body(connection)
+                    await body.take(reader.take_chunks())
+                reader.feed(await connection.receive())
+            body = body or self._body(connection)
+            await body.take(reader.take_chunks())
+            return body.finish()
+        finally:
+            if body is not None:
+                body.close()
+
     def _body(self, connection: Connection) -> Body:
-        """For a body that does not come whole in one piece, or is coded."""
+        """A collector of the body, which begins when the head is complete, for only then the codings are known."""
 
         async def wait(body: Body) -> None:
             # The server is not to blame for this wait, so its deadlines do not run.
@@ -181,6 +252,8 @@ class DirectSender:
 
     def _adopt(self, connection: Connection, ends_at: float) -> Connection:
         self._connection = connection
+        self._pairing = Pairing(self._trust)
+        self._retire_at = trio.current_time() + self._lifetime
         self._counts.opened += 1
         connection.ends_at = ends_at
         connection.heard_at = trio.current_time()

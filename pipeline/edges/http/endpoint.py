@@ -5,6 +5,7 @@ Nothing here opens a socket. A sender belongs to one worker and makes one attemp
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -29,6 +30,13 @@ class Caps(Struct, frozen=True):
 
     headers: int = 64 * 1024
     body: int = 64 * MEBIBYTE
+
+
+class ConnectionBounds(Struct, frozen=True):
+    """How long a connection is used: for so many requests, and for so many seconds. It is closed between two requests."""
+
+    max_requests: int | None = None
+    max_seconds: float = math.inf
 
 
 class TlsOptions(Struct, frozen=True):
@@ -57,3 +65,4 @@ class Endpoint:
     caps: Caps = field(factory=Caps)
     tls: TlsOptions = field(factory=TlsOptions)
     unix_socket: str | None = None
+    connection: ConnectionBounds = field(factory=ConnectionBounds)

@@ -8,21 +8,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import trio
 
 from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message
+from pipeline.edges.http.over_httpx_reuse import behind
+from pipeline.edges.http.pairing import out_of_step
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
-    import httpcore
-
     from pipeline.edges.http.endpoint import Endpoint
     from pipeline.edges.http.memory import AnswerMemory
+    from pipeline.edges.http.over_httpx_reuse import ReusedConnection
     from pipeline.edges.http.proxies import Proxy
     from pipeline.edges.http.request import RequestHeads
     from pipeline.records import Job
@@ -80,7 +81,8 @@ class _Once:
 class HttpxSender:
     """A Sender over an httpx transport. Whoever made the transport closes it.
 
-    proxy: the one that the transport goes through, for messages. unsent: errors before the whole request can have left.
+    proxy: the one that the transport goes through, for messages. reused: the transport's connection, where no other sender uses it.
+    unsent: errors before the whole request can have left.
     """
 
     unsent: tuple[type[Exception], ...] = _UNSENT
@@ -92,10 +94,12 @@ class HttpxSender:
         transport: httpx.AsyncBaseTransport,
         memory: AnswerMemory,
         proxy: Proxy | None = None,
+        reused: ReusedConnection | None = None,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._memory = memory
         self._proxy = proxy
+        self._reused = reused
         self._heads = heads
         self._transport = transport
         self._caps = endpoint.caps
@@ -109,9 +113,10 @@ class HttpxSender:
         Cancellation: the attempt is lost; the provider may have seen the request.
         """
         request = self._request(job, client_request_id)
+        asked_at = trio.current_time() if self._reused is None else await self._reused.prepare()
         with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
             try:
-                return await self._exchange(request, scope)
+                return await self._exchange(request, scope, job, client_request_id, asked_at)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 return self._fault(error)
             except MalformedResponseError as error:
@@ -131,19 +136,26 @@ class HttpxSender:
         request.stream = _Whole(job.body)
         return request
 
-    async def _exchange(self, request: httpx.Request, scope: trio.CancelScope) -> Answer | Fault:
+    async def _exchange(
+        self, request: httpx.Request, scope: trio.CancelScope, job: Job, client_request_id: str, asked_at: float
+    ) -> Answer | Fault:
         response = await self._transport.handle_async_request(request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
             content = await self._read(response, headers, scope)
         finally:
-            spoilt = _spoilt(response)
+            connection, surplus = behind(response)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):  # returns the connection, or closes it
+                if self._reused is not None and not surplus:
+                    surplus = await self._reused.look(response)
                 await response.aclose()
-                if spoilt is not None:
-                    await spoilt.aclose()
+                if connection is not None and surplus:
+                    await connection.aclose()
         if response.status_code == PROXY_AUTH and self._proxy is not None and request.url.scheme == "http":
             return _proxy_wants_credentials(self._proxy)  # through a tunnel it would be the server's own answer
+        reused = self._reused
+        if reused is not None and not await reused.is_own(response, headers, job, client_request_id, content, asked_at, surplus):
+            return Fault(FailureKind.MALFORMED_RESPONSE, out_of_step(self._address), maybe_sent=True, cause=FaultCause.PROTOCOL)
         return Answer(response.status_code, headers, content)
 
     def _fault(self, error: httpx.TransportError | httpx.DecodingError) -> Fault:
@@ -191,19 +203,6 @@ class HttpxSender:
             body.close()
             if isinstance(source, AsyncGenerator):
                 await source.aclose()  # else trio complains of a generator left half-way
-
-
-def _spoilt(response: httpx.Response) -> httpcore.AsyncConnectionInterface | None:
-    """The connection, if it holds bytes behind the response that nobody asked for.
-
-    httpcore would take them for the next response: a doubled answer would become the next row's (httpcore 1.0.9,
-    `_async/http11.py`). It does not show them, so this looks inside; another transport has no such inside.
-    """
-    connection: Any = response.stream
-    for name in ("_httpcore_stream", "_stream", "_connection"):
-        connection = getattr(connection, name, None)
-    state = getattr(connection, "_h11_state", None)
-    return connection if state is not None and state.trailing_data[0] else None
 
 
 def _proxy_wants_credentials(proxy: Proxy) -> Fault:

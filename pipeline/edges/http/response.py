@@ -47,11 +47,12 @@ class ResponseReader:
     complete: the response is whole. reusable (once complete): the connection may carry another request. started: at
     least one byte of it came. headers: as they came, names in lower case, trailers dropped. codings: content codings in the
     order they were applied. chunks: the body's pieces as framed, codings untouched; whoever streams may take them away.
+    surplus: what came behind the response in the same piece, as far as it can be told.
     """
 
     __slots__ = (
         "_begun", "_caps", "_headless", "_interim", "_parser", "_quiet", "_received", "_sink", "_size",
-        "chunks", "codings", "complete", "head_complete", "headers", "reusable", "started", "status", "until_end",
+        "chunks", "codings", "complete", "head_complete", "headers", "reusable", "started", "status", "surplus", "until_end",
     )  # fmt: skip
 
     def __init__(self, caps: Caps) -> None:
@@ -69,6 +70,7 @@ class ResponseReader:
         self.chunks: list[bytes] = []
         self.codings: list[bytes] = []
         self.status = 0
+        self.surplus = b""
         self.started = self.head_complete = self.complete = self.reusable = self.until_end = False
 
     def feed(self, data: bytes) -> None:
@@ -119,12 +121,22 @@ class ResponseReader:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self.reusable = False
-            if not self.complete:
+            if self.complete:
+                self._keep_surplus(data)
+            else:
                 ours = error.__context__
                 if isinstance(ours, MalformedResponseError):  # raised in a callback, wrapped by httptools
                     raise ours from None
                 hint = "" if data[:2] != TLS_ALERT else "; the server seems to speak TLS there: is http:// in provider.base_url right?"
                 raise MalformedResponseError(f"not HTTP/1.1: {error}{hint}") from None
+
+    def _keep_surplus(self, data: bytes) -> None:
+        """The bytes behind a response that came whole in one piece, with its length; in other cases nobody can tell where it ended."""
+        head = data.find(b"\r\n\r\n")
+        if self._received == len(data) and not self._interim and not self.until_end and head > 0:
+            end = head + 4 + self._size
+            if all(name != b"transfer-encoding" for name, _ in self.headers):
+                self.surplus = data[end:]
 
     # What llhttp calls. An exception here comes out of feed_data, wrapped.
 

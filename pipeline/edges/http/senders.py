@@ -12,6 +12,7 @@ from pipeline.edges.http.connect import Dialer, make_context
 from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.endpoint import TlsOptions
 from pipeline.edges.http.memory import AnswerMemory
+from pipeline.edges.http.pairing import Trust
 from pipeline.edges.http.proxies import Proxy, proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
@@ -60,11 +61,11 @@ async def open_senders(
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
     watch = Watch(endpoint.timeouts.idle)
     shared_counts = counts or Counts()
-    memory = AnswerMemory()
+    memory, trust = AnswerMemory(), Trust(endpoint.connection.max_requests)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         try:
-            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts, memory=memory)
+            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts, memory=memory, trust=trust)
         finally:
             watch.close()
 
@@ -100,6 +101,7 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
     import httpx  # noqa: PLC0415  60 ms
 
     from pipeline.edges.http.over_httpx import HttpxSender  # noqa: PLC0415
+    from pipeline.edges.http.over_httpx_reuse import ReusedConnection  # noqa: PLC0415
 
     sender = HttpxSender
     if http2:
@@ -109,7 +111,7 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
     context = make_context(endpoint.tls) if heads.base.scheme == "https" else False
     limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
     url = None if proxy is None else proxy.url
-    memory = AnswerMemory()
+    memory, trust = AnswerMemory(), Trust(endpoint.connection.max_requests)
     transports: list[httpx.AsyncHTTPTransport] = []
 
     def open_sender() -> HttpxSender:
@@ -117,7 +119,8 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
             verify=context, limits=limits, proxy=url, uds=endpoint.unix_socket, trust_env=False, http2=http2
         )
         transports.append(transport)
-        return sender(endpoint, heads, transport, memory, proxy)
+        reused = ReusedConnection(transport, trust, endpoint.connection.max_seconds, endpoint.unix_socket or heads.base.address)
+        return sender(endpoint, heads, transport, memory, proxy, reused)
 
     try:
         yield open_sender
