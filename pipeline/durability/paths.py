@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
-from pipeline.edges.store.files import real
-from pipeline.edges.store.output import free_name
+from pipeline.edges.store.files import free_name, real
 from pipeline.errors import OutputExistsError, UsageError
 
 if TYPE_CHECKING:

@@ -26,12 +26,13 @@ from pipeline.durability.catch_up import SHOWN, SKIP_ROWS
 from pipeline.durability.entries import WRITE_BYTES
 from pipeline.durability.paths import move_journal_aside
 from pipeline.durability.resume import finish_renaming, open_journal
+from pipeline.edges.store.files import free_name
 from pipeline.edges.store.hashes import RowHashes, differs, entry_of
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_reading import salvage
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
-from pipeline.edges.store.output import FileSink, OutputLock, free_name
+from pipeline.edges.store.output import FileSink, OutputLock
 from pipeline.errors import InputChangedError, OutputChangedError
 from pipeline.records import Failure
 
@@ -93,7 +94,7 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
         work = _Rebuilding(kind.in_order, repair, _Rows.read(source, jobs), hashes.read_all())
         paths.rebuilt.unlink(missing_ok=True)
-        sink = opened.enter_context(closing(FileSink.open(paths.rebuilt)))
+        sink = opened.enter_context(closing(FileSink.create(paths.rebuilt)))
 
         def state() -> tuple[State, Iterable[tuple[int, int]]]:
             if work.refused:

@@ -27,6 +27,10 @@ class SeenInput:
     def __attrs_post_init__(self) -> None:
         self._read = self.newest
 
+    def __len__(self) -> int:
+        """How many places it remembers."""
+        return len(self._prefixes)
+
     def note(self, rows: Sequence[RawRow], first: int) -> list[int]:
         """Note the next rows of the input, the first of which has this index; the term of each."""
         digests = [row_digest(row) for row in rows]

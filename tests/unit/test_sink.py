@@ -6,19 +6,17 @@ import errno
 import hashlib
 import os
 import stat
-import subprocess
-import sys
-import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pipeline.edges.store.output import FileSink
+from pipeline.edges.store.output import FileSink, OutputLock
 from pipeline.errors import OutputExistsError, SinkError, UsageError
 
 
 def test_lines_are_appended_and_accounted(tmp_path: Path) -> None:
-    sink = FileSink.open(tmp_path / "out.jsonl")
+    sink = FileSink.create(tmp_path / "out.jsonl")
 
     sink.write(b"one\n")
     sink.write(b"two\nthree\n")
@@ -33,7 +31,7 @@ def test_lines_are_appended_and_accounted(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_there_at_once(tmp_path: Path) -> None:
-    sink = FileSink.open(tmp_path / "out.jsonl")
+    sink = FileSink.create(tmp_path / "out.jsonl")
 
     sink.write(b"one\n")
 
@@ -44,7 +42,7 @@ def test_what_was_written_is_there_at_once(tmp_path: Path) -> None:
 def test_only_its_owner_may_read_it_and_folders_are_made(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "out.jsonl"
 
-    FileSink.open(path).close()
+    FileSink.create(path).close()
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -55,53 +53,27 @@ def test_an_existing_output_is_never_touched(tmp_path: Path, data: bytes) -> Non
     path.write_bytes(data)
 
     with pytest.raises(OutputExistsError, match="--fresh") as caught:
-        FileSink.open(path)
+        FileSink.create(path)
 
     assert caught.value.path == path
     assert path.read_bytes() == data
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_fresh_moves_what_is_there_aside_and_loses_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "out.jsonl"
-    for text in ("first", "second", "third"):
-        sink = FileSink.open(path, fresh=True)
-        sink.write(f"{text}\n".encode())
-        sink.close()
-
-    assert {item.name: item.read_text() for item in tmp_path.iterdir()} == {
-        "out.jsonl": "third\n",
-        "out.jsonl.1": "first\n",
-        "out.jsonl.2": "second\n",
-    }
-
-
-def test_fresh_keeps_a_link_and_its_target(tmp_path: Path) -> None:
-    path, target = tmp_path / "out.jsonl", tmp_path / "target"
-    path.symlink_to(target)
-
-    with pytest.raises(OutputExistsError):
-        FileSink.open(path)
-    FileSink.open(path, fresh=True).close()
-
-    assert not path.is_symlink()
-    assert (tmp_path / "out.jsonl.1").readlink() == target
-
-
 def test_what_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
 
-    with pytest.raises(UsageError, match="folder: the output cannot be created: Is a directory"):
-        FileSink.open(tmp_path / "folder")
+    with pytest.raises(OutputExistsError, match="folder exists and is never overwritten"):
+        FileSink.create(tmp_path / "folder")
     with pytest.raises(UsageError, match=r"file/out\.jsonl: the output cannot be created"):
-        FileSink.open(tmp_path / "file" / "out.jsonl")
+        FileSink.create(tmp_path / "file" / "out.jsonl")
 
 
 def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr("pipeline.edges.store.output.os.write", lambda descriptor, data: real(descriptor, data[:3]))
-    sink = FileSink.open(tmp_path / "out.jsonl")
+    sink = FileSink.create(tmp_path / "out.jsonl")
 
     sink.write(b"a longer line\nand one more\n")
     sink.close()
@@ -122,7 +94,7 @@ def test_a_failed_write_leaves_whole_lines_and_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
 ) -> None:
     path = tmp_path / "out.jsonl"
-    sink = FileSink.open(path)
+    sink = FileSink.create(path)
     sink.write(b"zero\n")
     real = os.write
     left = [8, 3]
@@ -146,71 +118,29 @@ def test_a_failed_write_leaves_whole_lines_and_says_what_to_do(
     assert path.read_bytes() == b"zero\none\ntwo\nthree\n"
 
 
-def test_a_full_device_is_told() -> None:
-    sink = FileSink.open("/dev/full")
+def test_a_full_disk_is_told() -> None:
+    sink = FileSink(Path("/dev/full"), os.open("/dev/full", os.O_WRONLY))
 
     with pytest.raises(SinkError, match="/dev/full: writing failed: No space left on device; free some space"):
         sink.write(b"one\n")
     sink.close()
 
 
-def test_a_pipe_is_written_to_and_never_moved(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append(path.read_bytes()))
-    reader.start()
+def test_no_other_run_gets_an_output_that_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    sink = FileSink.resume(path, 0, create=True)
 
-    sink = FileSink.open(path, fresh=True)
-    sink.write(b"one\n" * 50_000)
-    sink.sync()
+    for take in (lambda: OutputLock.take(path), lambda: FileSink.resume(path, 0, create=False)):
+        with pytest.raises(UsageError, match="being written by another run"):
+            take()
+
     sink.close()
-    reader.join()
-
-    assert got == [b"one\n" * 50_000]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_reader_that_has_gone_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    sink = FileSink.open(path)
-    os.close(reader)
-
-    with pytest.raises(SinkError, match="the reader of the output has gone"):
-        sink.write(b"one\n")
-    sink.close()
+    with closing(OutputLock.take(path)), pytest.raises(UsageError, match="being written by another run"):
+        FileSink.resume(path, 0, create=False)
+    FileSink.resume(path, 0, create=False).close()
 
 
-def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
-    descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-    got: list[int] = []
-    data = b"x" * 300_000 + b"\n"
+def test_a_lock_on_an_output_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    OutputLock.take(tmp_path / "out.jsonl").close()
 
-    def read() -> None:
-        with path.open("rb") as pipe:
-            got.append(len(pipe.read(len(data))))
-
-    reader = threading.Thread(target=read)
-    sink = FileSink("pipe", descriptor)
-    reader.start()
-    sink.write(data)
-    reader.join()
-    sink.close()
-
-    assert got == [len(data)]
-
-
-@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-def test_stdout_may_be_the_output(tmp_path: Path, name: str) -> None:
-    code = f"from pipeline.edges.store.output import FileSink; s = FileSink.open({name!r}); s.write(b'one\\n'); s.close(); print('two')"
-
-    with (tmp_path / "out").open("wb") as out:
-        out.write(b"before\n")
-        out.flush()
-        subprocess.run([sys.executable, "-c", code], stdout=out, check=True, cwd=Path(__file__).parents[2])
-
-    assert (tmp_path / "out").read_bytes() == b"before\none\ntwo\n"
+    assert list(tmp_path.iterdir()) == []

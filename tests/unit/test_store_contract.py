@@ -124,6 +124,20 @@ class TestDurable(StoreContract):
     def lines(self, store: Store[Any]) -> list[bytes]:
         return self.output.read_bytes().splitlines(keepends=True)
 
+    async def test_its_files_grow_with_what_is_under_way_and_not_with_what_passes(self, store: Store[Any]) -> None:
+        rounds, rows = 60, 50
+        self.begin(store, rounds * rows)
+        for first in range(0, rounds * rows, rows):
+            outcomes = [outcome_of(index, LENGTHS[2] if index == first else LENGTHS[1]) for index in range(first, first + rows)]
+            await store.write(await store.record([store.keep(outcome) for outcome in outcomes]))
+
+        sizes = {path.name: path.stat().st_size for path in self.output.parent.iterdir()}
+
+        assert sizes["out.jsonl"] > 10_000_000
+        assert sizes["out.jsonl.journal.spool"] <= 3 << 20
+        assert sizes["out.jsonl.journal.spool.long"] <= 3 * LENGTHS[2]
+        assert sizes["out.jsonl.journal"] + sizes["out.jsonl.journal-wal"] < 20 << 20
+
 
 class TestDurableAgainstPowerLoss(TestDurable):
     """The same, waiting for the disk."""

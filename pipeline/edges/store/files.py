@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 MODE = 0o600  # answers may be confidential
 COPY_BYTES = 1 << 20
@@ -60,6 +61,15 @@ def put_back(descriptor: int, target: Path, length: int | None = None) -> None:
         while at < end and (piece := os.pread(descriptor, min(COPY_BYTES, end - at), at)):
             copy.write(piece)
             at += len(piece)
+
+
+def free_name(path: Path, companions: Sequence[str] = ("",)) -> Path:
+    """The first of `PATH.1`, `PATH.2` … that nothing has; companions: endings of names that must be free with it."""
+    for number in count(1):
+        name = f"{path.name}.{number}"
+        if not any(os.path.lexists(path.with_name(name + ending)) for ending in companions):
+            return path.with_name(name)
+    raise AssertionError("the numbers never end")
 
 
 def real(path: str) -> Path:

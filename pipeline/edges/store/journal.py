@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.edges.store.files import free_name
 from pipeline.edges.store.files import identity as file_identity
 from pipeline.edges.store.journal_errors import READ_ERRORS, trouble
 from pipeline.edges.store.journal_schema import (
@@ -31,7 +32,6 @@ from pipeline.edges.store.journal_schema import (
     meta_seed,
     refuse_foreign,
 )
-from pipeline.edges.store.output import free_name
 from pipeline.errors import JournalDamagedError, JournalGoneError
 
 if TYPE_CHECKING:

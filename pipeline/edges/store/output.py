@@ -1,6 +1,7 @@
 """Writes the output file: appends whole lines, never overwrites, and leaves no broken line behind if that can be helped.
 
-All writing blocks and belongs in a thread. Nothing is buffered: what `write` took, the operating system has.
+All calls block and belong in a thread. Nothing is buffered: what `write` took, the operating system has. A file that is open
+here is locked; `OutputLock` is for whoever renames an output and must not take it from a run.
 """
 
 from __future__ import annotations
@@ -9,53 +10,46 @@ import errno
 import fcntl
 import hashlib
 import os
-import select
-import stat
-import sys
-from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define
 
-from pipeline.edges.store.files import identity
+from pipeline.edges.store.files import MODE, free_name, identity, put_back
 from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
-MODE = 0o600  # answers may be confidential
-HASH_BYTES = 1 << 20  # read at once
-STDOUT = {"-", "/dev/stdout", "/dev/fd/1"}
+READ_BYTES = 1 << 20  # at once
 
 
 class FileSink:
-    """An output that only grows. Owns its file; close it."""
+    """An output that only grows. Owns its file; close it.
 
-    def __init__(self, name: str, descriptor: int, *, owned: bool = True) -> None:
-        self.name = name
+    name: for messages. bytes_written: of the file, as far as they are accounted for.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.name = str(path)
         self.bytes_written = 0
+        self._path = path
         self._hash = hashlib.sha256()
         self._descriptor = descriptor
-        self._owned = owned
-        self._start = _size(descriptor)  # None where there is nothing to cut back: a pipe, a device
-        self._path: Path | None = None  # set where the name must go on meaning this file
 
     @classmethod
-    def open(cls, path: str | Path, *, fresh: bool = False) -> FileSink:
-        """Create the output, readable by its owner only, and the directories above it; "-" is stdout.
+    def create(cls, path: Path) -> FileSink:
+        """Make an output, readable by its owner only, and the folders above it.
 
-        fresh: an output that is there is moved aside to the first free `PATH.1`, `PATH.2` … A pipe or device is
-        written to as it is, and waits for its reader.
-
-        Raises OutputExistsError if a file is there and may not be moved; UsageError if it cannot be created.
+        Raises OutputExistsError if there is one; UsageError if it cannot be created.
         """
-        if str(path) in STDOUT:
-            sys.stdout.flush()
-            return cls("stdout", sys.stdout.fileno(), owned=False)
-        path = Path(path)
         try:
-            return cls(str(path), _create(path, fresh=fresh))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, MODE))
+        except FileExistsError:
+            if path.parent.is_dir():
+                raise OutputExistsError(path) from None
+            raise UsageError(f"{path}: the output cannot be created: {path.parent} is a file") from None
         except OSError as error:
             raise UsageError(f"{path}: the output cannot be created: {error.strerror or error}") from error
 
@@ -63,7 +57,7 @@ class FileSink:
     def resume(cls, path: Path, size: int, *, create: bool) -> FileSink:
         """Open an output to append to its first `size` bytes, whose digest it takes. Locked until it is closed.
 
-        What stands behind them is there still: see `tail` and `cut`. create: make it if it is not there.
+        What stands behind them is still there: see `tail` and `cut`. create: make it if it is not there.
 
         Raises OutputChangedError if it is gone or holds less; UsageError if it cannot be opened, or another run has it.
         """
@@ -76,38 +70,40 @@ class FileSink:
             raise OutputChangedError(f"{path} is gone, although its journal says that {size:,} bytes were written") from None
         except OSError as error:
             raise UsageError(f"{path}: the output cannot be opened: {error.strerror or error}") from error
-        sink = cls(str(path), descriptor)
+        sink = cls(path, descriptor)
         try:
             sink._go_on(size)
         except BaseException:
             sink.close()
             raise
-        sink._path = path
         return sink
 
     def _go_on(self, size: int) -> None:
-        held = _size(self._descriptor)
-        if held is None:
-            raise UsageError(f"{self.name} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
-        _lock(self.name, self._descriptor)
-        if held < size:
-            raise OutputChangedError(f"{self.name} holds {held:,} bytes, although its journal says that {size:,} were written")
+        _lock(self._path, self._descriptor)
         try:
+            held = os.fstat(self._descriptor).st_size
+            if held < size:
+                raise OutputChangedError(f"{self.name} holds {held:,} bytes, although its journal says that {size:,} were written")
             while self.bytes_written < size:
-                self._account(os.pread(self._descriptor, min(HASH_BYTES, size - self.bytes_written), self.bytes_written))
+                piece = os.pread(self._descriptor, min(READ_BYTES, size - self.bytes_written), self.bytes_written)
+                if not piece:
+                    raise OutputChangedError(f"{self.name} became shorter while it was read")
+                self.account(piece)
         except OSError as error:
             raise UsageError(f"{self.name}: the output cannot be read: {error.strerror or error}") from error
-        self._start = 0
 
     def tail(self) -> Iterator[bytes]:
-        """What the file holds behind all that was accounted for, in pieces."""
+        """What the file holds behind all that is accounted for, in pieces. Raises SinkError."""
         at = self.bytes_written
-        while piece := os.pread(self._descriptor, HASH_BYTES, at):
-            at += len(piece)
-            yield piece
+        try:
+            while piece := os.pread(self._descriptor, READ_BYTES, at):
+                at += len(piece)
+                yield piece
+        except OSError as error:
+            raise SinkError(self.name, error) from error
 
     def cut(self) -> None:
-        """Cut off what stands behind all that was accounted for. Raises SinkError."""
+        """Cut off what stands behind all that is accounted for. Raises SinkError."""
         try:
             os.ftruncate(self._descriptor, self.bytes_written)
         except OSError as error:
@@ -115,33 +111,31 @@ class FileSink:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all that was written, in hex."""
+        """SHA-256 over all that is accounted for, in hex."""
         return self._hash.hexdigest()
 
     def write(self, data: bytes) -> None:
         """Append whole lines.
 
-        Raises SinkError when the file takes no more, or is not what it was (see `check`). A regular file is then cut
-        back to its last whole line, and `digest` and `bytes_written` tell what it holds.
+        Raises SinkError when the disk is full or fails, or when somebody has changed the file (see `check`). It is then cut
+        back to its last whole line, and `digest` and `bytes_written` say what it holds.
         """
         self.check()
         done = 0
         view = memoryview(data)
         try:
             while done < len(data):
-                done += self._write_some(view[done:])
+                done += os.write(self._descriptor, view[done:])
         except OSError as error:
-            self._account(data[: self._cut_back(data, done)])
+            self.account(data[: self._cut_back(data, done)])
             raise SinkError(self.name, error) from error
-        self._account(data)
+        self.account(data)
 
     def check(self) -> None:
-        """See that nobody has deleted, replaced or changed an output that is to be gone on with.
+        """See that nobody has deleted, replaced or changed the file.
 
-        Raises SinkError. What was written is not lost with a deleted file: it is put back, or aside if the name is taken.
+        Raises SinkError. What was written is not lost with a deleted file: it is written again, or beside it if the name is taken.
         """
-        if self._path is None:
-            return
         try:
             held = os.fstat(self._descriptor)
             there = identity(self._path)
@@ -150,124 +144,56 @@ class FileSink:
                     problem = f"somebody else has changed it: it has {held.st_size:,} bytes, and {self.bytes_written:,} were written"
                     raise SinkError(self.name, OSError(errno.ESTALE, problem))
                 return
-            problem = self._rescue(self._path, is_free=there is None, is_deleted=held.st_nlink == 0)
+            problem = self._rescue(is_free=there is None, is_deleted=held.st_nlink == 0)
         except OSError as error:
             raise SinkError(self.name, error) from error
         raise SinkError(self.name, OSError(errno.ESTALE, problem))
 
-    def _rescue(self, path: Path, *, is_free: bool, is_deleted: bool) -> str:
+    def _rescue(self, *, is_free: bool, is_deleted: bool) -> str:
         """Give what was written a name again, if it has none; what happened, for people."""
         what = "it was deleted" if is_free else "another file was put in its place"
         if not is_deleted:
             return f"{what.replace('deleted', 'moved away')} while the run wrote to it; move it back before you run again"
-        target = path if is_free else free_name(path)
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE), "wb") as copy:  # noqa: PTH123  the mode is ours
-            at = 0
-            while at < self.bytes_written:
-                piece = os.pread(self._descriptor, min(HASH_BYTES, self.bytes_written - at), at)
-                if not piece:
-                    break
-                copy.write(piece)
-                at += len(piece)
+        target = self._path if is_free else free_name(self._path)
+        put_back(self._descriptor, target, self.bytes_written)
         if is_free:
             return f"{what} while the run wrote to it; what was written is there again, so run again"
         return f"{what} while the run wrote to it; what was written is in {target}: put that back before you run again"
 
     def sync(self) -> None:
         """Wait until the disk has all that was written. Raises SinkError."""
-        if self._start is not None:
-            try:
-                os.fsync(self._descriptor)
-            except OSError as error:
-                raise SinkError(self.name, error) from error
-
-    def close(self) -> None:
-        """Give the file back; stdout stays open. May be called twice. Raises SinkError if the disk refuses at last."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0 or not self._owned:
-            return
         try:
-            os.close(descriptor)
+            os.fsync(self._descriptor)
         except OSError as error:
             raise SinkError(self.name, error) from error
 
-    def _write_some(self, view: memoryview) -> int:
+    def account(self, data: bytes) -> None:
+        """Count bytes that are in the file as written."""
+        self._hash.update(data)
+        self.bytes_written += len(data)
+
+    def close(self) -> None:
+        """Close the file. May be called twice. Raises SinkError if the disk reports an error at last."""
+        descriptor, self._descriptor = self._descriptor, -1
         try:
-            return os.write(self._descriptor, view)
-        except BlockingIOError:  # a pipe that somebody who shares it has set not to block
-            poll = select.poll()
-            poll.register(self._descriptor, select.POLLOUT)
-            poll.poll()
-            return 0
+            if descriptor >= 0:
+                os.close(descriptor)
+        except OSError as error:
+            raise SinkError(self.name, error) from error
 
     def _cut_back(self, data: bytes, done: int) -> int:
-        """Cut a torn line off, if the file can be cut. Returns how much of data is left in it."""
-        if self._start is None:
-            return done
+        """Cut a torn line off, if the disk lets us. Returns how much of data is left in the file."""
         whole = data.rfind(b"\n", 0, done) + 1
         try:
-            os.ftruncate(self._descriptor, self._start + self.bytes_written + whole)
+            os.ftruncate(self._descriptor, self.bytes_written + whole)
         except OSError:
             return done
         return whole
 
-    def account(self, data: bytes) -> None:
-        """Take bytes that stand in the file already for written."""
-        self._account(data)
-
-    def _account(self, data: bytes) -> None:
-        self._hash.update(data)
-        self.bytes_written += len(data)
-
-
-def _create(path: Path, *, fresh: bool) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, MODE)
-        except FileExistsError:
-            if _is_special(path):
-                return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            if not fresh:
-                raise OutputExistsError(path) from None
-        move_aside(path)
-
-
-def _is_special(path: Path) -> bool:
-    """A pipe, a device or a directory: something that is there to be opened, not made."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:  # a link to nowhere
-        return False
-    return not stat.S_ISREG(mode)
-
-
-def free_name(path: Path, companions: Sequence[str] = ("",)) -> Path:
-    """The first of `PATH.1`, `PATH.2` … that nothing has; companions: endings of names that must be free with it."""
-    for number in count(1):
-        name = f"{path.name}.{number}"
-        if not any(os.path.lexists(path.with_name(name + ending)) for ending in companions):
-            return path.with_name(name)
-    raise AssertionError("the numbers never end")
-
-
-def move_aside(path: Path) -> Path | None:
-    """Give a file the first free name `PATH.1`, `PATH.2` …; that name, or None where there is no file."""
-    if not os.path.lexists(path):  # a link to nowhere is in the way, too
-        return None
-    while True:
-        aside = free_name(path)
-        try:
-            os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE))  # the name is ours before anything moves on to it
-        except FileExistsError:
-            continue
-        path.replace(aside)
-        return aside
-
 
 @define(eq=False)
 class OutputLock:
-    """Keeps other runs from an output while it is renamed, and is refused where one writes to it. Close it."""
+    """Keeps other runs from an output while it is renamed; refused where one writes to it. Close it."""
 
     _descriptor: int
 
@@ -292,15 +218,10 @@ class OutputLock:
             os.close(descriptor)
 
 
-def _lock(name: object, descriptor: int) -> None:
+def _lock(path: Path, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{name} is being written by another run; wait until it has ended, or write somewhere else") from None
+        raise UsageError(f"{path} is being written by another run; wait until it has ended, or write somewhere else") from None
     except OSError:
-        pass  # a file system without locks; the journal's holds
-
-
-def _size(descriptor: int) -> int | None:
-    status = os.fstat(descriptor)
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+        pass  # a file system without locks; the journal's lock holds
