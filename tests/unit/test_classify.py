@@ -227,7 +227,7 @@ NO_ANSWERS: list[tuple[str, object, str]] = [
     ("/v1beta/models/g:generateContent", {"candidates": [{"index": 0}]}, "hold no answer"),
     ("/v1beta/models/g:embedContent", {"embedding": {}}, "an empty embedding"),
     ("/v1/messages", {"content": [], "stop_reason": None}, "no content"),
-    ("/api/chat", {"message": {"role": "assistant"}, "done": False}, "not done"),
+    ("/api/chat", {"message": {"role": "assistant"}, "done": False}, "ended too early"),
 ]
 
 

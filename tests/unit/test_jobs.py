@@ -121,7 +121,6 @@ def test_a_number_beyond_all_bounds_is_the_providers_business() -> None:
         (line(custom_id=""), "custom_id must have 1 to 512 characters, got 0"),
         (line(custom_id="x" * (MAX_ID_LENGTH + 1)), "custom_id must have 1 to 512 characters, got 513"),
         (line(custom_id="a\nb"), "custom_id must not hold control characters, got 'a\\nb'"),
-        (line(body={"stream": True}), "stream must not be true"),
     ],
 )
 def test_a_bad_batch_line_is_refused_with_its_line_and_reason(data: bytes, problem: str) -> None:

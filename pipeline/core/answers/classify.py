@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.core.answers.assemble import assemble, is_streamed
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, json_text, one_line
 from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, object_of, objects_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
-from pipeline.core.answers.shapes import find_usage, is_unknown_error, promises, read_object
+from pipeline.core.answers.shapes import find_usage, is_unknown_error, promises, read_object, read_reply
 from pipeline.core.answers.shapes_values import read_list
+from pipeline.core.answers.streamed import Cut, Streamed
 from pipeline.core.answers.trouble import Trouble, as_json_text, classify_failure, classify_fault, excerpt, judge
 from pipeline.core.answers.usage import Counts, read_usage, usage_of
 from pipeline.records import NO_USAGE, Answer, FailureKind, Usage
@@ -85,10 +87,25 @@ def _whole_chat(answer: Answer) -> Result | None:
 
 
 def _read_reply(answer: Answer, url: str, now_utc: float) -> Result | Trouble:
-    """Any other reply: of another shape, odd in places, or none."""
+    """Any other reply: of another shape, streamed, odd in places, or none."""
     body = json_text(answer.body)
+    if is_streamed(answer.body) and (body is None or read_reply(body).problem is not None):
+        return _read_streamed(answer, assemble(answer.body), url, now_utc)
     if body is None:
         return _malformed(answer, f"a body that is not JSON: {excerpt(answer.body)}", as_json_text(answer.body))
+    return _read_json(answer, body, url, now_utc)
+
+
+def _read_streamed(answer: Answer, streamed: Streamed, url: str, now_utc: float) -> Result | Trouble:
+    """A stream, whether it was asked for or not."""
+    if isinstance(streamed, Cut):
+        usage = NO_USAGE if streamed.body is None else read_reply(streamed.body).tokens
+        body = as_json_text(answer.body) if streamed.body is None else streamed.body
+        return _with_usage(_malformed(answer, f"a stream that ended too early: {streamed.reason}", body), usage)
+    return _read_json(answer, one_line(streamed.body), url, now_utc)
+
+
+def _read_json(answer: Answer, body: bytes, url: str, now_utc: float) -> Result | Trouble:
     if not body.startswith(JSON_STARTS):
         return _malformed(answer, f"neither a JSON object nor a list: {excerpt(body)}", body)
     reply, reading = _listed(body) if body.startswith(b"[") else _object(body)

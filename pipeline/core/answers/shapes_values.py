@@ -84,6 +84,8 @@ def read_list(body: bytes) -> Reading:
     objects = objects_of(raw)
     if len(items) == 1 and objects and "generated_text" in objects[0]:
         return Reading(objects[0]["generated_text"])
+    if objects and "candidates" in objects[0]:
+        return Reading(problem="pieces of an answer")
     if not items or first_byte(items[0]) == ord("n"):
         return Reading(problem="an empty list" if not items else "a list of nothing")
     return Reading(raw)

@@ -40,7 +40,6 @@ class _Sizes(msgspec.Struct, gc=False):
     max_tokens: Any = None
     max_output_tokens: Any = None
     n: Any = None
-    stream: Any = None
 
 
 _decode_sizes = msgspec.json.Decoder(_Sizes).decode
@@ -201,13 +200,11 @@ class JobMaker:
 
 
 def _tokens(body: bytes) -> int:
-    """What an attempt may cost. Refuses a streamed answer, which no output line can hold."""
+    """What an attempt may cost."""
     try:
         sizes = _decode_sizes(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
         return estimate_tokens(body, None)
-    if sizes.stream is True:
-        raise RowError("stream must not be true: an output line holds one whole answer; remove it")
     most = sizes.max_completion_tokens or sizes.max_tokens or sizes.max_output_tokens
     return estimate_tokens(body, most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
 

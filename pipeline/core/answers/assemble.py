@@ -1,0 +1,257 @@
+"""Puts a streamed answer together while it comes: bytes in, the object that would have come without a stream out.
+
+What kind of stream it is shows in its first event, never in the url: relays answer in the dialect that they know. The body may
+be an event stream, one object a line, a list, or an ordinary answer after all. Bytes are gathered and folded a block at a time,
+so that a stream costs what its answer does and not what its events do; the size of a block changes nothing of the result.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from pipeline.core.answers.assemble_chat import ChatStream
+from pipeline.core.answers.assemble_gemini import GeminiStream
+from pipeline.core.answers.assemble_lines import PieceStream, TokenStream, TranscriptStream
+from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
+from pipeline.core.answers.assemble_responses import ResponseStream
+from pipeline.core.answers.events import Events
+from pipeline.core.answers.mend import json_text
+from pipeline.core.answers.streamed import Cut, Refused, Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.core.answers.streamed import Streamed
+
+FOLD_BYTES = 65_536  # 50 streams of 9 MB: 128 MB at this size, 598 MB if nothing is folded before the end
+DONE = b"[DONE]"
+BLANKS = b" \t\r\n"
+MOST_BLANKS = 65_536  # that are looked through before a body; servers send them to keep a connection open
+BOM = b"\xef\xbb\xbf"
+# A token in any dialect: the first text that is not empty. Comments, pings and roles are none.
+_FIRST_TOKEN = re.compile(
+    rb'"(?:content|text|reasoning|reasoning_content|thinking|partial_json|arguments|delta|refusal|response|transcript)"\s?:\s?"[^"]'
+)
+_decode = msgspec.json.Decoder().decode
+
+
+class Dialect(Protocol):
+    """Puts the events of one dialect together."""
+
+    def take(self, events: list[bytes]) -> None:
+        """Take the data of some events, each JSON."""
+
+    def end(self) -> Streamed:
+        """What came of it."""
+
+
+def is_streamed(body: bytes) -> bool:
+    """Whether a body may be a stream: events, several objects, or a list (Google's form without `alt=sse`)."""
+    start = body[:MOST_BLANKS].removeprefix(BOM).lstrip(BLANKS)
+    return start.startswith((b"data:", b"event:", b":", b"id:", b"retry:", b"error:", b"{", b"["))
+
+
+def says_a_token(piece: bytes) -> bool:
+    """Whether there is a part of the answer in a piece of a stream."""
+    return _FIRST_TOKEN.search(piece) is not None
+
+
+class Assembler:
+    """One streamed answer. count: events so far, comments and pings not counted."""
+
+    def __init__(self, fold: int = FOLD_BYTES) -> None:
+        self.count = 0
+        self._fold = fold
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._framing: Events | _Lines | None = None
+        self._dialect: Dialect | None = None
+        self._problem: str | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Take some more bytes of the body."""
+        self._pieces.append(piece)
+        self._held += len(piece)
+        if self._held >= self._fold:
+            self._fold_in()
+
+    def end(self) -> Streamed:
+        """What the whole body came to. Whole, if it was no stream but an answer."""
+        self._fold_in()
+        if self._framing is None:
+            return _ordinary(b"".join(self._pieces))
+        self._take(self._framing.end())
+        if isinstance(self._framing, Events) and self._framing.error is not None:
+            return Refused(_error_body(self._framing.error))
+        if self._dialect is None:
+            return Cut(self._problem or "the stream ended before its first event")
+        ended = self._dialect.end()
+        if self._problem is not None and isinstance(ended, Whole):
+            return Cut(self._problem, ended.body)
+        return ended
+
+    def _fold_in(self) -> None:
+        block = b"".join(self._pieces)
+        if self._framing is None:
+            self._framing = _framing_of(block)
+            if self._framing is None:
+                self._pieces, self._held = [block], 0  # a list or an object is read when it is whole
+                return
+        self._pieces, self._held = [], 0
+        self._take(self._framing.feed(block))
+
+    def _take(self, events: list[bytes]) -> None:
+        events = [event for event in events if event != DONE and event.strip() != DONE] if DONE in b"".join(events[-1:]) else events
+        events = [event for event in events if event.strip(BLANKS)] if b"" in events else events
+        self.count += len(events)
+        if not events:
+            return
+        try:
+            self._hand_on(events)
+        except msgspec.DecodeError:
+            for event in events:
+                self._mend(event)
+
+    def _hand_on(self, events: list[bytes]) -> None:
+        while self._dialect is None and events:
+            self._dialect = _dialect_of(_decode(events[0]))
+            if self._dialect is None:
+                events = events[1:]  # a ping, or an event that says nothing
+        if self._dialect is not None and events:
+            self._dialect.take(events)
+
+    def _mend(self, event: bytes) -> None:
+        text = json_text(event)
+        if text is None or not text.startswith(b"{"):
+            if event.strip() != DONE:
+                self._problem = self._problem or f"event {self.count} is not JSON"
+            return
+        self._hand_on([text])
+
+
+class _Lines:
+    """One object a line (Ollama)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        return [line for line in lines if line.strip()]
+
+    def end(self) -> list[bytes]:
+        rest, self._rest = self._rest.strip(), b""
+        return [rest] if rest else []
+
+
+def assemble(body: bytes) -> Streamed:
+    """A whole body that may be a stream."""
+    assembler = Assembler(fold=len(body) + 1)
+    assembler.feed(body)
+    return assembler.end()
+
+
+def _framing_of(block: bytes) -> Events | _Lines | None:
+    """How a body is divided into events, told from how it begins; None if it must be read as a whole."""
+    start = block.removeprefix(BOM).lstrip(BLANKS)
+    if start.startswith(b"["):
+        return None
+    if not start.startswith(b"{"):
+        return Events()
+    line, end, _ = start.partition(b"\n")
+    return _Lines() if end and _is_piece(line) else None
+
+
+def _is_piece(line: bytes) -> bool:
+    """Whether a line is an object that stands for itself, and not the beginning of a pretty-printed one."""
+    return json_text(line) is not None
+
+
+def _ordinary(body: bytes) -> Streamed:
+    """A body that is no stream: an answer as it is, or the list that Google sends without `alt=sse`."""
+    text = json_text(body)
+    if text is None:
+        return Cut("the body is neither JSON nor a stream of events")
+    if not text.startswith(b"["):
+        return _single(text)
+    try:
+        elements = [bytes(element) for element in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    except msgspec.DecodeError:
+        return Whole(text)
+    dialect = _dialect_of(_decode(elements[0])) if elements else None
+    if not isinstance(dialect, GeminiStream):
+        return Whole(text)
+    dialect.take(elements)
+    return dialect.end()
+
+
+def _single(text: bytes) -> Streamed:
+    """An object that stands alone: an answer, or a stream of which only one piece came."""
+    value = _decode(text)
+    if isinstance(value, dict) and (value.get("done") is False or str(value.get("object", "")).endswith(".chunk")):
+        dialect = _dialect_of(value)
+        if dialect is not None:
+            dialect.take([text])
+            return dialect.end()
+    return Whole(text)
+
+
+def _error_body(said: bytes) -> bytes:
+    """An error that came under another name as the body of an error."""
+    text = json_text(said)
+    if text is None:
+        return msgspec.json.encode({"error": {"message": said.decode("utf-8", "replace"), "type": "stream_error"}})
+    value = _decode(text)
+    return text if isinstance(value, dict) and "error" in value else msgspec.json.encode({"error": value})
+
+
+class _Error:
+    """A stream that begins with an error."""
+
+    def __init__(self) -> None:
+        self.first: bytes | None = None
+
+    def take(self, events: list[bytes]) -> None:
+        self.first = self.first or events[0]
+
+    def end(self) -> Streamed:
+        return Refused(self.first or b"{}")
+
+
+# How the type of the first event begins, and else a key that is in it; the first that fits is taken.
+BY_TYPE: tuple[tuple[str, Callable[[], Dialect]], ...] = (
+    ("response.", ResponseStream),
+    ("transcript.", TranscriptStream),
+    ("message-", CohereStream),
+    ("content-", CohereStream),
+    ("message_", MessageStream),
+    ("content_block", MessageStream),
+)
+BY_KEY: tuple[tuple[str, Callable[[], Dialect]], ...] = (
+    ("choices", ChatStream),
+    ("candidates", GeminiStream),
+    ("promptFeedback", GeminiStream),
+    ("usageMetadata", GeminiStream),
+    ("generated_text", TokenStream),
+    ("done", lambda: PieceStream("done", "response")),
+    ("stop", lambda: PieceStream("stop", "content")),
+)
+
+
+def _dialect_of(first: Any) -> Dialect | None:
+    """Who puts a stream together, told from its first event; None for an event that says nothing of it."""
+    if not isinstance(first, dict):
+        return None
+    kind = str(first.get("type") or "")
+    for start, make in BY_TYPE:
+        if kind.startswith(start):
+            return make()
+    for key, make in BY_KEY:
+        if key in first:
+            return make()
+    if first.get("error") or "error" in (kind, first.get("object")):
+        return _Error()
+    return None if kind == "ping" else ChatStream()

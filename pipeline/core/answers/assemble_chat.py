@@ -1,0 +1,255 @@
+"""Puts streamed chat completions and plain completions together, in the dialects of all servers that imitate OpenAI.
+
+The first event is read key by key. All that follow are decoded as one typed array, a block at a time, with every key named that
+servers send in ordinary events: 0.8 µs an event. An event with anything else in it fails that decode and is read key by key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipeline.core.answers.error_bodies import is_empty_error
+from pipeline.core.answers.merging import Pieces, finished, merge, taken
+from pipeline.core.answers.parts import NULL
+from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
+
+DROPPED = frozenset({"obfuscation"})  # random padding (OpenAI)
+APART = frozenset({"choices", "usage", "error", "object"})
+CHOICE_APART = frozenset({"index", "delta", "message", "finish_reason", "error"})
+WHOLE_OBJECT = {"chat.completion.chunk": "chat.completion"}
+TOP = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")  # of every event; the first that says one counts
+
+
+class _Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+
+
+class _Choice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    text: str | None = None
+    logprobs: None = None
+    stop_reason: None = None
+    matched_stop: None = None
+    native_finish_reason: None = None
+
+
+class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = NULL
+    id: msgspec.Raw = NULL
+    created: msgspec.Raw = NULL
+    model: msgspec.Raw = NULL
+    system_fingerprint: msgspec.Raw = NULL
+    service_tier: msgspec.Raw = NULL
+    provider: msgspec.Raw = NULL
+    object: msgspec.Raw = NULL
+    obfuscation: msgspec.Raw = NULL
+
+
+_decode_chunks = msgspec.json.Decoder(list[_Chunk]).decode
+_decode_any = msgspec.json.Decoder().decode
+_NULL = b"null"
+
+
+class _Building:
+    """A choice as far as it has come."""
+
+    __slots__ = ("calls", "finish", "message", "more")
+
+    def __init__(self) -> None:
+        self.message: dict[str, Any] = {}
+        self.more: dict[str, Any] = {}
+        self.calls: list[tuple[int, dict[str, Any]]] = []
+        self.finish: str | None = None
+
+    def take(self, delta: _Delta) -> None:
+        """Take an ordinary piece of a message."""
+        if delta.content is not None:
+            self.add("content", delta.content)
+        if delta.reasoning_content is not None:
+            self.add("reasoning_content", delta.reasoning_content)
+        if delta.reasoning is not None:
+            self.add("reasoning", delta.reasoning)
+        if delta.role and not self.message.get("role"):
+            self.message["role"] = delta.role
+
+    def add(self, key: str, piece: str) -> None:
+        """Continue a text of the message."""
+        pieces = self.message.get(key)
+        if isinstance(pieces, Pieces):
+            pieces.append(piece)
+        else:
+            merge(self.message, {key: piece})
+
+    def add_call(self, call: dict[str, Any]) -> None:
+        """Continue a call of a tool, or begin one: where the index is new, or the id another, or without index an id or name comes."""
+        function = call.get("function") if isinstance(call.get("function"), dict) else {}
+        index = _as_index(call.get("index"))
+        if index is None:
+            there = None if call.get("id") or (function or {}).get("name") else (self.calls[-1][1] if self.calls else None)
+            if there is None and self.calls and call.get("id") and self.calls[-1][1].get("id") == call.get("id"):
+                there = self.calls[-1][1]
+        else:
+            there = next((one for at, one in reversed(self.calls) if at == index), None)
+            if there is not None and call.get("id") and there.get("id") and there["id"] != call["id"]:
+                there = None
+        if there is None:
+            there = {}
+            self.calls.append((len(self.calls) if index is None else index, there))
+        merge(there, call, frozenset({"index"}))
+
+
+class ChatStream:
+    """A streamed completion. Takes events, gives the object that would have come without a stream."""
+
+    def __init__(self) -> None:
+        self.top: dict[str, Any] = {}
+        self.choices: dict[int, _Building] = {}
+        self.usage: Any = None
+        self.error: Any = None
+        self.kind = "chat.completion"
+
+    def take(self, events: list[bytes]) -> None:
+        """Take the data of some events."""
+        if not self.top and events:
+            self._take_one(events[0])
+            events = events[1:]
+        if not events:
+            return
+        try:
+            chunks = _decode_chunks(b"[" + b",".join(events) + b"]")
+        except msgspec.DecodeError:
+            for event in events:
+                self._take_alone(event)
+        else:
+            self._take_chunks(chunks)
+
+    def end(self) -> Streamed:
+        """What came of it. Whole is an answer of which every choice says why it ended; nothing else proves it."""
+        if self.error is not None:
+            return Refused(msgspec.json.encode(self.error))
+        unfinished = [index for index, choice in self.choices.items() if not choice.finish]
+        if self.choices and not unfinished:
+            return Whole(self._body())
+        return Cut("no choice came" if not self.choices else f"choice {unfinished[0]} has no finish_reason", self._body())
+
+    # ---- the short way -----------------------------------------------------------------------------------------------
+
+    def _take_chunks(self, chunks: list[_Chunk]) -> None:
+        for chunk in chunks:
+            if chunk.usage is not NULL and bytes(chunk.usage) != _NULL:
+                self.usage = chunk.usage
+            for part in chunk.choices or ():
+                self._take_part(part)
+        for name in [name for name in TOP if not self.top.get(name)]:
+            said = (getattr(chunk, name) for chunk in chunks)
+            first = next((raw for raw in said if raw is not NULL and bytes(raw) not in (_NULL, b'""')), None)
+            if first is not None:
+                self.top[name] = first
+
+    def _take_part(self, part: _Choice) -> None:
+        building = self.choices.get(part.index)
+        if building is None:
+            building = self.choices[part.index] = _Building()
+        if part.finish_reason:
+            building.finish = part.finish_reason
+        if (delta := part.delta) is not None:
+            building.take(delta)
+        if part.text is not None:
+            merge(building.more, {"text": part.text})
+
+    # ---- key by key --------------------------------------------------------------------------------------------------
+
+    def _take_alone(self, event: bytes) -> None:
+        try:
+            self._take_chunks(_decode_chunks(b"[" + event + b"]"))
+        except msgspec.DecodeError:
+            self._take_one(event)
+
+    def _take_one(self, event: bytes) -> None:
+        value = _decode_any(event)
+        if not isinstance(value, dict):
+            return
+        self._note_error(value)
+        if isinstance(value.get("object"), str) and value["object"]:
+            self.kind = str(WHOLE_OBJECT.get(value["object"], value["object"]))
+        merge(self.top, value, APART | DROPPED)
+        for key in value.keys() - APART - DROPPED:
+            self.top.setdefault(key, None)
+        if value.get("usage") is not None:
+            self.usage = value["usage"]
+        for choice in value.get("choices") or ():
+            if isinstance(choice, dict):
+                self._take_choice(choice)
+
+    def _note_error(self, value: dict[str, Any]) -> None:
+        groq = value.get("x_groq")
+        if not is_empty_error(value.get("error")) or value.get("object") == "error":
+            self.error = self.error or value
+        elif isinstance(groq, dict) and groq.get("error"):
+            self.error = self.error or {"error": {"message": groq["error"], "type": "x_groq"}}
+
+    def _take_choice(self, choice: dict[str, Any]) -> None:
+        building = self.choices.setdefault(_as_index(choice.get("index")) or 0, _Building())
+        merge(building.more, choice, CHOICE_APART)
+        for key in choice.keys() - CHOICE_APART:
+            building.more.setdefault(key, None)
+        if choice.get("finish_reason"):
+            building.finish = choice["finish_reason"]
+        if not is_empty_error(choice.get("error")):
+            self.error = self.error or {"error": choice["error"]}
+        if isinstance(choice.get("message"), dict):  # a server that says the whole message again
+            building.message, building.calls = taken(choice["message"]), []
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            merge(building.message, delta, frozenset({"tool_calls"}))
+            for key in delta.keys() - {"tool_calls"}:
+                building.message.setdefault(key, None)
+            for call in delta.get("tool_calls") or ():
+                if isinstance(call, dict):
+                    building.add_call(call)
+
+    # ---- the object --------------------------------------------------------------------------------------------------
+
+    def _body(self) -> bytes:
+        top = {key: value for key, value in self.top.items() if key not in ("created", "id", "model")}
+        body = {
+            "id": self.top.get("id"),
+            "object": self.kind,
+            "created": self.top.get("created"),
+            "model": self.top.get("model"),
+            "choices": [self._choice(index, self.choices[index]) for index in sorted(self.choices)],
+            **finished(top),
+        }
+        usage = self.usage or (finished(self.top.get("x_groq")) or {}).get("usage")
+        if usage is not None:
+            body["usage"] = usage
+        return msgspec.json.encode({key: value for key, value in body.items() if value is not None or key in self.top})
+
+    def _choice(self, index: int, building: _Building) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": index, **finished(building.more)}
+        if "text" not in building.more or building.message:
+            message = finished(building.message)
+            message = {"role": message.pop("role", None) or "assistant", "content": message.pop("content", None), **message}
+            if building.calls:
+                message["tool_calls"] = [finished(call) for _, call in sorted(building.calls, key=lambda pair: pair[0])]
+            choice["message"] = message
+        choice["finish_reason"] = building.finish
+        return choice
+
+
+def _as_index(value: Any) -> int | None:
+    """An index as a number or as the text of one."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

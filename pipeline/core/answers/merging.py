@@ -1,0 +1,99 @@
+"""How pieces of an object that comes bit by bit are put together: the rules that all streamed shapes share.
+
+Texts that are written bit by bit are joined; texts that are said again (an id, a name, a role) are kept as they were said first.
+Numbers and truth values: the last one holds. Objects are merged key by key, lists are continued. Null changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Texts that come in pieces, whatever object they stand in.
+JOINED = frozenset(
+    {"content", "refusal", "reasoning_content", "reasoning", "arguments", "text", "thinking", "transcript", "data", "summary"}
+    | {"partial_json", "thought"}
+)
+
+
+PARTS = ("text", "thinking")  # types of parts that are written bit by bit
+
+
+class Pieces(list[str]):
+    """A text that is still being written; `finished` makes a text of it."""
+
+
+def merge(into: dict[str, Any], new: dict[str, Any], skip: frozenset[str] = frozenset()) -> None:
+    """Take what a piece says into an object. skip: keys that somebody else looks at."""
+    for key, value in new.items():
+        if key not in skip:
+            into[key] = merged(key, into.get(key), value)
+
+
+def merged(key: str, old: Any, new: Any) -> Any:
+    """A value after a piece of it has come."""
+    if new is None:
+        return old
+    if isinstance(new, str):
+        return _text(key, old, new)
+    if isinstance(new, dict):
+        into = old if isinstance(old, dict) else {}
+        merge(into, new)
+        return into
+    if isinstance(new, list):
+        return _continued(old if isinstance(old, list) and not isinstance(old, Pieces) else [], new)
+    return new
+
+
+def _text(key: str, old: Any, new: str) -> Any:
+    if key not in JOINED:
+        return old or new
+    if isinstance(old, Pieces):
+        old.append(new)
+        return old
+    if isinstance(old, list):  # Mistral: parts first, then plain text
+        return _continued(old, [{"type": "text", "text": new}])
+    return Pieces([new])
+
+
+def _continued(old: list[Any], new: list[Any]) -> list[Any]:
+    """A list after some more of it has come.
+
+    An element with an index goes on where that index is; a part of a text goes on with the part before it, if both are of
+    one type.
+    """
+    for item in new:
+        there = _begun(old, item) if isinstance(item, dict) else None
+        if there is None:
+            old.append(taken(item))
+        else:
+            merge(there, item)
+    return old
+
+
+def _begun(old: list[Any], item: dict[str, Any]) -> dict[str, Any] | None:
+    index = item.get("index")
+    if isinstance(index, int):
+        return next((one for one in old if isinstance(one, dict) and one.get("index") == index), None)
+    if item.get("type") in PARTS and old and isinstance(old[-1], dict) and old[-1].get("type") == item["type"]:
+        return old[-1]
+    return None
+
+
+def taken(value: Any) -> Any:
+    """A value of a piece, ready to be continued."""
+    if isinstance(value, dict):
+        into: dict[str, Any] = {}
+        merge(into, value)
+        for key in value:
+            into.setdefault(key, None)
+        return into
+    return [taken(item) for item in value] if isinstance(value, list) else value
+
+
+def finished(value: Any) -> Any:
+    """A value whose pieces have all come."""
+    if isinstance(value, Pieces):
+        return "".join(value)
+    if isinstance(value, dict):
+        return {key: finished(item) for key, item in value.items()}
+    return [finished(item) for item in value] if isinstance(value, list) else value
