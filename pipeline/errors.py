@@ -80,14 +80,13 @@ class InputError(UsageError):
 
 
 class OutputExistsError(UsageError):
-    """An output is already there. path: that file."""
+    """An output is already there. path: that file. advice: what to do about it."""
 
-    def __init__(self, path: Path) -> None:
+    ADVICE = "use --fresh to move it aside and start over, or --accept-changes to go on from the results in it"
+
+    def __init__(self, path: Path, advice: str = ADVICE) -> None:
         self.path = path
-        super().__init__(
-            f"{path} exists and is never overwritten; use --fresh to move it aside and start over, or --accept-changes to go on from"
-            " the results in it"
-        )
+        super().__init__(f"{path} exists and is never overwritten; {advice}")
 
 
 class RunChangedError(UsageError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves
+from pipeline.cli.frame import OK, SOME_FAILED, USAGE, answer, guarded, leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ def common(body: Body) -> Body:
         json_flag,
         click.option("--progress", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", help="How progress is shown."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable."),
-        click.argument("config_path", metavar="CONFIG"),
+        click.argument("config_path", metavar="CONFIG", type=click.Path()),
     ):
         body = part(body)
     return body
@@ -109,7 +109,8 @@ def run_command(
 def check_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
     """Say what a run would take, and send nothing.
 
-    Reads CONFIG and its whole input: rows, bad rows, estimated tokens, time under the limits, cost.
+    Reads CONFIG and its whole input: rows, bad rows, estimated tokens, time under the limits, cost. Exit code 1 if any row is bad, 2
+    if none can be sent.
     """
     del progress
 
@@ -132,7 +133,9 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
             answer(attrs.asdict(report))
         load_config(config_path, overrides, environment=os.environ)
         open_provider(config, credentials(config.provider))  # opens nothing yet, but refuses what a run would refuse
-        return OK
+        if report.rows and not report.requests:
+            return USAGE
+        return SOME_FAILED if report.bad_rows or report.too_large else OK
 
     return guarded(work, verbose)
 
@@ -193,10 +196,10 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
 @click.command("export")
 @click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would work out.")
-@click.option("--out", "target", default="-", metavar="PATH", help="A new file; stdout if left out.")
+@click.option("--out", "target", default="-", metavar="PATH", type=click.Path(), help="A new file; stdout if left out.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable.")
 @verbose_flag
-@click.argument("config_path", metavar="CONFIG")
+@click.argument("config_path", metavar="CONFIG", type=click.Path())
 def export_command(config_path: str, target: str, overrides: tuple[str, ...], verbose: int, *, neutralise_formulas: bool) -> int:
     """Write the results as CSV.
 
@@ -216,7 +219,7 @@ def export_command(config_path: str, target: str, overrides: tuple[str, ...], ve
 
 @click.command("init")
 @verbose_flag
-@click.argument("path", default="headrace.yaml")
+@click.argument("path", default="headrace.yaml", type=click.Path())
 def init_command(path: str, verbose: int) -> int:
     """Write a commented starter config.
 
@@ -239,7 +242,7 @@ def init_command(path: str, verbose: int) -> int:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As in `provider.simulate`: --set latency.median_seconds=0.2")
 @json_flag
 @verbose_flag
-@click.argument("settings", required=False, metavar="[SETTINGS]")
+@click.argument("settings", required=False, metavar="[SETTINGS]", type=click.Path())
 def simulate_command(host: str, port: int, settings: str | None, overrides: tuple[str, ...], verbose: int, *, as_json: bool) -> int:
     """Serve a simulated provider on loopback.
 

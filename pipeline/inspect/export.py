@@ -45,7 +45,7 @@ def export_csv(config: Config, target: str, *, neutralise_formulas: bool = False
             raise UsageError(f"{target}: {error.strerror}") from error
         raise InputError(f"{source}: there is no output to export; run the config first") from None
     except FileExistsError:
-        raise OutputExistsError(Path(target)) from None
+        raise OutputExistsError(Path(target), "name another file") from None
     except BrokenPipeError:
         pass
     except OSError as error:

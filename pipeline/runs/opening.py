@@ -7,6 +7,7 @@ without those results (`durability/rebuild.py`), and opened again.
 
 from __future__ import annotations
 
+import errno
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,19 @@ from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
+from pipeline.durability.rebuild import Repair, rebuild, renew_journal
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.durability.reuse import CountedJobs
 from pipeline.edges.store.hashes import RowHashes
-from pipeline.errors import InputChangedError, InputError, JournalDamagedError, OutputChangedError, OutputExistsError
+from pipeline.errors import (
+    InputChangedError,
+    InputError,
+    JournalDamagedError,
+    JournalError,
+    OutputChangedError,
+    OutputExistsError,
+    UsageError,
+)
 from pipeline.runs.assembly import identity_of, job_maker, reuse_of, source_opener
 
 if TYPE_CHECKING:
@@ -31,6 +41,9 @@ if TYPE_CHECKING:
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
+
+# What the system says of a place where no file can be, however much space there is.
+NO_PLACE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP))
 
 
 @frozen
@@ -73,9 +86,14 @@ def open_run(config: Config, source: Source, choices: Choices) -> OpenedRun:
     """Open the files of a config's run, mended where that was asked for, and take the source behind the rows that are done.
 
     source: owned by the run from here on, also after an error. Blocks.
-    Raises UsageError as `pipeline.run` does, and JournalError.
+    Raises UsageError as `pipeline.run` does, also where a folder cannot be written to, and JournalError.
     """
-    return _Opening(config, choices, can_be_reopened=source.can_be_reopened).open(source)
+    try:
+        return _Opening(config, choices, can_be_reopened=source.can_be_reopened).open(source)
+    except JournalError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_PLACE:
+            raise UsageError(f"{error}; name a place that can be written to (sink.path, journal.path)") from error
+        raise
 
 
 class _Opening:
@@ -138,15 +156,11 @@ class _Opening:
                 raise
             self._see_that_it_can_be_read_again(self._config.source.path, None)
             if not isinstance(error, OutputChangedError):
-                from pipeline.durability.rebuild import renew_journal  # noqa: PLC0415  3 ms that few runs need
-
                 renew_journal(self._paths, self._identity)
             self._rebuild(failures=NO_FAILURES, stale=False, whole=True)
             return open_durable(self._paths, self._kind, self._identity, accept_changes=accept)
 
     def _rebuild(self, *, failures: FailureChoice, stale: bool, whole: bool) -> None:
-        from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  3 ms that few runs need
-
         repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
         with closing(job_maker(self._config)) as jobs, closing(self._open_source()) as source:
             rebuild(self._paths, self._kind, source, jobs, self._identity, repair)

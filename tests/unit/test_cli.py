@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,79 @@ def test_check_then_run_then_verify(config: str, tmp_path: Path, capsys: Capture
     assert (checked[0], checked[1]["rows"], checked[1]["bad_rows"]) == (0, 3, 0)
     assert (verified[0], verified[1]["ok"]) == (0, True)
     assert (spoiled[0], spoiled[1]["ok"], spoiled[1]["counts"]) == (1, False, {"missing": 3, "edited": 1})
+
+
+@pytest.mark.parametrize(
+    "rows, flags, code",
+    [
+        (['{"prompt": "a"}'], [], 0),
+        (['{"prompt": "a"}', "{"], [], 1),
+        (['{"prompt": "a"}', "{"], ["--set", "limits.tokens_per_minute=3"], 2),
+        (["{", "[]"], [], 2),
+        ([], [], 0),
+    ],
+)
+def test_check_says_by_its_exit_code_whether_rows_are_bad(
+    config: str, tmp_path: Path, capsys: Capture, rows: list[str], flags: list[str], code: int
+) -> None:
+    (tmp_path / "in.jsonl").write_text("".join(row + "\n" for row in rows))
+
+    found, report, said = called(["check", config, "--json", *flags], capsys)
+
+    assert found == code, said
+    assert report["rows"] == len(rows)
+
+
+def test_check_of_rows_that_do_not_fit_the_limits_exits_1(config: str, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"prompt": "a"}) + "\n" + json.dumps({"prompt": "a" * 4000}) + "\n")
+
+    code, report, _ = called(["check", config, "--json", "--set", "limits.tokens_per_minute=500"], capsys)
+
+    assert (code, report["too_large"]) == (1, 1)
+
+
+@pytest.mark.parametrize("key", ["sink.path", "journal.path"])
+@pytest.mark.parametrize("place", ["/proc/nowhere/out.jsonl", "/dev/null/out.jsonl", "/sys/out.jsonl"])
+def test_a_place_that_cannot_be_written_to_is_wrong_usage_and_nothing_is_sent(
+    config: str, tmp_path: Path, capsys: Capture, key: str, place: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+
+    code, summary, said = called(["run", config, "--json", "--set", f"{key}={place}"], capsys)
+
+    assert (code, summary) == (2, None)
+    assert place in said
+    assert "Traceback" not in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_export_to_a_file_that_is_there_advises_what_it_can_do(config: str, tmp_path: Path, capsys: Capture) -> None:
+    main(["run", config])
+    (tmp_path / "there.csv").write_text("mine")
+    capsys.readouterr()
+
+    code, _, said = called(["export", config, "--out", str(tmp_path / "there.csv")], capsys)
+
+    assert code == 2
+    assert said == f"error: {tmp_path / 'there.csv'} exists and is never overwritten; name another file\n"
+
+
+@pytest.mark.parametrize(
+    "words, completed",
+    [
+        ("headrace r", "plain,run"),
+        ("headrace run ", "file,"),
+        ("headrace verify --pro", "plain,--progress"),
+        ("headrace export c.yaml --out ", "file,"),
+        ("headrace init ", "file,"),
+    ],
+)
+def test_the_shell_completes_commands_flags_and_files(words: str, completed: str) -> None:
+    environment = {**os.environ, "_HEADRACE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+
+    done = subprocess.run([sys.executable, "-m", "pipeline"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+
+    assert completed in done.stdout.splitlines()
 
 
 def test_check_of_a_run_that_could_not_start_exits_2(config: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

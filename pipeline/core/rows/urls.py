@@ -9,6 +9,7 @@ import re
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
+import idna
 from msgspec import Struct
 
 PORTS = {"http": 80, "https": 443}
@@ -128,8 +129,6 @@ def _host(parts: SplitResult) -> str:
         except ValueError as error:
             raise ValueError(f"{host!r} is no IPv6 address: {error}") from None
     if not host.isascii():
-        import idna  # noqa: PLC0415  2 ms that only such a name costs
-
         try:
             return idna.encode(host, uts46=True).decode()
         except idna.IDNAError as error:
