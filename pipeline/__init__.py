@@ -70,7 +70,21 @@ if TYPE_CHECKING:
     from pipeline.inspect.verify import Verification, verify
     from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
     from pipeline.ports import ClientRequestIds, OpenSender, OpenSource, Sender, Source, Store
-    from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Progress, Success, Summary, Usage
+    from pipeline.records import (
+        Answer,
+        FailedRow,
+        Failure,
+        FailureGroup,
+        FailureKind,
+        Fault,
+        FaultCause,
+        Job,
+        Outcome,
+        Progress,
+        Success,
+        Summary,
+        Usage,
+    )
     from pipeline.runs.run import run
     from pipeline.runs.stream import run_batch, stream
     from pipeline.simulate import Dialect as SimulatedDialect
@@ -117,7 +131,7 @@ _HOMES = {
         "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
-    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
+    "pipeline.records": "Answer FailedRow Failure FailureGroup FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
         "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError JournalGoneError "
@@ -196,7 +210,9 @@ __all__ = [
     "expected_answer",
     "serve_simulated",
     "Answer",
+    "FailedRow",
     "Failure",
+    "FailureGroup",
     "FailureKind",
     "Fault",
     "FaultCause",

@@ -180,13 +180,31 @@ Outcome = Success | Failure
 
 
 @frozen
+class FailedRow:
+    """One row that failed. index: its place in the input, from 0."""
+
+    index: int
+    custom_id: str
+    message: str
+
+
+@frozen
+class FailureGroup:
+    """Rows that failed alike. example: the one that failed last."""
+
+    count: int
+    example: FailedRow
+
+
+@frozen
 class Summary:
     """What a run did; the same keys as `--json` prints.
 
     prompt_tokens, output_tokens: of all answers, those included that were rejected. cost: in the currency of the configured
     prices, None without prices. limited_by: share of the sending time that each bound held the gate back, by name. digest:
     SHA-256 over the bytes that were written, in hex. from_cache: successes that cost no attempt. finish_reasons: answers by why
-    they ended. rejected: answers under a success status that were none.
+    they ended. rejected: answers under a success status that were none. failures: rows that failed in this run, by code; those of
+    earlier runs are in `failed` alone. stopped: why the run ended before its input, None if it did not.
     """
 
     total: int = 0
@@ -207,6 +225,8 @@ class Summary:
     from_cache: int = 0
     finish_reasons: Mapping[str, int] = field(factory=dict)
     rejected: int = 0
+    failures: Mapping[str, FailureGroup] = field(factory=dict)
+    stopped: str | None = None
 
 
 @frozen
@@ -215,7 +235,8 @@ class Progress:
 
     rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the
     gate back just now ("" if nothing). rows_expected: about how many rows there are, by the bytes that were read of those
-    that there are; None where that cannot be told either.
+    that there are; None where that cannot be told either. rows_resumed, tokens_resumed: of rows_done and the tokens, what
+    earlier runs did. cost: None without prices. failures: as in `Summary`.
     """
 
     rows_read: int
@@ -230,3 +251,9 @@ class Progress:
     elapsed_seconds: float
     bound: str
     rows_expected: int | None = None
+    rows_resumed: int = 0
+    tokens_resumed: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    failures: Mapping[str, FailureGroup] = field(factory=dict)

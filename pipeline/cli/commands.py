@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.cli.frame import Talk
     from pipeline.config import Config
     from pipeline.records import Summary
+
+VOICES = ["auto", "live", "plain", "json", "none"]
 
 Body = TypeVar("Body", bound="Callable[..., object]")
 
@@ -30,7 +34,9 @@ def common(body: Body) -> Body:
     for part in (
         verbose_flag,
         json_flag,
-        click.option("--progress", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", help="How progress is shown."),
+        click.option(
+            "--progress", type=click.Choice(["auto", "live", "plain", "json", "none"]), default="auto", help="How progress is shown."
+        ),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable."),
         click.argument("config_path", metavar="CONFIG", type=click.Path()),
     ):
@@ -91,14 +97,15 @@ def run_command(
         from pipeline.errors import RunStopped
 
         config = load_config(config_path, overrides, environment=os.environ)
+        command = shlex.join(["headrace", "run", config_path, *(part for each in overrides for part in ("--set", each))])
+        show = partial(_show_summary, terminal, config, command, as_json=as_json)
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
         try:
             summary = launch(config, terminal, progress, choices)
         except* RunStopped as group:
-            _show_summary(terminal, next(error.summary for error in leaves(group)), config, as_json=as_json)
-            terminal.say("not all rows are done; the same command goes on from here")
+            show(next(error.summary for error in leaves(group)))
             raise
-        _show_summary(terminal, summary, config, as_json=as_json)
+        show(summary)
         return SOME_FAILED if summary.failed else OK
 
     return guarded(work, verbose)
@@ -277,13 +284,19 @@ def simulate_command(host: str, port: int, settings: str | None, overrides: tupl
     return guarded(work, verbose)
 
 
-def _show_summary(terminal: Talk, summary: Summary | None, config: Config, *, as_json: bool) -> None:
+def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:
     if summary is None:
         return
+    import json
+
     import attrs
 
-    from pipeline.cli.texts import summary_text
+    from pipeline.cli.summary import summary_text
 
-    terminal.say(summary_text(summary, config.sink.path))
+    value = attrs.asdict(summary)
+    if terminal.takes_objects:
+        terminal.say(json.dumps({"event": "summary", **value}))
+    else:
+        terminal.say(summary_text(summary, config.sink.path, command, in_order=config.sink.order.value == "input"))
     if as_json:
-        answer(attrs.asdict(summary))
+        answer(value)

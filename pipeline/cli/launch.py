@@ -6,12 +6,14 @@ Imported when the command runs, because trio and everything below `run` take mos
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING, TypedDict
 
 import trio
 
 from pipeline.cli.display import screen_for
 from pipeline.cli.terminal import Screen
+from pipeline.cli.view import Facts
 from pipeline.edges.process.signals import stop_on_signals
 from pipeline.runs.run import run
 
@@ -44,11 +46,13 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices) -
             nursery.cancel_scope.cancel()
         return summary
 
-    terminal.use(screen_for(progress, terminal.output))
+    screen = screen_for(progress, terminal.output, Facts.of(config), os.environ)
+    terminal.use(screen)
     try:
         return trio.run(main)
     finally:
-        terminal.use(Screen())  # what is said from here on stands where the live lines were
+        if not screen.takes_objects:
+            terminal.use(Screen())  # what is said from here on stands where the live lines were
 
 
 def _spare_the_collector() -> None:

@@ -71,7 +71,12 @@ class Output:
 
 
 class Screen(Generic[S]):
-    """How lines and states look: lines one below the other, and no states. Used by the terminal's thread alone."""
+    """How lines and states look: lines one below the other, and no states. Used by the terminal's thread alone.
+
+    takes_objects: it is read by a program, so that a summary is one object. Such a screen stays in use to the end.
+    """
+
+    takes_objects = False
 
     def lines(self, output: Output, text: str) -> None:
         """Write whole lines."""
@@ -95,6 +100,7 @@ class Terminal(Generic[S]):
         self.output = Output(stream)
         self._last_seconds = last_seconds
         self._screen: Screen[S] = Screen()
+        self.takes_objects = False
         self._changed = threading.Condition()
         self._waiting: deque[str | Screen[S]] = deque()
         self._states: list[S] = []  # none or one
@@ -108,7 +114,8 @@ class Terminal(Generic[S]):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Wait for what was said to be written."""
-        self.use(Screen())
+        if not self.takes_objects:
+            self.use(Screen())
         with self._changed:
             self._left = True
             self._changed.notify_all()
@@ -120,6 +127,7 @@ class Terminal(Generic[S]):
 
     def use(self, screen: Screen[S]) -> None:
         """Clear the screen in use after all that was said before, and go on with another one."""
+        self.takes_objects = screen.takes_objects
         self._put(screen)
 
     def show(self, state: S) -> None:

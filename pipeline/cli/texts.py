@@ -1,4 +1,4 @@
-"""What the command line says in sentences: progress, summaries and the findings of check, verify and status.
+"""What the command line says in sentences: the findings of check, verify and status.
 
 Pure text out of records: no clock and no terminal.
 """
@@ -7,78 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.cli.words import duration
+
 if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport
     from pipeline.inspect.status import Status
     from pipeline.inspect.verify import Verification
-    from pipeline.records import Progress, Summary
-
-NO_LIMIT = frozenset({"input", "retry"})  # what a gate waits for when no limit holds it
-
 
 SHOWN_BODY = 600  # characters of a request: enough to see whether the template took what was meant
-
-
-def progress_text(progress: Progress, rate: float) -> str:
-    """One line: rows, rate, what went wrong, what is under way, and when it will end if that can be known."""
-    rows, expected = progress.rows_total, progress.rows_expected
-    total = f"/{rows:,}" if rows is not None else f"/~{expected:,}" if expected is not None else ""
-    parts = [f"{progress.rows_done:,}{total} rows", f"{rate:,.1f}/s"]
-    parts += [f"{count:,} {name}" for count, name in ((progress.rows_failed, "failed"), (progress.retries, "retries")) if count]
-    parts.append(f"{progress.in_flight:,} in flight")
-    if progress.waiting:
-        parts.append(f"{progress.waiting:,} waiting to retry")
-    if progress.bound and progress.bound not in NO_LIMIT:
-        parts.append(f"held by {progress.bound}")
-    end = expected if rows is None else rows
-    left = None if end is None else end - progress.rows_done
-    if left is not None and left > 0 and rate > 0:
-        parts.append(f"ETA {duration_text(left / rate)}")
-    return " · ".join(parts)
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds as people say them: 4.2 s, 3 min 05 s, 2 h 07 min."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes:02} min"
-
-
-def summary_text(summary: Summary, output: str) -> str:
-    """The last words on a run: what came of it, what it took, what held it back, and where the results are."""
-    rate = f"{summary.requests_per_second:,.1f}/s"
-    lines = [
-        f"{summary.total:,} rows in {duration_text(summary.duration_seconds)}: {summary.succeeded:,} succeeded, {summary.failed:,} failed",
-        f"{summary.attempts:,} attempts at {rate}, {summary.retries:,} retries, {summary.throttled:,} throttled",
-        f"{summary.prompt_tokens:,} prompt tokens, {summary.output_tokens:,} output tokens" + _cost(summary.cost),
-    ]
-    if summary.from_cache:
-        lines.append(f"{summary.from_cache:,} rows cost nothing: their answer was there already (cache, dedupe)")
-    if summary.skipped_resumed:
-        lines.append(f"{summary.skipped_resumed:,} rows were finished before")
-    if summary.unknown_outcome:
-        lines.append(f"{summary.unknown_outcome:,} attempts got no answer and may have been billed")
-    if cut := summary.finish_reasons.get("length"):
-        lines.append(f"{cut:,} answers were cut at their token limit (finish_reason length)")
-    if filtered := summary.finish_reasons.get("content_filter"):
-        lines.append(f"{filtered:,} answers were held back or cut by the provider's content filter (finish_reason content_filter)")
-    if summary.rejected:
-        lines.append(f"{summary.rejected:,} answers under a success status held no answer, and may have been billed")
-    if summary.limited_by:
-        shares = sorted(summary.limited_by.items(), key=lambda item: -item[1])
-        lines.append("held back by " + ", ".join(f"{name} {share:.0%}" for name, share in shares))
-    lines.append(f"results: {output}")
-    if summary.failed:
-        lines.append("each failed row has its error in its place in the results")
-    return "\n".join(lines)
-
-
-def _cost(cost: float | None) -> str:
-    return "" if cost is None else f", cost {cost:,.4f}"
 
 
 def report_text(report: CheckReport) -> str:
@@ -103,10 +39,10 @@ def report_text(report: CheckReport) -> str:
 def _time_text(report: CheckReport) -> str:
     if report.duration_seconds is None:
         return "time: no limit is set, so it depends on how fast answers come"
-    text = f"time: at least {duration_text(report.duration_seconds)}, limited by {report.limited_by}"
+    text = f"time: at least {duration(report.duration_seconds)}, limited by {report.limited_by}"
     if report.in_flight_binds_above_seconds is None:
         return text
-    return f"{text}; max_in_flight binds instead when answers take longer than {duration_text(report.in_flight_binds_above_seconds)}"
+    return f"{text}; max_in_flight binds instead when answers take longer than {duration(report.in_flight_binds_above_seconds)}"
 
 
 def verification_text(found: Verification, output: str) -> str:

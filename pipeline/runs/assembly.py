@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
 
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS = 0.5  # between two looks at a run; what is due in a log is up to whoever is told
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
 
@@ -275,7 +275,14 @@ class Course:
             progress(self._snapshot())
 
     def _snapshot(self) -> Progress:
-        return self.tallies.progress(elapsed_seconds=trio.current_time() - self.started, rows_expected=self._rows_expected())
+        now = self.tallies.progress(elapsed_seconds=trio.current_time() - self.started, rows_expected=self._rows_expected())
+        before = self.resumed
+        return evolve(
+            now,
+            rows_resumed=before.recorded,
+            tokens_resumed=before.prompt_tokens + before.output_tokens,
+            cost=_cost(self.config, now.prompt_tokens, now.output_tokens),
+        )
 
     def _rows_expected(self) -> int | None:
         """About how many rows this run goes through, by what was read of the input."""
@@ -289,6 +296,10 @@ class Course:
         """What was done up to now."""
         now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
         return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+
+    def stopped(self, reason: str, digest: str = "") -> Summary:
+        """What was done when the run ended before its input."""
+        return evolve(self.summary(digest), stopped=reason)
 
     def rows_seen(self, limit: int | None) -> int | None:
         """How many rows the input has, if its end was seen."""
@@ -312,12 +323,13 @@ class Course:
         if tallies.read.problem is not None:
             if not tallies.read.rows:
                 raise InputError(tallies.read.problem)
-            raise RunAborted(tallies.read.problem, summary)
+            raise RunAborted(tallies.read.problem, self.stopped(tallies.read.problem, digest))
         if tallies.read.ended and tallies.ledger.total - self.resumed.recorded >= tallies.read.entered:
             return summary
         if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
-            raise RunInterrupted(INTERRUPTED, summary)
-        raise RunAborted(tallies.gate.stopped or "the run ended before its input did", summary)
+            raise RunInterrupted(INTERRUPTED, self.stopped(INTERRUPTED, digest))
+        reason = tallies.gate.stopped or "the run ended before its input did"
+        raise RunAborted(reason, self.stopped(reason, digest))
 
 
 async def cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -348,6 +360,7 @@ def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "
         limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
         digest=digest,
         from_cache=ledger.from_cache,
+        failures=ledger.failures,
     )
 
 

@@ -50,7 +50,7 @@ async def run(
     although the input, the config or the output is another: rows whose text has changed are sent again. retry_failed: failed
     rows to send again, "transient" (or True), "all", or codes with commas between, and whatever was never sent; their results
     take the places of the failures. stop: set it to let nothing more leave, finish what
-    is in flight and end. give_up: set it too to cut off what is in flight. progress: called about once a second, and at
+    is in flight and end. give_up: set it too to cut off what is in flight. progress: called about twice a second, and at
     the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
@@ -95,7 +95,7 @@ async def run(
             reason = _disk_trouble(error)
             if reason is None:
                 raise
-            raise RunAborted(reason, course.summary(durable.digest)) from error
+            raise RunAborted(reason, course.stopped(reason, durable.digest)) from error
         if known.problem is not None and not course.tallies.gate.attempts:
             raise known.problem
         summary = course.conclude(durable.digest)
@@ -104,7 +104,7 @@ async def run(
         try:
             durable.close()
         except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
-            raise RunAborted(str(error), summary) from error
+            raise RunAborted(str(error), course.stopped(str(error), durable.digest)) from error
         return summary
 
 

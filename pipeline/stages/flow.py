@@ -86,6 +86,9 @@ class Tallies:
             elapsed_seconds=elapsed_seconds,
             bound=self.gate.bound,
             rows_expected=self.read.rows if self.read.ended else rows_expected,
+            prompt_tokens=self.ledger.prompt_tokens,
+            output_tokens=self.ledger.output_tokens,
+            failures=self.ledger.failures,
         )
 
 

@@ -72,5 +72,5 @@ def test_second_signal_cancels_with_a_summary_and_the_run_goes_on(tmp_path: Path
     assert 10 <= unknown <= 30
     assert end.summary["total"] == 60 - unknown
     assert lines == runs.names()[: len(lines)]
-    assert "goes on from here" in end.said
+    assert "go on with the rows that are left" in end.said
     assert sent == 60 + unknown  # those that were cut off, and none of those that wait behind them

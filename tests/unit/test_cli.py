@@ -25,6 +25,7 @@ SUMMARY_KEYS = [
     "total", "succeeded", "failed", "skipped_resumed", "attempts", "retries", "throttled", "unknown_outcome", "duration_seconds",
     "requests_per_second", "prompt_tokens", "output_tokens", "cost", "limited_by", "digest",
     "from_cache", "finish_reasons", "rejected",
+    "failures", "stopped",
 ]  # fmt: skip
 
 Capture = pytest.CaptureFixture[str]
@@ -56,7 +57,7 @@ def test_run_of_which_all_rows_succeed_exits_0(config: str, capsys: Capture) -> 
     assert code == 0
     assert list(summary) == SUMMARY_KEYS
     assert (summary["total"], summary["succeeded"]) == (3, 3)
-    assert "3 rows in" in said
+    assert "3 of 3 rows succeeded" in said
     assert "out.jsonl" in said
 
 
@@ -111,7 +112,7 @@ def test_run_ends_well_however_progress_is_shown(config: str, capsys: Capture, k
 
     assert code == 0
     assert summary["succeeded"] == 3
-    assert "results: " in said
+    assert "results  " in said
 
 
 def test_check_then_run_then_verify(config: str, tmp_path: Path, capsys: Capture) -> None:

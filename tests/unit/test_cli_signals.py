@@ -87,7 +87,7 @@ def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
     assert summary["attempts"] == summary["total"] == summary["succeeded"] == len(lines)
     assert [json.loads(line)["custom_id"] for line in lines] == [f"row-{index}" for index in range(len(lines))]
     assert STOPPING in err
-    assert "goes on from here" in err
+    assert "go on with the rows that are left" in err
     assert "Traceback" not in err
 
 

@@ -1,0 +1,160 @@
+"""The summary of a run: what came of it, what failed and why, what held it back, what to do, and where the results are.
+
+Text out of records; every command in it can be run as it is written.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.cli.words import amount, duration, many, money, title
+from pipeline.core.answers.error_bodies import NO_ERROR
+from pipeline.core.output.written import may_have_passed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pipeline.records import FailureGroup, Summary
+
+WIDTH = 80
+KINDS_SHOWN = 5
+LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
+NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
+MANY_THROTTLED = 0.1  # of the attempts; above it the limits are worth a look
+
+HELD_BY = {"in_flight": "max_in_flight", "pause": "the provider asked to wait", "learned": "what the provider allows"}
+
+
+class Advice(Struct, frozen=True):
+    """Something to do. command: "" where none helps."""
+
+    text: str
+    command: str = ""
+
+
+def summary_text(summary: Summary, output: str, command: str, *, in_order: bool = True) -> str:
+    """The summary for people. output: the results. command: what goes on with the run, as `headrace run eval.yaml`."""
+    finished = summary.stopped is None
+    blocks = [
+        _counts(summary, finished=finished),
+        _failures(summary.failures, summary.failed),
+        _held(summary.limited_by, nothing_sent=not summary.attempts),
+        _advice(advice_on(summary, command)),
+        [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
+    ]
+    apart = bool(summary.failed)  # a run without failures has few lines, and needs none between them
+    return ("\n\n" if apart else "\n").join("\n".join(block) for block in blocks if block)
+
+
+def advice_on(summary: Summary, command: str) -> list[Advice]:
+    """What to do after a run, the most useful first. command: what goes on with it."""
+    finished = summary.stopped is None
+    found = [] if finished else [Advice("go on with the rows that are left", command)]
+    passing = sum(group.count for code, group in summary.failures.items() if may_pass(code))
+    invalid = summary.failures.get("invalid_row")
+    too_large = summary.failures.get("too_large")
+    if passing and finished:
+        rows = f"{passing:,} rows may pass" if passing > 1 else "1 row may pass"
+        found.append(Advice(f"{rows} on another try", f"{command} --retry-failed"))
+    if invalid is not None:
+        what = "the bad row" if invalid.count == 1 else f"the {invalid.count:,} bad rows"
+        found.append(Advice(f"correct {what} in the input, then", f"{command} --retry-failed=invalid_row"))
+    if too_large is not None:
+        what = "1 row is" if too_large.count == 1 else f"{too_large.count:,} rows are"
+        found.append(Advice(f"{what} longer than a minute's tokens: raise limits.tokens_per_minute or shorten"))
+    if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED:
+        found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
+    if summary.unknown_outcome:
+        attempts = many(summary.unknown_outcome, "attempt")
+        found.append(Advice(f"{attempts} got no answer and may have been billed"))
+    return found
+
+
+def may_pass(code: str) -> bool:
+    """Whether rows that failed so may succeed when they are sent again."""
+    return may_have_passed(code, None, NO_ERROR) or (code.startswith("http_") and may_have_passed(None, int(code[5:]), NO_ERROR))
+
+
+def _counts(summary: Summary, *, finished: bool) -> list[str]:
+    if not summary.attempts and not summary.from_cache and finished and summary.total == summary.skipped_resumed:
+        head = f"nothing left to do: all {summary.total:,} rows were finished before" if summary.total else "the input has no rows"
+        return [head if not summary.failed else f"{head}, {summary.failed:,} of them failed"]
+    failed = f", {summary.failed:,} failed" if summary.failed else ""
+    head = f"{summary.succeeded:,} of {many(summary.total, 'row')} succeeded{failed}, in {duration(summary.duration_seconds)}"
+    new = summary.total - summary.skipped_resumed
+    rate = new / summary.duration_seconds if summary.duration_seconds > 0 else 0.0
+    figures = [
+        f"{amount(rate)} rows a second",
+        many(summary.attempts, "attempt"),
+        f"{summary.retries:,} of them retries" if summary.retries else "",
+        f"{summary.throttled:,} throttled" if summary.throttled else "",
+        "" if summary.cost is None else f"cost {money(summary.cost)}",
+        f"{amount(summary.prompt_tokens)} tokens in, {amount(summary.output_tokens)} out",
+    ]
+    lines = [head, *_wrapped(" · ".join(filter(None, figures)))]
+    if summary.skipped_resumed:
+        were = "was" if summary.skipped_resumed == 1 else "were"
+        lines.append(f"{many(summary.skipped_resumed, 'row')} {were} finished before")
+    if summary.from_cache:
+        were = "was" if summary.from_cache == 1 else "were"
+        lines.append(f"{many(summary.from_cache, 'row')} {were} answered without being sent, by the cache or an equal row")
+    return lines + list(_answers(summary))
+
+
+def _answers(summary: Summary) -> Iterator[str]:
+    """What is odd about the answers."""
+    if cut := summary.finish_reasons.get("length"):
+        yield f"{many(cut, 'answer')} cut at the token limit of the request (finish_reason length)"
+    if filtered := summary.finish_reasons.get("content_filter"):
+        yield f"{many(filtered, 'answer')} cut or held back by the provider's content filter (finish_reason content_filter)"
+    if summary.rejected:
+        yield f"{many(summary.rejected, 'response')} with a success status and no answer, which may have been billed"
+
+
+def _failures(groups: Mapping[str, FailureGroup], failed: int) -> list[str]:
+    if not failed:
+        return []
+    lines = ["failed"]
+    kinds = sorted(groups.items(), key=lambda item: -item[1].count)
+    label = max((len(title(code)) for code, _ in kinds[:KINDS_SHOWN]), default=0)
+    for code, group in kinds[:KINDS_SHOWN]:
+        head = f"{group.count:>7,}  {title(code):<{label}}  "
+        message = " ".join(f"{group.example.custom_id}: {group.example.message}".split())
+        wrapped = textwrap.wrap(message, WIDTH - len(head)) or [""]
+        lines += [head + wrapped[0], *(" " * len(head) + more for more in wrapped[1:3])]
+    if len(kinds) > KINDS_SHOWN:
+        lines.append(f"         and {many(len(kinds) - KINDS_SHOWN, 'more kind')}; each failed row has its error in the results")
+    before = failed - sum(group.count for _, group in kinds)
+    if before > 0:
+        lines.append(f"{before:>7,}  in earlier runs; each has its error in the results")
+    return lines
+
+
+def _held(limited_by: Mapping[str, float], *, nothing_sent: bool) -> list[str]:
+    if nothing_sent:
+        return []
+    shares = sorted(((part, name) for name, part in limited_by.items() if name not in NOT_HELD and part >= LEAST_SHARE), reverse=True)
+    if not shares:
+        return []
+    text = " · ".join(f"{part:.0%} {HELD_BY.get(name, name)}" for part, name in shares)
+    return _wrapped(f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}")
+
+
+def _advice(advice: list[Advice]) -> list[str]:
+    return ["what to do", *(line for each in advice for line in _advice_lines(each))] if advice else []
+
+
+def _advice_lines(advice: Advice) -> Iterator[str]:
+    line = f"  {advice.text:<38}  {advice.command}".rstrip()
+    if len(line) <= WIDTH or not advice.command:
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ", initial_indent="  " if line.startswith("  ") else "")
+    else:
+        yield f"  {advice.text}"
+        yield f"    {advice.command}"  # never wrapped, so that it can be copied
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")

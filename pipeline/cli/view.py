@@ -1,0 +1,176 @@
+"""What people see of a run that is going on, worked out of the records of its progress; no text longer than a label is made here.
+
+A `Watcher` remembers the last minute, because a rate needs two moments. It has no clock: a record says how much time has passed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.cli.words import amount, many, three_digits
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.records import FailureGroup, Progress
+
+RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
+TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute
+ROWS_FOR_A_TOTAL = 100  # read before the size of the input tells how many there are
+
+
+class Facts(Struct, frozen=True):
+    """What of a config the view shows. requests: the most a second that the limits allow together, None without one."""
+
+    source: str
+    sink: str
+    requests: float | None
+    tokens_per_minute: float | None
+    max_in_flight: int
+
+    @classmethod
+    def of(cls, config: Config) -> Facts:
+        """The facts of a config."""
+        limits = config.limits
+        per_second = [limits.requests_per_second, None if limits.requests_per_minute is None else limits.requests_per_minute / 60]
+        return cls(
+            source=os.path.basename(config.source.path) if config.source.path != "-" else "stdin",  # noqa: PTH119  a name for people
+            sink=os.path.basename(config.sink.path),  # noqa: PTH119
+            requests=min((each for each in per_second if each is not None), default=None),
+            tokens_per_minute=limits.tokens_per_minute,
+            max_in_flight=limits.max_in_flight,
+        )
+
+
+class View(Struct, frozen=True):
+    """One moment of a run.
+
+    total: rows of the input, None where it cannot be known; an estimate unless `exact`. fraction: of the rows that are done.
+    left_seconds: None where no rate tells when the last rows end. ending: nothing more can leave but what is sent or waits to be
+    retried. rate, sent: rows done and attempts sent, a second. tokens: a minute. held, why: what holds the run back, in words.
+    """
+
+    facts: Facts
+    elapsed: float
+    done: int
+    failed: int
+    total: int | None
+    exact: bool
+    fraction: float | None
+    left_seconds: float | None
+    ending: bool
+    rate: float
+    sent: float
+    tokens: float
+    in_flight: int
+    waiting: int
+    retries: int
+    throttled: int
+    cost: float | None
+    forecast: float | None
+    bound: str
+    held: str
+    why: str
+    failures: list[tuple[str, FailureGroup]]
+
+    @property
+    def rows_left(self) -> int | None:
+        """Rows without an outcome."""
+        return None if self.total is None else max(0, self.total - self.done)
+
+
+class Watcher:
+    """Makes a view of each record of progress that it is shown, in their order."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._seen: deque[tuple[float, int, int, int]] = deque()  # elapsed seconds, rows done, attempts, tokens
+
+    def look(self, progress: Progress) -> View:
+        """The view of a moment."""
+        now = progress.elapsed_seconds
+        if not self._seen:
+            self._seen.append((0.0, progress.rows_resumed, 0, progress.tokens_resumed))
+        self._seen.append((now, progress.rows_done, progress.attempts, progress.prompt_tokens + progress.output_tokens))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - TOKEN_SECONDS:
+            self._seen.popleft()
+        rate = self._rate(1, RATE_SECONDS)
+        total, exact = expected_rows(progress)
+        left = None if total is None else max(0, total - progress.rows_done)
+        ending = exact and left is not None and 0 < left <= progress.waiting + progress.in_flight
+        held, why = held_by(progress, self._facts, left if ending else None)
+        new = progress.rows_done - progress.rows_resumed
+        return View(
+            facts=self._facts,
+            elapsed=now,
+            done=progress.rows_done,
+            failed=progress.rows_failed,
+            total=total,
+            exact=exact,
+            fraction=None if total is None else (progress.rows_done / total if total else 1.0),
+            left_seconds=left / rate if left and rate > 0 and not ending else None,
+            ending=ending,
+            rate=rate,
+            sent=self._rate(2, RATE_SECONDS),
+            tokens=self._rate(3, TOKEN_SECONDS) * 60,
+            in_flight=progress.in_flight,
+            waiting=progress.waiting,
+            retries=progress.retries,
+            throttled=progress.throttled,
+            cost=progress.cost,
+            forecast=_forecast(progress.cost, new, left),
+            bound=progress.bound,
+            held=held,
+            why=why,
+            failures=sorted(progress.failures.items(), key=lambda item: -item[1].count),
+        )
+
+    def _rate(self, which: int, seconds: float) -> float:
+        """How fast a count grew of late, a second."""
+        now = self._seen[-1]
+        then = next((each for each in self._seen if each[0] >= now[0] - seconds), now)
+        if then is now and len(self._seen) > 1:
+            then = self._seen[-2]
+        return (now[which] - then[which]) / (now[0] - then[0]) if now[0] > then[0] else 0.0
+
+
+def expected_rows(progress: Progress) -> tuple[int | None, bool]:
+    """How many rows the input has, and whether that is certain.
+
+    Before its end is read it is an estimate, rounded so that it does not change at every look.
+    """
+    if progress.rows_total is not None:
+        return progress.rows_total, True
+    expected = progress.rows_expected
+    if expected is None or progress.rows_read < min(ROWS_FOR_A_TOTAL, expected):
+        return None, False
+    return max(three_digits(expected), progress.rows_read), False
+
+
+def held_by(progress: Progress, facts: Facts, last: int | None) -> tuple[str, str]:
+    """What holds a run back and what that means. last: how many rows are left where nothing more can leave, else None."""
+    if last is not None:
+        parts = [f"{count:,} {what}" for count, what in ((progress.in_flight, "under way"), (progress.waiting, "in back-off")) if count]
+        return "the last row" if last == 1 else f"the last {last:,} rows", ", ".join(parts)
+    bound = progress.bound
+    if bound == "tokens_per_minute" and facts.tokens_per_minute is not None:
+        return bound, f"your limit of {amount(facts.tokens_per_minute)} a minute is used up"
+    if bound.endswith(("per_second", "per_minute")):
+        return bound, "running at your limit"
+    if bound == "learned":
+        return "the provider's limit", "running at what it is found to allow"
+    if bound == "pause":
+        return "the provider", "it asked to wait"
+    if bound == "in_flight":
+        return "max_in_flight", "more would leave if more could be under way"
+    if bound == "retry" and progress.waiting:
+        return "back-off", f"{many(progress.waiting, 'row')} wait to be tried again"
+    return ("nothing", "as fast as answers come") if bound in {"", "input", "retry"} else (bound, "")
+
+
+def _forecast(cost: float | None, new: int, left: int | None) -> float | None:
+    """What it will have cost in the end, by the mean of what this run has done."""
+    return cost + cost / new * left if cost is not None and new >= ROWS_FOR_A_TOTAL and left else None

@@ -1,0 +1,135 @@
+"""The live view as lines: never wider or taller than the terminal, and what matters least goes first."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.cli.drawing import ASCII, TALLEST, WIDEST, Line, draw
+from pipeline.cli.view import Facts, Watcher
+from pipeline.cli.words import columns
+from pipeline.records import FailedRow, FailureGroup, Progress
+from tests.fakes.views import BUSY, FACTS, PLAIN_FACTS, START, at
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in line)
+
+
+def drawn(progress: Progress = BUSY, width: int = 80, height: int = 24, facts: Facts = FACTS) -> list[str]:
+    return [text_of(line).rstrip() for line in draw(Watcher(facts).look(progress), width, height)]
+
+
+def test_view_at_80_columns() -> None:
+    assert drawn() == [
+        "prompts.jsonl → results.jsonl                                         2 min 10 s",
+        "━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╸─────────────────────────────────────  50%",
+        "5,038 of ≈10,000 rows · 38.8/s · 30 failed                       2 min 08 s left",
+        "",
+        "requests   ━━━━━━━━━━━━━━━━━━━━━━───────────  40.8/s     of 60/s",
+        "tokens     ━━━━━━━━━━━━━━━━━━━──────────────  1.15 M/min of 2.00 M/min",
+        "in flight  ━━━━━━━━━━━━━━╸──────────────────  180        of 400; 7 wait to retry",
+        "cost       2.82; about 5.60 in all",
+        "",
+        "held by    requests_per_minute  running at your limit",
+        "retried    210 attempts · 45 × throttled (HTTP 429)",
+        "failed     22 × HTTP 400 · 6 × invalid_row · 2 × too_large",
+        "           row 5,054: content_policy_violation: blocked by our content  [31mpol…",
+    ]
+
+
+def test_view_of_a_stream_without_limits_shows_figures_alone() -> None:
+    lines = drawn(evolve(at(10, 100), in_flight=5), facts=PLAIN_FACTS)
+
+    assert lines == [
+        "stdin → out.jsonl                                                           10 s",
+        "────────────────────────────────────────────────────────────────────────────────",
+        "100 rows · 10/s",
+        "",
+        "requests   0/s",
+        "in flight  ━━━──────────────────────────────  5          of 50",
+        "",
+        "held by    nothing  as fast as answers come",
+    ]
+
+
+def test_narrow_terminals_get_figures_and_the_narrowest_two_lines() -> None:
+    narrow, narrowest = drawn(width=60), drawn(width=40)
+
+    assert "in flight  180  of 400; 7 wait to retry" in narrow
+    assert narrowest == ["50% · 38.8/s · 2 min 08 s left", "30 failed · 2.82"]
+
+
+def test_what_matters_least_goes_first_on_a_low_terminal() -> None:
+    heights = [drawn(height=height) for height in (24, 16, 13, 10, 8, 3)]
+
+    assert [len(lines) for lines in heights] == sorted((len(lines) for lines in heights), reverse=True)
+    assert all("5,038 of ≈10,000 rows" in "\n".join(lines) for lines in heights)
+    assert "" not in heights[2]
+    assert not any(line.startswith("tokens") for line in heights[3])
+    assert [line[:8] for line in heights[-1]] == ["━━━━━━━━", "5,038 of", "held by "]
+
+
+def test_the_gauge_that_holds_has_a_bold_label() -> None:
+    bold = [line[0][0].strip() for line in draw(Watcher(FACTS).look(BUSY), 80, 24) if line and line[0] == (line[0][0], "bold")]
+
+    assert bold == ["prompts.jsonl → results.jsonl", "5,038 of ≈10,000 rows", "requests"]
+
+
+def test_no_percentage_is_100_before_the_last_row() -> None:
+    assert "99%" in drawn(at(10, 9999, total=10_000))[1]
+    assert "100%" in drawn(at(10, 10_000, total=10_000))[1]
+
+
+def test_ascii_terminals_get_ascii() -> None:
+    lines = draw(Watcher(FACTS).look(evolve(BUSY, failures={})), 80, 24, ASCII)
+
+    assert all(text_of(line).isascii() for line in lines)
+    assert "of ~10,000 rows" in text_of(lines[2])
+
+
+printable = st.text(max_size=200)
+
+
+@given(
+    width=st.integers(1, 200),
+    height=st.integers(1, 60),
+    numbers=st.lists(st.integers(0, 10**12), min_size=8, max_size=8),
+    message=printable,
+    name=printable,
+    bound=st.sampled_from(["", "input", "in_flight", "tokens_per_minute", "learned", "something_new_and_rather_long" * 5]),
+    total=st.none() | st.integers(0, 10**9),
+)
+def test_no_line_is_wider_and_no_view_taller_than_the_terminal(
+    width: int, height: int, numbers: list[int], message: str, name: str, bound: str, total: int | None
+) -> None:
+    failures = {code: FailureGroup(numbers[0] + 1, FailedRow(numbers[1], name, message)) for code in ("http_400", "timeout", name or "x")}
+    progress = Progress(
+        rows_read=numbers[0],
+        rows_done=numbers[1],
+        rows_failed=numbers[2],
+        rows_total=total,
+        attempts=numbers[3],
+        retries=numbers[4],
+        throttled=numbers[5],
+        in_flight=numbers[6],
+        waiting=numbers[7],
+        elapsed_seconds=float(numbers[2]),
+        bound=bound,
+        cost=float(numbers[4]),
+        failures=failures,
+    )
+    facts = Facts(
+        source=name, sink=name, requests=float(numbers[5] + 1), tokens_per_minute=float(numbers[6] + 1), max_in_flight=numbers[7] + 1
+    )
+
+    lines = draw(Watcher(facts).look(progress), width, height)
+
+    assert all(columns(text_of(line)) <= min(width, WIDEST) for line in lines)
+    assert len(lines) <= max(3, min(height - 4, TALLEST))
+    assert all(text_of(line).isprintable() for line in lines)
+
+
+def test_a_start_without_anything_is_drawn() -> None:
+    assert drawn(START)[2] == "0 rows · 0/s"

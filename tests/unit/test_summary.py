@@ -1,0 +1,142 @@
+"""The summary: each kind of failure with one row and what it said, what to do, and commands that run as they are printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+
+from pipeline.cli import main
+from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_text
+from pipeline.records import FailedRow, FailureGroup, Summary
+from tests.fakes.views import FAILURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "headrace run eval.yaml"
+CLEAN = Summary(
+    total=1000,
+    succeeded=1000,
+    attempts=1010,
+    retries=10,
+    duration_seconds=100.0,
+    prompt_tokens=12_345,
+    output_tokens=678,
+    limited_by={"input": 0.5, "requests_per_second": 0.4, "pause": 0.097, "in_flight": 0.003},
+)
+FAILED = evolve(
+    CLEAN,
+    succeeded=965,
+    failed=35,
+    failures={**FAILURES, "timeout": FailureGroup(5, FailedRow(7, "row-7", "not a byte from the server for 20 s " * 9))},
+)
+
+
+def told(summary: Summary) -> str:
+    return summary_text(summary, "/home/you/results.jsonl", RUN)
+
+
+def test_clean_run_is_told_in_a_few_lines() -> None:
+    assert told(CLEAN).splitlines() == [
+        "1,000 of 1,000 rows succeeded, in 1 min 40 s",
+        "10 rows a second · 1,010 attempts · 10 of them retries · 12 k tokens in, 678 out",
+        "held back 50% of the time: 40% requests_per_second · 10% the provider asked to",
+        "  wait",
+        "results  /home/you/results.jsonl  1,000 lines, in input order",
+    ]
+
+
+def test_each_kind_of_failure_has_a_count_a_row_and_its_message() -> None:
+    lines = told(FAILED).splitlines()
+
+    start = lines.index("failed")
+    assert lines[start + 1] == "     22  HTTP 400     row-5053: content_policy_violation: blocked by our content"
+    assert "      6  invalid_row  row-12: line 13: field 'prompt' is missing" in lines
+    assert sum(line.startswith("  " * 11) for line in lines) == 1 + 2  # of a long message three lines are told
+    assert "965 of 1,000 rows succeeded, 35 failed, in 1 min 40 s" in lines
+
+
+def test_no_line_of_a_summary_is_wider_than_80_columns_and_it_fits_a_screen() -> None:
+    lines = told(FAILED).splitlines()
+
+    assert len(lines) <= 28
+    assert all(len(line) <= WIDTH for line in lines if "headrace" not in line)
+
+
+def test_many_kinds_are_told_up_to_five() -> None:
+    failures = {f"http_{status}": FailureGroup(1, FailedRow(1, "a", "b")) for status in range(400, 410)}
+
+    text = told(evolve(CLEAN, failed=12, failures=failures))
+
+    assert text.count("  a: b") == KINDS_SHOWN
+    assert "and 5 more kinds; each failed row has its error in the results" in text
+    assert "      2  in earlier runs; each has its error in the results" in text
+
+
+@pytest.mark.parametrize(
+    "summary, said",
+    [
+        (evolve(CLEAN, attempts=0, total=164, skipped_resumed=164), "nothing left to do: all 164 rows were finished before"),
+        (evolve(CLEAN, attempts=0, total=164, skipped_resumed=164, failed=2), "all 164 rows were finished before, 2 of them failed"),
+        (Summary(), "the input has no rows"),
+        (evolve(CLEAN, skipped_resumed=1), "1 row was finished before"),
+        (evolve(CLEAN, from_cache=30), "30 rows were answered without being sent"),
+        (evolve(CLEAN, cost=1.5), "cost 1.50"),
+        (evolve(CLEAN, unknown_outcome=1), "1 attempt got no answer and may have been billed"),
+        (evolve(CLEAN, throttled=300), "30% of the attempts were throttled"),
+        (evolve(CLEAN, finish_reasons={"length": 7}), "7 answers cut at the token limit of the request (finish_reason length)"),
+        (evolve(CLEAN, rejected=2), "2 responses with a success status and no answer"),
+    ],
+)
+def test_what_else_there_is_to_say(summary: Summary, said: str) -> None:
+    assert said in " ".join(told(summary).split())
+
+
+def test_a_run_with_nothing_to_do_was_held_by_nothing() -> None:
+    assert "held" not in told(evolve(CLEAN, attempts=0, skipped_resumed=1000, limited_by={"input": 1.0}))
+
+
+def test_word_input_is_never_what_held_a_run_back() -> None:
+    assert "held" not in told(evolve(CLEAN, limited_by={"input": 0.9, "retry": 0.1}))
+
+
+@pytest.mark.parametrize(
+    "code, passing",
+    [("timeout", True), ("connection", True), ("retries_exhausted", True), ("http_401", True), ("http_400", False), ("invalid_row", False)],
+)
+def test_only_what_may_have_passed_is_advised_to_be_tried_again(code: str, passing: bool) -> None:  # noqa: FBT001
+    failed = evolve(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "b"))})
+
+    assert may_pass(code) == passing
+    assert (f"{RUN} --retry-failed" in [each.command for each in advice_on(failed, RUN)]) == passing
+
+
+def test_stopped_run_is_told_how_to_go_on() -> None:
+    advice = advice_on(evolve(FAILED, stopped="the provider refuses the key"), RUN)
+
+    assert (advice[0].text, advice[0].command) == ("go on with the rows that are left", RUN)
+
+
+def test_every_printed_command_runs_as_it_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in put.jsonl").write_text('{"prompt": "row 0"}\n{"promt": "row 1"}\n{"prompt": "row 2"}\n')
+    config = tmp_path / "my config.yaml"
+    config.write_text(
+        "source: {path: in put.jsonl}\n"
+        'request: {url: /v1/chat/completions, body: {model: m, messages: [{role: user, content: "{prompt}"}]}}\n'
+        "retry: {attempts: 1}\n"
+        'provider: {simulate: {script: {"0": http_500}}}\n'
+        "sink: {path: out.jsonl}\n"
+    )
+    main(["run", str(config), "--set", "limits.max_in_flight=3", "--progress", "none"])
+    said = capsys.readouterr().err
+    commands = [line[line.index("headrace ") :] for line in said.splitlines() if "headrace " in line]
+
+    assert [shlex.split(command)[-1] for command in commands] == ["--retry-failed", "--retry-failed=invalid_row"]
+    for command in commands:
+        (tmp_path / "in put.jsonl").write_text('{"prompt": "row 0"}\n{"prompt": "row 1"}\n{"prompt": "row 2"}\n')
+        assert main([*shlex.split(command)[1:], "--set", "provider.simulate.script={}", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["failed"] == 0
