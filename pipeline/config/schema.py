@@ -170,7 +170,7 @@ class LimitsConfig:
     """What may leave, at most. A rate of None is no limit.
 
     burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
-    None is chosen from max_in_flight.
+    None is chosen from max_in_flight. window_bytes: of requests that wait to be sent, besides those in flight.
     """
 
     requests_per_second: float | None = field(default=None, validator=must(above(0)))
@@ -179,6 +179,7 @@ class LimitsConfig:
     burst: int | None = field(default=None, validator=must(at_least(1)))
     max_in_flight: int = field(default=50, validator=must(at_least(1)))
     window: int | None = field(default=None, validator=must(at_least(1)))
+    window_bytes: int = field(default=64_000_000, validator=must(at_least(1)))
 
 
 @frozen(kw_only=True, field_transformer=typed)

@@ -234,6 +234,7 @@ def flow_settings(
         store=store,
         workers=workers,
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
+        window_bytes=config.limits.window_bytes,
         in_order=config.sink.order.value == "input",
         limit=limit,
         reuse=reuse,

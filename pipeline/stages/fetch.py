@@ -19,6 +19,7 @@ from pipeline.messages import Report, Ticket, Verdict
 from pipeline.ports import Sender
 from pipeline.records import Answer, Failure, FailureKind, Success
 from pipeline.stages.bench import Bench
+from pipeline.stages.room import Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ async def fetch(
     *,
     settings: FetchSettings,
     store: Store[Any],
+    room: Room | None = None,
 ) -> None:
     """Make the attempts that tickets allow. Every attempt ends in a report, and in an outcome or none.
 
@@ -68,37 +70,43 @@ async def fetch(
             async for group in tickets:
                 for ticket in group:
                     if not bench.give(ticket):
-                        nursery.start_soon(_work, ticket, bench, reports, outcomes, settings, store)
+                        nursery.start_soon(_work, ticket, bench, reports, outcomes, settings, store, room or Room())
             bench.close()
 
 
 async def _work(
-    first: Ticket,
+    ticket: Ticket | None,
     bench: Bench,
     reports: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
     settings: FetchSettings,
     store: Store[Any],
+    room: Room,
 ) -> None:
     """A worker: its first ticket, and then one after the other, until none will come."""
     sender = settings.open_sender()
-    ticket: Ticket | None = first
     try:
         while ticket is not None:
             job = ticket.job
             store.left(job.index)
+            room.leave(job)
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             meaning = await _meaning_of(job, reply, settings)
             outcome, report = _judge(ticket, reply, meaning, started, settings)
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
+                room.forget(job)
                 outcomes.send_nowait(store.keep(outcome))
                 if store.is_behind:
                     await store.catch_up()
-            elif not report.maybe_sent:
-                store.cleared(job.index)
+            else:
+                room.come_back(job)
+                if not report.maybe_sent:
+                    store.cleared(job.index)
             reports.send_nowait(report)
+            ticket = None
+            del job, reply, meaning, outcome, report  # an idle worker must not keep long bodies in memory
             ticket = await bench.wait()
     finally:
         sender.close()

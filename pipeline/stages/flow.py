@@ -27,6 +27,7 @@ from pipeline.stages.gate import GateTally, gate
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record
+from pipeline.stages.room import WINDOW_BYTES, Room
 from pipeline.stages.write import write
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class FlowSettings:
 
     workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order.
     limit: rows of the input read at most, from its start. store: keeps rows and outcomes; the flow's own.
-    reuse: answers rows without sending them; None sends every row.
+    reuse: answers rows without sending them; None sends every row. window_bytes: of requests that wait, besides those in flight.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -60,6 +61,7 @@ class FlowSettings:
     in_order: bool = True
     limit: int | None = None
     reuse: Reuse | None = None
+    window_bytes: int = WINDOW_BYTES
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -110,6 +112,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     spill_give = give.clone()
     reading = trio.CancelScope()
     store = settings.store
+    room = Room(settings.window_bytes)
 
     async def run_reader() -> None:
         with reading:
@@ -124,6 +127,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
                 first_index=store.first_index,
                 limit=settings.limit,
                 reuse=settings.reuse,
+                room=room,
             )
 
     async def run_gate() -> None:
@@ -146,6 +150,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             ledger=tallies.ledger,
             linger_seconds=min(store.linger_seconds, window * LINGER_ROW_SECONDS),
             reuse=settings.reuse,
+            room=room,
         )
 
     async def run_order() -> None:
@@ -163,7 +168,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, run_gate)
             # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
             end_all = stages.cancel_scope.cancel
-            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch, store=store), end_all)
+            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch, store=store, room=room), end_all)
             stages.start_soon(_stage, run_recorder, end_all)
             stages.start_soon(_stage, run_order, end_all)
             stages.start_soon(_stage, partial(write, ordered, store=store, credits=give), end_all)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.messages import Report
     from pipeline.ports import Reuse, Store
     from pipeline.records import Failure, Outcome
+    from pipeline.stages.room import Room
 
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
 
@@ -52,13 +53,14 @@ async def read(
     first_index: int = 0,
     limit: int | None = None,
     reuse: Reuse | None = None,
+    room: Room | None = None,
 ) -> None:
     """Read the input to its end, or to `limit` rows, as credits come.
 
     take_rows: gives at most so many rows, none at the end. make_jobs: the jobs of rows, given the index of the first.
     store: knows which rows are done already; those cost no credit. jobs, outcomes: must have room for a message per
-    credit, so that sending never waits. reuse: answers rows that need not be sent. An input that breaks off ends the reading;
-    the rows before it go on as usual.
+    credit, so that sending never waits. reuse: answers rows that need not be sent. room: bounds in bytes what waits to be
+    sent. An input that breaks off ends the reading; the rows before it go on as usual.
     Cancellation: rows taken but not yet sent are lost to this run; they were never sent to the provider.
     """
     with credits, jobs, outcomes:
@@ -76,6 +78,8 @@ async def read(
                     break
             if not free:
                 free = sum(await take(credits))
+            if room is not None:
+                await room.wait()
             try:
                 taken = rows[:free]
                 made = make_jobs(taken, index)
@@ -92,7 +96,7 @@ async def read(
                 items = [item for item in made if item.index not in done]
             index += len(taken)
             tally.rows = index
-            entered = waiting + _send(items, jobs, outcomes)
+            entered = waiting + _send(items, jobs, outcomes, room)
             tally.entered += entered
             free -= entered
             await trio.lowlevel.checkpoint()  # a long input must not starve the other stages
@@ -104,6 +108,7 @@ def _send(
     made: Sequence[Job | Outcome],
     jobs: MemorySendChannel[list[Job] | Report | Notice],
     outcomes: MemorySendChannel[Outcome],
+    room: Room | None,
 ) -> int:
     """Send jobs to the gate and finished rows on; how many entered the pipeline."""
     ready = []
@@ -115,5 +120,7 @@ def _send(
             outcomes.send_nowait(item)
             finished += 1
     if ready:
+        if room is not None:
+            room.enter(ready)
         jobs.send_nowait(ready)
     return len(ready) + finished

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.core.bookkeeping.ledger import Ledger
     from pipeline.ports import Reuse, Store, T
     from pipeline.records import Outcome
+    from pipeline.stages.room import Room
 
 SETTLE_SECONDS = 0.2  # without an outcome, until what is on its way is stored as well: somebody may look at the journal
 GROUP_BYTES = 8 << 20  # a group is in memory three times while it is stored; long answers must not make it long as well
@@ -28,10 +29,12 @@ async def record(
     ledger: Ledger,
     linger_seconds: float,
     reuse: Reuse | None = None,
+    room: Room | None = None,
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
 
     linger_seconds: how long a group gathers. reuse: gives the outcomes of rows that waited for one of these.
+    room: is told of rows that wait no more.
     Cancellation, or a later stage that has ended: what has arrived is still made durable, by `record_now`, which does not wait.
     """
     group: list[Outcome] = []
@@ -46,6 +49,8 @@ async def record(
                 _gather(outcomes, group)
                 if reuse is not None and group:
                     group += await reuse.finished(group)
+                if room is not None:
+                    room.finish(group)
                 items = await store.record(group)
                 settled = not group
                 ledger.add(group)
