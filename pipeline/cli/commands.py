@@ -292,11 +292,13 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
     import attrs
 
     from pipeline.cli.summary import summary_text
+    from pipeline.config.environment import sends_no_key
 
     value = attrs.asdict(summary)
     if terminal.takes_objects:
         terminal.say(json.dumps({"event": "summary", **value}))
     else:
-        terminal.say(summary_text(summary, config.sink.path, command, in_order=config.sink.order.value == "input"))
+        in_order, without_key = config.sink.order.value == "input", sends_no_key(config.provider)
+        terminal.say(summary_text(summary, config.sink.path, command, in_order=in_order, without_key=without_key))
     if as_json:
         answer(value)

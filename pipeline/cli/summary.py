@@ -5,6 +5,7 @@ Text out of records; every command in it can be run as it is written.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 KINDS_SHOWN = 5
+REFUSED = re.compile(r"\bHTTP 40[13]\b")
 LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
 NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
 MANY_THROTTLED = 0.1  # of the attempts; above it the limits are worth a look
@@ -35,24 +37,31 @@ class Advice(Struct, frozen=True):
     command: str = ""
 
 
-def summary_text(summary: Summary, output: str, command: str, *, in_order: bool = True) -> str:
-    """The summary for people. output: the results. command: what goes on with the run, as `headrace run eval.yaml`."""
+def summary_text(summary: Summary, output: str, command: str, *, in_order: bool = True, without_key: bool = False) -> str:
+    """The summary for people.
+
+    output: the results. command: what goes on with the run, as `headrace run eval.yaml`. without_key: the provider was shown none.
+    """
     finished = summary.stopped is None
     blocks = [
         _counts(summary, finished=finished),
         _failures(summary.failures, summary.failed),
         _held(summary.limited_by, nothing_sent=not summary.attempts),
-        _advice(advice_on(summary, command)),
+        _advice(advice_on(summary, command, without_key=without_key)),
         [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
     ]
     apart = bool(summary.failed)  # a run without failures has few lines, and needs none between them
     return ("\n\n" if apart else "\n").join("\n".join(block) for block in blocks if block)
 
 
-def advice_on(summary: Summary, command: str) -> list[Advice]:
-    """What to do after a run, the most useful first. command: what goes on with it."""
+def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> list[Advice]:
+    """What to do after a run, the most useful first. command, without_key: as for `summary_text`."""
     finished = summary.stopped is None
-    found = [] if finished else [Advice("go on with the rows that are left", command)]
+    found = []
+    if without_key and (REFUSED.search(summary.stopped or "") or {"http_401", "http_403"} & summary.failures.keys()):
+        found.append(Advice("no key was sent: name the environment variable that holds it in provider.api_key_env"))
+    if not finished:
+        found.append(Advice("go on with the rows that are left", command))
     passing = sum(group.count for code, group in summary.failures.items() if may_pass(code))
     invalid = summary.failures.get("invalid_row")
     too_large = summary.failures.get("too_large")

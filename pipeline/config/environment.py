@@ -64,6 +64,11 @@ def variables_of(provider: ProviderConfig) -> list[Variable]:
     return found + [_header_variable(name, value.env) for name, value in headers if isinstance(value, FromEnvironment)]
 
 
+def sends_no_key(provider: ProviderConfig) -> bool:
+    """Whether a real provider is shown no credential at all."""
+    return provider.simulate is None and not variables_of(provider)
+
+
 def problems_in(root: Node, environment: Mapping[str, str]) -> Iterator[Problem]:
     """Everything that is wrong with the variables that a config names, with the lines of the keys that name them.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from pipeline.config.environment import sends_no_key
 from pipeline.core.rows.estimate import estimate_tokens
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
@@ -153,6 +154,8 @@ def _notes(config: Config, count: _Count) -> list[str]:
     base = None if config.provider.base_url is None else split_base(config.provider.base_url)
     if base is not None and base.endpoint:
         notes.append(f"provider.base_url ends in {base.endpoint}, which is one endpoint; it is taken as {base.origin}{base.path}")
+    if base is not None and base.scheme == "https" and sends_no_key(config.provider):
+        notes.append("no key is sent, because provider.api_key_env is not set")
     if os.path.lexists(config.sink.path):
         notes.append(f"{config.sink.path} exists: a run goes on with it if it is its own; --fresh starts over")
     return notes

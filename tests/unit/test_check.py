@@ -80,6 +80,20 @@ def test_check_tells_that_a_whole_endpoint_was_pasted(tmp_path: Path) -> None:
     assert any("it is taken as http://127.0.0.1:9/v1" in note for note in report.notes)
 
 
+def test_check_tells_that_no_key_is_sent_to_a_provider_on_the_net(tmp_path: Path) -> None:
+    config = config_of(tmp_path, rows(1))
+    local, distant, keyed = (
+        check(attrs.evolve(config, provider=provider)).notes
+        for provider in (
+            ProviderConfig(base_url="http://127.0.0.1:9/v1"),
+            ProviderConfig(base_url="https://api.example.com/v1"),
+            ProviderConfig(base_url="https://api.example.com/v1", api_key_env="A_KEY"),
+        )
+    )
+
+    assert ["no key is sent" in " ".join(notes) for notes in (local, distant, keyed)] == [False, True, False]
+
+
 def test_check_points_out_what_only_looks_like_a_field(tmp_path: Path) -> None:
     config = config_of(tmp_path, rows(1))
     body = {"model": "m", "system": "{{ rules }}", "prompt": "{prompt}"}

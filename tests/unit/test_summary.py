@@ -115,6 +115,20 @@ def test_only_what_may_have_passed_is_advised_to_be_tried_again(code: str, passi
     assert (f"{RUN} --retry-failed" in [each.command for each in advice_on(failed, RUN)]) == passing
 
 
+@pytest.mark.parametrize("without_key", [True, False])
+@pytest.mark.parametrize(
+    "summary",
+    [
+        evolve(CLEAN, stopped="the provider refused one row: HTTP 401: You didn't provide an API key"),
+        evolve(CLEAN, failed=1, failures={"http_403": FailureGroup(1, FailedRow(1, "a", "b"))}),
+    ],
+)
+def test_a_refusal_of_requests_without_a_key_says_that_none_was_sent(summary: Summary, without_key: bool) -> None:  # noqa: FBT001
+    texts = [each.text for each in advice_on(summary, RUN, without_key=without_key)]
+
+    assert any("no key was sent" in text and "provider.api_key_env" in text for text in texts) == without_key
+
+
 def test_stopped_run_is_told_how_to_go_on() -> None:
     advice = advice_on(evolve(FAILED, stopped="the provider refuses the key"), RUN)
 

