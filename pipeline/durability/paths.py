@@ -89,8 +89,11 @@ def move_all_aside(paths: Paths) -> None:
 
 
 def move_journal_aside(paths: Paths) -> None:
-    """Give the journal with all its parts another name. Raises UsageError."""
-    _rename(_parts_of(paths.journal), paths.journal)
+    """Give the journal with its parts another name. Raises UsageError.
+
+    The hashes of the rows stay: they say what the answers belong to, whatever has become of the journal.
+    """
+    _rename([part for part in _parts_of(paths.journal) if part[0] != paths.hashes], paths.journal)
 
 
 def _parts_of(journal: Path) -> list[tuple[Path, str]]:

@@ -36,9 +36,7 @@ INPUT_EDITS = st.one_of(
     st.tuples(st.just("drop"), st.integers(0, 7), st.none()),
     st.tuples(st.just("swap"), st.integers(0, 7), st.none()),
 )
-OTHER_EDITS = st.tuples(
-    st.sampled_from(["model", "output", "cut output", "no output", "no journal", "no hashes"]), st.integers(0, 7), st.none()
-)
+OTHER_EDITS = st.tuples(st.sampled_from(["model", "output", "cut output", "no output", "no journal"]), st.integers(0, 7), st.none())
 Edit = tuple[str, int, str | None]
 STEPS = st.lists(
     st.tuples(
@@ -91,8 +89,6 @@ class World:
             self.output.unlink()
         elif kind == "no journal":
             (self.folder / "out.jsonl.journal").unlink(missing_ok=True)
-        elif kind == "no hashes":
-            (self.folder / "out.jsonl.journal.rows").unlink(missing_ok=True)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         prompt = json.loads(request.content)["p"]
