@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.commands import check_command, export_command, init_command, run_command, simulate_command, status_command, verify_command
-from pipeline.cli.frame import INTERRUPTED, hold_standard_streams
+from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
 from pipeline.edges.process.early_signals import ending_at_once
 from pipeline.version import VERSION
 
@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show(file=sys.stderr)
         return error.exit_code
+    except OverflowError as error:
+        if "timestamp" not in str(error):
+            raise
+        click.echo("error: the clock of this machine is at a year beyond 2262, which Python cannot represent; set the clock", err=True)
+        return USAGE
     except click.Abort:  # Ctrl-C before a command began
         return INTERRUPTED
     return code if isinstance(code, int) else 0

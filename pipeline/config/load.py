@@ -42,7 +42,18 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     Raises: ConfigError, with every problem at once.
     """
     file = Path(path)
-    return load_config_text(_read(file), str(file), overrides, folder=file.absolute().parent, environment=environment)
+    config = load_config_text(_read(file), str(file), overrides, folder=file.absolute().parent, environment=environment)
+    itself = os.path.realpath(file)
+    written = {"sink.path": config.sink.path, "journal.path": config.journal.path or f"{config.sink.path}.journal"}
+    written |= {} if config.cache is None else {"cache.path": config.cache.path}
+    problems = [
+        Problem(key, "is this config, which would be overwritten", str(file))
+        for key, each in written.items()
+        if os.path.realpath(each) == itself
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def load_config_text(

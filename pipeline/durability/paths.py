@@ -1,4 +1,7 @@
-"""The files of a run: their names, whether they can be made, and how they are moved aside. Nothing is ever deleted here."""
+"""The files of a run: their names, whether they can be made, and how they are moved aside.
+
+Only what holds no result is ever deleted here.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +60,11 @@ class Paths:
         """Remove them, when no row is left that could share one."""
         for part in ANSWERS:
             self.journal.with_name(self.journal.name + part).unlink(missing_ok=True)
+
+    def remove_all(self) -> None:
+        """Remove the output and all that lies beside it. Only for a run that has nothing to keep."""
+        for path in (self.output, self.marks, *(path for path, _ in _parts_of(self.journal))):
+            path.unlink(missing_ok=True)
 
     @property
     def rebuilt(self) -> Path:

@@ -30,6 +30,10 @@ def provider() -> Iterator[HostileProvider]:
         yield hostile
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def _row(name: object, **changes: object) -> bytes:
     return json.dumps({**json.loads(batch_line("row", "plain")), "custom_id": name, **changes}).encode()
 
@@ -209,6 +213,7 @@ async def test_an_input_that_gives_no_row_at_all_is_a_wrong_input(
         await run_file(tmp_path, provider.base_url, source=source, request=TEMPLATE)
 
     assert provider.counts().arrivals == 0
+    assert names_in(tmp_path) == sorted(["config.yaml", source])
 
 
 async def test_results_come_out_while_the_input_is_still_open(provider: HostileProvider, tmp_path: Path) -> None:

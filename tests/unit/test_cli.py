@@ -361,3 +361,20 @@ def test_error_that_comes_twice_is_said_once(capsys: Capture) -> None:
     guarded(raising(ExceptionGroup("in a nursery", [InputError("gone"), InputError("gone")])), 0)
 
     assert capsys.readouterr().err == "error: gone\n"
+
+
+@pytest.mark.parametrize("command", ["run", "check", "verify", "status"])
+def test_a_clock_that_python_cannot_represent_is_told_in_words(tmp_path: Path, command: str) -> None:
+    program = """
+import sys, time
+def beyond():
+    raise OverflowError("timestamp too large to convert to C _PyTime_t")
+time.time = beyond
+from pipeline.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program, command, str(tmp_path / "c.yaml")], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2
+    assert ended.stderr == "error: the clock of this machine is at a year beyond 2262, which Python cannot represent; set the clock\n"

@@ -549,3 +549,23 @@ def test_http2_needs_https() -> None:
 
 def test_unix_socket_must_fit_into_an_address() -> None:
     assert "must have at most 103 bytes" in problem_with("provider.unix_socket=/" + "x" * 103)
+
+
+@pytest.mark.parametrize(
+    "override, key",
+    [
+        ("sink.path=c.yaml", "sink.path"),
+        ("journal.path=./c.yaml", "journal.path"),
+        ("sink.path=link", "sink.path"),
+        ("cache={path: c.yaml}", "cache.path"),
+    ],
+)
+def test_a_config_is_not_overwritten_by_what_it_describes(tmp_path: Path, override: str, key: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("{source: {path: in.jsonl}, provider: {base_url: 'http://a'}, sink: {path: out.jsonl}}")
+    (tmp_path / "link").symlink_to(path)
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, [override])
+
+    assert [(problem.key, problem.message) for problem in caught.value.problems] == [(key, "is this config, which would be overwritten")]

@@ -44,6 +44,7 @@ CLOCKS: dict[str, Callable[[], Callable[[], float]]] = {
     "ahead": lambda: count(1e9, YEAR).__next__,
     "to and fro": lambda: cycle([1e9, 0.0, 4e9, 1e9 - 1]).__next__,
     "before the epoch": lambda: lambda: -YEAR,
+    "the last moment that Python has": lambda: lambda: 2**63 / 1e9,
 }
 ROWS = tuple(
     RowPlan(
