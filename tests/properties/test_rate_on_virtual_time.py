@@ -11,7 +11,7 @@ from pipeline.simulate import LatencyConfig, SimulateConfig, SimulatedLimits
 from tests.fakes.simulated_run import SimulatedRun
 from tests.fakes.virtual_run import Plan, RowPlan
 
-MIXED = {"http_500": 0.05, "reset_before": 0.05, "broken_json": 0.05, "http_429": 0.05}
+MIXED = {"http_500": 0.05, "reset_before": 0.05, "http_503": 0.05, "http_429": 0.05}
 ROWS = tuple(RowPlan() for _ in range(400))
 
 
