@@ -7,7 +7,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-annotate --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
-.PHONY: help install lint format test matrix coverage bench docs site pins
+.PHONY: help install lint format test matrix coverage mutation bench docs site pins
 
 help:           ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ coverage: install ## all tests, with the lines they did not reach
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+mutation: install ## which changes to core/ no test notices (hours; MUTANTS='pipeline.core.rows*' for a part)
+	$(PIP) install --editable '.[mutation]'
+	HYPOTHESIS_PROFILE=mutation $(BIN)/mutmut run $(MUTANTS)
+	$(BIN)/python -m tests.mutation_score
 
 bench: install  ## all benchmarks, peers included (an hour)
 	$(PIP) install --editable '.[bench]'

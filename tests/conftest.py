@@ -1,7 +1,8 @@
 """Settings that all tests share; nothing a single test needs.
 
 Hypothesis runs by the profile named in HYPOTHESIS_PROFILE (`ci` where the variable CI is set, else `dev`): `ci` takes the same
-examples every time and keeps no database, so that a red run is red for everybody; `dev` looks for new examples.
+examples every time and keeps no database, so that a red run is red for everybody; `dev` looks for new examples; `mutation` takes a
+few of those of `ci`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Tests run whole trio programs per example, so a slow example says more of the machine than of the code.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None, print_blob=True)
+settings.register_profile("mutation", settings.get_profile("ci"), max_examples=25)  # once per mutant: see CONTRIBUTING.md
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 
