@@ -76,7 +76,11 @@ def refuses(line: Mapping[str, Any], name: str) -> bool:
     """Whether a line is a row's own, and holds the provider's refusal of that row."""
     response = line["response"]
     said = json.dumps(response and response["body"])
-    return line["custom_id"] == name and response["status_code"] >= 300 and (said == '""' or f"no answer to {name}" in said)
+    return (
+        line["custom_id"] == name
+        and response["status_code"] >= 300
+        and (said == '{"error": {"message": "", "type": "not_json"}}' or f"no answer to {name}" in said)
+    )
 
 
 def ids(lines: Sequence[Mapping[str, Any]]) -> list[str]:

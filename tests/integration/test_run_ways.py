@@ -52,9 +52,7 @@ async def test_a_fault_that_passes_costs_an_attempt_and_no_row(provider: Hostile
     assert counts.most_in_flight <= 2
 
 
-@pytest.mark.parametrize(
-    "way", ["stall_in_body", "status:503", "broken_json", "reset_before", "error_in_success", "garbage", "only_line_feeds"]
-)
+@pytest.mark.parametrize("way", ["stall_in_body", "status:503", "reset_before", "error_in_success", "garbage", "only_line_feeds"])
 async def test_a_fault_that_does_not_pass_ends_with_the_attempts(provider: HostileProvider, tmp_path: Path, way: str) -> None:
     provider.reset()
     write_rows(tmp_path / "in.jsonl", [way, "plain"])
@@ -65,6 +63,29 @@ async def test_a_fault_that_does_not_pass_ends_with_the_attempts(provider: Hosti
     assert run.lines[0]["custom_id"] == "row-0"
     assert "after 3 attempts" in run.lines[0]["error"]["message"]
     assert answers(run.lines[1], "row-1")
+
+
+@pytest.mark.parametrize("way", ["broken_json", "two_values"])
+async def test_an_answer_that_is_none_is_bought_twice_and_kept(provider: HostileProvider, tmp_path: Path, way: str) -> None:
+    provider.reset()
+    write_rows(tmp_path / "in.jsonl", [way, "plain"])
+
+    run = await run_file(tmp_path, provider.base_url)
+
+    assert provider.counts().attempts == {"row-0": 2, "row-1": 1}
+    assert run.lines[0]["error"]["code"] == "malformed_response"
+    assert "answer to row-0" in run.lines[0]["response"]["body"]["error"]["message"]
+    assert (run.summary.rejected, answers(run.lines[1], "row-1")) == (2, True)
+
+
+async def test_a_byte_that_is_no_text_costs_only_itself(provider: HostileProvider, tmp_path: Path) -> None:
+    provider.reset()
+    write_rows(tmp_path / "in.jsonl", ["bad_utf8"])
+
+    run = await run_file(tmp_path, provider.base_url)
+
+    assert provider.counts().attempts == {"row-0": 1}
+    assert run.lines[0]["response"]["body"]["choices"][0]["message"]["content"].startswith("answ\ufffder to row-0")
 
 
 @pytest.mark.parametrize("way", LASTING)

@@ -248,6 +248,7 @@ def test_a_plain_completion_is_joined() -> None:
         ROLE + chunk({"content": "Hel"}) + DONE,
         ROLE + chunk({"content": "Hel"}) + 'data: {"id": "c", "cho',
         PLAIN[:-30],
+        ROLE + chunk({"content": "Hel"}) + 'data: {"id": "c", "cho\n\n' + chunk({"content": "lo"}) + STOP,
         chunk({"content": "a"}, "stop") + chunk({"content": "b"}, index=1) + DONE,
         event({"id": "c", "choices": [], "usage": {"prompt_tokens": 1}}) + DONE,
     ],
@@ -298,3 +299,15 @@ def test_a_character_that_is_split_over_pieces_is_whole() -> None:
 
     assert isinstance(whole, Whole)
     assert json.loads(whole.body)["choices"][0]["message"]["content"] == "日本語😀"
+
+
+@pytest.mark.parametrize("fold", [1, 65_536])
+def test_an_odd_value_in_an_event_costs_only_itself(fold: int) -> None:
+    odd = 'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "lo"}, "logprobs": {"content": [{"logprob": -Infinity}]}}]}\n\n'
+    assembler = Assembler(fold)
+
+    assembler.feed((ROLE + chunk({"content": "Hel"}) + odd + STOP).encode())
+    whole = assembler.end()
+
+    assert isinstance(whole, Whole)
+    assert json.loads(whole.body)["choices"][0]["message"]["content"] == "Hello"

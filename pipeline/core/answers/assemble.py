@@ -129,7 +129,10 @@ class Assembler:
             if event.strip() != DONE:
                 self._problem = self._problem or f"event {self.count} is not JSON"
             return
-        self._hand_on([text])
+        try:
+            self._hand_on([text])
+        except msgspec.DecodeError:
+            self._problem = self._problem or f"event {self.count} is not of the form that such events have"
 
 
 class _Lines:

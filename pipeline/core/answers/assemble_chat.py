@@ -1,19 +1,24 @@
 """Puts streamed chat completions and plain completions together, in the dialects of all servers that imitate OpenAI.
 
 The first event is read key by key. All that follow are decoded as one typed array, a block at a time, with every key named that
-servers send in ordinary events: 0.8 µs an event. An event with anything else in it fails that decode and is read key by key.
+servers send in ordinary events: 0.8 µs an event. If there are other keys at the top, those alone are looked at besides. An event
+with anything else in it is read key by key.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.core.answers.error_bodies import is_empty_error
-from pipeline.core.answers.merging import Pieces, finished, merge, taken
+from pipeline.core.answers.mend import json_text
+from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, merged, taken
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DROPPED = frozenset({"obfuscation"})  # random padding (OpenAI)
 APART = frozenset({"choices", "usage", "error", "object"})
@@ -56,6 +61,24 @@ class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     obfuscation: msgspec.Raw = NULL
 
 
+class _LooseChunk(msgspec.Struct, gc=False):
+    """A chunk with keys at its top that no other server sends."""
+
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = NULL
+    id: msgspec.Raw = NULL
+    created: msgspec.Raw = NULL
+    model: msgspec.Raw = NULL
+    system_fingerprint: msgspec.Raw = NULL
+    service_tier: msgspec.Raw = NULL
+    provider: msgspec.Raw = NULL
+
+
+KNOWN = frozenset(_Chunk.__struct_fields__)
+TELLING = frozenset({"error", "x_groq"})  # keys that may end the stream
+
+_decode_loose = msgspec.json.Decoder(list[_LooseChunk]).decode
+_decode_tops = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _decode_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 _decode_any = msgspec.json.Decoder().decode
 _NULL = b"null"
@@ -93,10 +116,10 @@ class _Building:
 
     def add_call(self, call: dict[str, Any]) -> None:
         """Continue a call of a tool, or begin one: where the index is new, or the id another, or without index an id or name comes."""
-        function = call.get("function") if isinstance(call.get("function"), dict) else {}
-        index = _as_index(call.get("index"))
+        function = as_object(call.get("function"))
+        index = as_index(call.get("index"))
         if index is None:
-            there = None if call.get("id") or (function or {}).get("name") else (self.calls[-1][1] if self.calls else None)
+            there = None if call.get("id") or function.get("name") else (self.calls[-1][1] if self.calls else None)
             if there is None and self.calls and call.get("id") and self.calls[-1][1].get("id") == call.get("id"):
                 there = self.calls[-1][1]
         else:
@@ -114,9 +137,11 @@ class ChatStream:
 
     def __init__(self) -> None:
         self.top: dict[str, Any] = {}
+        self.said: dict[str, bytes] = {}  # keys at the top that have no name here, with the value that came last
         self.choices: dict[int, _Building] = {}
         self.usage: Any = None
         self.error: Any = None
+        self.problem: str | None = None
         self.kind = "chat.completion"
 
     def take(self, events: list[bytes]) -> None:
@@ -126,26 +151,47 @@ class ChatStream:
             events = events[1:]
         if not events:
             return
+        block = b"[" + b",".join(events) + b"]"
         try:
-            chunks = _decode_chunks(b"[" + b",".join(events) + b"]")
+            self._take_chunks(_decode_chunks(block))
         except msgspec.DecodeError:
-            for event in events:
-                self._take_alone(event)
-        else:
-            self._take_chunks(chunks)
+            if not self._take_loose(block):
+                for event in events:
+                    self._take_alone(event)
 
     def end(self) -> Streamed:
         """What came of it. Whole is an answer of which every choice says why it ended; nothing else proves it."""
         if self.error is not None:
             return Refused(msgspec.json.encode(self.error))
         unfinished = [index for index, choice in self.choices.items() if not choice.finish]
-        if self.choices and not unfinished:
+        if self.choices and not unfinished and self.problem is None:
             return Whole(self._body())
-        return Cut("no choice came" if not self.choices else f"choice {unfinished[0]} has no finish_reason", self._body())
+        return Cut(self.problem or "no choice came" if not unfinished else f"choice {unfinished[0]} has no finish_reason", self._body())
 
     # ---- the short way -----------------------------------------------------------------------------------------------
 
-    def _take_chunks(self, chunks: list[_Chunk]) -> None:
+    def _take_loose(self, block: bytes) -> bool:
+        """Take events of which only the tops are odd; False if something else is."""
+        try:
+            chunks, tops = _decode_loose(block), _decode_tops(block)
+        except msgspec.DecodeError:
+            return False
+        if any(not TELLING.isdisjoint(top) or bytes(top.get("object", NULL)) == b'"error"' for top in tops):
+            return False
+        self._take_chunks(chunks)
+        for top in tops:
+            for key in top.keys() - KNOWN:
+                raw = bytes(top[key])
+                if self.said.get(key) != raw:
+                    self.said[key] = raw
+                    self._take_top(key, _decode_any(raw))
+        return True
+
+    def _take_top(self, key: str, value: Any) -> None:
+        """Take what stands beside the choices. A list is said again as a whole, never continued (Perplexity's citations)."""
+        self.top[key] = value if isinstance(value, list) else merged(key, self.top.get(key), value)
+
+    def _take_chunks(self, chunks: Sequence[_Chunk | _LooseChunk]) -> None:
         for chunk in chunks:
             if chunk.usage is not NULL and bytes(chunk.usage) != _NULL:
                 self.usage = chunk.usage
@@ -171,10 +217,17 @@ class ChatStream:
     # ---- key by key --------------------------------------------------------------------------------------------------
 
     def _take_alone(self, event: bytes) -> None:
+        """Take an event that came with an odd one, and may be it."""
+        text = json_text(event)
+        if text is None:
+            self.problem = self.problem or "an event is not JSON"
+            return
         try:
-            self._take_chunks(_decode_chunks(b"[" + event + b"]"))
+            chunks = _decode_chunks(b"[" + text + b"]")
         except msgspec.DecodeError:
-            self._take_one(event)
+            self._take_one(text)
+        else:
+            self._take_chunks(chunks)
 
     def _take_one(self, event: bytes) -> None:
         value = _decode_any(event)
@@ -183,12 +236,11 @@ class ChatStream:
         self._note_error(value)
         if isinstance(value.get("object"), str) and value["object"]:
             self.kind = str(WHOLE_OBJECT.get(value["object"], value["object"]))
-        merge(self.top, value, APART | DROPPED)
         for key in value.keys() - APART - DROPPED:
-            self.top.setdefault(key, None)
+            self._take_top(key, value[key])
         if value.get("usage") is not None:
             self.usage = value["usage"]
-        for choice in value.get("choices") or ():
+        for choice in as_list(value.get("choices")):
             if isinstance(choice, dict):
                 self._take_choice(choice)
 
@@ -200,11 +252,11 @@ class ChatStream:
             self.error = self.error or {"error": {"message": groq["error"], "type": "x_groq"}}
 
     def _take_choice(self, choice: dict[str, Any]) -> None:
-        building = self.choices.setdefault(_as_index(choice.get("index")) or 0, _Building())
+        building = self.choices.setdefault(as_index(choice.get("index")) or 0, _Building())
         merge(building.more, choice, CHOICE_APART)
         for key in choice.keys() - CHOICE_APART:
             building.more.setdefault(key, None)
-        if choice.get("finish_reason"):
+        if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"]:
             building.finish = choice["finish_reason"]
         if not is_empty_error(choice.get("error")):
             self.error = self.error or {"error": choice["error"]}
@@ -215,7 +267,7 @@ class ChatStream:
             merge(building.message, delta, frozenset({"tool_calls"}))
             for key in delta.keys() - {"tool_calls"}:
                 building.message.setdefault(key, None)
-            for call in delta.get("tool_calls") or ():
+            for call in as_list(delta.get("tool_calls")):
                 if isinstance(call, dict):
                     building.add_call(call)
 
@@ -231,7 +283,7 @@ class ChatStream:
             "choices": [self._choice(index, self.choices[index]) for index in sorted(self.choices)],
             **finished(top),
         }
-        usage = self.usage or (finished(self.top.get("x_groq")) or {}).get("usage")
+        usage = self.usage or as_object(finished(self.top.get("x_groq"))).get("usage")
         if usage is not None:
             body["usage"] = usage
         return msgspec.json.encode({key: value for key, value in body.items() if value is not None or key in self.top})
@@ -246,10 +298,3 @@ class ChatStream:
             choice["message"] = message
         choice["finish_reason"] = building.finish
         return choice
-
-
-def _as_index(value: Any) -> int | None:
-    """An index as a number or as the text of one."""
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

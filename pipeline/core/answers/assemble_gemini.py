@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, finished
+from pipeline.core.answers.merging import Pieces, as_index, as_list, finished
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -30,9 +30,10 @@ class GeminiStream:
             if event.get("error"):
                 self.error = self.error or event
             self.top.update({key: value for key, value in event.items() if key != "candidates" and value is not None})
-            for place, candidate in enumerate(event.get("candidates") or ()):
+            for place, candidate in enumerate(as_list(event.get("candidates"))):
                 if isinstance(candidate, dict):
-                    self._take(candidate.get("index", place), candidate)
+                    index = as_index(candidate.get("index"))
+                    self._take(place if index is None else index, candidate)
 
     def end(self) -> Streamed:
         """What came of it: whole is an answer of which every candidate says why it ended, or a prompt that was blocked."""
@@ -55,7 +56,7 @@ class GeminiStream:
             known = there.setdefault("content", {})
             known.update({key: value for key, value in content.items() if key != "parts"})
             parts = self.parts.setdefault(index, [])
-            for part in content.get("parts") or ():
+            for part in as_list(content.get("parts")):
                 _add(parts, part)
 
     def _body(self) -> dict[str, Any]:

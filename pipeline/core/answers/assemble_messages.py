@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, finished, merge, taken
+from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, taken
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -31,13 +31,13 @@ class MessageStream:
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
             match event.get("type"):
                 case "content_block_delta":
-                    self._continue(event.get("index", 0), event.get("delta") or {})
+                    self._continue(as_index(event.get("index")) or 0, as_object(event.get("delta")))
                 case "content_block_start":
-                    self.blocks[event.get("index", 0)] = taken(event.get("content_block") or {})
+                    self.blocks[as_index(event.get("index")) or 0] = taken(as_object(event.get("content_block")))
                 case "message_start":
-                    self.message = taken(event.get("message") or {})
+                    self.message = taken(as_object(event.get("message")))
                 case "message_delta":
-                    self.message.update(event.get("delta") or {})
+                    self.message.update(as_object(event.get("delta")))
                     self._note_usage(event.get("usage"))
                     for key in event.keys() - {"type", "delta", "usage"}:
                         self.message[key] = event[key]
@@ -60,13 +60,13 @@ class MessageStream:
                 block.setdefault("type", "text")
                 merge(block, {"text": delta.get("text")})
             case "input_json_delta":
-                self.inputs.setdefault(index, Pieces()).append(delta.get("partial_json") or "")
+                self.inputs.setdefault(index, Pieces()).append(str(delta.get("partial_json") or ""))
             case "thinking_delta":
                 merge(block, {"thinking": delta.get("thinking")})
             case "signature_delta":
                 block["signature"] = delta.get("signature")
             case "citations_delta":
-                block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
+                block["citations"] = [*as_list(block.get("citations")), delta.get("citation")]
             case _:
                 merge(block, delta, frozenset({"type"}))
 
@@ -107,18 +107,19 @@ class CohereStream:
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
-            delta = event.get("delta") or {}
-            message = delta.get("message") or {} if isinstance(delta, dict) else {}
+            delta = as_object(event.get("delta"))
+            message = as_object(delta.get("message"))
+            index = as_index(event.get("index")) or 0
             match event.get("type"):
                 case "message-start":
                     self.reply["id"] = event.get("id")
                     self.message = {key: value for key, value in message.items() if key not in ("content", "tool_calls", "citations")}
                 case "content-start" | "content-delta" if isinstance(message.get("content"), dict):
-                    merge(self.content.setdefault(event.get("index", 0), {}), message["content"])
+                    merge(self.content.setdefault(index, {}), message["content"])
                 case "tool-plan-delta":
-                    self.message["tool_plan"] = (self.message.get("tool_plan") or "") + (message.get("tool_plan") or "")
+                    self.message["tool_plan"] = str(self.message.get("tool_plan") or "") + str(message.get("tool_plan") or "")
                 case "tool-call-start" | "tool-call-delta" if isinstance(message.get("tool_calls"), dict):
-                    merge(self.calls.setdefault(event.get("index", 0), {}), message["tool_calls"])
+                    merge(self.calls.setdefault(index, {}), message["tool_calls"])
                 case "citation-start" if isinstance(message.get("citations"), dict):
                     self.message.setdefault("citations", []).append(message["citations"])
                 case "message-end":

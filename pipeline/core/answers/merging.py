@@ -22,6 +22,23 @@ class Pieces(list[str]):
     """A text that is still being written; `finished` makes a text of it."""
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """A value where an object should stand; empty if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value where a list should stand; empty if it is none."""
+    return value if isinstance(value, list) else []
+
+
+def as_index(value: Any) -> int | None:
+    """An index as a number or as the text of one."""
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def merge(into: dict[str, Any], new: dict[str, Any], skip: frozenset[str] = frozenset()) -> None:
     """Take what a piece says into an object. skip: keys that somebody else looks at."""
     for key, value in new.items():
