@@ -65,11 +65,12 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
+    from pipeline.events import AttemptFailed, LaneBack, LaneOut, PaceChanged, Paused, RunEvent
     from pipeline.inspect.check import CheckReport, check
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
     from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
-    from pipeline.ports import ClientRequestIds, OpenSender, OpenSource, Sender, Source, Store
+    from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
     from pipeline.records import (
         Answer,
         FailedRow,
@@ -131,6 +132,7 @@ _HOMES = {
         "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
+    "pipeline.events": "AttemptFailed LaneBack LaneOut PaceChanged Paused RunEvent",
     "pipeline.records": "Answer FailedRow Failure FailureGroup FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
@@ -147,7 +149,7 @@ _HOMES = {
     "pipeline.stages.pass_through": "PassThrough",
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
     "pipeline.messages": "GateMessage Notice Report Ticket Verdict",
-    "pipeline.ports": "ClientRequestIds OpenSender OpenSource Sender Source Store",
+    "pipeline.ports": "ClientRequestIds Observer OpenSender OpenSource Sender Source Store",
     "pipeline.core.rows.lines": "RawRow",
     "pipeline.core.rows.templates": "Template",
     "pipeline.core.rows.jobs": "JobMaker",
@@ -262,6 +264,13 @@ __all__ = [
     "Verdict",
     "ClientRequestIds",
     "OpenSender",
+    "AttemptFailed",
+    "LaneBack",
+    "LaneOut",
+    "Observer",
+    "PaceChanged",
+    "Paused",
+    "RunEvent",
     "Sender",
     "Store",
     "Source",

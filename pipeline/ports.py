@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.rows.lines import RawRow
+    from pipeline.events import RunEvent
     from pipeline.records import Answer, Failure, Fault, Job, Outcome
 
 
@@ -106,6 +107,14 @@ class Source(Protocol):
 
 
 OpenSource = Callable[[], Source]
+
+
+class Observer(Protocol):
+    """Is told what happens in a run, in the event loop and in order. It must not wait, and what it raises ends the run."""
+
+    def events(self, events: Sequence[RunEvent]) -> None:
+        """Events that happened together, the oldest first."""
+
 
 T = TypeVar("T", bound=Indexed)
 

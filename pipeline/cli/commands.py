@@ -24,7 +24,7 @@ Body = TypeVar("Body", bound="Callable[..., object]")
 
 
 verbose_flag = click.option(
-    "-v", "--verbose", count=True, help="Log what happens; shows the traceback of a defect. -vv logs every attempt."
+    "-v", "--verbose", count=True, help="Tell what happens: why attempts failed, pauses, changes of pace. -vv logs every attempt."
 )
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 
@@ -101,7 +101,7 @@ def run_command(
         show = partial(_show_summary, terminal, config, command, as_json=as_json)
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
         try:
-            summary = launch(config, terminal, progress, choices)
+            summary = launch(config, terminal, progress, choices, telling=verbose > 0)
         except* RunStopped as group:
             show(next(error.summary for error in leaves(group)))
             raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 import trio
 
 from pipeline.cli.display import screen_for
+from pipeline.cli.narrator import Narrator
 from pipeline.cli.terminal import Screen
 from pipeline.cli.view import Facts
 from pipeline.edges.process.signals import stop_on_signals
@@ -34,15 +35,19 @@ class RunChoices(TypedDict):
     retry_failed: bool | str
 
 
-def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices) -> Summary:
-    """Run to the end; the first signal lets what is in flight finish, the second cancels it. progress: how it is shown."""
+def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *, telling: bool = False) -> Summary:
+    """Run to the end; the first signal lets what is in flight finish, the second cancels it.
+
+    progress: how it is shown. telling: say what happens.
+    """
+    narrator = Narrator(terminal.say) if telling else None
     _spare_the_collector()
 
     async def main() -> Summary:
         stop, give_up = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(stop_on_signals, stop, give_up.set, terminal.say)
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=terminal.show)
+            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=terminal.show, observer=narrator)
             nursery.cancel_scope.cancel()
         return summary
 
@@ -51,6 +56,8 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices) -
     try:
         return trio.run(main)
     finally:
+        if narrator is not None:
+            narrator.close()
         if not screen.takes_objects:
             terminal.use(Screen())  # what is said from here on stands where the live lines were
 

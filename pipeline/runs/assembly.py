@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config, ProviderConfig
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
-    from pipeline.ports import OpenSender, OpenSource, Reuse, Source, Store
+    from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job, Progress
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
@@ -214,6 +214,7 @@ def flow_settings(
     *,
     limit: int | None = None,
     secrets: Sequence[str] = (),
+    observer: Observer | None = None,
     reuse: Reuse | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
@@ -230,6 +231,7 @@ def flow_settings(
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
             secrets=Secrets(secrets),
+            observer=observer,
         ),
         store=store,
         workers=workers,

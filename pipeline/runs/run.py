@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import OpenSource, Source
+    from pipeline.ports import Observer, OpenSource, Source
     from pipeline.records import Progress, Summary
 
 
@@ -44,6 +44,7 @@ async def run(
     give_up: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    observer: Observer | None = None,
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
@@ -53,6 +54,7 @@ async def run(
     take the places of the failures. stop: set it to let nothing more leave, finish what
     is in flight and end. give_up: set it too to cut off what is in flight. progress: called about twice a second, and at
     the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
+    observer: told what happens.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
@@ -89,6 +91,7 @@ async def run(
                     limit=limit,
                     reuse=files.reuse,
                     secrets=shown.secrets,
+                    observer=observer,
                 )
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))

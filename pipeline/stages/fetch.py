@@ -15,6 +15,7 @@ from attrs import field, frozen
 from pipeline.core.answers.classify import LARGE_BYTES, Result, Trouble, classify, classify_fault
 from pipeline.core.answers.retry import BOUGHT, RetryPolicy, retry_delay
 from pipeline.core.answers.secrets import Secrets
+from pipeline.events import AttemptFailed, Paused
 from pipeline.messages import Report, Ticket, Verdict
 from pipeline.ports import Sender
 from pipeline.records import Answer, Failure, FailureKind, Success
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
+    from pipeline.events import RunEvent
     from pipeline.messages import Notice
-    from pipeline.ports import ClientRequestIds, Sender, Store
+    from pipeline.ports import ClientRequestIds, Observer, Sender, Store
     from pipeline.records import Fault, Job, Outcome
 
 
@@ -38,7 +40,8 @@ logger = logging.getLogger(__name__)
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show.
+    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show. observer: told of attempts that
+    failed and of pauses, if there is one.
     """
 
     open_sender: Callable[[], Sender]
@@ -47,6 +50,7 @@ class FetchSettings:
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
     secrets: Secrets = field(factory=Secrets, kw_only=True)
+    observer: Observer | None = field(default=None, kw_only=True)
 
 
 async def fetch(
@@ -127,7 +131,11 @@ def _judge(
     """What came of an attempt: for the row, and for the gate."""
     now = trio.current_time()
     if isinstance(meaning, Trouble):
-        return _fail(ticket, reply, settings.secrets.hidden(meaning), now - started, settings)
+        trouble = settings.secrets.hidden(meaning)
+        outcome, report = _fail(ticket, reply, trouble, now - started, settings)
+        if settings.observer is not None:
+            settings.observer.events(_events_of(report, trouble, now))
+        return outcome, report
     assert isinstance(reply, Answer)  # a result comes of an answer alone
     job, usage = ticket.job, meaning.usage
     success = Success(
@@ -184,6 +192,17 @@ def _fail(
         report.failure = failure
         return None, report
     return failure, report
+
+
+def _events_of(report: Report, trouble: Trouble, now: float) -> list[RunEvent]:
+    """What a failed attempt tells an observer."""
+    job, ticket = report.ticket.job, report.ticket
+    code = trouble.kind.value if trouble.status_code is None else f"http_{trouble.status_code}"
+    retry_in = max(0.0, report.retry_at - now) if report.verdict is Verdict.RETRY else None
+    events: list[RunEvent] = [AttemptFailed(now, job.index, job.custom_id, ticket.attempt, code, trouble.message, retry_in)]
+    if report.pause_until is not None and report.pause_until > now:
+        events.append(Paused(now, report.pause_until - now, trouble.message))
+    return events
 
 
 def _maybe_not_its_own(trouble: Trouble, ticket: Ticket, settings: FetchSettings) -> bool:
