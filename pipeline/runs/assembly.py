@@ -27,7 +27,7 @@ from pipeline.edges.http import Transport, check_endpoint, open_senders, senders
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
-from pipeline.edges.sources.file import FileSource
+from pipeline.edges.sources.opening import open_source
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
@@ -150,7 +150,7 @@ def job_maker(config: Config) -> JobMaker:
 def source_opener(config: Config) -> OpenSource:
     """What opens the configured input, as often as it can be read. What it raises, the opener raises: InputError."""
     return partial(
-        FileSource.open, config.source.path, encoding=config.source.encoding, delimiter=config.source.delimiter, used=_used_of(config)
+        open_source, config.source.path, encoding=config.source.encoding, delimiter=config.source.delimiter, used=_used_of(config)
     )
 
 

@@ -60,7 +60,7 @@ class Choices:
 class OpenedRun:
     """The open files of a run, and where it stands in its input. Close it.
 
-    keeps_answers: what `reuse` has is for other runs, too.
+    keeps_answers: what `reuse` has is for other runs, too. is_new: no earlier run has left anything.
     """
 
     source: Source
@@ -69,6 +69,7 @@ class OpenedRun:
     known: KnownRows
     reuse: AnswerReuse | None
     keeps_answers: bool
+    is_new: bool
     paths: Paths
     files: ExitStack
 
@@ -114,6 +115,7 @@ class _Opening:
         self._choices = choices
         self._can_be_reopened = can_be_reopened
         self._open_source = source_opener(config)
+        self._is_new = choices.fresh or not Paths.of(config.sink.path, config.journal.path).journal.exists()
         self._paths = Paths.of(config.sink.path, config.journal.path)
         self._identity = identity_of(config)
         self._kind = Kind(
@@ -153,7 +155,7 @@ class _Opening:
         known = KnownRows(source.name, source.can_be_reopened, durable, hashes)
         counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
         changes = catch_up(self._open_source, source, counted, durable, known)
-        return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, paths, files), changes
+        return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, self._is_new, paths, files), changes
 
     def _is_stale(self, durable: DurableStore) -> bool:
         """Whether there are failures of other settings than those of now."""

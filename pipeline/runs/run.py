@@ -103,7 +103,7 @@ async def run(
             raise RunAborted(reason, course.stopped(reason, durable.digest)) from error
         if known.problem is not None and not course.tallies.gate.attempts:
             raise known.problem
-        if course.has_nothing_to_keep():
+        if files.is_new and course.has_nothing_to_keep():
             rows = course.tallies.ledger.total
             problem = (
                 course.tallies.read.problem if not rows else f"no row can be sent, {rows:,} of {rows:,} are bad: {files.first_failure()}"

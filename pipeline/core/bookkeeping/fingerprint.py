@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 MASK = (1 << 64) - 1
 SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighbouring places get factors that are far apart
 
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # a column may hold what JSON cannot say
+
 
 def row_digest(row: RawRow) -> int:
     """32 bits of a row as it stands in the input: enough to notice an edit, not to withstand a forger."""
     if row.digest is None:
         data = row.data
-        row.digest = crc32(data if isinstance(data, bytes) else msgspec.json.encode(data if data is not None else row.problem))
+        row.digest = crc32(data if isinstance(data, bytes) else _encode(data if data is not None else row.problem))
     return row.digest
 
 

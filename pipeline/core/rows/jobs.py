@@ -81,7 +81,7 @@ class JobMaker:
         made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
         claimers = [at for at, item in enumerate(made) if isinstance(item, Job) or self._claims_its_name(rows[at])]
         # A row from a file is known by its line, one from Python by its place.
-        numbers = [rows[at].line or -1 - made[at].index for at in claimers]
+        numbers = [_number_of(rows[at], made[at].index) for at in claimers]
         for claim, first in self._seen.claim([made[at].custom_id for at in claimers], numbers).items():
             at = claimers[claim]
             item = made[at]
@@ -94,7 +94,7 @@ class JobMaker:
     def claim(self, rows: Sequence[RawRow], first_index: int) -> None:
         """Remember the ids of rows that need no job any more, so that a later row cannot use them again."""
         claims = [
-            (name, row.line or -1 - index)
+            (name, _number_of(row, index))
             for index, row in enumerate(rows, first_index)
             if (name := self._own_name(row.data) or self._name_of_good(row, index))
         ]
@@ -209,6 +209,13 @@ def _tokens(body: bytes) -> int:
     return estimate_tokens(body, most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
 
 
+def _number_of(row: RawRow, index: int) -> int:
+    """What a claim of a row's id is remembered by: its line where there is one file, else below zero its index."""
+    return row.line if row.line and row.file is None else -1 - index
+
+
 def _failure(row: RawRow, index: int, name: str, problem: str) -> Failure:
     place = f"line {row.line}" if row.line else f"row {index}"
+    if row.file is not None:
+        place = f"{row.file}, {place}"
     return Failure(index, name, FailureKind.INVALID_ROW, f"{place}: {problem}")

@@ -32,7 +32,7 @@ class RawRow(Struct, eq=False, gc=False):
 
     line: 1-based line where it starts, blank lines counted. offset: of its first byte in the uncompressed stream.
     data: a line of JSON, or a row whose fields are known already; None if there is a problem. problem: why it cannot be read.
-    digest: kept by `row_digest`, so that a row is summed once.
+    digest: kept by `row_digest`, so that a row is summed once. file: where the line is, if the input is several files.
     """
 
     line: int
@@ -40,6 +40,7 @@ class RawRow(Struct, eq=False, gc=False):
     data: bytes | Mapping[str, JSON] | None
     problem: str | None = None
     digest: int | None = None
+    file: str | None = None
 
 
 class HeaderError(ValueError):

@@ -1,0 +1,125 @@
+"""Reads the rows of Parquet and Arrow files, and of a folder as Hugging Face's `save_to_disk` writes it. Needs pyarrow.
+
+Rows come batch by batch, so that memory does not grow with the file. Columns of bytes that nobody asks for are not read.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pipeline.core.rows.lines import RawRow
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+FOLDER_STATE = "state.json"  # of Hugging Face's datasets; names the files of the folder in order
+BATCH_ROWS = 512  # rows of Python objects in memory at once
+
+
+class ArrowSource:
+    """A `Source` of columns. A row is a mapping by the columns' names; its offset is its number."""
+
+    can_be_reopened = True
+    size: int | None = None
+    bytes_read = 0
+
+    def __init__(self, name: str, length: int | None, batches: Iterator[Any], close: Callable[[], None]) -> None:
+        self.name = name
+        self.length = length
+        self._rows = self._each_row(batches)
+        self._close = close
+        self._error: InputError | None = None
+
+    @classmethod
+    def open(cls, path: Path, *, used: Collection[str] | None = None) -> ArrowSource:
+        """Open a file or a dataset's folder. used: the columns that somebody asks for, None for all. Raises InputError."""
+        try:
+            import pyarrow as pa  # noqa: PLC0415  200 ms that only these files cost
+        except ImportError:
+            raise InputError(f"{path}: reading it needs a package that is not installed: pip install 'headrace[arrow]'") from None
+        try:
+            if path.is_dir():
+                return cls(str(path), *_open_folder(path, used))
+            return cls(str(path), *(_open_parquet if path.suffix.lower() == ".parquet" else _open_ipc)(path, used))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file (a relative path is relative to the config file)") from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from error
+
+    def take(self, most: int) -> list[RawRow]:
+        """See `Source`."""
+        if self._error is not None:
+            raise self._error
+        return list(islice(self._rows, most))
+
+    def text_before(self, line: int, offset: int) -> None:
+        """See `Source`. There is no text."""
+        del line, offset
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._close()
+
+    def _each_row(self, batches: Iterator[Any]) -> Iterator[RawRow]:
+        import pyarrow as pa  # noqa: PLC0415
+
+        number = 0
+        try:
+            for batch in batches:
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    for fields in batch.slice(start, BATCH_ROWS).to_pylist():
+                        yield RawRow(0, number, fields)
+                        number += 1
+        except (pa.ArrowException, OSError, ValueError) as error:
+            self._error = InputError(f"{self.name}: cannot be read beyond row {number:,}: {error}")
+            raise self._error from error
+
+
+Opened = tuple[int | None, "Iterator[Any]", "Callable[[], None]"]
+
+
+def _open_parquet(path: Path, used: Collection[str] | None) -> Opened:
+    from pyarrow import parquet  # noqa: PLC0415
+
+    file = parquet.ParquetFile(path, pre_buffer=False)
+    columns = _columns(file.schema_arrow, used)
+    return file.metadata.num_rows, file.iter_batches(batch_size=BATCH_ROWS, columns=columns), file.close
+
+
+def _open_ipc(path: Path, used: Collection[str] | None) -> Opened:
+    import pyarrow as pa  # noqa: PLC0415
+
+    source = pa.memory_map(str(path))
+    try:
+        reader = pa.ipc.open_file(source)
+        length = sum(reader.get_batch(at).num_rows for at in range(reader.num_record_batches))
+        batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
+    except pa.ArrowInvalid:  # the streaming format, which `datasets` writes under the same name
+        source.seek(0)
+        reader = pa.ipc.open_stream(source)
+        length, batches = None, iter(reader)
+    columns = _columns(reader.schema, used)
+    return length, (batch.select(columns) for batch in batches), source.close
+
+
+def _open_folder(path: Path, used: Collection[str] | None) -> Opened:
+    state = path / FOLDER_STATE
+    if not state.exists():
+        raise InputError(f"{path} is a directory; name a file in it")
+    names = [each["filename"] for each in json.loads(state.read_text())["_data_files"]]
+    opened = [_open_ipc(path / name, used) for name in names]
+
+    def close() -> None:
+        for _, _, close_one in opened:
+            close_one()
+
+    return None, (batch for _, batches, _ in opened for batch in batches), close
+
+
+def _columns(schema: Any, used: Collection[str] | None) -> list[str]:
+    """The columns to read. Others than those that are used count as well: by them it is seen whether a row has changed."""
+    return [column.name for column in schema if used is None or column.name in used or "binary" not in str(column.type)]
