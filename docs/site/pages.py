@@ -43,6 +43,7 @@ Decisions <decisions/README>
 Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
+Releasing <releasing>
 Security <project/SECURITY>
 Contributing <project/CONTRIBUTING>
 Changelog <project/CHANGELOG>
