@@ -16,8 +16,8 @@ most of it is in the output by then and is never written to the journal. What th
 as long, and waits for the next commit. There are exceptions:
 
 - Under `durability: power` a commit stores everything at once, because the spool does not survive the machine.
-- What the spool had no room for is stored at once. Until then `is_behind` is true and no worker takes another row, so that
-  no more answers are at risk than attempts may be in flight.
+- What the spool had no room for, and an answer that is too long for it, is stored at once. Until then `is_behind` is true
+  and no worker takes another row, so that no more answers are at risk than attempts may be in flight.
 - A long line stays in its slot of the spool until it is written, however long that takes. `finish` stores it if the run
   ends first.
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from pipeline.edges.store.spool import Spool
     from pipeline.records import Outcome
 
+LONGEST_BYTES = 8 << 20  # a longer answer is written by the recorder's thread alone: it would hold up the event loop for 15 ms and more
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
 
 
@@ -117,17 +118,18 @@ class DurableStore:
     def keep(self, outcome: Outcome) -> Outcome:
         """Put an outcome in the spool. A long body is taken out of memory."""
         index = outcome.index
-        line = self.encode(outcome)
-        term = self._terms[index] & MASK
-        if len(line) < LONG_BYTES:
-            if self.spool.put(line, term):
-                self._kept[index] = line
-                return outcome
-        else:
-            slot = self.spool.put_long(line, term)
-            if slot is not None:
-                self._slots[index] = slot
-                return evolve(outcome, body=b"") if self.takes_bodies else outcome
+        if len(outcome.body or b"") <= LONGEST_BYTES:
+            line = self.encode(outcome)
+            term = self._terms[index] & MASK
+            if len(line) < LONG_BYTES:
+                if self.spool.put(line, term):
+                    self._kept[index] = line
+                    return outcome
+            else:
+                slot = self.spool.put_long(line, term)
+                if slot is not None:
+                    self._slots[index] = slot
+                    return evolve(outcome, body=b"") if self.takes_bodies else outcome
         self._unkept.add(index)
         if not self.is_behind:
             self.is_behind, self._caught_up = True, trio.Event()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 import threading
@@ -22,6 +24,7 @@ from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.edges.store import journal_reading, journal_schema
 from pipeline.edges.store.journal import FREE_PAGES, Journal
+from pipeline.edges.store.journal_errors import trouble
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.journal_schema import SCHEMA_VERSION, State, encode_state
 from pipeline.edges.store.spool import OWNER_BYTES
@@ -513,7 +516,7 @@ def test_no_byte_can_be_spoilt_so_that_the_journal_says_something_else(path: Pat
         journal.commit(LINES, STATE, [(0, 2), (4, 9)])
     data = path.read_bytes()
     sound = (STATE, IDENTITY, LINES, [(0, 2), (4, 9)])
-    damaged = 0
+    damaged = momentary = 0
 
     for at in [at for at, byte in enumerate(data) if byte]:
         path.write_bytes(data[:at] + bytes([data[at] ^ (0x01 if at % 2 else 0xFF)]) + data[at + 1 :])
@@ -524,12 +527,14 @@ def test_no_byte_can_be_spoilt_so_that_the_journal_says_something_else(path: Pat
                 seen = (spoilt.state, spoilt.identity, held(spoilt), list(spoilt.done()))
         except JournalError as error:
             damaged += isinstance(error, JournalDamagedError)
+            momentary += "for a moment" in str(error)
         else:
             assert seen[:2] == sound[:2], f"byte {at} of {len(data)}"
             assert set(seen[2]) <= set(LINES)  # how many there are is in the state, and so is the number of rows that are done
         with suppress(JournalError):
             assert peek(path)[:2] == sound[:2]
     assert damaged > 100
+    assert not momentary
 
 
 @pytest.mark.parametrize("change", ["line = line || 'x'", "line = CAST('' AS BLOB)", "place = place + 10"])
@@ -556,6 +561,34 @@ def test_a_journal_that_has_lost_an_outcome_is_not_gone_on_with(path: Path, *, i
 
     with pytest.raises(JournalError, match="holds 4 outcomes instead of 5"):
         open_durable(paths, kind, IDENTITY)
+
+
+def test_a_disk_that_fails_for_a_moment_is_no_damage(path: Path) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+        said = sqlite3.DatabaseError("database disk image is malformed")  # what SQLite says of a read that failed in its log
+
+        assert type(trouble(path, said)) is JournalError
+        assert "the disk failed for a moment; run again" in str(trouble(path, said))
+    names = {part.name for part in path.parent.iterdir()}
+    assert type(trouble(path, said)) is JournalError
+    assert {part.name for part in path.parent.iterdir()} == names
+    spoil(path, "DROP TABLE done")
+    assert type(trouble(path, said)) is JournalDamagedError
+
+
+def test_a_disk_that_fails_for_good_is_no_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path) as journal:
+        journal.commit(LINES, STATE)
+
+        def fail(*_: object) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "pread", fail)
+        said = trouble(path, sqlite3.DatabaseError("database disk image is malformed"))
+
+    assert type(said) is JournalError
+    assert "cannot be read: Input/output error" in str(said)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -9,6 +9,7 @@ import trio
 
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.lines import RawRow
+from pipeline.durability import store as store_module
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
@@ -123,6 +124,23 @@ class TestDurable(StoreContract):
 
     def lines(self, store: Store[Any]) -> list[bytes]:
         return self.output.read_bytes().splitlines(keepends=True)
+
+    async def test_an_answer_too_long_for_the_event_loop_is_stored_by_the_recorder(
+        self, store: Store[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store_module, "LONGEST_BYTES", LENGTHS[1])
+        self.begin(store, 2)
+
+        outcomes = [store.keep(outcome_of(0, LENGTHS[2])), store.keep(outcome_of(1, LENGTHS[1] - 100))]
+        assert store.is_behind
+        items = await store.record(outcomes[1:])
+        assert store.is_behind
+        items = await store.record(outcomes[:1]) + items
+        assert not store.is_behind
+        await store.catch_up()
+        await store.write(items)
+
+        assert self.lines(store) == [encode_batch(outcome_of(0, LENGTHS[2])), encode_batch(outcome_of(1, LENGTHS[1] - 100))]
 
     async def test_its_files_grow_with_what_is_under_way_and_not_with_what_passes(self, store: Store[Any]) -> None:
         rounds, rows = 60, 50

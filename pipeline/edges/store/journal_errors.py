@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from pipeline.edges.store.files import opened_to_read
 from pipeline.errors import JournalDamagedError, JournalError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 # What sqlite3 and the reading of its rows raise where a journal is not what was written
 READ_ERRORS = (sqlite3.Error, OSError, ValueError, TypeError, KeyError)
 DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
+READ_BYTES = 1 << 20  # at once
 FULL_BYTES = 64 << 10  # a disk with less room than SQLite's index of its log takes
 
 
@@ -23,17 +26,45 @@ class ForeignError(sqlite3.DatabaseError):
 
 def trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
     """The error to raise for one of READ_ERRORS."""
-    kind = JournalDamagedError if is_damage(error) else JournalError
-    return kind(path, f"{what}: {_said(path, error)}")
+    if not _is_damage(error):
+        return JournalError(path, f"{what}: {_said(path, error)}")
+    if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_CORRUPT and (failed := _disk_failure(path)):
+        return JournalError(path, f"{what}: {failed}")
+    return JournalDamagedError(path, f"{what}: {_said(path, error)}")
 
 
-def is_damage(error: Exception) -> bool:
+def _is_damage(error: Exception) -> bool:
     """Whether a journal that cannot be read will never be read, and is ours."""
     if isinstance(error, ForeignError):
         return False
     if isinstance(error, sqlite3.Error):
         return _code(error) in DAMAGE_CODES
     return not isinstance(error, OSError)
+
+
+def _disk_failure(path: Path) -> str:
+    """What the disk reports where SQLite takes a failed read for a malformed file; "" if the file is malformed."""
+    try:
+        has_log = [_read_through(path.with_name(path.name + part)) for part in ("", "-wal")][1] > 0
+        options = "mode=ro" if has_log else "mode=ro&immutable=1"  # without a log SQLite would make one
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True)) as database:
+            is_sound = database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            for columns in ("key, value FROM meta", "place, line, checksum FROM outcomes", "first, end FROM done"):
+                database.execute(f"SELECT {columns}").fetchone()
+    except OSError as error:
+        return error.strerror or str(error)
+    except sqlite3.Error as error:
+        return str(error) if _code(error) == sqlite3.SQLITE_IOERR else ""
+    return "the disk failed for a moment; run again" if is_sound else ""
+
+
+def _read_through(path: Path) -> int:
+    """Read a whole file; its length, 0 if there is none. Raises OSError."""
+    at = 0
+    with opened_to_read(path) as descriptor:
+        while descriptor >= 0 and (piece := os.pread(descriptor, READ_BYTES, at)):
+            at += len(piece)
+    return at
 
 
 def _code(error: sqlite3.Error) -> int:
