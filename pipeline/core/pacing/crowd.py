@@ -34,11 +34,12 @@ class Crowd:
     capped: bool = False
     _good: float = 0.0  # a number in flight that the cap allows
     _recent: deque[tuple[int, int]] = field(factory=lambda: deque(maxlen=FEW_REFUSALS))  # (in flight, the peak let in since the one before)
-    _peak: int = 0
+    peak: int = 0
     _banned: int = 0
     _last: float = -inf  # when the last refusal left that was counted
     _step: int = 1
     _grown_at: float = -inf
+    _overshot: bool = False  # the bound was lowered so fast that it may be too low
     _told: bool = False  # the provider itself speaks of parallel requests
     _unrelieved: int = 0  # times in a row that lowering the bound did not help at once
     _soon: int = 0  # refusals in a row that came soon after the one before
@@ -49,12 +50,13 @@ class Crowd:
         self.bound = self.slots
 
     def departed(self, in_flight: int, now: float, patience: int) -> None:
-        """An attempt leaves; in_flight: with it. patience: departures without a refusal before one more may be tried."""
+        """An attempt leaves under a cap; in_flight: with it. patience: departures without a refusal before one more may be tried."""
         self._left += 1
-        self._peak = max(self._peak, in_flight)
+        self.peak = max(self.peak, in_flight)
         if self.capped and in_flight >= 0.9 * self.bound:
             self._left_since += 1
-            if self._left_since >= min(patience, PATIENCE * self.bound) and now >= self._grown_at + 1.0:
+            patience = max(SOON, self.bound) if self._overshot else min(patience, PATIENCE * self.bound)
+            if self._left_since >= patience and now >= self._grown_at + 1.0:
                 self._good = self.bound
                 self.bound = min(self.slots, self.bound + self._step)
                 self._step = min(2 * self._step, max(1, int(STEP_SHARE * self.bound)))
@@ -72,7 +74,7 @@ class Crowd:
 
         even: the pace was one that had been found to be safe, so that a refusal only shows that a test went too far.
         """
-        peak, self._peak = self._peak, 0
+        peak, self.peak = self.peak, 0
         departures, self._left = self._left, 0
         if self.capped:
             if departures < max(SOON, self.bound // 4):
@@ -84,6 +86,7 @@ class Crowd:
             useless = self._soon >= SOON_REFUSALS or (self._unrelieved >= 2 and not self._told)
             if in_flight >= min(self.bound, self._good) * (1 - BELOW) - 1.5 and not useless:
                 lower = LOWER if self._soon > 1 else 1.0  # a first one only shows that a test went too far
+                self._overshot = self._soon > 1
                 self._adopt(max(1, round(min(in_flight - 1.0, lower * self.bound, max(self._good, 0.97 * self.bound - 1)))))
                 return True
             self.forget()
@@ -94,7 +97,7 @@ class Crowd:
             self._recent.clear()
             return False
         if left - self._last < APART_SECONDS:
-            self._peak = peak
+            self.peak = peak
             return False
         self._last = left
         self._recent.append((in_flight, peak))
@@ -117,11 +120,11 @@ class Crowd:
 
     def forget(self) -> None:
         """No cap is known any more."""
-        self.capped, self.bound, self._peak = False, self.slots, 0
+        self.capped, self.bound, self.peak = False, self.slots, 0
         self._told, self._soon, self._unrelieved = False, 0, 0
         self._recent.clear()
 
     def _adopt(self, bound: int) -> None:
         self.capped, self.bound, self._good = True, bound, max(1.0, 0.97 * bound)
-        self._step, self._left_since, self._peak = 1, 0, 0
+        self._step, self._left_since, self.peak = 1, 0, 0
         self._recent.clear()

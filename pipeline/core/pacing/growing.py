@@ -14,6 +14,7 @@ from pipeline.core.pacing.crowd import Crowd
 from pipeline.core.pacing.departures import Departures
 from pipeline.core.pacing.interval import Interval
 from pipeline.core.pacing.kinds import WindowFinder
+from pipeline.core.pacing.meter import TICK_SECONDS
 
 SLOTS_PER_SECOND = 20.0  # a search begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
@@ -63,7 +64,10 @@ class Growing:
     _stepped: float = -inf  # when the pace last rose while unsure
     _testing_since: float = -inf
     _grown: float = -inf
-    _frozen: float = -inf  # a refusal whose meaning is not known yet left then
+    _left: int = 0  # departures in all, refused ones included
+    _began_left: int = 0  # how many there were when the present estimate came into force
+    _stepped_left: int = 0  # and when the pace last rose
+    _frozen: int = -FROZEN  # and when a refusal came whose meaning is not known yet
     _answers: int = 0  # twice the answers since the search began
     _refusals: int = 0  # since the last reaction
     _per_test: float = 1.3  # refusals that an episode costs, smoothed
@@ -80,6 +84,8 @@ class Growing:
 
     def _grow(self, now: float, in_flight: int) -> None:
         passed = min(1.0, now - self._grown)
+        if passed < TICK_SECONDS:
+            return
         self._grown = now
         if self.mode is Mode.RAMP:
             self._search(now, passed, in_flight)
@@ -97,15 +103,14 @@ class Growing:
     def _search(self, now: float, passed: float, in_flight: int) -> None:
         if in_flight >= self.slots:
             self.mode = Mode.OPEN
-        elif self._bound_by_pace and self.log.count(self._frozen, now) >= FROZEN:
+        elif self._bound_by_pace and self._left - self._frozen >= FROZEN:
             really = self.log.count(now - 2.0, now) + 2.0  # a second, twice over: the slots may bind
             self.rate = min(self.top, self.rate * GROWTH**passed, max(self.rate, really))
 
     def _climb(self, now: float) -> None:
-        since = max(self.opened, self._stepped)
-        if now - since < SURVIVED_SECONDS or self.log.count(since, now) < SURVIVED_DEPARTURES:
+        if now - self._stepped < SURVIVED_SECONDS or self._left - self._stepped_left < SURVIVED_DEPARTURES:
             return
-        self._stepped = now
+        self._stepped, self._stepped_left = now, self._left
         step = self.span.survived(self.rate)
         if step is not None:
             self.rate = min(step, self.top)
@@ -124,7 +129,7 @@ class Growing:
 
     def _test_is_due(self, now: float) -> bool:
         held = now - self._began
-        return held > MAX_HOLD_SECONDS or (held >= self._hold_seconds and self.log.count(self._began, now) >= self._hold_departures(now))
+        return held > MAX_HOLD_SECONDS or (held >= self._hold_seconds and self._left - self._began_left >= self._hold_departures(now))
 
     def _hold_departures(self, now: float) -> int:
         share = REFUSED_SHARE if now - self._began < 60.0 else LATE_REFUSED_SHARE
@@ -140,6 +145,7 @@ class Growing:
         self.rate = min(self.top, estimate * (1 - MARGIN))
         self.mode = Mode.HOLD
         self.opened = self._began = self._stepped = self._grown = now
+        self._began_left = self._stepped_left = self._left
         self._per_test = 0.6 * self._per_test + 0.4 * min(6, self._refusals)
         self._refusals = 0
         self.windows.held(estimate, now)

@@ -123,8 +123,8 @@ class WindowFinder:
             return Kind.SLIDING
         if proven or self._edge_high == -math.inf or self.period is None:
             return Kind.FIXED
-        windows = (opened - self._edge_high) / self.period
-        return Kind.FIXED if abs(windows - round(windows)) * self.period < EDGE_SECONDS else Kind.BUCKET
+        late = (opened - self._edge_low + EDGE_SECONDS) % self.period  # since the earliest that an edge can have been
+        return Kind.FIXED if late <= self._edge_high - self._edge_low + 2 * EDGE_SECONDS else Kind.BUCKET
 
     def forget(self) -> None:
         """No window is known any more."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
+from pipeline.core.pacing.growing import Mode
 from pipeline.core.pacing.learner import Learned, Learner
 from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
 from pipeline.messages import Grant
@@ -112,17 +113,18 @@ class Lane:
         if now < self._paused_until:
             return Wait(self._paused_until, self._paused_until, Bound.PAUSE)
         learner = self._learner
-        if learner is not None and (due := learner.due(now, self.in_flight)) > now:
+        if learner is None:
+            if not self._meters:
+                self.in_flight += 1
+                return self._free
+        elif (learner.paces or learner.finder.mode is not Mode.OPEN) and (due := learner.due(now, self.in_flight)) > now:
             self._waited = True
             return Wait(due, max(due, now + TICK_SECONDS), Bound.LEARNED)
-        if learner is None and not self._meters:
-            self.in_flight += 1
-            return self._free
         if now != self._now:
             self._now = now
             for meter in self._meters:
                 meter.advance(now, waited=self._waited)
-        costs = costs_of(tokens, output_tokens) if self._by_tokens or learner is not None else ONE_REQUEST
+        costs = costs_of(tokens, output_tokens) if self._by_tokens else ONE_REQUEST
         for meter in self._meters:
             cost = costs[meter.unit]
             if meter.log.total + cost > meter.amount or meter.pace_at(cost) > now:
@@ -132,9 +134,11 @@ class Lane:
             meter.take(costs[meter.unit])
         self._waited = False
         self.in_flight += 1
-        grant = Grant(now, now, tokens, output_tokens)
+        grant = Grant(now, now, tokens, output_tokens, self.in_flight)
         if learner is not None:
-            learner.departed(grant, now, self.in_flight, costs)
+            learner.finder.departed(grant, now)
+            if learner.paces:
+                learner.take(now, costs)
         return grant
 
     def pause(self, until: float) -> None:
@@ -161,17 +165,17 @@ class Lane:
         period's allowance at most, for the provider let it pass. sent_at: clock when the request really left, None to leave
         it; it counts only where later than the ticket (connect and TLS come between).
         """
-        if not self._meters and self._learner is None:
+        if not self._meters and not self._by_tokens:
             return
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         held = real = ONE_REQUEST
-        if self._by_tokens or (self._learner is not None and self._learner.counts_tokens):
+        if self._by_tokens:
             held = costs_of(grant.tokens, grant.output)
             real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[1]))
             real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[3]))
             real = costs_of(real_tokens, min(real_output, real_tokens))
             _, grant.tokens, _, grant.output = real
-            if self._learner is not None:
+            if self._learner is not None and held != real:
                 self._learner.settled(held, real)
         for meter in self._meters:
             meter.settle(grant, now, held, real, sent, waited=self._waited)
@@ -200,6 +204,7 @@ class Lane:
         self.in_flight -= 1
         if self._learner is not None:
             self._learner.refused(grant, now, retry_after, said, parallel=parallel)
+            self._by_tokens = self._counts_tokens()
         elif retry_after is not None and not parallel:
             self.pause(now + retry_after)
 
@@ -217,6 +222,7 @@ class Lane:
         """Take note of what an answer's headers say of the limits, None if nothing. They were true when its request arrived."""
         if self._learner is not None:
             self._learner.news(grant, now, said)
+            self._by_tokens = self._counts_tokens()
 
     # ---- while running ---------------------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Lane:
             meters.append(meter)
         self._meters = tuple(meters)
         self._most = self._most_of_each()
-        self._by_tokens = any(meter.counts_tokens for meter in self._meters)
+        self._by_tokens = self._counts_tokens()
         self._now = -inf
         if slots is not None:
             self._slots = slots
@@ -251,6 +257,10 @@ class Lane:
             self._learner.restore(learned, now)
 
     # ---- inside ----------------------------------------------------------------------------------------------------
+
+    def _counts_tokens(self) -> bool:
+        told = self._learner is not None and self._learner.counts_tokens
+        return told or any(meter.counts_tokens for meter in self._meters)
 
     def _top(self) -> float:
         """The requests a second that the limits allow."""

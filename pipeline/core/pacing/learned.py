@@ -67,17 +67,21 @@ class Finder(Growing):
             return max(at, self.windows.free_at(now))
         return at
 
-    def departed(self, grant: Grant, now: float, in_flight: int) -> None:
-        """An attempt leaves; in_flight: with it."""
-        self.log.add(now)
+    def departed(self, grant: Grant, now: float) -> None:
+        """An attempt leaves; `grant.crowd` were in flight with it."""
         if self._began == -inf:
             self._began = now
             self.noise.begin(now)
-        self.windows.departed()
-        grant.crowd = in_flight
-        self.crowd.departed(in_flight, now, self._hold_departures(now))
+        self.log.add(now)
+        in_flight, crowd = grant.crowd, self.crowd
+        if crowd.capped:
+            crowd.departed(in_flight, now, self._hold_departures(now))
+        elif in_flight > crowd.peak:
+            crowd.peak = in_flight
         if self.mode is Mode.OPEN:
             return
+        self._left += 1
+        self.windows.departed()
         if self.outage is not None:
             self.outage.probe, self.outage.probe_at = grant, now
             return
@@ -177,7 +181,7 @@ class Finder(Growing):
                 noise.met_limit(pace)
                 return False
             if not noise.known:
-                self._frozen, self._answers = left, 0  # growing on would only cost more refusals
+                self._frozen, self._answers = self._left, 0  # growing on would only cost more refusals
             return True
         if not noise.unexplained(left, pace, self._emptied_at, self.log):
             return False

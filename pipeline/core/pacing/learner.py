@@ -45,13 +45,13 @@ class Learned(Struct, frozen=True):
 class Learner:
     """The learned pace of one lane. slots: attempts in flight at most. top: requests a second by configuration, or inf."""
 
-    __slots__ = ("_announced", "_next_news", "_paces", "_silent", "_top", "finder")
+    __slots__ = ("_announced", "_next_news", "_silent", "_top", "finder", "paces")
 
     def __init__(self, slots: int, top: float, *, ramp: bool) -> None:
         self._top = top
         self.finder = Finder(slots, top, ramp)
         self._announced: dict[int, Announced] = {}
-        self._paces: list[Pace] = []
+        self.paces: list[Pace] = []
         self._next_news = -inf
         self._silent = 0
 
@@ -60,26 +60,25 @@ class Learner:
     def due(self, now: float, in_flight: int) -> float:
         """When the next may leave; not later than `now` if it may leave now."""
         due = self.finder.due(now, in_flight)
-        for pace in self._paces:
+        for pace in self.paces:
             due = max(due, pace.due(TICK_SECONDS))
         return due
 
-    def departed(self, grant: Grant, now: float, in_flight: int, costs: Costs) -> None:
-        """An attempt leaves; in_flight: with it."""
-        self.finder.departed(grant, now, in_flight)
-        for pace in self._paces:
+    def take(self, now: float, costs: Costs) -> None:
+        """An attempt leaves: the announced paces are charged."""
+        for pace in self.paces:
             pace.take(now, costs[pace.unit], CATCH_UP_SECONDS)
 
     def settled(self, held: Costs, real: Costs) -> None:
         """An attempt cost something else than was charged."""
-        for pace in self._paces:
+        for pace in self.paces:
             if held[pace.unit] != real[pace.unit]:
                 pace.give_back(held[pace.unit] - real[pace.unit])
 
     @property
     def counts_tokens(self) -> bool:
         """Whether a limit on tokens was announced."""
-        return any(pace.unit != Unit.REQUESTS for pace in self._paces)
+        return any(pace.unit != Unit.REQUESTS for pace in self.paces)
 
     # ---- what came of it -------------------------------------------------------------------------------------------
 
@@ -113,10 +112,10 @@ class Learner:
         changed = told.news(left, now, quota, let_in=let_in)
         if told.rate is None:
             return
-        pace = next((pace for pace in self._paces if pace.unit == unit), None)
+        pace = next((pace for pace in self.paces if pace.unit == unit), None)
         if pace is None:
             pace = Pace(unit)
-            self._paces.append(pace)
+            self.paces.append(pace)
         pace.retune(told.rate, now)
         if unit == Unit.REQUESTS:
             self.finder.announced(min(self._top, told.rate), now, changed=changed)
