@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.answers.quotas import Quota
 
-MINUTE = 60.0
+SECOND, MINUTE = 1.0, 60.0
 PERIODS = (1.0, 10.0, 60.0, 3600.0, 86_400.0)
 QUOTA_PERIOD = 3600.0  # from here on it is no pace
 SHARE = 0.995  # of what is announced, that is used
@@ -90,6 +90,11 @@ class Announced:
             self.period = period
         self._set(self._pace(left, now, limit, remaining, quota.reset_seconds))
         return changed
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing remains, so that a refusal is no surprise. In a window of a second that is so all the time."""
+        return self.remaining_share <= LOW and self.rate not in (None, inf) and self.period > SECOND
 
     def _set(self, rate: float) -> None:
         if self.limit < TINY and not self.judged and self.period == MINUTE:

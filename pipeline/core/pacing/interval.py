@@ -6,8 +6,8 @@ Three things are measured:
 - between two refusals close together, with no pause between, a bucket is empty at both ends: what it let in is its rate;
 - over a cycle from one reopening to the next, pause included, no more than the rate can have passed (the renewal estimate).
 
-A test that ends in a refusal has two unknowns, the rate and the depth of the bucket. So half of it is tried: if that survives the
-limit has risen; if not it was only the depth (`burst`), and a later test that takes no more than that tells of nothing new.
+A test that ends in a refusal has two unknowns, the rate and the depth of the bucket. So a part of it is tried: if that survives the
+limit has risen; if none does it was only the depth (`burst`), and a later test that takes no more than that tells of nothing new.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.departures import Departures
 
 UNSURE_RATIO = 1.04  # an interval wider than this is narrowed further
+TRIAL_SHARE = 0.35  # of what a test found, that is tried first: it leaves an empty bucket, which refuses any pace above its rate
+TRIAL_RATIO = 1.06  # a trial so near what was known before has failed altogether
 TRIAL_SECONDS = 12.0  # a trial that is refused within these was above the limit
 MEASURED = 10  # let in between two refusals: enough to measure by
 REPEATED_SECONDS = 10.0  # two refusals of a pace within this are no coincidence, and close enough to measure between
@@ -30,7 +32,7 @@ FALLEN = 0.8  # of a pace: below it the depth of a bucket may have changed, too
 
 @define(eq=False)
 class Interval:
-    """estimate: None until there is one. unsure: it is worth narrowing. trial: half of what a test found is being tried."""
+    """estimate: None until there is one. unsure: it is worth narrowing. trial: a part of what a test found is being tried."""
 
     estimate: float | None = None
     low: float = 0.0
@@ -39,10 +41,12 @@ class Interval:
     trial: bool = False
     burst: float | None = None  # what a test takes beyond the limit every time
     _trial_burst: float = 0.0
+    _survived: float = 0.0  # a pace that was let in for long enough, and not refused since
 
     def forget(self) -> None:
         """Nothing is known."""
         self.estimate, self.low, self.high, self.unsure, self.trial = None, 0.0, inf, True, False
+        self._survived = 0.0
 
     def sure(self, estimate: float) -> None:
         """The rate is known."""
@@ -56,7 +60,7 @@ class Interval:
 
     def survived(self, pace: float) -> float | None:
         """A pace was let in for long enough; the next pace to try, None if there is none."""
-        self.low = max(self.low, pace)
+        self.low = self._survived = max(self.low, pace)
         if self.high <= UNSURE_RATIO * self.low:
             self.sure(self.low)
             return None
@@ -66,6 +70,8 @@ class Interval:
     def lowered(self, pace: float, left: float, emptied_at: float, log: Departures) -> None:
         """A pace was refused. emptied_at: when the refusal before was, if nothing was paused for it, else -inf."""
         apart = left - emptied_at
+        if pace <= 1.02 * self._survived:
+            self._survived = 0.0
         let_in = log.count(emptied_at, left)
         high, low = pace, self.low
         if apart < REPEATED_SECONDS and let_in >= MEASURED:
@@ -77,6 +83,8 @@ class Interval:
         self.low, self.high, self.trial = low, high, False
         self.estimate = (low + high) / 2
         self.unsure = high > UNSURE_RATIO * low
+        if self.estimate < FALLEN * pace:
+            self.burst = None
 
     def tested(self, began: float, left: float, log: Departures) -> None:
         """A test that began at `began` was refused."""
@@ -84,17 +92,21 @@ class Interval:
         beyond = log.count(began, left) - estimate * (left - began)
         if self.burst is not None and beyond < 1.5 * self.burst + 2.0:
             self.estimate = 1.01 * estimate
+            self.burst = min(self.burst, (self.burst + max(0.0, beyond)) / 2)
             return
         self._trial_burst = beyond
         low, high = estimate, max(1.06 * estimate, log.count(left - 1.5, left) / 1.5)
         self.low, self.high, self.unsure, self.trial = low, high, True, True
-        self.estimate = (low + high) / 2
+        self.estimate = low + TRIAL_SHARE * (high - low)
 
-    def trial_failed(self, began: float, left: float, log: Departures) -> None:
-        """Half of what a test found is too much: it was only the burst that was let in."""
-        self.burst = self._trial_burst
-        estimate = max(self.low, 0.9 * log.count(began, left) / max(1.0, left - began))
-        self.sure(min(estimate, self.high))
+    def trial_failed(self, pace: float) -> None:
+        """The part that is being tried is too much. If all of it is, it was only the burst that was let in."""
+        self.high = pace
+        if self.high <= TRIAL_RATIO * self.low:
+            self.burst = self._trial_burst
+            self.sure(self.low)
+        else:
+            self.estimate = self.low + TRIAL_SHARE * (self.high - self.low)
 
     def first(self, since: float, end: float, reopened: float, log: Departures) -> None:
         """A search was refused at `end`, and the limit was open again at `reopened`: over spans from one second to four."""
@@ -113,7 +125,7 @@ class Interval:
         """A pace was refused at `end`, and shut until `reopened`. since: when the cycle began; stepped: when the pace last rose."""
         let_in = log.count(since, end)
         if let_in < 5 or end - since <= 1.0 + reopened - end:
-            self._bracket(0.4 * pace, pace)
+            self._bracket(max(LEAST_LOWERED * pace, min(self._survived, 0.9 * pace)), pace)
             return
         steady = max(since, stepped) if end - stepped > 0.5 else since  # a rate over two paces bounds nothing
         low, high = let_in / max(0.1, reopened - since), log.count(steady, end) / max(0.1, end - steady)

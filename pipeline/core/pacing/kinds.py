@@ -51,6 +51,8 @@ class WindowFinder:
     exact: SlidingLog | None = None
     forgot: bool = False  # the last judgement withdrew an earlier one
     _fixed: bool = False
+    _ended: float = -math.inf  # when the last outage ended
+    _early: float = -math.inf  # when it was last shut with too little in it
     _opened: float = -math.inf  # when the last proven outage ended
     _edge_low: float = -math.inf
     _edge_high: float = -math.inf
@@ -59,6 +61,8 @@ class WindowFinder:
     def judge(self, outage: Outage, opened: float, rate: float, estimate: float | None) -> float | None:
         """The rate that a window allows after an outage that ended at `opened`; None if it is no window that can be seen."""
         self.forgot = False
+        known = self.kind in (Kind.FIXED, Kind.SLIDING)
+        before, self._ended = self._ended, opened
         end = outage.since
         shut = max(outage.said, outage.refused_at - end)
         proven = shut > PROVEN_SECONDS + 1.5 / rate
@@ -73,13 +77,17 @@ class WindowFinder:
             self._fixed = self._looks_fixed(end, last_shut, opened, rate, outage.refusals)
         self.kind = self._kind_now(opened, proven=proven)
         if not proven and estimate and self.kind is not Kind.FIXED and count(end - period, end) < EARLY_SHARE * estimate * period:
-            self._withdraw()
-            return None
+            if opened - self._early < 3 * period:
+                self._withdraw()
+                return None
+            self._early = opened  # once, it may have fallen
         if self.kind is Kind.BUCKET:
             return None
         if self.kind is Kind.FIXED:
             self._note_edge(last_shut, opened)
-            new = count(self._edge_high - period, end) / period
+            middle = (self._edge_low + self._edge_high) / 2
+            early = before >= self._edge_low - period - 0.5  # the window began with the end of another outage: nothing left before
+            new = count((self._edge_low if early else middle) - period, end) / period
         else:
             new = (
                 min(count(end - period, end), max(count(outage.refused_at - period, outage.refused_at), count(opened - period, opened)))
@@ -89,7 +97,7 @@ class WindowFinder:
             return new
         if outage.tested:
             return max(estimate, new)
-        if new < UNLIKELY_SHARE * estimate:
+        if known and new < UNLIKELY_SHARE * estimate:
             self._withdraw()
             return None
         return estimate if self.kind is Kind.SLIDING and not proven and new > SAME_SHARE * estimate else new

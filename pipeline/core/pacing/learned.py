@@ -50,6 +50,7 @@ class Finder(Growing):
     grace: float = 0.6  # how long a departure is without a refusal until it counts as let in
     _refused_at: float = -inf  # when the last attempt left whose refusal was reacted to
     _emptied_at: float = -inf  # the same, if nothing was paused for it
+    _reopened: float = -inf
     _quick: int = 0  # times in a row that it was no sooner open than shut
 
     # ---- may one leave? --------------------------------------------------------------------------------------------
@@ -210,12 +211,13 @@ class Finder(Growing):
     def _step_back(self, left: float, now: float) -> None:
         """The pace went too far."""
         span = self.span
-        if self.mode is Mode.TEST and self.windows.kind is Kind.SLIDING:
-            span.estimate = max(span.estimate or 0.0, self.windows.held_before(left))
+        if self.windows.kind is Kind.SLIDING:
+            held, known = self.windows.held_before(left), span.estimate or self.rate
+            span.sure(max(known, held) if self.mode is Mode.TEST else max(min(known, held), 0.98 * known))
         elif self.mode is Mode.TEST:
             span.tested(self._testing_since, left, self.log)
         elif span.trial and left - self._began < TRIAL_SECONDS:
-            span.trial_failed(self._began, left, self.log)
+            span.trial_failed(self.rate)
         elif span.unsure or left - self._refused_at < REPEATED_SECONDS:
             span.lowered(self.rate, left, self._emptied_at, self.log)
         self._hold(now)
@@ -226,7 +228,7 @@ class Finder(Growing):
     # ---- closing and reopening -------------------------------------------------------------------------------------
 
     def _close(self, left: float, now: float, said: float, *, explained: bool) -> None:
-        again = left - self.opened < 1.0 or self.log.count(self.opened, left) < 5
+        again = left - self._reopened < 1.0 or self.log.count(self._reopened, left) < 5
         self._quick = self._quick + 1 if again and self.span.estimate is not None else 0
         delay = min(MOST_DELAY, max(LEAST_DELAY, 2.0 / self.rate) * 2**self._quick)
         due = now + max(said, delay if self._quick or not said else 0.0)
@@ -254,6 +256,7 @@ class Finder(Growing):
     def _reopen(self, outage: Outage, admitted_at: float, now: float) -> None:
         """An attempt that left at `admitted_at` was let in: the limit is open again, and a whole cycle can be judged."""
         self.outage = None
+        self._reopened = now
         self._refusals = outage.refusals
         if outage.explained and self.span.estimate is None:
             self._open()
@@ -261,7 +264,6 @@ class Finder(Growing):
         else:
             if not outage.explained:
                 self._estimate_anew(outage, admitted_at, now)
-            self._quick = self._quick if now - outage.since < 30 else 0
             self._hold(now)
         self.tat = now if admitted_at - outage.since < 1.0 else now + 0.5 / self.rate
         self._note(now, f"reopened after {admitted_at - outage.since:.2f} s, {outage.refusals} refused")
@@ -281,5 +283,6 @@ class Finder(Growing):
             span.tested(self._testing_since, outage.since, self.log)
         else:
             span.renewed(self.rate, began, self._stepped, outage.since, admitted_at, self.log)
-        paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))
-        self._hold_seconds = max(MIN_HOLD_SECONDS, PAUSE_SHARE * paused)
+        if outage.tested:
+            paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))
+            self._hold_seconds = max(MIN_HOLD_SECONDS, PAUSE_SHARE * paused)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.core.pacing.announced import LOW, QUOTA_PERIOD, Announced, Pace
+from pipeline.core.pacing.announced import QUOTA_PERIOD, Announced, Pace
 from pipeline.core.pacing.growing import CATCH_UP_SECONDS, Mode
 from pipeline.core.pacing.learned import Finder
 from pipeline.core.pacing.meter import TICK_SECONDS, Unit
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.messages import Grant
 
 NEWS_SECONDS = 0.1  # between two readings of headers: ten a second follow every change, and cost nothing at 3,000 answers a second
+EXPLAINED_SECONDS = 15.0  # within these a second refusal is not explained by the headers any more: they promise too much
 QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say nothing is asked less often
 
 
@@ -45,7 +46,7 @@ class Learned(Struct, frozen=True):
 class Learner:
     """The learned pace of one lane. slots: attempts in flight at most. top: requests a second by configuration, or inf."""
 
-    __slots__ = ("_announced", "_next_news", "_silent", "_top", "finder", "paces")
+    __slots__ = ("_announced", "_explained_until", "_next_news", "_silent", "_top", "finder", "paces")
 
     def __init__(self, slots: int, top: float, *, ramp: bool) -> None:
         self._top = top
@@ -54,6 +55,7 @@ class Learner:
         self.paces: list[Pace] = []
         self._next_news = -inf
         self._silent = 0
+        self._explained_until = -inf
 
     # ---- may one leave? --------------------------------------------------------------------------------------------
 
@@ -87,7 +89,9 @@ class Learner:
         explained = False
         if said is not None:
             self.news(grant, now, said, let_in=False)
-            explained = any(told.rate not in (None, inf) and told.remaining_share <= LOW for told in self._announced.values())
+            explained = now >= self._explained_until and any(told.used_up for told in self._announced.values())
+            if explained:
+                self._explained_until = now + EXPLAINED_SECONDS
         self.finder.refused(grant, now, retry_after, explained=explained, parallel=parallel)
 
     def wants_news(self, now: float) -> bool:

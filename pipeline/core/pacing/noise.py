@@ -22,10 +22,10 @@ from attrs import define, field
 if TYPE_CHECKING:
     from pipeline.core.pacing.departures import Departures
 
-LIMIT_SHARE = 0.5  # of what comes, that an exceeded limit refuses
-NOISE_SHARE = 0.1  # that noise refuses, until more is known
+LIMIT_SHARE = 0.4  # of what comes, that an exceeded limit refuses at least
+NOISE_SHARE = 0.09  # that noise refuses, until more is known
 MOST_NOISE = 0.3
-TIPS, TIPS_LATER = 4.5, 6.5  # e to this: how much likelier a limit must be. Three refusals in a row; once noise is known, four
+TIPS, TIPS_LATER = 4.3, 6.5  # e to this: how much likelier a limit must be. Three refusals in a row; once noise is known, four
 ISOLATED = 3  # refusals, after which noise is known
 FAR_BELOW = 0.8  # of a rate that was measured: a limit does not refuse there
 FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were not its doing
