@@ -22,6 +22,7 @@ UNRELIEVED = 1  # refusals soon after another, that show it
 LOWER = 0.85  # the bound, for each of them
 PATIENCE = 10  # times the bound, departures without a refusal before one more is tried, at most
 STEP_SHARE = 0.15  # of the bound, that it grows by at once
+LEAST_CAP = 4  # a pace that falls without end arrives at so few by itself
 FEW = 6  # in flight: at and below it every number is alike, and only the same one, time after time, tells of a cap
 
 
@@ -102,7 +103,12 @@ class Crowd:
         self._last = left
         self._recent.append((in_flight, peak))
         few = in_flight <= FEW
-        if self._banned > 0 or len(self._recent) < (FEW_REFUSALS if few else ALIKE_REFUSALS) or in_flight >= self.slots:
+        if (
+            in_flight < LEAST_CAP
+            or self._banned > 0
+            or len(self._recent) < (FEW_REFUSALS if few else ALIKE_REFUSALS)
+            or in_flight >= self.slots
+        ):
             return False
         recent = list(self._recent)[-(FEW_REFUSALS if few else ALIKE_REFUSALS) :]
         numbers = [number for number, _ in recent]

@@ -15,6 +15,7 @@ from pipeline.core.pacing.departures import Departures
 from pipeline.core.pacing.interval import Interval
 from pipeline.core.pacing.kinds import WindowFinder
 from pipeline.core.pacing.meter import TICK_SECONDS
+from pipeline.core.pacing.noise import Noise
 
 SLOTS_PER_SECOND = 20.0  # a search begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
@@ -57,6 +58,7 @@ class Growing:
     log: Departures = field(factory=Departures)
     crowd: Crowd = field(init=False)
     windows: WindowFinder = field(init=False)
+    noise: Noise = field(factory=Noise)
     tat: float = -inf
     opened: float = -inf  # attempts that left before have nothing to say any more
     trace: list[str] | None = None  # what was decided and when, for a bench
@@ -111,6 +113,7 @@ class Growing:
         if now - self._stepped < SURVIVED_SECONDS or self._left - self._stepped_left < SURVIVED_DEPARTURES:
             return
         self._stepped, self._stepped_left = now, self._left
+        self.noise.calm()
         step = self.span.survived(self.rate)
         if step is not None:
             self.rate = min(step, self.top)

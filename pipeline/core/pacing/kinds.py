@@ -83,16 +83,7 @@ class WindowFinder:
             self._early = opened  # once, it may have fallen
         if self.kind is Kind.BUCKET:
             return None
-        if self.kind is Kind.FIXED:
-            self._note_edge(last_shut, opened)
-            middle = (self._edge_low + self._edge_high) / 2
-            early = before >= self._edge_low - period - 0.5  # the window began with the end of another outage: nothing left before
-            new = count((self._edge_low if early else middle) - period, end) / period
-        else:
-            new = (
-                min(count(end - period, end), max(count(outage.refused_at - period, outage.refused_at), count(opened - period, opened)))
-                / period
-            )
+        new = self._amount_of(outage, opened, last_shut, before) / period
         if estimate is None:
             return new
         if outage.tested:
@@ -101,6 +92,17 @@ class WindowFinder:
             self._withdraw()
             return None
         return estimate if self.kind is Kind.SLIDING and not proven and new > SAME_SHARE * estimate else new
+
+    def _amount_of(self, outage: Outage, opened: float, last_shut: float, before: float) -> float:
+        """What the window let in. before: when the outage before this one ended."""
+        end, period, count = outage.since, self.period or 0.0, self.log.count
+        if self.kind is Kind.SLIDING:
+            later = max(count(outage.refused_at - period, outage.refused_at), count(opened - period, opened))
+            return min(count(end - period, end), later)
+        self._note_edge(last_shut, opened)
+        middle = (self._edge_low + self._edge_high) / 2
+        early = before >= self._edge_low - period - 0.5  # the window began with the end of another outage: nothing left before
+        return count((self._edge_low if early else middle) - period, end)
 
     def _looks_fixed(self, end: float, last_shut: float, opened: float, rate: float, refusals: int) -> bool:
         """Whether it opened, or stayed shut, when a sliding window would not have; or opened as one that opens at edges."""

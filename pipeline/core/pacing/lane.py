@@ -104,7 +104,7 @@ class Lane:
                 return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.amount:g})"
         return None
 
-    def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:
+    def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:  # noqa: C901  once a row: a call costs 0.1 µs
         """Take one attempt's share of every limit, or of none.
 
         tokens: its estimate, which `refuses` has not refused. output_tokens: the part of them that is the answer's.

@@ -23,13 +23,12 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define
 
-from pipeline.core.pacing.growing import CATCH_UP_SECONDS, MIN_HOLD_SECONDS, Growing, Mode
+from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, MIN_HOLD_SECONDS, Growing, Mode
 from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
 from pipeline.core.pacing.kinds import Kind
 from pipeline.core.pacing.meter import TICK_SECONDS
-from pipeline.core.pacing.noise import Noise
 from pipeline.core.pacing.outage import LEAST_DELAY, MOST_DELAY, Outage
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ PAUSE_SHARE = 40.0  # times a pause that it costs, between two tests: 2.5 % of t
 class Finder(Growing):
     """The learned pace of one lane, in requests."""
 
-    noise: Noise = field(factory=Noise)
     outage: Outage | None = None
     grace: float = 0.6  # how long a departure is without a refusal until it counts as let in
     _refused_at: float = -inf  # when the last attempt left whose refusal was reacted to
@@ -96,7 +94,8 @@ class Finder(Growing):
 
     def admitted(self, grant: Grant, now: float) -> None:
         """The provider has let an attempt in."""
-        self._answers += 2
+        if self._left - self._frozen >= FROZEN:
+            self._answers += 2
         if self.mode is Mode.RAMP and self._answers >= 2 * self.slots:
             self.mode = Mode.OPEN
         elif self.outage is not None and self.outage.probe is grant:
@@ -125,7 +124,7 @@ class Finder(Growing):
     def _react(self, grant: Grant, now: float, said: float, *, explained: bool) -> None:
         left = grant.left
         if said <= SHORT_WAIT_SECONDS and not explained:
-            if not self.crowd.capped and self._is_noise(left, now):
+            if not self.crowd.capped and self._is_noise(left, now, grant.crowd):
                 return
             if self.mode is Mode.OPEN and self.told:  # more is promised than is kept
                 self.span.sure(self.top)
@@ -174,7 +173,7 @@ class Finder(Growing):
 
     # ---- reacting without a pause ----------------------------------------------------------------------------------
 
-    def _is_noise(self, left: float, now: float) -> bool:
+    def _is_noise(self, left: float, now: float, crowd: int) -> bool:
         """Whether a refusal is put down to noise, so that the pace stays."""
         noise, pace = self.noise, self.log.count(left - 1.0, left) + 1.0
         if noise.share > 0 or self.mode is Mode.RAMP or (self.mode is Mode.OPEN and not self.told):
@@ -182,13 +181,16 @@ class Finder(Growing):
                 noise.met_limit(pace)
                 return False
             if not noise.known:
-                self._frozen, self._answers = self._left, 0  # growing on would only cost more refusals
+                self._frozen = self._left  # growing on would only cost more refusals
+                self._answers = min(self._answers, crowd)
             return True
         if not noise.unexplained(left, pace, self._emptied_at, self.log):
             return False
-        measured = max(self.span.estimate or 0.0, noise.measured)
-        self.span.between(measured, 2 * measured)
-        self._hold(now)
+        self.rate = min(self.top, max(self.rate, noise.measured))
+        self.span.forget()
+        self.mode, self._answers = Mode.RAMP, 0  # the search goes on
+        self.opened = self._began = now
+        self.tat = now
         self._note(now, "noise")
         return True
 
@@ -219,6 +221,7 @@ class Finder(Growing):
         elif span.trial and left - self._began < TRIAL_SECONDS:
             span.trial_failed(self.rate)
         elif span.unsure or left - self._refused_at < REPEATED_SECONDS:
+            self.noise.lowered()
             span.lowered(self.rate, left, self._emptied_at, self.log)
         self._hold(now)
         self._refused_at = self._emptied_at = left
@@ -273,6 +276,7 @@ class Finder(Growing):
         judged = self.windows.judge(outage, admitted_at, self.rate, span.estimate)
         self._hold_seconds = MIN_HOLD_SECONDS
         if judged is not None:
+            self.noise.calm()
             span.sure(judged)
             return
         if self.windows.forgot:
@@ -282,6 +286,7 @@ class Finder(Growing):
         elif outage.tested and not span.unsure:
             span.tested(self._testing_since, outage.since, self.log)
         else:
+            self.noise.lowered()
             span.renewed(self.rate, began, self._stepped, outage.since, admitted_at, self.log)
         if outage.tested:
             paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))

@@ -26,13 +26,14 @@ LIMIT_SHARE = 0.4  # of what comes, that an exceeded limit refuses at least
 NOISE_SHARE = 0.09  # that noise refuses, until more is known
 MOST_NOISE = 0.3
 TIPS, TIPS_LATER = 4.3, 6.5  # e to this: how much likelier a limit must be. Three refusals in a row; once noise is known, four
-ISOLATED = 3  # refusals, after which noise is known
+ISOLATED, ISOLATED_SCORE = 3, 0.8  # refusals with enough let in before each, after which noise is known
 FAR_BELOW = 0.8  # of a rate that was measured: a limit does not refuse there
 FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were not its doing
 BETWEEN = 3  # let in since the refusal before: the limit is not shut
 MEASURED = 8  # let in between two refusals: enough to measure by
 RECENT_SECONDS = 30.0
 UNEXPLAINED = 2
+LOWERED = 4  # times in a row that lowering the pace did not end the refusals: the pace is not their cause
 
 
 @define(eq=False)
@@ -45,6 +46,7 @@ class Noise:
     measured: float = 0.0  # the highest rate that was measured lately
     _measured_at: float = -inf
     _unexplained: int = 0
+    _lowered: int = 0
     _began: float = -inf
     _tolerated: list[tuple[float, float]] = field(factory=list)  # (when, pace)
 
@@ -58,11 +60,14 @@ class Noise:
         noise = min(MOST_NOISE, max(self.share, NOISE_SHARE))
         between = departures.count(max(self.last, self._began), left)
         self.last = max(self.last, left)
-        self.score = max(0.0, self.score - between * log((1 - noise) / (1 - LIMIT_SHARE))) + log(LIMIT_SHARE / noise)
+        before = max(0.0, self.score - between * log((1 - noise) / (1 - LIMIT_SHARE)))
+        self.score = before + log(LIMIT_SHARE / noise)
         known = self.share > 0 or len(self._tolerated) >= ISOLATED
         if self.score > (TIPS_LATER if known else TIPS):
             self.score = 0.0
             return True
+        if before > ISOLATED_SCORE:
+            return False
         self._tolerated.append((left, pace))
         if len(self._tolerated) > ISOLATED:
             tried = departures.count(self._began, left) + len(self._tolerated)
@@ -96,8 +101,17 @@ class Noise:
             self._unexplained = 0
         if between >= MEASURED and (rate := between / (left - emptied_at)) > self.measured:
             self.measured, self._measured_at = rate, left
-        if self._unexplained < UNEXPLAINED:
+        if self._unexplained < UNEXPLAINED and self._lowered < LOWERED:
             return False
-        self.share, self.score, self._unexplained = NOISE_SHARE, 0.0, 0
-        self._began, self.last = emptied_at, left
+        self.measured = max(self.measured, departures.count(left - RECENT_SECONDS, left) / RECENT_SECONDS)
+        self.share, self.score, self._unexplained, self._lowered = NOISE_SHARE, 0.0, 0, 0
+        self._began = self.last = left
         return True
+
+    def lowered(self) -> None:
+        """The pace was lowered because of a refusal."""
+        self._lowered += 1
+
+    def calm(self) -> None:
+        """A pace was let in for long enough: under a limit that is what lowering it leads to."""
+        self._lowered = 0
