@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from benchmarks.figures import Figure, figure
-from benchmarks.scenarios import REFERENCE
+from benchmarks.scenarios import REFERENCE, STREAMING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,6 +78,9 @@ BARS: tuple[Bar, ...] = (
     Bar("the same told by headers", "unknown-headers", "headrace", LATER, 0.98, 0.99, at_least=True),
     Bar("twice the true limit configured: wall ÷ ideal", "unknown-twice", "headrace", "wall_of_ideal", 1.4, 1.1),
     Bar("flaky relay: wall ÷ openai SDK, 20 in flight", "flaky-relay", "headrace", "wall_seconds", 1.3, 1.0, "openai-sdk"),
+    Bar("50 streams: CPU per row ÷ aiohttp, json.loads of each event", "stream-50", "headrace", CPU, 0.6, 0.35, STREAMING),
+    Bar("the same ÷ openai SDK (its sending only)", "stream-50", "headrace", CPU, 0.06, 0.03, "openai-stream", SENDING),
+    Bar("1,000 streams, 50 ms an event: ÷ aiohttp, json.loads of each event", "stream-1000", "headrace", CPU, 0.9, 0.5, STREAMING),
     Bar("CPU per row at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", CPU, 1.1, 1.02, base="rows-10000"),
     Bar("peak RSS at 10⁶ rows ÷ at 10⁴ rows", "rows-1000000", "headrace", RSS, 1.15, 1.05, base="rows-10000"),
     Bar("stages alone, no I/O, µs a row", "stages", "stages", SENDING, 30, 12),

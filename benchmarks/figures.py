@@ -90,7 +90,7 @@ def found(scenario: Scenario, run: Mapping[str, float]) -> dict[str, float]:
 def pace(scenario: Scenario, run: Mapping[str, float], rows: float) -> dict[str, float]:
     """The figures that need the times at which the server saw the first and the last of a run."""
     span = max(1e-9, run["seen_last_reply"] - run["seen_first_arrival"])
-    wait = mean_latency(scenario.latency, int(rows))
+    wait = mean_latency(scenario.latency, int(rows)) + scenario.events * scenario.event_seconds
     most_per_second = min(scenario.in_flight / wait if wait else math.inf, scenario.rate or math.inf)
     ideal = max(rows / most_per_second, scenario.head_seconds or 0.0, wait)
     figures = {

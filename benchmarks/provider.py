@@ -58,6 +58,8 @@ def server_command(scenario: Scenario) -> list[str]:
     command = [sys.executable, "-m", "benchmarks.server", "--latency", scenario.latency]
     if scenario.head_seconds is not None:
         command += ["--head-seconds", str(scenario.head_seconds)]
+    if scenario.events:
+        command += ["--events", str(scenario.events), "--event-seconds", str(scenario.event_seconds)]
     if scenario.answer_bytes:
         command += ["--answer-bytes", str(scenario.answer_bytes)]
     if scenario.limit is not None:

@@ -102,6 +102,9 @@ def load_of(settings: dict[str, Any]) -> str:
         load.append(f"{settings['head_seconds']:g} s for the first row")
     if settings["rate"] is not None:
         load.append(f"client's limit {settings['rate']:,.0f}/s")
+    if settings["events"]:
+        apart = f", {settings['event_seconds'] * 1000:g} ms apart" if settings["event_seconds"] else ""
+        load.append(f"{settings['events']} events an answer{apart}")
     if settings["prompt_bytes"]:
         load.append(f"prompts of {settings['prompt_bytes']:,} and answers of {settings['answer_bytes']:,} bytes")
     if settings["limit"] is not None:

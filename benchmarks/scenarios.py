@@ -7,6 +7,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 REFERENCE = "aiohttp-loop"
+STREAMING = "aiohttp-stream"
 CORE = ("headrace", REFERENCE, "raw-sockets")
 TRANSPORTS = ("transport-bytes", "transport-request", "transport-client")
 ARTICLE = ("threads-list", "thread-pool", "async-semaphore")
@@ -36,6 +37,7 @@ class Scenario:
     the embedded provider, which then serves instead of the fast server. allowed: requests a second that those settings
     allow. slow_rows: the most that a peer gets that needs a hundred times the CPU of the others. patience_seconds: who
     needs longer is left out, with a word. prompt_bytes, answer_bytes: prompts and answers are made at least this long.
+    events: of a streamed answer, each a write of its own; 0 is no stream. event_seconds: between two of them.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Scenario:
     allowed: float | None = None
     prompt_bytes: int = 0
     answer_bytes: int = 0
+    events: int = 0
+    event_seconds: float = 0.0
     timeout_seconds: float = 300.0
     patience_seconds: float = 900.0
     slow_rows: int = 2_000
@@ -132,6 +136,22 @@ def unknown_limit(name: str, title: str, limits: dict[str, Any], *, rate: float 
         allowed=50.0,
         slow_rows=2_500,
         quick_rows=60,
+    )
+
+
+def streamed(name: str, title: str, in_flight: int, rows: int, *, event_seconds: float) -> Scenario:
+    """Answers that come in events."""
+    return Scenario(
+        name=name,
+        title=title,
+        family="streams",
+        rows=rows,
+        in_flight=in_flight,
+        latency="fixed:0.02",
+        peers=("headrace", STREAMING, "openai-stream"),
+        events=100,
+        event_seconds=event_seconds,
+        slow_rows=500,
     )
 
 
@@ -240,6 +260,8 @@ SCENARIOS: dict[str, Scenario] = {
             slow_rows=300,
             quick_rows=40,
         ),
+        streamed("stream-50", "50 streams of 100 events, as fast as they are read", 50, 5_000, event_seconds=0.0),
+        streamed("stream-1000", "1,000 streams of 100 events, 50 ms apart", 1_000, 6_000, event_seconds=0.05),
         Scenario(
             name="heavy-bodies",
             title="20 in flight, prompts of 200 kB and answers of 50 kB",

@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 from array import array
+from typing import TYPE_CHECKING
 
 import httptools
 import uvloop
@@ -24,14 +25,23 @@ from benchmarks.latency import TABLE_SIZE, latency_table
 from benchmarks.peers.task import cpu_seconds
 from benchmarks.windows import WINDOWS, Window
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SENTENCE = "Water reaches the wheel through the headrace, evenly and in good order. "
 FILLER_BYTES = 600
+WORDS = SENTENCE.encode().split()
 HEAD = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nx-request-id: req-%b\r\ncontent-length: %d\r\n%b\r\n"
 BODY = (
     b'{"id":"chatcmpl-%b","object":"chat.completion","created":1700000000,"model":"bench-1","choices":[{"index":0,"message":'
     b'{"role":"assistant","content":"answer to row-%b. FILLER","refusal":null},"logprobs":null,'
     b'"finish_reason":"stop"}],"usage":{"prompt_tokens":24,"completion_tokens":120,"total_tokens":144,'
     b'"prompt_tokens_details":{"cached_tokens":0}},"system_fingerprint":"fp_bench"}'
+)
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req-%b\r\ntransfer-encoding: chunked\r\n\r\n"
+EVENT = (
+    b'data: {"id":"chatcmpl-%b","object":"chat.completion.chunk","created":1700000000,"model":"bench-1","system_fingerprint":"fp_bench",'
+    b'"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]}\n\n'
 )
 REFUSAL = b'{"error":{"message":"Rate limit reached, row-%b","type":"requests","param":null,"code":"rate_limit_exceeded"}}'
 NUMBER_LENGTH = 7
@@ -114,12 +124,13 @@ class Connection(asyncio.Protocol):
 class Desk:
     """Decides what a row gets and when."""
 
-    def __init__(self, latencies: list[float], head_seconds: float | None, window: Window | None, answer_bytes: int = FILLER_BYTES) -> None:
+    def __init__(self, latencies: list[float], window: Window | None, options: argparse.Namespace) -> None:
         self.counts = Counts()
         self._latencies = latencies
-        self._head_seconds = head_seconds
+        self._head_seconds: float | None = options.head_seconds
         self._window = window
-        self._body = BODY.replace(b"FILLER", (SENTENCE * (answer_bytes // len(SENTENCE) + 1))[:answer_bytes].encode())
+        self._body = BODY.replace(b"FILLER", (SENTENCE * (options.answer_bytes // len(SENTENCE) + 1))[: options.answer_bytes].encode())
+        self._events, self._event_seconds = options.events, options.event_seconds
         self._later = asyncio.get_running_loop().call_later
         self._clock = time.monotonic
 
@@ -140,7 +151,7 @@ class Desk:
         seconds = self._latencies[row % TABLE_SIZE]
         if row == 0 and self._head_seconds is not None:
             seconds = self._head_seconds
-        self._later(seconds, self._reply, connection.transport, number)
+        self._later(seconds, self._stream if self._events else self._reply, connection.transport, number)
 
     def _reply(self, transport: asyncio.Transport, number: bytes) -> None:
         counts = self.counts
@@ -149,6 +160,39 @@ class Desk:
             body = self._body % (number, number)
             transport.write(HEAD % (b"200 OK", number, len(body), b"") + body)
             counts.last_reply = self._clock()
+
+    def _stream(self, transport: asyncio.Transport, number: bytes) -> None:
+        """Begin an answer that comes in events."""
+        if not transport.is_closing():
+            transport.write(STREAM_HEAD % number)
+        self._event(transport, events_of(number, self._events))
+
+    def _event(self, transport: asyncio.Transport, events: Iterator[bytes]) -> None:
+        """Write the next event, or all that are left if they are not paced."""
+        for event in events:
+            if not transport.is_closing():
+                transport.write(chunk(event))
+            if self._event_seconds:
+                self._later(self._event_seconds, self._event, transport, events)
+                return
+        self.counts.in_flight -= 1
+        if not transport.is_closing():
+            transport.write(b"0\r\n\r\n")
+            self.counts.last_reply = self._clock()
+
+
+def events_of(number: bytes, count: int) -> Iterator[bytes]:
+    """The events of an answer: its row's number, so much text, its end."""
+    yield EVENT % (number, b'{"role":"assistant","content":"answer to row-%b. "}' % number, b"null")
+    for place in range(count - 3):
+        yield EVENT % (number, b'{"content":"%b "}' % WORDS[place % len(WORDS)], b"null")
+    yield EVENT % (number, b"{}", b'"stop"')
+    yield b"data: [DONE]\n\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """A chunk of a body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def refusal(number: bytes, wait: float) -> bytes:
@@ -172,7 +216,7 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve until standard input closes; the first line out is the port."""
     loop = asyncio.get_running_loop()
     window = WINDOWS[options.window](options.limit, 1.0) if options.limit else None
-    desk = Desk(latency_table(options.latency), options.head_seconds, window, options.answer_bytes)
+    desk = Desk(latency_table(options.latency), window, options)
     context = None
     if options.cert:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -211,6 +255,8 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="requests a second; 0 is none")
     parser.add_argument("--window", choices=sorted(WINDOWS), default="sliding")
     parser.add_argument("--answer-bytes", type=int, default=FILLER_BYTES, help="text in an answer")
+    parser.add_argument("--events", type=int, default=0, help="of a streamed answer; 0 does not stream")
+    parser.add_argument("--event-seconds", type=float, default=0.0, help="between two events")
     parser.add_argument("--cert", help="PEM with key and certificate, for TLS")
     parser.add_argument("--core", type=int, help="the core to stay on")
     options = parser.parse_args()

@@ -55,6 +55,8 @@ SUBJECTS: dict[str, Subject] = {
     for subject in (
         Subject("headrace", "headrace run (file, journal, order, file)", None, ("pipeline.cli",), ("headrace", "trio", "httptools")),
         peer("aiohttp-loop", "aiohttp + semaphore, answers in a list", "aiohttp"),
+        peer("aiohttp-stream", "aiohttp, a line at a time, json.loads of each", "aiohttp"),
+        peer("openai-stream", "openai SDK, stream=True", "openai", slow=True),
         peer("aiohttp-limiter", "the same with aiolimiter", "aiohttp", "aiolimiter"),
         peer("raw-sockets", "raw Trio sockets (the floor)", "trio"),
         peer("transport-bytes", "headrace's transport, prepared bytes", needs=("pipeline.edges.http",)),
@@ -114,9 +116,10 @@ def longer(text: str, length: int) -> str:
 def headrace_config(scenario: Scenario, base_url: str, source: str, sink: str) -> dict[str, Any]:
     """The config by which a user runs a scenario."""
     message = {"role": "user", "content": "{prompt}"}
+    stream = {"stream": True} if scenario.events else {}
     return {
         "source": {"path": source},
-        "request": {"url": "/v1/chat/completions", "body": {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": [message]}},
+        "request": {"url": "/v1/chat/completions", "body": {"model": MODEL, "max_tokens": MAX_TOKENS, "messages": [message], **stream}},
         "provider": {"base_url": base_url, "api_key_env": KEY_VARIABLE},
         "limits": {"requests_per_second": scenario.rate, "max_in_flight": scenario.in_flight},
         "timeouts": {"total_seconds": scenario.timeout_seconds},
@@ -134,7 +137,12 @@ def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -
         config.write_text(json.dumps(headrace_config(scenario, base_url, source.name, "results.jsonl"), indent=1))  # JSON is YAML
         return [sys.executable, "-m", "pipeline", "run", str(config), "--json", "--progress", "none"]
     task = folder / "task.json"
-    keys = {"in_flight": scenario.in_flight, "rate": scenario.rate, "timeout_seconds": scenario.timeout_seconds}
+    keys = {
+        "stream": scenario.events > 0,
+        "in_flight": scenario.in_flight,
+        "rate": scenario.rate,
+        "timeout_seconds": scenario.timeout_seconds,
+    }
     task.write_text(json.dumps({"input": str(source), "base_url": base_url, "report": str(folder / "report.json"), **keys}))
     return [sys.executable, "-m", f"benchmarks.peers.{subject.module}", str(task)]
 

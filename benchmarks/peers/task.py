@@ -29,7 +29,7 @@ class Task:
     """Prompts to send, and to whom.
 
     source: the file that they are from. base_url: ends in /v1. rate: requests a second that are allowed, None without a limit.
-    timeout_seconds: for one request.
+    timeout_seconds: for one request. stream: answers are to come in events.
     """
 
     prompts: list[str]
@@ -39,6 +39,7 @@ class Task:
     rate: float | None
     timeout_seconds: float
     report: Path
+    stream: bool = False
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class Task:
         with Path(task["input"]).open(encoding="utf-8") as lines:
             prompts = [json.loads(line)["prompt"] for line in lines]
         source, report = Path(task["input"]), Path(task["report"])
-        return Task(prompts, source, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], report)
+        return Task(prompts, source, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], report, task["stream"])
 
     def finish(self, answers: Sequence[str | None], *, ready: float | None = None, done: float | None = None) -> None:
         """Report what came of it.

@@ -39,6 +39,12 @@ def test_every_row_gets_its_own_answer_in_its_own_place(name: str) -> None:
         assert (run["right"], run["misplaced"], run["lost"]) == (run["rows"], 0, 0)
 
 
+def test_stream_is_put_together_by_the_peer_that_it_is_held_against() -> None:
+    run = quick("stream-50", "aiohttp-stream")["aiohttp-stream"]
+
+    assert (run["right"], run["lost"]) == (run["rows"], 0)
+
+
 def test_headrace_opens_no_more_connections_than_are_in_flight() -> None:
     run = quick("in-flight-1000", "headrace")["headrace"]
 
@@ -67,7 +73,7 @@ def test_article_program_loses_three_rows_where_headrace_loses_none() -> None:
     assert (runs["async-semaphore"]["right"], runs["async-semaphore"]["lost"]) == (97, 3)
 
 
-@pytest.mark.parametrize("name", ["unknown-bucket", "flaky-relay", "heavy-bodies"])
+@pytest.mark.parametrize("name", ["unknown-bucket", "flaky-relay", "heavy-bodies", "stream-50"])
 def test_row_is_answered_whatever_the_limit_the_relay_or_its_size(name: str) -> None:
     run = quick(name, "headrace")["headrace"]
 
