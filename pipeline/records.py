@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class FailureKind(Enum):
@@ -201,10 +201,11 @@ class Summary:
     """What a run did; the same keys as `--json` prints.
 
     prompt_tokens, output_tokens: of all answers, those included that were rejected. cost: in the currency of the configured
-    prices, None without prices. limited_by: share of the sending time that each bound held the gate back, by name. digest:
-    SHA-256 over the bytes that were written, in hex. from_cache: successes that cost no attempt. finish_reasons: answers by why
-    they ended. rejected: answers under a success status that were none. failures: rows that failed in this run, by code; those of
-    earlier runs are in `failed` alone. stopped: why the run ended before its input, None if it did not.
+    prices, None without prices or where one is not known. unpriced: models of answers for which no price is known. limited_by:
+    share of the sending time that each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in
+    hex. from_cache: successes that cost no attempt. finish_reasons: answers by why they ended. rejected: answers under a success
+    status that were none. failures: rows that failed in this run, by code; those of earlier runs are in `failed` alone. stopped:
+    why the run ended before its input, None if it did not.
     """
 
     total: int = 0
@@ -225,6 +226,7 @@ class Summary:
     from_cache: int = 0
     finish_reasons: Mapping[str, int] = field(factory=dict)
     rejected: int = 0
+    unpriced: Sequence[str] = ()
     failures: Mapping[str, FailureGroup] = field(factory=dict)
     stopped: str | None = None
 

@@ -121,6 +121,8 @@ def _answers(summary: Summary) -> Iterator[str]:
         yield f"{many(filtered, 'answer')} cut or held back by the provider's content filter (finish_reason content_filter)"
     if summary.rejected:
         yield f"{many(summary.rejected, 'response')} with a success status and no answer, which may have been billed"
+    if summary.unpriced:
+        yield f"no cost, because no price is known for {', '.join(summary.unpriced)}: write prices.prompt_per_million, output_per_million"
 
 
 def _failures(groups: Mapping[str, FailureGroup], failed: int) -> list[str]:

@@ -53,6 +53,13 @@ class Durability(Enum):
     POWER = "power"
 
 
+class PriceSource(Enum):
+    """Where prices come from: the table that headrace brings, or the installed genai-prices."""
+
+    BUILTIN = "builtin"
+    GENAI_PRICES = "genai-prices"
+
+
 class Transport(Enum):
     """Who speaks HTTP: headrace itself, or httpx (which knows proxies)."""
 
@@ -232,10 +239,26 @@ class CacheConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class PricesConfig:
-    """What a million tokens cost, in any one currency; for estimates and the summary."""
+    """What a million tokens cost, in any one currency; for estimates and the summary. Either both rates, or a table.
 
-    prompt_per_million: float = field(validator=must(at_least(0)))
-    output_per_million: float = field(validator=must(at_least(0)))
+    cached_per_million, cache_write_per_million: of prompt tokens that are read from the provider's cache or written to it;
+    None for the rate of all others. table: rates of each model, in US dollars.
+    """
+
+    prompt_per_million: float | None = field(default=None, validator=must(at_least(0)))
+    output_per_million: float | None = field(default=None, validator=must(at_least(0)))
+    cached_per_million: float | None = field(default=None, validator=must(at_least(0)))
+    cache_write_per_million: float | None = field(default=None, validator=must(at_least(0)))
+    table: PriceSource | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """What no field can know alone."""
+        named = [self.prompt_per_million, self.output_per_million, self.cached_per_million, self.cache_write_per_million]
+        if self.table is not None and any(rate is not None for rate in named):
+            _refuse(self, "table", "a table and rates exclude each other; take one away")
+        for name, rate in (("prompt_per_million", self.prompt_per_million), ("output_per_million", self.output_per_million)):
+            if self.table is None and rate is None:
+                _refuse(self, name, "missing required key; or write `table: builtin`")
 
 
 @frozen(kw_only=True, field_transformer=typed)

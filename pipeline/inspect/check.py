@@ -17,11 +17,12 @@ from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.pricing import pricing_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig
+    from pipeline.config import Config, LimitsConfig, ProviderConfig
     from pipeline.records import Job
 
 SLICE_ROWS = 256
@@ -115,7 +116,7 @@ def _report(config: Config, count: _Count) -> CheckReport:
         limited_by=limited_by,
         duration_seconds=duration,
         in_flight_binds_above_seconds=None if rate is None else round(config.limits.max_in_flight / rate, 3),
-        cost=_cost(config.prices, count),
+        cost=_cost(config, count),
         first_request_url=None if count.first is None else _address(config.provider, count.first.url),
         first_request_body=None if count.first is None else count.first.body.decode(),
         notes=tuple(_notes(config, count)),
@@ -136,11 +137,10 @@ def _seconds(limits: LimitsConfig, count: _Count) -> dict[str, float]:
     return {name: round(demand / limit * period, 3) for name, (demand, limit, period) in demands.items() if limit is not None}
 
 
-def _cost(prices: PricesConfig | None, count: _Count) -> float | None:
-    if prices is None:
-        return None
-    answers = count.tokens - count.prompt_tokens
-    return round((count.prompt_tokens * prices.prompt_per_million + answers * prices.output_per_million) / 1_000_000, 6)
+def _cost(config: Config, count: _Count) -> float | None:
+    """The most that the answers may cost, if all rows use the model that the config names."""
+    pricing = pricing_of(config)
+    return None if pricing is None else pricing.cost_of_tokens(count.prompt_tokens, count.tokens - count.prompt_tokens)
 
 
 def _notes(config: Config, count: _Count) -> list[str]:

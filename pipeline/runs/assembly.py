@@ -32,6 +32,7 @@ from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
 from pipeline.records import Summary
+from pipeline.runs.pricing import Pricing, as_money, pricing_of
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
@@ -259,6 +260,12 @@ class Course:
     unknown: int = 0  # attempts that were cut off, with a process or with a run
     source: Source | None = None
     limit: int | None = None
+    pricing: Pricing | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pricing = pricing_of(self.config)
+        if self.pricing is not None:
+            self.tallies.ledger.price = self.pricing.cost
 
     async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
         """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""
@@ -284,8 +291,15 @@ class Course:
             now,
             rows_resumed=before.recorded,
             tokens_resumed=before.prompt_tokens + before.output_tokens,
-            cost=_cost(self.config, now.prompt_tokens, now.output_tokens),
+            cost=self._cost(),
         )
+
+    def _cost(self) -> float | None:
+        """What the answers cost, those of earlier processes included; None where that is not known."""
+        if self.pricing is None or self.pricing.unknown:
+            return None
+        before = self.pricing.cost_of_tokens(self.resumed.prompt_tokens, self.resumed.output_tokens) if self.resumed.recorded else 0.0
+        return None if before is None else round(as_money(self.tallies.ledger.cost) + before, 6)
 
     def _rows_expected(self) -> int | None:
         """About how many rows this run goes through, by what was read of the input."""
@@ -297,7 +311,9 @@ class Course:
 
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
-        now = summarize(self.config, self.tallies, trio.current_time() - self.started, digest)
+        now = summarize(self.tallies, trio.current_time() - self.started, digest)
+        unpriced = () if self.pricing is None else tuple(self.pricing.unknown)
+        now = evolve(now, cost=self._cost(), unpriced=unpriced)
         return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
 
     def stopped(self, reason: str, digest: str = "") -> Summary:
@@ -348,7 +364,7 @@ async def cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "") -> Summary:
+def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
     """What a run did, from what its stages counted."""
     gate, ledger = tallies.gate, tallies.ledger
     held = sum(gate.bound_seconds.values())
@@ -364,7 +380,6 @@ def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "
         requests_per_second=round(gate.attempts / duration, 3) if duration > 0 else 0.0,
         prompt_tokens=ledger.prompt_tokens,
         output_tokens=ledger.output_tokens,
-        cost=_cost(config, ledger.prompt_tokens, ledger.output_tokens),
         finish_reasons=dict(ledger.finish_reasons),
         rejected=ledger.rejected,
         limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
@@ -372,10 +387,3 @@ def summarize(config: Config, tallies: Tallies, duration: float, digest: str = "
         from_cache=ledger.from_cache,
         failures=ledger.failures,
     )
-
-
-def _cost(config: Config, prompt_tokens: int, output_tokens: int) -> float | None:
-    prices = config.prices
-    if prices is None:
-        return None
-    return round((prompt_tokens * prices.prompt_per_million + output_tokens * prices.output_per_million) / 1_000_000, 6)

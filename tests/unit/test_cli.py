@@ -24,7 +24,7 @@ HEAVY = {"trio", "httpx", "attrs", "attr", "msgspec", "ruamel.yaml", "rich", "js
 SUMMARY_KEYS = [
     "total", "succeeded", "failed", "skipped_resumed", "attempts", "retries", "throttled", "unknown_outcome", "duration_seconds",
     "requests_per_second", "prompt_tokens", "output_tokens", "cost", "limited_by", "digest",
-    "from_cache", "finish_reasons", "rejected",
+    "from_cache", "finish_reasons", "rejected", "unpriced",
     "failures", "stopped",
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.records import NO_USAGE, FailedRow, FailureGroup, FailureKind, Success
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pipeline.records import Failure, Outcome, Usage
 
@@ -31,12 +31,15 @@ def code_of(failure: Failure) -> str:
 class Ledger:
     """Rows by their end, why their answers ended, and all tokens that the provider says it counted.
 
-    from_cache: successes that cost no attempt. rejected: answers under a success status that were none. failures: rows that
+    price: what a row cost, from the tokens that were spent on it; None for a model whose price is not known. cost: the sum, in
+    PICO. from_cache: successes that cost no attempt. rejected: answers under a success status that were none. failures: rows that
     failed, by code; of rows that were counted before, only how many.
     """
 
     def __init__(self, succeeded: int = 0, failed: int = 0, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
         self.from_cache = 0
+        self.price: Callable[[Outcome, Usage], int | None] | None = None
+        self.cost = 0
         self.succeeded = succeeded
         self.failed = failed
         self.prompt_tokens = prompt_tokens
@@ -61,7 +64,10 @@ class Ledger:
         """Count outcomes, each once."""
         for outcome in outcomes:
             success = isinstance(outcome, Success)
-            self.count(usage_of(outcome), succeeded=success)
+            usage = usage_of(outcome)
+            self.count(usage, succeeded=success)
+            if self.price is not None:
+                self.cost += self.price(outcome, usage) or 0
             if not isinstance(outcome, Success):
                 code = code_of(outcome)
                 self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
