@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.commands import check_command, export_command, init_command, run_command, simulate_command, status_command, verify_command
+from pipeline.cli.commands import check_command, export_command, init_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
+from pipeline.cli.running import run_command
 from pipeline.edges.process.early_signals import ending_at_once
 from pipeline.version import VERSION
 

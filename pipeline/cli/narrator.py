@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from pipeline.events import RunEvent
 
-TOGETHER_SECONDS = 10.0  # between two lines on one kind of failure
+TOGETHER_SECONDS = 10.0  # between two lines on one kind of failure, on pauses or on a pace
+LONG_SECONDS = 5.0  # a pause that lasts so much longer than what was told of is told at once
+NOTABLE = 0.2  # a pace that has changed by so much of itself is told at once
 
 
 class _Heap(Struct):
@@ -29,18 +31,33 @@ class _Heap(Struct):
     newest: AttemptFailed | None = None
 
 
+class _Pauses(Struct):
+    """What was told of a lane's pauses, and what was not. until: the end of the longest that was told."""
+
+    since: float
+    until: float
+    count: int = 0
+    longest: float = 0.0
+
+
 class Narrator:
     """An observer that says what it is told."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._heaps: dict[tuple[str, str], _Heap] = {}
+        self._pauses: dict[str, _Pauses] = {}
+        self._paces: dict[str, PaceChanged] = {}  # the last one told of each lane
 
     def events(self, events: Sequence[RunEvent]) -> None:
         """Say what happened."""
         for event in events:
             if isinstance(event, AttemptFailed):
                 self._failed(event)
+            elif isinstance(event, Paused):
+                self._paused(event)
+            elif isinstance(event, PaceChanged):
+                self._pace_changed(event)
             else:
                 self._say(_sentence(event))
             self._tell_heaps(event.at)
@@ -49,6 +66,8 @@ class Narrator:
         """Say what was counted and not told yet."""
         for key, heap in self._heaps.items():
             self._tell(key, heap, heap.since)
+        for lane, pauses in self._pauses.items():
+            self._tell_pauses(lane, pauses, pauses.since)
 
     def _failed(self, event: AttemptFailed) -> None:
         key = (event.lane, event.code)
@@ -60,10 +79,39 @@ class Narrator:
             heap.count += 1
             heap.newest = event
 
+    def _paused(self, event: Paused) -> None:
+        pauses, until = self._pauses.get(event.lane), event.at + event.seconds
+        if pauses is None or (until > pauses.until + LONG_SECONDS and event.seconds > LONG_SECONDS):
+            if pauses is not None:
+                self._tell_pauses(event.lane, pauses, event.at)
+            self._say(_sentence(event))
+            self._pauses[event.lane] = _Pauses(event.at, until)
+        elif until > pauses.until:  # an end that was told already is told again by every answer that was under way
+            pauses.count += 1
+            pauses.longest = max(pauses.longest, event.seconds)
+
+    def _pace_changed(self, event: PaceChanged) -> None:
+        told = self._paces.get(event.lane)
+        if told is not None and told.per_second is not None and event.per_second is not None and told.why == event.why:
+            slight = abs(event.per_second - told.per_second) <= NOTABLE * told.per_second
+            if slight and event.at < told.at + TOGETHER_SECONDS:
+                return
+        self._paces[event.lane] = event
+        self._say(_sentence(event))
+
     def _tell_heaps(self, now: float) -> None:
+        for lane, pauses in self._pauses.items():
+            if now - pauses.since >= TOGETHER_SECONDS:
+                self._tell_pauses(lane, pauses, now)
         for key, heap in self._heaps.items():
             if now - heap.since >= TOGETHER_SECONDS:
                 self._tell(key, heap, now)
+
+    def _tell_pauses(self, lane: str, pauses: _Pauses, now: float) -> None:
+        if pauses.count:
+            more = "1 more pause" if pauses.count == 1 else f"{pauses.count:,} more pauses"
+            self._say(f"{_lane(lane)}{more} that the provider asked for, of {duration(pauses.longest)} at most")
+        pauses.since, pauses.count, pauses.longest = now, 0, 0.0
 
     def _tell(self, key: tuple[str, str], heap: _Heap, now: float) -> None:
         lane, code = key

@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 KINDS_SHOWN = 5
+FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
 REFUSED = re.compile(r"\bHTTP 40[13]\b")
 LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
 NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
 MANY_THROTTLED = 0.1  # of the attempts; above it the limits are worth a look
 
-HELD_BY = {"in_flight": "max_in_flight", "pause": "the provider asked to wait", "learned": "what the provider allows"}
+HELD_BY = {
+    "in_flight": "max_in_flight",
+    "pause": "the provider asked to wait",
+    "learned": "what the provider allows",
+    "lane_out": "the provider out of reach",
+}
 
 
 class Advice(Struct, frozen=True):
@@ -58,7 +64,8 @@ def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> l
     """What to do after a run, the most useful first. command, without_key: as for `summary_text`."""
     finished = summary.stopped is None
     found = []
-    if without_key and (REFUSED.search(summary.stopped or "") or {"http_401", "http_403"} & summary.failures.keys()):
+    told = "no key was sent" in (summary.stopped or "")
+    if without_key and not told and (REFUSED.search(summary.stopped or "") or {"http_401", "http_403"} & summary.failures.keys()):
         found.append(Advice("no key was sent: name the environment variable that holds it in provider.api_key_env"))
     if not finished:
         found.append(Advice("go on with the rows that are left", command))
@@ -74,6 +81,12 @@ def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> l
     if too_large is not None:
         what = "1 row is" if too_large.count == 1 else f"{too_large.count:,} rows are"
         found.append(Advice(f"{what} longer than a minute's tokens: raise limits.tokens_per_minute or shorten"))
+    refused = sum(group.count for code, group in summary.failures.items() if code in FOR_WHAT_THEY_ASK)
+    if refused:
+        rows = "1 row was refused for what it asks" if refused == 1 else f"{refused:,} rows were refused for what they ask"
+        found.append(Advice(f"{rows}; another try ends the same way"))
+    if "http_404" in summary.failures:
+        found.append(Advice("look at the model and the url of the request, and at provider.base_url (HTTP 404)"))
     if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED:
         found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
     if summary.unknown_outcome:
@@ -133,7 +146,8 @@ def _failures(groups: Mapping[str, FailureGroup], failed: int) -> list[str]:
     label = max((len(title(code)) for code, _ in kinds[:KINDS_SHOWN]), default=0)
     for code, group in kinds[:KINDS_SHOWN]:
         head = f"{group.count:>7,}  {title(code):<{label}}  "
-        message = " ".join(f"{group.example.custom_id}: {group.example.message}".split())
+        said = group.example.message.removeprefix(f"{title(code)}: ")
+        message = " ".join(f"{group.example.custom_id}: {said}".split())
         wrapped = textwrap.wrap(message, WIDTH - len(head)) or [""]
         lines += [head + wrapped[0], *(" " * len(head) + more for more in wrapped[1:3])]
     if len(kinds) > KINDS_SHOWN:

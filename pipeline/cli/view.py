@@ -21,6 +21,14 @@ RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a
 TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute
 ROWS_FOR_A_TOTAL = 100  # read before the size of the input tells how many there are
 
+NOTHING = ("nothing", "as fast as answers come")
+WORDS = {
+    "learned": ("the provider's limit", "running at what it is found to allow"),
+    "pause": ("the provider", "it asked to wait"),
+    "lane_out": ("the provider", "it is out of reach or refuses; it is tried now and then"),
+    "in_flight": ("max_in_flight", "more would leave if more could be under way"),
+}
+
 
 class Facts(Struct, frozen=True):
     """What of a config the view shows. requests: the most a second that the limits allow together, None without one."""
@@ -160,15 +168,11 @@ def held_by(progress: Progress, facts: Facts, last: int | None) -> tuple[str, st
         return bound, f"your limit of {amount(facts.tokens_per_minute)} a minute is used up"
     if bound.endswith(("per_second", "per_minute")):
         return bound, "running at your limit"
-    if bound == "learned":
-        return "the provider's limit", "running at what it is found to allow"
-    if bound == "pause":
-        return "the provider", "it asked to wait"
-    if bound == "in_flight":
-        return "max_in_flight", "more would leave if more could be under way"
+    if bound in WORDS:
+        return WORDS[bound]
     if bound == "retry" and progress.waiting:
         return "back-off", f"{many(progress.waiting, 'row')} wait to be tried again"
-    return ("nothing", "as fast as answers come") if bound in {"", "input", "retry"} else (bound, "")
+    return NOTHING if bound in {"", "input", "retry"} else (bound, "")
 
 
 def _forecast(cost: float | None, new: int, left: int | None) -> float | None:

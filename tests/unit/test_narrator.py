@@ -44,6 +44,27 @@ def test_a_storm_is_told_in_a_line_every_ten_seconds_and_none_is_lost() -> None:
     assert sum(counts) == 2499
 
 
+def test_many_short_pauses_are_told_together_and_a_long_one_at_once() -> None:
+    short = [Paused(number / 10, 0.3, "HTTP 429: slow down") for number in range(150)]
+
+    lines = told(*short, Paused(15.0, 30.0, "HTTP 429: wait"), Paused(15.1, 29.9, "HTTP 429: wait"))
+
+    assert lines == [
+        "pause: nothing leaves for 0.3 s, as the provider asked: HTTP 429: slow down",
+        "100 more pauses that the provider asked for, of 0.3 s at most",
+        "49 more pauses that the provider asked for, of 0.3 s at most",
+        "pause: nothing leaves for 30 s, as the provider asked: HTTP 429: wait",
+    ]
+
+
+def test_a_pace_that_changes_slightly_is_told_now_and_then() -> None:
+    paces = [PaceChanged(number / 10, 20.0 + number / 1000, "what the provider allows") for number in range(150)]
+
+    lines = told(*paces, PaceChanged(15.1, 10.0, "what the provider allows"))
+
+    assert lines == [f"pace: {pace} requests a second, what the provider allows" for pace in ("20", "20.1", "10")]
+
+
 def test_kinds_and_lanes_are_told_apart() -> None:
     lines = told(failed(0.0, lane="eu"), failed(0.1, lane="us"), failed(0.2, code="timeout", lane="eu"), failed(0.3, lane="eu"))
 

@@ -129,6 +129,16 @@ def test_a_refusal_of_requests_without_a_key_says_that_none_was_sent(summary: Su
     assert any("no key was sent" in text and "provider.api_key_env" in text for text in texts) == without_key
 
 
+@pytest.mark.parametrize(
+    "code, said", [("http_400", "3 rows were refused for what they ask; another try ends the same way"), ("http_404", "provider.base_url")]
+)
+def test_refused_rows_are_told_what_helps(code: str, said: str) -> None:
+    failed = evolve(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "HTTP 400: no such thing"))})
+
+    assert said in " ".join(told(failed).split())
+    assert "a: HTTP 400" not in told(failed) or code != "http_400"  # the status stands before it
+
+
 def test_stopped_run_is_told_how_to_go_on() -> None:
     advice = advice_on(evolve(FAILED, stopped="the provider refuses the key"), RUN)
 

@@ -81,6 +81,7 @@ def test_no_time_is_told_where_only_retries_are_left() -> None:
         ("tokens_per_minute", "tokens_per_minute", "your limit of 2.00 M a minute is used up"),
         ("learned", "the provider's limit", "running at what it is found to allow"),
         ("pause", "the provider", "it asked to wait"),
+        ("lane_out", "the provider", "it is out of reach or refuses; it is tried now and then"),
         ("in_flight", "max_in_flight", "more would leave if more could be under way"),
         ("input", "nothing", "as fast as answers come"),
         ("", "nothing", "as fast as answers come"),
