@@ -19,6 +19,7 @@ from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
 from pipeline.durability.commits import Commits, runs_of
 from pipeline.durability.entries import pieces
+from pipeline.durability.keeping import Keeping
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
 from pipeline.durability.seen_input import SeenInput
 from pipeline.durability.store import DurableStore
@@ -82,7 +83,7 @@ def open_durable(
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         done = _done(journal, held, in_order=kind.in_order)
         commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
-        durable = DurableStore(commits, spool, marks, kind.encode, held)
+        durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held)
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)

@@ -21,41 +21,37 @@ as long, and waits for the next commit. There are exceptions:
 - A long line stays in its slot of the spool until it is written, however long that takes. `finish` stores it if the run
   ends first.
 
-The spool's generations follow the commits (see `spool`): when every line in the spool is recorded, `record` closes the
-generation before its commit, and clears it after the next commit.
-
-How a run goes on from what another left is in `resume`; what is counted when, in `commits`.
+When the spool forgets a line is in `keeping`, what is counted when in `commits`, and how a run goes on from what another left
+in `resume`.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import usage_of
 from pipeline.durability.entries import Entry, pieces
 from pipeline.edges.store.long_lines import Slot
-from pipeline.edges.store.spool import LONG_BYTES
 from pipeline.errors import JournalGoneError
 from pipeline.records import Success
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.commits import Commit, Commits
+    from pipeline.durability.keeping import Keeping
     from pipeline.edges.store.journal_schema import State
     from pipeline.edges.store.marks import SentMarks
-    from pipeline.edges.store.spool import Spool
     from pipeline.records import Outcome
 
-LONGEST_BYTES = 8 << 20  # a longer answer is written by the recorder's thread alone: it would hold up the event loop for 15 ms and more
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
 
 
@@ -63,31 +59,20 @@ LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows
 class DurableStore:
     """A `Store` that survives its process. Owns its files; close it.
 
-    encode: an outcome as a line. takes_bodies: long bodies are taken out of memory; not where somebody else needs them. held:
-    line numbers of the output whose rows the journal holds. is_behind: the spool had
-    no room for some outcome that is not recorded yet. done_end: no row from here on was done when this was opened.
+    held: line numbers of the output whose rows the journal holds. done_end: no row from here on was done when this was opened.
     """
 
     commits: Commits
-    spool: Spool
+    keeping: Keeping
     marks: SentMarks
-    encode: Callable[[Outcome], bytes]
     held: Intervals
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
     has_room: bool = field(default=True, init=False)
-    takes_bodies: bool = field(default=True, init=False)
-    is_behind: bool = field(default=False, init=False)
     done_end: int = field(init=False)
     _next_place: int = field(init=False)  # in the order of completion
     _terms: dict[int, int] = field(factory=dict, init=False)  # of rows that were read and are not recorded
-    _kept: dict[int, bytes] = field(factory=dict, init=False)  # short lines of rows that the spool has and that are not recorded
-    _slots: dict[int, Slot] = field(factory=dict, init=False)  # long ones
-    _unkept: set[int] = field(factory=set, init=False)  # rows that have an outcome and are neither kept nor recorded
-    _caught_up: trio.Event = field(factory=trio.Event, init=False)
     _under_way: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are neither in the journal nor written
     _storing: list[Entry] = field(factory=list, init=False)  # what the commit that is being made stores
-    _to_free: list[Slot] = field(factory=list, init=False)  # of written lines, until a commit says that they are written
-    _rotated: bool = field(default=False, init=False)  # the last commit has closed a generation of the spool
 
     def __attrs_post_init__(self) -> None:
         self.done_end = max((end for _, end in self.commits.done), default=0)
@@ -116,28 +101,17 @@ class DurableStore:
     # ---- kept ----------------------------------------------------------------------------------------------------
 
     def keep(self, outcome: Outcome) -> Outcome:
-        """Put an outcome in the spool. A long body is taken out of memory."""
-        index = outcome.index
-        if len(outcome.body or b"") <= LONGEST_BYTES:
-            line = self.encode(outcome)
-            term = self._terms[index] & MASK
-            if len(line) < LONG_BYTES:
-                if self.spool.put(line, term):
-                    self._kept[index] = line
-                    return outcome
-            else:
-                slot = self.spool.put_long(line, term)
-                if slot is not None:
-                    self._slots[index] = slot
-                    return evolve(outcome, body=b"") if self.takes_bodies else outcome
-        self._unkept.add(index)
-        if not self.is_behind:
-            self.is_behind, self._caught_up = True, trio.Event()
-        return outcome
+        """Put an outcome in the spool, if there is room. A long body is taken out of memory."""
+        return self.keeping.keep(outcome, self._terms[outcome.index] & MASK)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether some outcome could not be kept and is not recorded yet."""
+        return self.keeping.is_behind
 
     async def catch_up(self) -> None:
         """Wait until all outcomes that could not be kept are recorded."""
-        await self._caught_up.wait()
+        await self.keeping.catch_up()
 
     # ---- recorded and stored -------------------------------------------------------------------------------------
 
@@ -147,22 +121,14 @@ class DurableStore:
         Cancellation: takes effect before anything is done, or not at all.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        had_rotated, to_free = self._rotated, self._to_free
-        self._to_free = []
         entries = [self._enter(outcome) for outcome in outcomes]
         commit = self._next_commit(entries)
         self._storing = list(commit.entries)
-        self._rotated = not had_rotated and not self._kept
-        if self._rotated:
-            self.spool.rotate()
+        self.keeping.begin_commit()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._commit, commit)
         self._storing = []
-        self.spool.free(to_free)
-        if had_rotated:
-            self.spool.clear()
-        if self._unkept:
-            self._note_recorded(entries)
+        self.keeping.end_commit(entry.index for entry in entries)
         return entries
 
     def record_now(self, outcomes: list[Outcome]) -> None:
@@ -179,9 +145,9 @@ class DurableStore:
             self._next_place += 1
         term = self._terms.pop(index)
         counts = (isinstance(outcome, Success), usage_of(outcome), term)
-        line = self._kept.pop(index, None) or self._slots.pop(index, None)
+        line = self.keeping.take(index)
         if line is None:
-            return Entry(index, place, self.encode(outcome), counts)
+            return Entry(index, place, self.keeping.encode(outcome), counts)
         return Entry(index, place, line, counts, spooled=True)
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:
@@ -200,14 +166,9 @@ class DurableStore:
         try:
             self.commits.commit(commit)
         except JournalGoneError:
-            self.spool.put_back()
+            with suppress(OSError):  # then what it holds alone is sent again
+                self.keeping.spool.put_back()
             raise
-
-    def _note_recorded(self, entries: list[Entry]) -> None:
-        self._unkept.difference_update(entry.index for entry in entries)
-        if not self._unkept:
-            self.is_behind = False
-            self._caught_up.set()
 
     # ---- ordered and written -------------------------------------------------------------------------------------
 
@@ -240,7 +201,7 @@ class DurableStore:
         for entry in items:
             self._under_way.pop(entry.index, None)
             if isinstance(entry.line, Slot):
-                self._to_free.append(entry.line)
+                self.keeping.note_written(entry.line)
         self.commits.count(items)
 
     def _write(self, items: list[Entry]) -> None:
@@ -300,8 +261,7 @@ class DurableStore:
         self.marks.forget()
         if self.state.written == self.state.recorded:
             self.commits.journal.shrink()
-        if not (self._kept or self._slots):  # else something was answered while the recorder was being cut off
-            self.spool.remove()
+        self.keeping.finish()
 
     def recorded(self) -> Intervals:
         """The rows that have an outcome. Blocks. Raises JournalError."""
@@ -312,7 +272,7 @@ class DurableStore:
                 rows.add(0, first)
         else:
             rows = Intervals(self.done)
-        for index in {*self._under_way, *self._kept, *self._slots}:
+        for index in {*self._under_way, *self.keeping.rows()}:
             if index not in rows:
                 rows.add(index, index + 1)
         return rows
@@ -320,5 +280,5 @@ class DurableStore:
     def close(self) -> None:
         """Close the files; what is recorded is durable. Raises JournalError, SinkError if a disk reports an error."""
         with ExitStack() as closing:
-            for part in (self.marks, self.commits.sink, self.spool, self.commits.journal):  # the last first; the marks are the lock
+            for part in (self.marks, self.commits.sink, self.keeping.spool, self.commits.journal):  # the last first; the marks are the lock
                 closing.callback(part.close)

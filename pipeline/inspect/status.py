@@ -1,4 +1,4 @@
-"""What a journal says of a run, finished, stopped or going on just now. Changes nothing, and disturbs no run."""
+"""Shows the progress of a run from its journal, whether it is finished, stopped or running. Changes nothing, and disturbs no run."""
 
 from __future__ import annotations
 

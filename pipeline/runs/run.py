@@ -72,7 +72,7 @@ async def run(
         durable, known = files.durable, files.known
         course.go_on_from(durable.state)
         course.source, course.limit = files.source, limit
-        durable.takes_bodies = files.reuse is None
+        durable.keeping.takes_bodies = files.reuse is None
 
         async def take_rows(most: int) -> list[RawRow]:
             rows = await trio.to_thread.run_sync(files.source.take, most, abandon_on_cancel=True)

@@ -1,7 +1,7 @@
 """Puts finished rows back in input order.
 
-How many wait in memory is bounded: by the credits, and, where a journal keeps them too, by leaving them to it, so that
-one slow row neither fills the memory nor stalls the others.
+How many wait in memory is bounded by the credits. A store that keeps rows anyway takes them when they are too many, so that
+one slow row neither fills the memory nor holds up the others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def order(
     window: ReorderWindow[T],
     spill: Spill[T] | None = None,
 ) -> None:
-    """Pass rows on in the order of their index, in groups, until no more come and none that is next waits elsewhere."""
+    """Pass rows on in the order of their index, in groups, until no more come and the next one is not in the store."""
     with recorded, ordered:
         if spill is None:
             async for group in recorded:
@@ -99,7 +99,7 @@ def _rows_that_fit(rows: list[T], spill: Spill[T]) -> int:
 
 
 async def pass_on(recorded: MemoryReceiveChannel[list[T]], ordered: MemorySendChannel[Batch[T]]) -> None:
-    """Stand in for `order` where rows may leave in the order in which they ended."""
+    """What runs in place of `order` where rows may leave in the order of completion."""
     with recorded, ordered:
         async for group in recorded:
             await _pass_on(group, ordered)

@@ -1,4 +1,4 @@
-"""Puts outcomes in the journal as they come, before they are ordered: a slow head row must not put paid-for answers at risk."""
+"""Makes outcomes durable as they come, before they are put in order: a slow first row must not put paid answers at risk."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
     from pipeline.stages.room import Room
 
-SETTLE_SECONDS = 0.2  # without an outcome, until what is on its way is stored as well: somebody may look at the journal
-GROUP_BYTES = 8 << 20  # a group is in memory three times while it is stored; long answers must not make it long as well
+SETTLE_SECONDS = 0.2  # without an outcome, until what is under way is stored as well: somebody may look at the journal
+GROUP_BYTES = 8 << 20  # a group is in memory up to three times while it is stored
 
 
 async def record(
@@ -31,22 +31,23 @@ async def record(
     reuse: Reuse | None = None,
     room: Room | None = None,
 ) -> None:
-    """Make outcomes durable, count them, and pass on in groups what the later stages are to have of them.
+    """Make outcomes durable, count them, and pass on in groups what the store gives for them.
 
-    linger_seconds: how long a group gathers. reuse: gives the outcomes of rows that waited for one of these.
-    room: is told of rows that wait no more.
+    linger_seconds: how long a group gathers; not at all behind a group that was full. reuse: gives the outcomes of rows that
+    waited for one of these. room: is told of rows that wait no more.
     Cancellation, or a later stage that has ended: what has arrived is still made durable, by `record_now`, which does not wait.
     """
     group: list[Outcome] = []
     settled = True
+    full = False  # the last group did not take all that had arrived
     with outcomes, recorded:
         try:
             while True:
                 with trio.move_on_after(inf if settled else SETTLE_SECONDS):
                     group = [await outcomes.receive()]
-                if group and linger_seconds:
+                if group and linger_seconds and not full:
                     await trio.sleep(linger_seconds)
-                _gather(outcomes, group)
+                full = _gather(outcomes, group)
                 if reuse is not None and group:
                     group += await reuse.finished(group)
                 if room is not None:
@@ -67,8 +68,8 @@ async def record(
             raise
 
 
-def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> None:
-    """Add what has arrived to a group, up to GROUP_BYTES."""
+def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> bool:
+    """Add what has arrived to a group, up to GROUP_BYTES; whether it is full."""
     size = sum(len(outcome.body or b"") for outcome in group)
     try:
         while size < GROUP_BYTES:
@@ -76,4 +77,5 @@ def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> No
             group.append(outcome)
             size += len(outcome.body or b"")
     except (trio.WouldBlock, trio.EndOfChannel):
-        return
+        return False
+    return True

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
-from pipeline.durability import store
+from pipeline.durability import keeping
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
@@ -43,7 +43,7 @@ LENGTHS = (10, SEGMENT // 3, 10, 10, SEGMENT // 3, 2 * SEGMENT)  # of answers: a
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool, "SEGMENT_BYTES", SEGMENT)
-    monkeypatch.setattr(store, "LONG_BYTES", SEGMENT // 2)
+    monkeypatch.setattr(keeping, "LONG_BYTES", SEGMENT // 2)
 
 
 def outcome_of(index: int, name: str) -> Outcome:

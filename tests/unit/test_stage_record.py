@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 
@@ -34,3 +35,11 @@ async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock
 async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.testing.MockClock) -> None:
     assert await _groups(bytes(GROUP_BYTES // 4), 10, linger_seconds=0.01) == [4, 4, 2]
     assert await _groups(bytes(GROUP_BYTES * 2), 3, linger_seconds=0.0) == [1, 1, 1]
+
+
+async def test_nothing_is_waited_for_behind_a_full_group(autojump_clock: trio.testing.MockClock) -> None:
+    began = trio.current_time()
+
+    assert await _groups(bytes(GROUP_BYTES), 20, linger_seconds=1.0) == [1] * 20
+
+    assert trio.current_time() - began == pytest.approx(1.0)

@@ -9,7 +9,7 @@ import trio
 
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.lines import RawRow
-from pipeline.durability import store as store_module
+from pipeline.durability import keeping
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
@@ -128,7 +128,7 @@ class TestDurable(StoreContract):
     async def test_an_answer_too_long_for_the_event_loop_is_stored_by_the_recorder(
         self, store: Store[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store_module, "LONGEST_BYTES", LENGTHS[1])
+        monkeypatch.setattr(keeping, "LONGEST_BYTES", LENGTHS[1])
         self.begin(store, 2)
 
         outcomes = [store.keep(outcome_of(0, LENGTHS[2])), store.keep(outcome_of(1, LENGTHS[1] - 100))]
