@@ -8,33 +8,31 @@ leaves either the old run or the new one, and both can go on.
 from __future__ import annotations
 
 import time
-from array import array
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import chain
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from attrs import define, field, frozen
 
-from pipeline.core.bookkeeping.fingerprint import MASK, row_digest, row_term
+from pipeline.core.bookkeeping.fingerprint import MASK, row_term
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
-from pipeline.core.output.lines import read_line
+from pipeline.core.output.lines import moved_line, read_line
 from pipeline.core.output.written import NO_FAILURES, FailureChoice
-from pipeline.durability.catch_up import SHOWN, SKIP_ROWS
+from pipeline.durability.catch_up import SHOWN
 from pipeline.durability.entries import WRITE_BYTES
 from pipeline.durability.paths import move_journal_aside
+from pipeline.durability.present_rows import PresentRows
 from pipeline.durability.resume import finish_renaming, open_journal
 from pipeline.edges.store.files import free_name
-from pipeline.edges.store.hashes import RowHashes, differs, entry_of
+from pipeline.edges.store.hashes import RowHashes
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_reading import salvage
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.output import FileSink, OutputLock
 from pipeline.errors import InputChangedError, OutputChangedError
-from pipeline.records import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,7 +50,8 @@ class Repair:
     """Which results are given up. Those of rows that were never sent always are, if a repair is made and they may be good now.
 
     failures: rows to send again though nothing of them has changed. stale: give up every failure, since other requests are made
-    now. accept_changes: also give up answers to rows whose text is another now; else there must be none. whole: make the output
+    now. accept_changes: answers go with their rows to other places, and those to rows that are gone are given up; else there must
+    be none of either. whole: make the output
     anew even if every line of it is kept.
     """
 
@@ -92,14 +91,14 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
     with ExitStack() as opened:
         _, journal, _ = open_journal(opened, paths, identity, power=kind.power)
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
-        work = _Rebuilding(kind.in_order, repair, _Rows.read(source, jobs), hashes.read_all())
+        work = _Rebuilding(kind.in_order, repair, PresentRows.read(source, jobs, hashes.read_all()))
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.create(paths.rebuilt)))
 
         def state() -> tuple[State, Iterable[tuple[int, int]]]:
             if work.refused:
                 raise InputChangedError(f"{source.name} {work.told_refused()}")
-            if not repair.whole and len(work.was) == len(work.done):
+            if not repair.whole and len(work.was) == len(work.done) and not work.moved:
                 raise _NothingToDoError
             sink.sync()
             return work.state_of(sink, free_name(paths.output).name, journal.state.unknown), () if work.in_order else work.done
@@ -116,69 +115,39 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
 
 
 @define(eq=False)
-class _Rows:
-    """The rows of the input as they are now, 13 bytes each."""
-
-    digests: array[int] = field(factory=lambda: array("I"))
-    names: array[int] = field(factory=lambda: array("I"))  # checksums of their ids
-    lines: array[int] = field(factory=lambda: array("Q"))
-    bad: bytearray = field(factory=bytearray)
-
-    @classmethod
-    def read(cls, source: Source, jobs: JobMaker) -> _Rows:
-        """Read the whole input."""
-        rows = cls()
-        while taken := source.take(SKIP_ROWS):
-            made = jobs.make_jobs(taken, len(rows.digests))
-            rows.digests.extend(map(row_digest, taken))
-            rows.names.extend(_checksum(item.custom_id) for item in made)
-            rows.lines.extend(row.line for row in taken)
-            rows.bad.extend(isinstance(item, Failure) for item in made)
-        return rows
-
-    def note(self, hashes: RowHashes) -> None:
-        """Keep the hashes of all rows."""
-        for first in range(0, len(self.digests), SKIP_ROWS):
-            part = range(first, min(first + SKIP_ROWS, len(self.digests)))
-            hashes.note(first, [entry_of(self.digests[index], is_bad=bool(self.bad[index])) for index in part])
-
-
-@define(eq=False)
 class _Rebuilding:
-    """What is kept, counted as it passes. was: rows that had an outcome; done: those that keep it. refused: see `told_refused`."""
+    """What is kept, counted as it passes.
+
+    was: rows that had an outcome; done: those that have one now. moved: how many of these stand in another place than before.
+    refused: see `told_refused`.
+    """
 
     in_order: bool
     repair: Repair
-    rows: _Rows
-    entries: array[int]  # the hashes that were kept when the rows were answered
+    rows: PresentRows
     was: Intervals = field(factory=Intervals)
     done: Intervals = field(factory=Intervals)
+    moved: int = 0
     refused: list[tuple[int, str]] = field(factory=list)
     written: int = 0
     row_sum: int = 0
     ledger: Ledger = field(factory=Ledger)
 
-    def take(self, told: Written) -> bool:
-        """Count a row; whether its line is kept."""
-        index = told.index
-        self.was.add(index, index + 1)
-        holds = self._holds(told)
-        if not holds and told.succeeded and not self.repair.accept_changes:
-            self.refused.append((index, told.custom_id))
-        if not holds or self._to_send_again(told):
-            return False
+    def place(self, told: Written) -> int | None:
+        """Count a row's result; the row that it is kept for, None if it is given up."""
+        self.was.add(told.index, told.index + 1)
+        index: int | None = told.index
+        if not self.rows.holds(told):
+            index = self.rows.other_place(told) if self.repair.accept_changes else None
+            if told.succeeded and not self.repair.accept_changes:
+                self.refused.append((told.index, told.custom_id))
+        if index is None or index in self.done or self._to_send_again(told):
+            return None
+        self.moved += index != told.index
         self.done.add(index, index + 1)
         self.row_sum += row_term(index, self.rows.digests[index])
         self.ledger.count(told.usage, succeeded=told.succeeded)
-        return True
-
-    def _holds(self, told: Written) -> bool:
-        """Whether the input still says what it said when the row had this result."""
-        index, rows = told.index, self.rows
-        if index >= len(rows.digests) or rows.names[index] != _checksum(told.custom_id):
-            return False
-        entry = self.entries[index] if index < len(self.entries) else 0
-        return not differs(entry, rows.digests[index]) and bool(rows.bad[index]) == told.is_invalid
+        return index
 
     def _to_send_again(self, told: Written) -> bool:
         if self.repair.stale:
@@ -217,13 +186,15 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
     """Write what may go to the output at once; gives the rest, with its places."""
     ready: list[bytes] = []
     size = 0
-    for told, line in _all_lines(work.in_order, output, journal, strict=not work.repair.accept_changes):
+    for told, written_line in _all_lines(work.in_order, output, journal, strict=not work.repair.accept_changes):
         if told.index in work.was:
             continue  # the output has what the journal holds, or a line was doubled by hand
-        if not work.take(told):
+        index = work.place(told)
+        if index is None:
             continue
-        if work.in_order and told.index != work.written:
-            yield told.index, line
+        line = written_line if index == told.index else moved_line(written_line, told, index)
+        if work.in_order and index != work.written:
+            yield index, line
             continue
         work.written += 1
         ready.append(line)
@@ -264,7 +235,3 @@ def _understood(lines: Iterable[bytes], strict: Path | None) -> Iterator[tuple[W
             raise OutputChangedError(
                 f"{strict}, line {number}: this is not a line of results. --accept-changes goes on without it and sends its row again"
             )
-
-
-def _checksum(custom_id: str) -> int:
-    return crc32(custom_id.encode("utf-8", "surrogatepass"))

@@ -115,8 +115,8 @@ class _Opening:
         self._choices = choices
         self._can_be_reopened = can_be_reopened
         self._open_source = source_opener(config)
-        self._is_new = choices.fresh or not Paths.of(config.sink.path, config.journal.path).journal.exists()
         self._paths = Paths.of(config.sink.path, config.journal.path)
+        self._is_new = choices.fresh or not (self._paths.journal.exists() or self._paths.output.exists())
         self._identity = identity_of(config)
         self._kind = Kind(
             encode_batch if config.sink.shape.value == "batch" else encode_flat,

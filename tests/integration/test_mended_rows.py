@@ -131,6 +131,27 @@ def test_what_the_input_no_longer_holds_leaves_the_output_when_that_is_accepted(
     assert (summary.total, len(case.results())) == (20, 20)
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("shape", ["batch", "flat"])
+def test_answers_go_with_their_rows_where_that_is_accepted(case: Case, shape: str, *, named: bool) -> None:
+    case.sections = {"sink": {"order": case.order, "shape": shape}}
+    if not named:
+        case.rows = [json.dumps({"p": f"prompt {at}"}) for at in range(ROWS)]
+    case.rows[7] = case.rows[7][:-1]
+    case.run()
+    case.rows = [json.dumps({"p": "new"}), *reversed(case.rows[:7]), *case.rows[8:]]
+
+    with pytest.raises(pipeline.InputChangedError):
+        case.run()
+    summary = case.run(accept_changes=True)
+
+    assert case.sent == ["new"]
+    assert (summary.total, summary.failed) == (ROWS, 0)
+    lines = sorted(read_lines(case.folder / "out.jsonl"), key=lambda line: line.get("index", line.get("id", 0)))
+    said = [line["content"] if shape == "flat" else line["response"]["body"]["choices"][0]["text"] for line in lines]
+    assert said == [json.loads(row)["p"] for row in case.rows]
+
+
 def test_failed_rows_that_the_input_no_longer_holds_leave_the_output(case: Case) -> None:
     for at in range(25, ROWS):
         case.spoil(at, "long")

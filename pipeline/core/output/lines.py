@@ -16,6 +16,7 @@ from pipeline.core.answers.parts import NULL, object_of, objects_of
 from pipeline.core.answers.shapes import find_usage, read_reply
 from pipeline.core.answers.usage import read_usage
 from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
+from pipeline.core.rows.names import numbered
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 BATCH_ID = "batch_req_"  # and the index in hex
@@ -60,6 +61,7 @@ class _FlatLine(msgspec.Struct, gc=False):
 KEYS = {"batch": frozenset(_BatchLine.__struct_fields__), "flat": frozenset(_FlatLine.__struct_fields__)}  # of each shape
 
 _encode = msgspec.json.Encoder().encode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -190,6 +192,18 @@ def index_of_id(name: object) -> int | None:
         return int(name.removeprefix(BATCH_ID), 16)
     except ValueError:
         return None
+
+
+def moved_line(line: bytes, told: Written, index: int) -> bytes:
+    """The line of a row that stands in another place now. told: what it says; an id that was made of its place is made anew."""
+    parts = _decode_parts(line)
+    if "index" in parts:
+        parts["index"] = msgspec.Raw(b"%d" % index)
+    else:
+        parts["id"] = msgspec.Raw(b'"%s%012x"' % (BATCH_ID.encode(), index))
+    if told.custom_id == numbered(told.index):
+        parts["custom_id"] = msgspec.Raw(_encode(numbered(index)))
+    return _encode(parts) + b"\n"
 
 
 def read_line(line: bytes) -> Written | None:

@@ -1,0 +1,92 @@
+"""The rows of an input as they are now, beside what they were when they were answered: which results still hold, and for which row.
+
+A result holds for its row if the row has the same text and the same id, and is as good or as bad as it was. Where rows were
+inserted, deleted or sorted, a result goes to the row that has the text and the id now, so that nothing is paid for twice.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from attrs import define, field
+
+from pipeline.core.bookkeeping.fingerprint import row_digest
+from pipeline.core.rows.names import numbered
+from pipeline.durability.catch_up import SKIP_ROWS
+from pipeline.edges.store.hashes import HASH_MASK, differs, entry_of
+from pipeline.records import Failure
+
+if TYPE_CHECKING:
+    from pipeline.core.output.written import Written
+    from pipeline.core.rows.jobs import JobMaker
+    from pipeline.edges.store.hashes import RowHashes
+    from pipeline.ports import Source
+
+UNNAMED = 0  # in place of an id's checksum, for rows that are named by their number
+
+
+@define(eq=False)
+class PresentRows:
+    """The rows, 17 bytes each. entries: the hashes that were kept when the rows were answered. names: checksums of their ids."""
+
+    entries: array[int]
+    digests: array[int] = field(factory=lambda: array("I"))
+    names: array[int] = field(factory=lambda: array("I"))
+    lines: array[int] = field(factory=lambda: array("Q"))
+    bad: bytearray = field(factory=bytearray)
+    _places: dict[tuple[int, int], list[int]] | None = field(default=None, init=False)  # of rows that are not what they were, last first
+
+    @classmethod
+    def read(cls, source: Source, jobs: JobMaker, entries: array[int]) -> PresentRows:
+        """Read the whole input."""
+        rows = cls(entries)
+        while taken := source.take(SKIP_ROWS):
+            made = jobs.make_jobs(taken, len(rows.digests))
+            rows.digests.extend(map(row_digest, taken))
+            rows.names.extend(_checksum(item.custom_id) for item in made)
+            rows.lines.extend(row.line for row in taken)
+            rows.bad.extend(isinstance(item, Failure) for item in made)
+        return rows
+
+    def holds(self, told: Written) -> bool:
+        """Whether the input still says what it said when the row had this result."""
+        index = told.index
+        if index >= len(self.digests) or self.names[index] != _checksum(told.custom_id):
+            return False
+        return not differs(self._entry(index), self.digests[index]) and bool(self.bad[index]) == told.is_invalid
+
+    def other_place(self, told: Written) -> int | None:
+        """A row that this result answers now, since its own is another; each is given once. None if there is none."""
+        entry = self._entry(told.index)
+        if not entry or told.is_invalid:
+            return None
+        if self._places is None:
+            self._places = self._rows_in_new_places()
+        name = UNNAMED if told.custom_id == numbered(told.index) else _checksum(told.custom_id)
+        places = self._places.get((entry & HASH_MASK, name))
+        return places.pop() if places else None
+
+    def note(self, hashes: RowHashes) -> None:
+        """Keep the hashes of all rows."""
+        for first in range(0, len(self.digests), SKIP_ROWS):
+            part = range(first, min(first + SKIP_ROWS, len(self.digests)))
+            hashes.note(first, [entry_of(self.digests[index], is_bad=bool(self.bad[index])) for index in part])
+
+    def _entry(self, index: int) -> int:
+        return self.entries[index] if index < len(self.entries) else 0
+
+    def _rows_in_new_places(self) -> dict[tuple[int, int], list[int]]:
+        places: dict[tuple[int, int], list[int]] = {}
+        for index in reversed(range(len(self.digests))):
+            digest, name, entry = self.digests[index], self.names[index], self._entry(index)
+            if self.bad[index] or (entry and not differs(entry, digest)):
+                continue
+            name = UNNAMED if name == _checksum(numbered(index)) else name
+            places.setdefault((digest & HASH_MASK, name), []).append(index)
+        return places
+
+
+def _checksum(custom_id: str) -> int:
+    return crc32(custom_id.encode("utf-8", "surrogatepass"))
