@@ -20,6 +20,8 @@ from pipeline import (
     Job,
     JobMaker,
     Lane,
+    Lanes,
+    LaneState,
     Ledger,
     MemoryStore,
     Notice,
@@ -29,6 +31,7 @@ from pipeline import (
     ReadTally,
     ReorderWindow,
     Report,
+    RetryPolicy,
     SimulateConfig,
     Template,
     Ticket,
@@ -88,7 +91,7 @@ async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
         utc=time.time,
         name_attempt=lambda index, attempt: f"by-hand-{index}-{attempt}",
     )
-    lane = Lane.from_limits(requests_per_second=200)
+    lanes = Lanes([LaneState(Lane.from_limits(requests_per_second=200), WORKERS)])
     store = PassThrough(print_them)  # or anything else that fulfils the port `Store`
 
     give.send_nowait(WINDOW)
@@ -98,7 +101,7 @@ async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
         # A stage closes the channel ends that it was given; three stages send outcomes and two send to the gate, so each gets a clone.
         jobs_end, bad_rows = post.clone(), end.clone()
         start(partial(read, take, jobs.make_jobs, store=store, credits=credits_, jobs=jobs_end, outcomes=bad_rows, tally=ReadTally()))
-        start(partial(gate, inbox, grant, end.clone(), lane=lane, workers=WORKERS, tally=GateTally(), stop=trio.Event()))
+        start(partial(gate, inbox, grant, end.clone(), lanes=lanes, policy=RetryPolicy(), tally=GateTally(), stop=trio.Event()))
         start(partial(fetch, tickets, post, end, settings=settings, store=store))
         start(partial(record, outcomes, keep, store=store, ledger=ledger, linger_seconds=0.0))
         start(partial(order, recorded, sort, window=ReorderWindow()))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.core.bookkeeping.ledger import Ledger
     from pipeline.core.bookkeeping.reorder import ReorderWindow
     from pipeline.core.pacing.lane import Lane
+    from pipeline.core.pacing.lanes import Lanes, LaneState
     from pipeline.core.rows.ids import MemoryStore
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.core.rows.lines import RawRow
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport, check
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
-    from pipeline.messages import GateMessage, Notice, Report, Ticket, Verdict
+    from pipeline.messages import GateMessage, Notice, Report, Ticket
     from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
     from pipeline.records import (
         Answer,
@@ -148,13 +149,14 @@ _HOMES = {
     "pipeline.stages.write": "write",
     "pipeline.stages.pass_through": "PassThrough",
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
-    "pipeline.messages": "GateMessage Notice Report Ticket Verdict",
+    "pipeline.messages": "GateMessage Notice Report Ticket",
     "pipeline.ports": "ClientRequestIds Observer OpenSender OpenSource Sender Source Store",
     "pipeline.core.rows.lines": "RawRow",
     "pipeline.core.rows.templates": "Template",
     "pipeline.core.rows.jobs": "JobMaker",
     "pipeline.core.rows.ids": "MemoryStore",
     "pipeline.core.pacing.lane": "Lane",
+    "pipeline.core.pacing.lanes": "Lanes LaneState",
     "pipeline.core.bookkeeping.ledger": "Ledger",
     "pipeline.core.bookkeeping.reorder": "ReorderWindow",
     "pipeline.core.answers.retry": "RetryPolicy",
@@ -261,7 +263,6 @@ __all__ = [
     "Notice",
     "Report",
     "Ticket",
-    "Verdict",
     "ClientRequestIds",
     "OpenSender",
     "AttemptFailed",
@@ -280,6 +281,8 @@ __all__ = [
     "JobMaker",
     "MemoryStore",
     "Lane",
+    "LaneState",
+    "Lanes",
     "Ledger",
     "ReorderWindow",
     "RetryPolicy",

@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from pipeline.records import NO_USAGE, Failure, Job, Usage
+from pipeline.records import NO_USAGE, Failure, FaultCause, Job, Scope, Usage
 
 
 class Grant(Struct, eq=False, gc=False):
@@ -27,57 +27,70 @@ class Grant(Struct, eq=False, gc=False):
     crowd: int = 0
 
 
+class FailedAttempt(Struct, frozen=True, gc=False):
+    """An earlier attempt of a row that may have been the row's own fault; the lane's later history decides.
+
+    lane: where it was made. number: as in `Ticket`. scope: whom the failure seemed to concern.
+    """
+
+    lane: int
+    number: int
+    scope: Scope
+
+
 class Ticket(Struct, eq=False, gc=False):
     """Leave to make one attempt now.
 
-    attempt: 1 for the first. strikes: earlier ones that are held against the row. refusals: earlier ones that were
-    refused. rejected, wasted: earlier answers that were none, and their tokens. seen: results and throttled attempts that
-    the gate had seen when the row began to wait for this one. number: counts the run's attempts in the order in which they
-    leave.
+    attempt: 1 for the first. lane: index of the lane on which the attempt is made. number: counts the attempts of that lane
+    in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
+    before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
+    earlier answers that were none, and their tokens.
     """
 
     job: Job
     attempt: int
     grant: Grant | None
-    strikes: int = 0
-    refusals: int = 0
-    seen: tuple[int, int] = (0, 0)
+    lane: int = 0
     number: int = 0
+    failed: tuple[FailedAttempt, ...] = ()
+    refused: bool = False
+    avoid: int = -1
     rejected: int = 0
     wasted: Usage = NO_USAGE
-
-
-class Verdict(Enum):
-    """What came of an attempt, as the gate needs to know it."""
-
-    DONE = auto()  # the outcome has gone on
-    RETRY = auto()  # the row comes back at `retry_at`
-    REFUSED = auto()  # the gate decides: the row's own, or the key's
-    EXHAUSTED = auto()  # the run must stop
 
 
 class Report(Struct, eq=False, gc=False):
     """What a worker tells the gate at the end of every attempt.
 
-    retry_at: clock, for RETRY. pause_until: clock before which nobody may send, or None. tokens: what the attempt
-    really cost, or None if unknown. failure: what to write if it is the row's own fault, where the gate is to judge that:
-    for REFUSED and EXHAUSTED, and for a row whose attempts ran out while the provider throttled it or was out of reach (RETRY).
-    answered: the provider gave this attempt a real result. throttled, rate_limited, unreachable: as in `Trouble`.
-    maybe_sent: no answer came, yet it may have been billed. rejected, wasted: as in `Ticket`, with this attempt counted.
+    answered: the attempt brought the row's result, which has been passed on already. Otherwise
+    failure: what to write if it is the row's own fault. code, message: what went wrong, for people. scope: whom it seems to
+    concern. retryable: another attempt of this row may succeed, `delay` seconds from now. wait_seconds: the least wait that
+    the provider asks for, or None. limited: a rate limit is what the provider spoke of. cause: what went wrong on the way,
+    if there was no answer. maybe_sent: no answer came, yet the attempt may have been billed.
+
+    status: of the response, if there was one. usage: what the attempt cost, as far as it is known. seconds: how long it
+    took. sent_at: clock when the request had left. headers: the answer's. now_utc: seconds since the epoch when it was in
+    hand. rejected, wasted: as in `Ticket`, with this attempt counted.
     """
 
     ticket: Ticket
-    verdict: Verdict
     answered: bool = False
-    throttled: bool = False
-    rate_limited: bool = False
-    unreachable: bool = False
-    maybe_sent: bool = False
-    tokens: int | None = None
-    sent_at: float | None = None
-    retry_at: float = 0.0
-    pause_until: float | None = None
     failure: Failure | None = None
+    code: str = ""
+    message: str = ""
+    scope: Scope = Scope.ROW
+    retryable: bool = False
+    delay: float = 0.0
+    wait_seconds: float | None = None
+    limited: bool = False
+    cause: FaultCause | None = None
+    maybe_sent: bool = False
+    status: int | None = None
+    usage: Usage = NO_USAGE
+    seconds: float = 0.0
+    sent_at: float | None = None
+    headers: list[tuple[bytes, bytes]] | None = None
+    now_utc: float = 0.0
     rejected: int = 0
     wasted: Usage = NO_USAGE
 
@@ -87,6 +100,7 @@ class Notice(Enum):
 
     END_OF_INPUT = auto()
     STOP = auto()  # let nothing more leave; what is in flight may finish
+    TICK = auto()  # a second has passed
 
 
 GateMessage = list[Job] | Report | Notice

@@ -56,6 +56,22 @@ class FaultCause(Enum):
     TOO_LARGE = "too_large"  # over a size cap
 
 
+class Scope(Enum):
+    """Whom a failure concerns.
+
+    ROW: this row's own. THROTTLE: slow down. PARALLEL: too many at once: fewer in flight, but no pause. SERVER: others
+    probably meet it too. KEY: the key is refused. QUOTA: the account has nothing left. SETUP: cannot pass by waiting.
+    """
+
+    ROW = "row"
+    THROTTLE = "throttle"
+    PARALLEL = "parallel"
+    SERVER = "server"
+    KEY = "key"
+    QUOTA = "quota"
+    SETUP = "setup"
+
+
 @define(eq=False)
 class Job:
     """A row made ready to send.

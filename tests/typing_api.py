@@ -19,6 +19,8 @@ from pipeline import (
     Job,
     JobMaker,
     Lane,
+    Lanes,
+    LaneState,
     LatencyConfig,
     Ledger,
     LimitsConfig,
@@ -34,6 +36,7 @@ from pipeline import (
     ReorderWindow,
     Report,
     RequestConfig,
+    RetryPolicy,
     Sender,
     SimulateConfig,
     SinkConfig,
@@ -173,7 +176,7 @@ async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
     sort, ordered = trio.open_memory_channel[Batch[Outcome]](1)
     store: Store[Outcome] = PassThrough(emit)
     await read(take_rows, jobs.make_jobs, store=store, credits=credits_, jobs=post.clone(), outcomes=end.clone(), tally=ReadTally())
-    await gate(inbox, grant, end.clone(), lane=Lane(), workers=1, tally=GateTally(), stop=trio.Event())
+    await gate(inbox, grant, end.clone(), lanes=Lanes([LaneState(Lane(), 1)]), policy=RetryPolicy(), tally=GateTally(), stop=trio.Event())
     await fetch(tickets, post, end, settings=fetch_settings(open_sender), store=store)
     await record(outcomes, keep, store=store, ledger=Ledger(), linger_seconds=0.0)
     await order(recorded, sort, window=ReorderWindow())

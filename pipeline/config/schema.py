@@ -200,11 +200,17 @@ class TimeoutsConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class RetryConfig:
-    """How often a row is tried, the first attempt included, and how the wait between attempts grows."""
+    """How often a row is tried, the first attempt included, how the wait between attempts grows, and when a run has enough.
+
+    patience_seconds: how long rows are held while nothing works. stop_after: rows in a row with the same permanent answer that
+    stop the run; None goes on.
+    """
 
     attempts: int = field(default=6, validator=must(at_least(1)))
     base_seconds: float = field(default=0.5, validator=must(at_least(0)))
     cap_seconds: float = field(default=60.0, validator=must(at_least(0)))
+    patience_seconds: float = field(default=600.0, validator=must(at_least(0)))
+    stop_after: int | None = field(default=20, validator=must(at_least(1)))
 
 
 @frozen(kw_only=True, field_transformer=typed)

@@ -206,6 +206,12 @@ def lane_of(config: Config) -> Lane:
     )
 
 
+def retry_policy(config: Config) -> RetryPolicy:
+    """When a row, and when the run, has tried for long enough."""
+    retry = config.retry
+    return RetryPolicy(retry.attempts, retry.base_seconds, retry.cap_seconds, retry.patience_seconds, retry.stop_after)
+
+
 def flow_settings(
     config: Config,
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
@@ -227,14 +233,14 @@ def flow_settings(
         lane=lane_of(config),
         fetch=FetchSettings(
             open_sender,
-            RetryPolicy(config.retry.attempts, config.retry.base_seconds, config.retry.cap_seconds),
+            retry_policy(config),
             draw=random.random,
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
             secrets=Secrets(secrets),
-            observer=observer,
         ),
         store=store,
+        observer=observer,
         workers=workers,
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
         window_bytes=config.limits.window_bytes,

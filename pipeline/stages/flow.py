@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.messages import GateMessage, Notice, Ticket
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.pacing.lane import Lane
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Reuse, Store
+    from pipeline.ports import Observer, Reuse, Store
     from pipeline.records import Failure
 
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
@@ -46,9 +47,10 @@ LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and 
 class FlowSettings:
     """All that a flow is made of.
 
-    workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order.
-    limit: rows of the input read at most, from its start. store: keeps rows and outcomes; the flow's own.
-    reuse: answers rows without sending them; None sends every row. window_bytes: of requests that wait, besides those in flight.
+    workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
+    input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
+    them; None sends every row. observer: told what happens, if there is one. window_bytes: of requests that wait, besides
+    those in flight.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -61,6 +63,7 @@ class FlowSettings:
     in_order: bool = True
     limit: int | None = None
     reuse: Reuse | None = None
+    observer: Observer | None = None
     window_bytes: int = WINDOW_BYTES
     grace_seconds: float = GRACE_SECONDS
 
@@ -100,7 +103,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     Raises an ExceptionGroup of whatever a stage could not bear.
     Cancellation: rows in memory that are not recorded have no outcome; the output is a whole prefix.
     """
-    window, workers = settings.window, settings.workers
+    window, workers, policy = settings.window, settings.workers, settings.fetch.policy
     give, credits_ = trio.open_memory_channel[int](window + 1)
     # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop
     post, inbox = trio.open_memory_channel[GateMessage](window + workers + 2)
@@ -130,15 +133,22 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
                 room=room,
             )
 
+    def halt() -> None:
+        """End the reading, and give what is in flight a while; the gate has stopped by itself."""
+        reading.cancel()
+        stages.cancel_scope.deadline = trio.current_time() + settings.grace_seconds
+
     async def run_gate() -> None:
         await gate(
             inbox,
             grant,
             gate_end,
-            lane=settings.lane,
-            workers=workers,
+            lanes=Lanes([LaneState(settings.lane, workers, stop_after=policy.stop_after, patience_seconds=policy.patience_seconds)]),
+            policy=policy,
             tally=tallies.gate,
             stop=stop,
+            halt=halt,
+            observer=settings.observer,
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 

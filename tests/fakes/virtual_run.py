@@ -23,17 +23,31 @@ if TYPE_CHECKING:
 
     from pipeline.records import Outcome
 
-FOREVER = 1e6  # virtual seconds: a run that is not done by then hangs
+FOREVER = 1e5  # virtual seconds: a run that is not done by then hangs
+MAYBE_SENT = frozenset({FaultCause.IDLE_TIMEOUT, FaultCause.TOTAL_TIMEOUT, FaultCause.CLOSED, FaultCause.PROTOCOL, FaultCause.TOO_LARGE})
 
 
 @frozen
 class Try:
-    """What the provider does with one attempt. kind: "ok", "fault", or an HTTP status; after: latency in seconds."""
+    """What the provider does with one attempt.
 
-    kind: str | int = "ok"
+    kind: "ok", "broken", an HTTP status, or what goes wrong on the way. after: latency in seconds. code, message: of the error.
+    """
+
+    kind: str | int | FaultCause = "ok"
     after: float = 0.01
     headers: tuple[tuple[bytes, bytes], ...] = ()
     code: str = "some_code"
+    message: str = "no"
+
+
+@frozen
+class Outage:
+    """From `begins` until `ends`, in seconds of the run, every attempt that leaves meets the same."""
+
+    begins: float
+    ends: float
+    turn: Try
 
 
 @frozen
@@ -62,6 +76,9 @@ class Plan:
     cancel_at: float | None = None
     limit: int | None = None
     provider_limit: int | None = None  # requests a second above which the provider answers 429
+    outages: tuple[Outage, ...] = ()
+    patience_seconds: float = 600.0
+    stop_after: int | None = 20
 
 
 @define
@@ -77,6 +94,8 @@ class VirtualRun:
     read: int = 0
     opened: int = 0
     closed: int = 0
+    started: float = 0.0
+    ended: float = 0.0
     stopped_at: float | None = None
     tallies: Tallies = field(factory=Tallies)
     _tries: dict[int, int] = field(factory=dict)
@@ -96,7 +115,7 @@ class VirtualRun:
             lane=lane,
             fetch=FetchSettings(
                 self._open_sender,
-                RetryPolicy(plan.attempts, 0.5, 4.0),
+                RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after),
                 draw=lambda: 0.5,
                 utc=self.utc,
                 name_attempt=lambda index, attempt: f"{index}-{attempt}",
@@ -107,6 +126,7 @@ class VirtualRun:
             in_order=plan.in_order,
             limit=plan.limit,
         )
+        self.started = trio.current_time()
         with trio.fail_after(FOREVER):
             async with trio.open_nursery() as nursery:
                 if plan.stop_at is not None:
@@ -116,6 +136,7 @@ class VirtualRun:
                         scope.deadline = trio.current_time() + plan.cancel_at
                     await run_flow(settings, self.tallies, stop)
                 nursery.cancel_scope.cancel()
+        self.ended = trio.current_time()
 
     async def _stop_later(self, stop: trio.Event, after: float) -> None:
         await trio.sleep(after)
@@ -156,13 +177,20 @@ class VirtualRun:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         attempt = self._tries[job.index] = self._tries.get(job.index, 0) + 1
-        tries = self.plan.rows[job.index].tries
-        turn = tries[attempt - 1] if attempt <= len(tries) else Try()
+        turn = self._turn(job, attempt)
         try:
             await trio.sleep(turn.after)
         finally:
             self.in_flight -= 1
         return _reply(Try(429), job) if self._over_limit() else _reply(turn, job)
+
+    def _turn(self, job: Job, attempt: int) -> Try:
+        now = trio.current_time() - self.started
+        for outage in self.plan.outages:
+            if outage.begins <= now < outage.ends:
+                return outage.turn
+        tries = self.plan.rows[job.index].tries
+        return tries[attempt - 1] if attempt <= len(tries) else Try()
 
     def _over_limit(self) -> bool:
         """Whether the provider has answered as many as it does in a second."""
@@ -205,12 +233,15 @@ class _FakeSender:
 
 
 def _reply(turn: Try, job: Job) -> Answer | Fault:
-    if turn.kind == "fault":
-        return Fault(FailureKind.CONNECTION, "reset by the plan", maybe_sent=True, cause=FaultCause.CLOSED)
+    if isinstance(turn.kind, FaultCause):
+        cause = turn.kind
+        timeout = cause in (FaultCause.CONNECT_TIMEOUT, FaultCause.IDLE_TIMEOUT, FaultCause.TOTAL_TIMEOUT)
+        kind = FailureKind.TIMEOUT if timeout else FailureKind.CONNECTION
+        return Fault(kind, f"{cause.value} by the plan", cause in MAYBE_SENT, cause, permanent=cause is FaultCause.TLS)
     if turn.kind == "broken":
         return Answer(200, [], b'{"id": "cut sho')
     if turn.kind == "ok":
         body = json.dumps({"answer": job.index, "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
         return Answer(200, [(b"x-request-id", b"req-%d" % job.index)], body.encode(), sent_at=trio.current_time() - turn.after)
     assert isinstance(turn.kind, int)
-    return Answer(turn.kind, list(turn.headers), json.dumps({"error": {"code": turn.code, "message": "no"}}).encode())
+    return Answer(turn.kind, list(turn.headers), json.dumps({"error": {"code": turn.code, "message": turn.message}}).encode())

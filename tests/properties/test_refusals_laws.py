@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.pacing.refusals import IN_A_ROW, Refusals, Stop
-from pipeline.messages import Report, Ticket, Verdict
-from pipeline.records import Failure, FailureKind, Job
+from pipeline.messages import Report, Ticket
+from pipeline.records import Failure, FailureKind, Job, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +70,7 @@ class Gate:
             assert isinstance(answer, int)
             failure = Failure(row, str(row), FailureKind.REFUSED, f"HTTP {answer}", answer)
             ticket = Ticket(Job(row, str(row), "POST", "/", b"", 1, row), self.tries[row], None, number=number)
-            self.stop = self.refusals.refused(Report(ticket, Verdict.REFUSED, failure=failure)) or self.stop
+            self.stop = self.refusals.hold(Report(ticket, failure=failure, scope=Scope.KEY)) or self.stop
 
     def give_back(self, reports: list[Report]) -> None:
         for report in reports:

@@ -9,8 +9,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.answers.retry import BOUGHT, THROTTLED_SHARE
-from pipeline.records import FailureKind, Success
+from pipeline.core.answers.retry import BOUGHT
+from pipeline.records import FailureKind, FaultCause, Success
 from tests.fakes.virtual_run import Plan, RowPlan, Try, VirtualRun
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ EPSILON = 1e-6
 seconds = st.sampled_from([0.0, 0.001, 0.01, 0.3, 2.0, 40.0])
 tries = st.builds(
     Try,
-    kind=st.sampled_from(["ok", "fault", "broken", 400, 404, 408, 429, 500, 503]),
+    kind=st.sampled_from(["ok", FaultCause.CLOSED, "broken", 400, 404, 408, 429, 500, 503]),
     after=seconds,
     headers=st.sampled_from([(), ((b"retry-after", b"1.5"),), ((b"retry-after-ms", b"20"),), ((b"x-should-retry", b"false"),)]),
 )
@@ -44,38 +44,37 @@ plans = st.builds(
     tokens_per_minute=st.sampled_from([None, None, 60.0, 25.0]),
     slice_rows=st.integers(1, 9),
     write_seconds=st.sampled_from([0.0, 0.0, 0.5]),
+    patience_seconds=st.just(50_000.0),  # here every row comes to its end; test_lane_laws.py has the runs that stop
+    stop_after=st.none(),
 )
 
 
 def may_end(plan: Plan, index: int) -> set[tuple[bool, int]]:
     """How a row may end, told from its plan alone: whether it succeeds, and after how many attempts.
 
-    A 429 may or may not be held against it, depending on what the others met meanwhile.
+    A failure that others may meet too counts against the row or does not, depending on what the others met meanwhile.
     """
     row = plan.rows[index]
     if row.bad or (plan.tokens_per_minute is not None and row.tokens > plan.tokens_per_minute):
         return {(False, 0)}
-    return set(_ends(plan, row, 1, 0, 0))
+    return set(_ends(plan, row))
 
 
-def _ends(plan: Plan, row: RowPlan, attempt: int, strikes: int, bought: int) -> Iterator[tuple[bool, int]]:
-    turn = row.tries[attempt - 1] if attempt <= len(row.tries) else Try()
-    if turn.kind == "ok":
-        yield True, attempt
-        return
-    transient = turn.kind in ("fault", "broken", 408, 429, 500, 503)
-    if isinstance(turn.kind, int) and (b"x-should-retry", b"false") in turn.headers:
-        transient = False
-    if not transient:
-        yield False, attempt
-        return
-    bought += turn.kind == "broken"
-    if strikes + 1 >= plan.attempts or (turn.kind == "broken" and bought >= BOUGHT) or attempt >= THROTTLED_SHARE * plan.attempts:
-        yield False, attempt
-    else:
-        yield from _ends(plan, row, attempt + 1, strikes + 1, bought)
-    if turn.kind == 429 and attempt < THROTTLED_SHARE * plan.attempts:
-        yield from _ends(plan, row, attempt + 1, strikes, bought)
+def _ends(plan: Plan, row: RowPlan) -> Iterator[tuple[bool, int]]:
+    bought = 0
+    for attempt, turn in enumerate((*row.tries, Try()), 1):
+        if turn.kind == "ok":
+            yield True, attempt
+            return
+        if turn.kind in (400, 404) or (isinstance(turn.kind, int) and (b"x-should-retry", b"false") in turn.headers):
+            yield False, attempt
+            return
+        bought += turn.kind == "broken"
+        if turn.kind == "broken" and bought >= BOUGHT:
+            yield False, attempt
+            return
+        if attempt >= plan.attempts:
+            yield False, attempt
 
 
 def most_in_any(period: float, events: list[tuple[float, float]]) -> float:

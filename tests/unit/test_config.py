@@ -215,7 +215,7 @@ retry: 4
         ("limits.brust=1", "unknown key, did you mean burst?"),
         ("provider.requests_per_minute=1",
          "unknown key, did you mean provider.simulate.limits.requests_per_minute or limits.requests_per_minute?"),
-        ("retry.zzz=1", "unknown key; known here: attempts, base_seconds, cap_seconds"),
+        ("retry.zzz=1", "unknown key; known here: attempts, base_seconds, cap_seconds, patience_seconds, stop_after"),
         ("request.url=http://a/v1", f"{NO_PATH}, got 'http://a/v1'; the host comes from the config"),
         ("request.body=text", "must be a mapping, got 'text'"),
         ("provider.simulate={}", "base_url and simulate exclude each other; take one away (or set it to null)"),

@@ -8,11 +8,11 @@ import pytest
 import trio
 from attrs import define
 
-from pipeline.records import Answer, FailureKind, Fault, FaultCause, Success
-from tests.fakes.virtual_run import Plan, RowPlan, VirtualRun
+from pipeline.records import FaultCause, Success
+from tests.fakes.virtual_run import Outage, Plan, RowPlan, Try, VirtualRun
 
 if TYPE_CHECKING:
-    from pipeline.records import Job, Outcome
+    from pipeline.records import Outcome
 
 
 @define
@@ -34,35 +34,22 @@ def test_an_output_that_goes_away_without_a_word_ends_the_run() -> None:
     assert run.opened == run.closed
 
 
-@define
-class RunWithAnOutage(VirtualRun):
-    """Between two moments no connection can be made; they are counted from the start of the run."""
-
-    begins: float = 0.0
-    ends: float = 0.0
-    started: float | None = None
-
-    async def answer(self, job: Job) -> Answer | Fault:
-        now = trio.current_time()
-        self.started = now if self.started is None else self.started
-        if self.begins <= now - self.started < self.ends:
-            return Fault(FailureKind.CONNECTION, "connection refused", maybe_sent=False, cause=FaultCause.REFUSED)
-        return await super().answer(job)
+def out_of_reach(begins: float, ends: float) -> tuple[Outage, ...]:
+    return (Outage(begins, ends, Try(FaultCause.REFUSED, after=0.0)),)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 12.0])
 @pytest.mark.parametrize("workers", [1, 4, 20])
 def test_no_row_is_lost_for_a_provider_that_cannot_be_reached_for_a_while(workers: int, seconds: float) -> None:
-    run = RunWithAnOutage(Plan(rows=(RowPlan(),) * 200, window=50, workers=workers, attempts=3), begins=0.05, ends=0.05 + seconds)
-
-    run.run()
+    outages = out_of_reach(0.05, 0.05 + seconds)
+    run = VirtualRun(Plan(rows=(RowPlan(),) * 200, window=50, workers=workers, attempts=3, outages=outages)).run()
 
     assert [type(outcome) for outcome in run.written] == [Success] * 200
 
 
-def test_a_provider_that_can_never_be_reached_fails_its_rows_in_as_many_attempts_as_ever() -> None:
-    run = RunWithAnOutage(Plan(rows=(RowPlan(),) * 30, window=50, workers=4, attempts=3), begins=0.0, ends=1e9)
+def test_a_provider_that_can_never_be_reached_stops_the_run_and_no_row_is_written() -> None:
+    run = VirtualRun(Plan(rows=(RowPlan(),) * 30, window=50, workers=4, attempts=3, outages=out_of_reach(0.0, 1e9))).run()
 
-    run.run()
-
-    assert [outcome.attempts for outcome in run.written] == [3] * 30
+    assert run.written == []
+    assert "refused by the plan" in (run.tallies.gate.stopped or "")
+    assert 120 <= run.ended - run.started <= 130  # a fifth of the patience, because nothing was ever answered

@@ -1,25 +1,25 @@
 import pytest
 
 from pipeline.core.pacing.refusals import Refusals, Stop
-from pipeline.messages import Report, Ticket, Verdict
-from pipeline.records import Failure, FailureKind, Job
+from pipeline.messages import Report, Ticket
+from pipeline.records import Failure, FailureKind, Job, Scope
 
 
 def refusal(row: int, status: int = 401, number: int = 0) -> Report:
     failure = Failure(row, f"row-{row}", FailureKind.REFUSED, f"HTTP {status}: no", status)
     ticket = Ticket(Job(row, f"row-{row}", "POST", "/", b"{}", 1, row + 1), 1, None, number=number)
-    return Report(ticket, Verdict.REFUSED, failure=failure)
+    return Report(ticket, failure=failure, scope=Scope.KEY)
 
 
 @pytest.mark.parametrize("patience,requests", [(1, 1), (2, 2), (3, 3), (50, 3)])
 def test_key_that_never_worked_stops_the_run_before_it_costs_more_than_was_in_flight(patience: int, requests: int) -> None:
     refusals = Refusals(patience)
 
-    verdicts = [refusals.refused(refusal(row)) for row in range(requests)]
+    verdicts = [refusals.hold(refusal(row)) for row in range(requests)]
 
     assert verdicts[:-1] == [None] * (requests - 1)
     assert isinstance(verdicts[-1], Stop)
-    assert "HTTP 401: no" in verdicts[-1].reason
+    assert verdicts[-1].rows == requests
 
 
 @pytest.mark.parametrize("patience", [1, 50])
@@ -27,21 +27,21 @@ def test_key_that_worked_stops_the_run_after_three_rows_in_a_row(patience: int) 
     refusals = Refusals(patience)
     refusals.succeeded()
 
-    assert refusals.refused(refusal(0)) is None
-    assert refusals.refused(refusal(1, 403)) is None
-    assert refusals.refused(refusal(2, 402)) == Stop("the provider refused 3 rows in a row: HTTP 402: no")
+    assert refusals.hold(refusal(0)) is None
+    assert refusals.hold(refusal(1, 403)) is None
+    assert refusals.hold(refusal(2, 402)) is not None
 
 
 def test_refusals_with_a_success_between_are_the_rows_own() -> None:
     refusals = Refusals(50)
     reports = [refusal(row) for row in range(5)]
 
-    assert refusals.refused(reports[0]) is None
-    assert refusals.refused(reports[1]) is None
+    assert refusals.hold(reports[0]) is None
+    assert refusals.hold(reports[1]) is None
     assert refusals.succeeded() == reports[:2]
     assert refusals.succeeded() == []
-    assert refusals.refused(reports[2]) is None
-    assert refusals.refused(reports[3]) is None
+    assert refusals.hold(reports[2]) is None
+    assert refusals.hold(reports[3]) is None
     assert refusals.succeeded() == reports[2:4]
 
 
@@ -49,11 +49,11 @@ def test_refusal_before_any_success_lets_one_attempt_out_at_a_time() -> None:
     refusals = Refusals(50)
     states = [refusals.probing]
 
-    refusals.refused(refusal(0))
+    refusals.hold(refusal(0))
     states.append(refusals.probing)
     refusals.succeeded()
     states.append(refusals.probing)
-    refusals.refused(refusal(1))
+    refusals.hold(refusal(1))
     states.append(refusals.probing)
 
     assert states == [False, True, False, False]
@@ -64,12 +64,12 @@ def test_refusal_that_nothing_will_judge_is_the_rows_own_if_the_key_ever_worked(
     worked.succeeded()
     report = refusal(0)
 
-    worked.refused(report)
-    never.refused(report)
+    worked.hold(report)
+    never.hold(report)
 
     assert worked.idle() == [report]
     assert worked.idle() == []
-    assert never.idle() == Stop("the provider refused one row: HTTP 401: no")
+    assert never.idle() == Stop(1, report)
 
 
 def test_row_refused_twice_in_a_row_counts_once() -> None:
@@ -77,19 +77,19 @@ def test_row_refused_twice_in_a_row_counts_once() -> None:
     refusals.succeeded()
 
     for _ in range(5):
-        assert refusals.refused(refusal(7)) is None
+        assert refusals.hold(refusal(7)) is None
         assert len(refusals.idle()) == 1  # type: ignore[arg-type]
 
-    assert refusals.refused(refusal(8)) is None
-    assert isinstance(refusals.refused(refusal(9)), Stop)
+    assert refusals.hold(refusal(8)) is None
+    assert isinstance(refusals.hold(refusal(9)), Stop)
 
 
 def test_stop_is_final_and_what_was_held_is_never_handed_back() -> None:
     refusals = Refusals(1)
-    stop = refusals.refused(refusal(0))
+    stop = refusals.hold(refusal(0))
 
     assert refusals.succeeded() == []
-    assert refusals.refused(refusal(1)) is stop
+    assert refusals.hold(refusal(1)) is stop
     assert refusals.idle() is stop
 
 
@@ -101,8 +101,8 @@ def test_an_answer_to_what_left_before_a_refusal_says_nothing_of_it() -> None:
     refusals = Refusals(50)
     early, late = refusal(5, number=5), refusal(7, number=7)
 
-    refusals.refused(early)
-    refusals.refused(late)
+    refusals.hold(early)
+    refusals.hold(late)
 
     assert refusals.succeeded(4) == []
     assert refusals.succeeded(6) == [early]
@@ -115,9 +115,9 @@ def test_a_key_that_is_withdrawn_while_answers_are_on_their_way_has_no_row_to_bl
 
     verdicts = []
     for number in range(1, 20):  # refusals come at once, answers to what left before them between
-        verdicts.append(refusals.refused(refusal(100 + number, number=100 + number)))
+        verdicts.append(refusals.hold(refusal(100 + number, number=100 + number)))
         assert refusals.succeeded(number) == []
-    verdicts += [refusals.refused(refusal(200 + number, number=200 + number)) for number in range(3)]
+    verdicts += [refusals.hold(refusal(200 + number, number=200 + number)) for number in range(3)]
 
     assert verdicts[:-1] == [None] * 21
     assert isinstance(verdicts[-1], Stop)

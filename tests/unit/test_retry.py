@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.answers.classify import Trouble
-from pipeline.core.answers.retry import THROTTLED_SHARE, RetryPolicy, retry_delay
+from pipeline.core.answers.retry import RetryPolicy, retry_delay
 from pipeline.records import FailureKind
 
 draws = st.floats(0, 1, exclude_max=True)
@@ -34,18 +34,6 @@ def test_back_off_doubles_until_the_cap() -> None:
     policy = RetryPolicy(attempts=10, base_seconds=0.5, cap_seconds=3.0)
 
     assert [retry_delay(transient(), attempt, policy, 1.0) for attempt in range(1, 6)] == [0.5, 1.0, 2.0, 3.0, 3.0]
-
-
-@given(policies)
-def test_a_row_has_its_attempts_and_no_more(policy: RetryPolicy) -> None:
-    assert not policy.exhausted(policy.attempts - 1, policy.attempts - 1)
-    assert policy.exhausted(policy.attempts, policy.attempts)
-
-
-@given(policies)
-def test_a_row_that_is_only_throttled_has_an_end_too(policy: RetryPolicy) -> None:
-    assert not policy.exhausted(THROTTLED_SHARE * policy.attempts - 1, 0)
-    assert policy.exhausted(THROTTLED_SHARE * policy.attempts, 0)
 
 
 @pytest.mark.parametrize("values", [(0, 0.5, 60.0), (6, -1.0, 60.0), (6, 0.5, -1.0)])

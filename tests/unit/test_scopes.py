@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.core.answers.classify import Trouble, classify, classify_fault
 from pipeline.core.answers.error_bodies import is_empty_error, read_error
-from pipeline.core.answers.scopes import Scope
-from pipeline.records import Answer, FailureKind, Fault, FaultCause
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Scope
 
 CREDIT = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."
 

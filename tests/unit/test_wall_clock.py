@@ -14,6 +14,7 @@ import pytest
 
 import pipeline
 from pipeline.core.answers.hints import MAX_RETRY_AFTER_SECONDS
+from pipeline.records import FaultCause
 from tests.fakes.runs import read_lines, write_config
 from tests.fakes.virtual_run import Plan, RowPlan, Try, VirtualRun
 
@@ -49,7 +50,7 @@ CLOCKS: dict[str, Callable[[], Callable[[], float]]] = {
 ROWS = tuple(
     RowPlan(
         tries=(
-            Try(429, headers=((b"retry-after", b"2"),)) if index % 7 == 3 else Try("fault" if index % 5 == 1 else 503, after=0.3),
+            Try(429, headers=((b"retry-after", b"2"),)) if index % 7 == 3 else Try(FaultCause.CLOSED if index % 5 == 1 else 503, after=0.3),
             Try(after=0.05 * (index % 4)),
         ),
         tokens=10,

@@ -11,23 +11,25 @@ if TYPE_CHECKING:
 
 
 BOUGHT = 2  # so often an answer that is none is asked for: the second may be another, a third is the same and costs the same
-THROTTLED_SHARE = 4  # times as many attempts as `attempts`, at most, over what is no fault of the row: 24 outlast 9 minutes
 
 
 class RetryPolicy(Struct, frozen=True):
-    """attempts: at most so many failed ones are held against a row. base_seconds, cap_seconds: bounds of the own back-off."""
+    """When a row, and when a run, has tried for long enough.
+
+    attempts: failed ones that a row has for its own faults. base_seconds, cap_seconds: bounds of the own back-off.
+    patience_seconds: how long the run holds its rows while nothing works; 0 holds none. stop_after: rows in a row with the same
+    permanent answer that stop the run, None for never.
+    """
 
     attempts: int = 6
     base_seconds: float = 0.5
     cap_seconds: float = 60.0
+    patience_seconds: float = 600.0
+    stop_after: int | None = 20
 
     def __post_init__(self) -> None:
         if self.attempts < 1 or self.base_seconds < 0 or self.cap_seconds < 0:
             raise ValueError(f"attempts must be >= 1, base_seconds and cap_seconds >= 0, got {self}")
-
-    def exhausted(self, attempt: int, strikes: int) -> bool:
-        """Whether a row has had its attempts. attempt: how many were made. strikes: those of them held against it."""
-        return strikes >= self.attempts or attempt >= THROTTLED_SHARE * self.attempts
 
 
 def retry_delay(trouble: Trouble, attempt: int, policy: RetryPolicy, draw: float) -> float:

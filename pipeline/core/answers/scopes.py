@@ -8,8 +8,9 @@ Source: provider references and public reports, each named beside its entry.
 from __future__ import annotations
 
 import re
-from enum import Enum
 from typing import TYPE_CHECKING
+
+from pipeline.records import Scope
 
 if TYPE_CHECKING:
     from pipeline.core.answers.error_bodies import ErrorBody
@@ -18,23 +19,6 @@ UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND = 401, 402, 403, 404
 METHOD_NOT_ALLOWED, PROXY_AUTH, REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 405, 407, 408, 429
 REDIRECT, CLIENT_ERROR, SERVER_ERROR = 300, 400, 500
 REFUSALS = frozenset({UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN})
-
-
-class Scope(Enum):
-    """Whom a failure concerns.
-
-    ROW: this row's own. THROTTLE: slow down. PARALLEL: too many at once: fewer in flight, but no pause. SERVER: others
-    probably meet it too. KEY: the key is refused. QUOTA: the account has nothing left. SETUP: cannot pass by waiting.
-    """
-
-    ROW = "row"
-    THROTTLE = "throttle"
-    PARALLEL = "parallel"
-    SERVER = "server"
-    KEY = "key"
-    QUOTA = "quota"
-    SETUP = "setup"
-
 
 # Money or quota is used up. Retrying these burns hours (langchainjs#1929, qwen-code#7841).
 QUOTA_CODES = frozenset(

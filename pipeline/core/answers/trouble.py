@@ -10,8 +10,8 @@ import msgspec
 
 from pipeline.core.answers.error_bodies import ErrorBody, read_error
 from pipeline.core.answers.mend import json_text
-from pipeline.core.answers.scopes import CLIENT_ERROR, PASSING_STATUSES, REDIRECT, TOO_MANY_REQUESTS, Scope, scope_of
-from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, FaultCause, Usage
+from pipeline.core.answers.scopes import CLIENT_ERROR, PASSING_STATUSES, REDIRECT, TOO_MANY_REQUESTS, scope_of
+from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, FaultCause, Scope, Usage
 
 # A 503 or 529 (Anthropic: overloaded) is not the row's doing: like a 429 its Retry-After holds for everybody.
 THROTTLE_STATUSES = frozenset({503, 529})

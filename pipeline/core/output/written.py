@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from msgspec import Raw, Struct
 
 from pipeline.core.answers.parts import NULL
-from pipeline.core.answers.scopes import Scope, scope_of
-from pipeline.records import FailureKind, Usage
+from pipeline.core.answers.scopes import scope_of
+from pipeline.records import FailureKind, Scope, Usage
 
 if TYPE_CHECKING:
     from pipeline.core.answers.error_bodies import ErrorBody

@@ -1,87 +1,157 @@
-"""Whose fault a refusal (401, 402, 403) is: the row's own, or the key's, and then the run stops.
+"""Decides whether a permanent failure is the row's own, or one that every row of the lane would get.
 
-The key's, if refusals are all that it gets: three rows in a row without a success between them. Until that is known the
-refused rows are held here, so that a stopped run has written nothing of them and a later one sends them again. An answer
-that is neither (429, 500, 400 …) says nothing of the key, and is not told here.
+A permanent failure is one that another attempt would not mend: a refused key, a model that does not exist, a request that
+the provider does not accept. Rows that got one are held here until it is known whose fault it is, so that a stopped run
+has written nothing of them and a later one sends them again.
+
+*The lane's* if it is all that the lane gets: enough different rows in a row with the same answer, and no success between.
+For a refused key three rows are enough. For any other answer it takes `stop_after` rows that left later than any success,
+and what is still in flight is awaited first: nothing more leaves meanwhile (`frozen`). Before the first success, one
+attempt at a time leaves (`probing`), so that a provider which refuses everything gets no more requests than were in
+flight, or `stop_after`. Where good answers take long and bad ones come at once, attempts that left later and are still in
+flight are probably being answered, and nothing is frozen for them.
+
+*The row's own* if a success shows that the lane works: that of an attempt which left later. It then comes back, once, from
+`succeeded` or `idle`. An answer that is neither says nothing and is not told here.
 """
 
 from __future__ import annotations
 
+import re
 from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.records import Scope
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.messages import Report
 
 IN_A_ROW = 3  # one is a row that the provider forbids, two may be a relay's hiccup
+KEY = "key"  # the answers to a refused key, whatever they say
+SLOW_SECONDS, SLOW_TIMES = 1.0, 3  # an attempt that takes so much longer than a failure did is probably being answered
+KEPT = 100  # characters of a message by which answers are compared
+
+_VARYING = re.compile(r"""\S*\d\S*|'[^']*'|"[^"]*"|`[^`]*`""")  # ids, counts and quotations differ from row to row
 
 
 class Stop(Struct, frozen=True):
-    """The run must stop: every later row would be refused as well."""
+    """The lane gives every row this answer. rows: how many got it in a row. report: the last of them."""
 
-    reason: str
+    rows: int
+    report: Report
 
 
 class Refusals:
-    """Holds every refused row until it is the row's own (it comes back, once, from `succeeded` or `idle`) or the key's (Stop).
+    """Holds the rows of one lane that got a permanent failure.
 
-    patience: the most attempts in flight. A key that never worked must not cost more requests than were in flight, so
-    before the first success so few refusals are enough. A key that has worked always gets IN_A_ROW: with one attempt in
-    flight a lone refusal would stop the run otherwise.
+    workers: the most attempts in flight. A key that never worked must not cost more requests than were in flight, so
+    before the first success so few refusals are enough. stop_after: rows with the same answer that stop the run, None for
+    never; the key is not asked about that. open: a success would change something.
     """
 
-    __slots__ = ("_held", "_patience", "_rows", "_stop", "_succeeded")
+    __slots__ = ("_held", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
 
-    def __init__(self, patience: int) -> None:
-        self._patience = max(1, min(IN_A_ROW, patience))
-        self._held: list[Report] = []
-        self._rows: set[int] = set()  # refused since the last success, held or already handed back
+    def __init__(self, workers: int, stop_after: int | None = 20) -> None:
+        self._workers = workers
+        self._stop_after = inf if stop_after is None else stop_after
+        self._held: list[tuple[str, Report]] = []
+        self._rows: dict[str, dict[int, int]] = {}  # by answer: rows and their attempts' numbers, since the last success
         self._succeeded = False
-        self._stop: Stop | None = None
+        self._settled: Stop | None = None
+        self.open = True
 
     @property
     def probing(self) -> bool:
-        """Whether only one attempt at a time may leave: the key was refused and has never worked."""
-        return bool(self._rows) and not self._succeeded
+        """Whether only one attempt at a time may leave: there was a permanent failure and never a success."""
+        return not self._succeeded and bool(self._rows)
 
-    def refused(self, report: Report) -> Stop | None:
-        """Hold a refused row; Stop if that settles it, and from then on."""
-        self._held.append(report)
-        self._rows.add(report.ticket.job.index)
-        if len(self._rows) >= (IN_A_ROW if self._succeeded else self._patience):
-            self._stop_run(report)
-        return self._stop
+    def frozen(self, now: float, flying: Mapping[int, float]) -> bool:
+        """Whether nothing may leave until all that is in flight has ended: enough rows got the same answer.
+
+        flying: departure clock by number of what is in flight.
+        """
+        for answer, rows in self._rows.items():
+            if len(rows) >= self._stop_after:
+                first = min(rows.values())
+                slowest = max(
+                    (report.failure.latency_seconds for held, report in self._held if held == answer and report.failure), default=0.0
+                )
+                late = now - SLOW_SECONDS - SLOW_TIMES * slowest
+                if not any(left < late for number, left in flying.items() if number > first):
+                    return True
+        return False
+
+    def hold(self, report: Report, *, keep: bool = True) -> Stop | None:
+        """Hold a row; Stop if that settles it, and from then on. keep: False only counts it, for the row goes elsewhere."""
+        answer = _answer_of(report)
+        self.open = True
+        if keep:
+            self._held.append((answer, report))
+        rows = self._rows.setdefault(answer, {})
+        rows[report.ticket.job.index] = report.ticket.number
+        if self._settled is None and len(rows) >= self._enough(report):
+            self._settled = Stop(len(rows), report)
+        return self._settled
 
     def succeeded(self, number: float = inf) -> list[Report]:
-        """Note that the key worked; rows refused before that are at fault themselves and come back, unless the run has stopped.
+        """Note that the lane worked; rows that were held before that are at fault themselves and come back.
 
         number: of the attempt, by departure. A key that was withdrawn meanwhile refuses rows that left later than that,
-        and the answers that were still on their way say nothing of them.
+        and the answers that were still on their way say nothing about them.
         """
         self._succeeded = True
-        if self._stop is not None:
+        if self._settled is not None:
             return []
-        self._rows.clear()
-        if not self._held:
-            return []
-        own = [report for report in self._held if report.ticket.number < number]
-        self._held = [report for report in self._held if report.ticket.number >= number]
+        self._rows = {
+            answer: later
+            for answer, rows in self._rows.items()
+            if answer != KEY and (later := {row: at for row, at in rows.items() if at >= number})
+        }
+        own = [report for _, report in self._held if report.ticket.number < number]
+        self._held = [pair for pair in self._held if pair[1].ticket.number >= number]
+        self.open = bool(self._held or self._rows)
         return own
 
     def idle(self) -> Stop | list[Report]:
-        """Nothing is in flight or queued, so nothing will tell whose fault it was: the rows' own if the key ever worked."""
-        if self._held and not self._succeeded:
-            self._stop_run(self._held[-1])
-        return self._stop or self._hand_back()
+        """Nothing is in flight or queued, so nothing will tell whose fault it was.
 
-    def _hand_back(self) -> list[Report]:
+        The lane's, if it never worked and refused its key or its setup, or if enough rows got the same answer.
+        """
+        for answer, rows in self._rows.items():
+            last = next((report for held, report in reversed(self._held) if held == answer), None)
+            unproven = not self._succeeded and last is not None and last.scope is not Scope.ROW and self._enough(last) < inf
+            if last is not None and self._settled is None and (unproven or len(rows) >= self._stop_after):
+                self._settled = Stop(len(rows), last)
+        return self._settled or self.release()
+
+    def release(self) -> list[Report]:
+        """Give back all that is held."""
         held, self._held = self._held, []
-        return held
+        return [report for _, report in held]
 
-    def _stop_run(self, report: Report) -> None:
-        if self._stop is None:
-            said = "" if report.failure is None else f": {report.failure.message}"
-            rows = "one row" if len(self._rows) == 1 else f"{len(self._rows)} rows in a row"
-            self._stop = Stop(f"the provider refused {rows}{said}")
+    def renew(self) -> list[Report]:
+        """Begin again as if nothing had been held, and give back what was: the lane is to be probed."""
+        self._rows.clear()
+        self._settled = None
+        return self.release()
+
+    def _enough(self, report: Report) -> float:
+        """How many rows with this answer settle it at once."""
+        if report.scope is Scope.QUOTA or (report.cause is not None and not self._succeeded):
+            return 1
+        if report.scope is Scope.KEY or report.cause is not None:
+            return IN_A_ROW if self._succeeded else min(IN_A_ROW, self._workers)
+        if report.scope is Scope.SETUP and not self._succeeded and self._stop_after < inf:
+            return min(IN_A_ROW, self._workers)
+        return inf
+
+
+def _answer_of(report: Report) -> str:
+    """What two rows must have in common to have got the same answer."""
+    if report.scope is Scope.KEY:
+        return KEY
+    return f"{report.scope.value} {report.status} {_VARYING.sub('#', report.message)[:KEPT]}"

@@ -1,0 +1,353 @@
+"""Whether a lane works: decided from what the attempts on it met, before any row is blamed. Pure: `now` is an argument.
+
+Theory of operation. A lane is in one of three states:
+
+    WORKING ──(failures in a row, or silence)──► HELD ──(a probe is answered)──► RETURNING ──(enough answers)──► WORKING
+       ▲                                          │ ▲                                │
+       └────────(a slow answer after silence)─────┘ └──────────(it fails again)──────┘
+
+Every attempt has a number; numbers count the departures of the lane, so "later" means "left later". Evidence is judged by
+departure: an answer to what left before a failure began says nothing about the time after it.
+
+*Failures.* Only a row's first attempt counts: a row that the server can never answer fails on every retry, and its retries
+say nothing about the lane. So rows that always get a 500 do not hold a lane, even if a fifth of the file is like that.
+
+*Silence.* A server that accepts requests and answers none would only be noticed when the deadlines pass. A lane knows how
+long its answers take: if of the last ten departures that are older than nearly all answers took, eight are not back, it is
+silent. One slow answer after that proves that it is slow and not dead.
+
+*Held.* One attempt at a time may leave as a probe, after 1, 2, 4, 8 seconds. An answer to a probe lets the lane return: two
+attempts in flight, then one more with every answer, so twice as many each round trip.
+
+*Outages.* From the first failure to the first answered probe is an outage, kept as a range of numbers. A failure within an
+outage is no fault of its row.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from math import inf
+
+from pipeline.core.pacing.history import Outage, Shares
+from pipeline.core.pacing.latency import Latency
+
+IN_A_ROW = 10  # rows that fail one after the other; by chance with 20 % bad rows: once in 10 million
+IN_A_ROW_BESIDE_OTHERS = 5  # while another lane works well: that one can take the rows meanwhile
+UNREACHABLE_IN_A_ROW = 3  # no connection at all: no row can be the reason for that
+RECENT = 20  # first attempts that are remembered
+MOST_OF_RECENT = 16  # failures among them that hold a lane
+RECENTLY_LIMITED = 60  # first attempts of which it is remembered whether a rate limit refused them
+RETURNED = 16  # attempts in flight from which on a lane that returns is judged like any other
+FIRST_PROBE_SECONDS = 1.0
+LAST_PROBE_SECONDS = 8.0
+PROBE_LOST_SECONDS = 10.0  # a probe that is not answered by then is given up as a probe, but not as an attempt
+LOST_PROBES = 16  # at most so many probes wait for an answer that may never come
+LIMITED_SHARE, FAILED_SHARE = 0.05, 0.5  # of late first attempts: from here on a row's own failures may be chance
+CHANCE = 1e-6  # a row is to blame when its failures could be chance so rarely
+FEW_ROWS = 2  # so many rows may be at fault themselves
+OUTAGES = 64  # that are remembered
+WORTH_A_WORD_SECONDS = 3.0  # refusals by a limit, and nothing else, for so long
+
+
+class State(Enum):
+    """Whether a lane may be used."""
+
+    WORKING = auto()
+    HELD = auto()
+    RETURNING = auto()
+
+
+class Health:
+    """The health of one lane.
+
+    patience: seconds to wait while nothing works, a fifth of it before the first answer. worked: a result came at least once.
+    served: at least an answer that shows that the server is there. last_good: the highest number of an attempt that was
+    answered so. trouble_since: clock of the first failure after the last good answer, None while nothing is wrong.
+    flying: departure clock by number of what is in flight, oldest first. cause: of the latest failure, in words.
+    held_from: number of the first departure after the lane was held. guessed: it is held for its very first failure, which
+    may be one row's own.
+    """
+
+    __slots__ = (
+        "_asked_until", "_calm", "_cap", "_delay", "_failed", "_limited", "_lost", "_newest_failure", "_old", "_outages",
+        "_patience", "_probe", "_probe_at", "_probe_left", "_silent", "_streak", "_told_until", "_trouble_from", "cause",
+        "departures", "flying", "guessed", "held_from", "last_failure", "last_good", "latency", "served", "state", "trouble_since",
+        "worked",
+    )  # fmt: skip
+
+    def __init__(self, patience: float = 600.0) -> None:
+        self._patience = patience
+        self.state = State.WORKING
+        self.cause = ""
+        self.worked = self.served = False
+        self.departures = 0
+        self.flying: dict[int, float] = {}
+        self.latency = Latency()
+        self.last_good = -1
+        self.last_failure = -inf
+        self.trouble_since: float | None = None
+        self.held_from = 0
+        self._newest_failure = -1  # highest number of an attempt that failed as others' probably do
+        self._trouble_from = -1  # number of the attempt with which the trouble began
+        self._calm = True  # there is nothing that a good answer would change
+        self._told_until = -inf  # the provider asked for no attempt before
+        self._asked_until = -inf  # the same, as far as it puts off the deadline
+        self._failed, self._limited = Shares(RECENT), Shares(RECENTLY_LIMITED)
+        self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
+        self._outages: list[Outage] = []
+        self._silent = self.guessed = False  # why it is held: it fell silent; its very first attempt failed
+        self._cap = 0  # attempts in flight while it returns
+        self._old = 0  # in flight since before it was held
+        self._delay = FIRST_PROBE_SECONDS
+        self._probe, self._probe_at, self._probe_left = -1, -inf, -inf
+        self._lost = 0  # probes that were given up
+
+    # ---- what may leave ---------------------------------------------------------------------------------------------
+
+    def slots(self, now: float, workers: int) -> int:
+        """How many more attempts may leave now, of `workers` that may be in flight."""
+        spare = workers - len(self.flying)
+        if self.state is State.RETURNING:
+            if self._cap < workers:
+                return min(spare, self._cap - len(self.flying) + self._old)
+            self.state = State.WORKING
+        if self.state is State.WORKING:
+            return spare
+        return min(spare, 1 if now >= self.next_probe() else 0)
+
+    def next_probe(self) -> float:
+        """When the next probe may leave, while the lane is held."""
+        if self._probe < 0:
+            return self._probe_at
+        if self._lost >= LOST_PROBES:
+            return inf
+        return self._probe_left + max(PROBE_LOST_SECONDS, 0.0 if self.latency.p95 == inf else 3 * self.latency.p95)
+
+    def departed(self, now: float) -> int:
+        """Note that an attempt leaves; gives its number."""
+        number = self.departures
+        self.departures = number + 1
+        self.flying[number] = now
+        if self.state is State.HELD:
+            self._lost += self._probe >= 0
+            self._probe, self._probe_left = number, now
+        return number
+
+    # ---- what came of it --------------------------------------------------------------------------------------------
+
+    def succeeded(self, number: int, now: float, *, first: bool) -> None:
+        """Note a result."""
+        self.latency.add(now - self.flying.pop(number))
+        self.worked = True
+        self._good(number, first=first)
+
+    def answered(self, number: int, *, first: bool) -> None:
+        """Note a failure that shows that the server does its work, such as a 400 for a row's own mistake."""
+        del self.flying[number]
+        self._good(number, first=first)
+
+    def refused(self, number: int) -> None:
+        """Note an answer that says nothing about the server: the key was refused, a redirect, nothing left in the account."""
+        self._ended(number)
+        if number == self._probe:
+            self._probe = -1
+
+    def limited(self, number: int, now: float, wait: float | None, cause: str, *, first: bool) -> None:
+        """Note that a rate limit refused an attempt. The lane's pace follows it; here it only counts as "nothing works"."""
+        self._ended(number)
+        self._trouble(number, now, wait, cause)
+        if first:
+            self._limited.add(1)
+        if self.state is State.HELD and number >= self.held_from:
+            self._return(number)  # the server is there
+
+    def failed(
+        self, number: int, row: int, now: float, wait: float | None, cause: str, *, first: bool, unreachable: bool, others: bool
+    ) -> bool:
+        """Note a failure that other rows probably meet too; True if the lane is held from now on, or known to be so.
+
+        wait: what the provider asks for, in seconds. unreachable: no server had a part in it. others: another lane works.
+        """
+        self._ended(number)
+        self._trouble(number, now, wait, cause)
+        self._newest_failure = max(self._newest_failure, number)
+        if first:
+            self._failed.add(1)
+        if self.state is State.HELD:
+            if number >= self.held_from:
+                self._probe_failed(number, now)
+            known, self.guessed = not self.guessed or row in self._streak, self.guessed and row in self._streak
+            return not known
+        if number < self.last_good:
+            return False
+        if first or unreachable:
+            self._streak[row] = number
+        if not self._too_many(unreachable=unreachable, others=others):
+            return False
+        self.guessed = not (self.served or unreachable or wait is not None)
+        self._hold(now)
+        return True
+
+    def hold(self, now: float, cause: str) -> None:
+        """Hold the lane for a reason that was found elsewhere, or go on holding it."""
+        self._trouble(self.last_good + 1, now, None, cause)
+        self._newest_failure = self.departures - 1
+        if self.state is State.HELD:
+            self._probe_failed(self._probe, now)
+        else:
+            self._hold(now)
+
+    def tick(self, now: float) -> bool:
+        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
+        self.latency.look(now, self.departures)
+        if self.state is State.HELD or not self.latency.is_silent(now, self.flying):
+            return False
+        self._trouble(self.last_good + 1, now, None, "")
+        self._silent = True
+        self._newest_failure = self.departures - 1
+        self._hold(now)
+        return True
+
+    # ---- what it means for a row ------------------------------------------------------------------------------------
+
+    def in_outage(self, number: int) -> bool:
+        """Whether an attempt left while the lane did not work."""
+        return any(outage.first <= number < outage.end for outage in self._outages)
+
+    def by_chance(self, failures: int, *, limited: bool) -> bool:
+        """Whether a row may have failed so often only because many others fail too. limited: because of a rate limit."""
+        shares = self._limited if limited else self._failed
+        share = shares.share(self.departures)
+        return share >= (LIMITED_SHARE if limited else FAILED_SHARE) and share**failures > CHANCE
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether rows have failed since the last good answer, or the lane is held."""
+        return bool(self._streak) or self.state is State.HELD
+
+    @property
+    def limits_others(self) -> bool:
+        """Whether a rate limit refused several rows of late, and not only a few that may be at fault themselves."""
+        return self._limited.count > FEW_ROWS
+
+    # ---- for how long -----------------------------------------------------------------------------------------------
+
+    def is_down(self, now: float) -> bool:
+        """Whether the lane is held, or has refused all because of a limit for a while."""
+        limited = self._limited.bits or self._told_until > now
+        return self.state is State.HELD or bool(
+            limited and self.trouble_since is not None and now - self.trouble_since >= WORTH_A_WORD_SECONDS
+        )
+
+    @property
+    def deadline(self) -> float:
+        """Until when to wait for the lane; inf while it works.
+
+        A wait that the provider asked for in time is kept to, but not one after the other.
+        """
+        return inf if self.trouble_since is None else max(self._base(self.trouble_since), self._asked_until)
+
+    def _base(self, since: float) -> float:
+        return since + (self._patience if self.worked else self._patience / 5)
+
+    def expired(self, now: float) -> bool:
+        """Whether the lane has not worked for too long. An attempt that left before the trouble began may still be answered."""
+        deadline = self.deadline
+        if self.trouble_since is None or now < deadline:
+            return False
+        oldest = next(iter(self.flying.values()), inf)
+        return oldest >= self.trouble_since or self.last_failure >= deadline
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _ended(self, number: int) -> None:
+        del self.flying[number]
+        if number < self.held_from and self._old:
+            self._old -= 1
+
+    def _good(self, number: int, *, first: bool) -> None:
+        self.served = True
+        if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
+            self.last_good = number
+        if not self._calm:
+            self._better(number, first=first)
+
+    def _better(self, number: int, *, first: bool) -> None:
+        if number < self.held_from and self._old:
+            self._old -= 1
+        if first:
+            self._failed.add(0)
+            self._limited.add(0)
+        if self._streak:
+            self._streak = {row: failed for row, failed in self._streak.items() if failed > number}
+        if self.state is State.RETURNING:
+            self._cap += 1
+        elif self.state is State.HELD:
+            if self.guessed or (self._silent and number <= self._newest_failure):
+                self._never_mind()
+            elif number > self._newest_failure:
+                self._return(number)
+        if self.state is not State.HELD and number > self._trouble_from:
+            self.trouble_since = None
+        open_questions = self._failed.bits or self._limited.bits or self._streak or self._old or self.trouble_since is not None
+        self._calm = self.state is State.WORKING and not open_questions
+
+    def _trouble(self, number: int, now: float, wait: float | None, cause: str) -> None:
+        self._calm = False
+        if number <= self.last_good:
+            return
+        self.cause = cause
+        self.last_failure = now
+        if self.trouble_since is None:
+            self.trouble_since, self._trouble_from = now, number
+            self._asked_until = -inf
+        if wait is not None:
+            self._told_until = max(self._told_until, now + wait)
+            if now < self._base(self.trouble_since):
+                self._asked_until = max(self._asked_until, now + wait + 1.0)
+
+    def _too_many(self, *, unreachable: bool, others: bool) -> bool:
+        count = len(self._streak)
+        if not self.served:
+            return True
+        if unreachable and count >= UNREACHABLE_IN_A_ROW:
+            return True
+        soon = others or (self.state is State.RETURNING and self._cap < RETURNED)
+        return count >= (IN_A_ROW_BESIDE_OTHERS if soon else IN_A_ROW) or self._failed.count >= MOST_OF_RECENT
+
+    def _hold(self, now: float) -> None:
+        if self.state is not State.RETURNING:
+            self._delay = FIRST_PROBE_SECONDS
+        self.state = State.HELD
+        self._outages = [*self._outages[-OUTAGES:], Outage(self.last_good + 1)]
+        self.held_from = self.departures
+        self._old = len(self.flying)
+        self._probe, self._lost = -1, 0
+        self._probe_at = max(now + self._delay, self._told_until)
+
+    def _probe_failed(self, number: int, now: float) -> None:
+        if number == self._probe:
+            self._probe = -1
+        self._delay = min(2 * self._delay, LAST_PROBE_SECONDS)
+        self._probe_at = max(now + self._delay, self._told_until)
+
+    def _return(self, number: int) -> None:
+        self.state = State.RETURNING
+        self._outages[-1].end = number
+        self._cap = 2
+        self._failed.clear()
+        self._streak.clear()
+        self._probe, self._lost = -1, 0
+        self._delay = FIRST_PROBE_SECONDS
+        self.guessed = False
+
+    def _never_mind(self) -> None:
+        """It was slow and not dead, or its first row was at fault."""
+        self._outages.pop()
+        self.state = State.WORKING
+        self.trouble_since = None
+        self._streak.clear()
+        self._old = 0
+        if self._silent:
+            self.latency.forget()
+        self._silent = self.guessed = False

@@ -1,0 +1,350 @@
+"""Decides what becomes of a row whose attempt failed: tried again, written as failed, or held until it is known.
+
+Law: a row fails only for its own fault. What other rows meet too is judged for the lane (`health`, `refusals`), uses up no
+row's attempts and is written as no row's result. Pure: `now` is an argument; decisions are left in `write`, `again` and
+`stop`, which the gate takes.
+
+How a failure is judged depends on whom it seems to concern:
+
+- KEY, QUOTA, SETUP, and what no other attempt would mend: held in `refusals` until it is the lane's or the row's own.
+- SERVER: the row is tried again. Each such attempt may count against it; whether it does is looked up when the row has had
+  its attempts, in the lane's outages. No lane is held for rows that fail wherever they go.
+- THROTTLE, PARALLEL: tried again. It counts against the row only if others passed meanwhile, and only if so many refusals
+  cannot be explained by how many of the others are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.core.pacing import reasons
+from pipeline.core.pacing.health import FEW_ROWS, State
+from pipeline.core.pacing.refusals import Stop
+from pipeline.events import AttemptFailed, LaneBack, LaneOut, Paused
+from pipeline.messages import FailedAttempt, Report, Ticket
+from pipeline.records import FaultCause, Scope
+
+if TYPE_CHECKING:
+    from pipeline.core.answers.quotas import ProviderLimits
+    from pipeline.core.answers.retry import RetryPolicy
+    from pipeline.core.pacing.lanes import Lanes, LaneState
+    from pipeline.events import RunEvent
+    from pipeline.records import Failure
+
+UNAUTHORIZED = 401
+BUSY = frozenset({503, 529})  # not the row's doing: like a 429's its Retry-After holds for everybody
+NO_SERVER = frozenset(
+    {FaultCause.REFUSED, FaultCause.UNREACHABLE, FaultCause.DNS, FaultCause.TLS_OTHER, FaultCause.PROXY, FaultCause.CONNECT_TIMEOUT}
+)
+
+
+class Judge:
+    """What reports mean for rows and lanes.
+
+    write: failures that are their rows' own. again: tickets to be made again, and when. stop: why the run must stop, or None.
+    events: what an observer is to be told, if there is one.
+    """
+
+    def __init__(self, lanes: Lanes, policy: RetryPolicy, *, observed: bool = False) -> None:
+        self.lanes = lanes
+        self.policy = policy
+        self.write: list[Failure] = []
+        self.again: list[tuple[float, Ticket]] = []
+        self.stop: str | None = None
+        self.events: list[RunEvent] = []
+        self._observed = observed
+        self._unsure: list[Report] = []  # rows that have had their attempts while nothing else worked either
+
+    # ---- reports ----------------------------------------------------------------------------------------------------
+
+    def succeeded(self, report: Report, now: float) -> None:
+        """Take note of a result."""
+        ticket = report.ticket
+        state = self.lanes.states[ticket.lane]
+        state.succeeded += 1
+        if ticket.grant is not None:
+            usage = report.usage
+            state.limits.settle(ticket.grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
+            state.limits.answered(ticket.grant, now)
+            if state.limits.wants_news(now):
+                state.limits.news(ticket.grant, now, _limits_told(report))
+        state.health.succeeded(ticket.number, now, first=not ticket.failed)
+        if state.held_since is not None:
+            self._lane_is_back(state, now)
+        if state.refusals.open:
+            state.refused = None
+            for held in state.refusals.succeeded(ticket.number):
+                self._own(held, now)
+        if self._unsure:
+            self._settle_unsure()
+
+    def failed(self, report: Report, now: float) -> None:
+        """Take note of a failure, and decide what can be decided now."""
+        ticket, scope = report.ticket, report.scope
+        state = self.lanes.states[ticket.lane]
+        if ticket.grant is not None:
+            usage = report.usage
+            state.limits.settle(ticket.grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
+        decided = len(self.again)
+        if scope in (Scope.THROTTLE, Scope.PARALLEL):
+            self._limited(state, report, now)
+        elif scope is Scope.SERVER or (report.cause is FaultCause.DNS and state.health.worked):
+            self._server(state, report, now)
+        else:
+            self._permanent(state, report, now)
+        if self._observed:
+            retry_in = next((max(0.0, due - now) for due, again in self.again[decided:] if again.job is ticket.job), None)
+            job, lane = ticket.job, state.name
+            failed = AttemptFailed(now, job.index, job.custom_id, ticket.attempt, report.code, report.message, retry_in, lane)
+            self.events.append(failed)
+            if scope is Scope.THROTTLE and report.wait_seconds:
+                self.events.append(Paused(now, report.wait_seconds, report.message, lane))
+
+    # ---- the clock --------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Look at the clock, about once a second. A lane may have fallen silent, or nothing may have worked for too long."""
+        for state in self.lanes.states:
+            if state.usable and state.health.tick(now):
+                state.health.cause = reasons.silence(state)
+                self._lane_is_held(state, now)
+                self._send_unsure_again(now)
+        usable = [state for state in self.lanes.states if state.usable]
+        patience = self.policy.patience_seconds
+        if self.stop is None and usable and all(state.health.expired(now) or state.refused for state in usable):
+            self.stop = "; ".join(state.refused or reasons.patience(state, now, patience) for state in usable)
+
+    def waits_for(self, now: float) -> str:
+        """What the run waits for while nothing works, or "" while something does."""
+        usable = [state for state in self.lanes.states if state.usable]
+        if not usable or any(state.refused is None and not state.health.is_down(now) for state in usable):
+            return ""
+        return "; ".join(reasons.waiting(state, now) for state in usable)
+
+    def idle(self, now: float) -> None:
+        """Nothing is in flight or queued: decide what is still held."""
+        for state in self.lanes.states:
+            verdict = state.refusals.idle()
+            if isinstance(verdict, Stop):
+                self._lane_stops(state, verdict, now)
+            else:
+                for held in verdict:
+                    self._own(held, now)
+        unsure, self._unsure = self._unsure, []
+        for state in self.lanes.states:
+            mine = [report for report in unsure if report.ticket.lane == state.index]
+            if not mine:
+                continue
+            if self.policy.patience_seconds <= 0 or (state.health.served and len(mine) <= FEW_ROWS):
+                self._write(mine)
+            else:
+                first = mine[0]
+                state.health.hold(now, first.message)
+                self._lane_is_held(state, now)
+                for report in mine:
+                    self._again(report, now, failed=())
+
+    # ---- failures ---------------------------------------------------------------------------------------------------
+
+    def _limited(self, state: LaneState, report: Report, now: float) -> None:
+        ticket, health = report.ticket, state.health
+        state.throttled += 1
+        wait = report.wait_seconds
+        if ticket.grant is not None:
+            parallel = report.scope is Scope.PARALLEL
+            state.limits.refused(ticket.grant, now, wait, _limits_told(report), parallel=parallel)
+        health.limited(ticket.number, now, wait, report.message, first=not ticket.failed)
+        self._lane_is_back(state, now)
+        if wait is not None and wait > self.policy.patience_seconds:
+            self._lane_out(state, reasons.long_wait(state, report), now)
+        if not report.retryable:
+            self._hold(state, report, now)
+            return
+        failed = ticket.failed
+        # One for each time that the limit was shut: while it is, every attempt is refused.
+        if not (failed and health.limits_others and failed[-1].lane == state.index and failed[-1].number > health.last_good):
+            failed = (*failed, FailedAttempt(state.index, ticket.number, report.scope))
+        if len(failed) >= self.policy.attempts and not health.by_chance(len(failed), limited=True) and self._known(failed):
+            self._write([report])
+        elif self._others(state):
+            self._again(report, now, failed=failed, avoid=state.index)
+        else:
+            self._again(report, now + report.delay, failed=failed)
+
+    def _server(self, state: LaneState, report: Report, now: float) -> None:
+        ticket, health = report.ticket, state.health
+        if ticket.grant is not None:
+            state.limits.lost(ticket.grant, now)
+        unreachable = report.cause in NO_SERVER
+        others = self._others(state)
+        held = health.failed(
+            ticket.number,
+            ticket.job.index,
+            now,
+            report.wait_seconds if report.status in BUSY else None,
+            report.message,
+            first=not ticket.failed,
+            unreachable=unreachable,
+            others=others,
+        )
+        if held:
+            self._lane_is_held(state, now)
+            self._send_unsure_again(now)
+        outage = unreachable or (health.in_outage(ticket.number) and not health.guessed)
+        failed = ticket.failed if outage else (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
+        failed = tuple(each for each in failed if not self._in_outage(each))
+        avoid = state.index if others else -1
+        if len(failed) < self.policy.attempts or health.by_chance(len(failed), limited=False):
+            self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
+        elif self._known(failed):
+            self._write([report])
+        else:
+            self._unsure.append(report)
+
+    def _permanent(self, state: LaneState, report: Report, now: float) -> None:
+        ticket, health = report.ticket, state.health
+        if ticket.grant is not None:
+            state.limits.answered(ticket.grant, now)
+        if report.scope is Scope.ROW:
+            health.answered(ticket.number, first=not ticket.failed)
+            self._lane_is_back(state, now)
+            self._settle_unsure()
+        else:
+            health.refused(ticket.number)
+        if report.retryable and report.scope is Scope.ROW:
+            failed = (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
+            if len(failed) < self.policy.attempts:
+                self._again(report, now + report.delay, failed=failed)
+                return
+        self._hold(state, report, now)
+
+    def _hold(self, state: LaneState, report: Report, now: float) -> None:
+        """Keep a row until it is known whether others get the same answer; one that another lane may take goes there."""
+        ticket = report.ticket
+        elsewhere = report.scope is not Scope.ROW and not ticket.refused and self._others(state)
+        if state.health.state is State.HELD and ticket.number >= state.health.held_from:
+            state.health.hold(now, report.message)
+        stop = state.refusals.hold(report, keep=not elsewhere)
+        if elsewhere:
+            self._again(report, now, failed=ticket.failed, avoid=state.index, refused=True)
+        if stop is not None:
+            self._lane_stops(state, stop, now)
+
+    # ---- lanes ------------------------------------------------------------------------------------------------------
+
+    def _others(self, state: LaneState) -> bool:
+        """Whether another lane works, so that rows may go there."""
+        return any(other.working and other.refused is None for other in self.lanes.states if other is not state)
+
+    def _lane_stops(self, state: LaneState, stop: Stop, now: float) -> None:
+        """Every row of a lane gets the same answer. A lane may come back, if there are others to go on with meanwhile."""
+        reason = reasons.refusal(state, stop)
+        if stop.report.scope is Scope.QUOTA:
+            self._lane_out(state, reason, now)
+            return
+        state.refused = reason
+        state.health.hold(now, stop.report.message)
+        self._lane_is_held(state, now)
+        self._leave(state, now)
+
+    def _lane_out(self, state: LaneState, reason: str, now: float) -> None:
+        """Use a lane no longer."""
+        state.out = reason
+        self._lane_is_held(state, now)
+        self._leave(state, now)
+
+    def _lane_is_held(self, state: LaneState, now: float) -> None:
+        if state.held_since is None:
+            state.held_since = now
+            if self._observed:
+                probe_in = None if state.out is not None else max(0.0, state.health.next_probe() - now)
+                self.events.append(LaneOut(now, state.out or state.refused or state.health.cause, probe_in, state.name))
+
+    def _lane_is_back(self, state: LaneState, now: float) -> None:
+        """A lane has answered; it is back unless the answer was a late one to an attempt from before."""
+        if state.held_since is not None and state.out is None and state.health.state is not State.HELD:
+            state.out_seconds += now - state.held_since
+            if self._observed:
+                self.events.append(LaneBack(now, now - state.held_since, state.name))
+            state.held_since = None
+
+    def _leave(self, state: LaneState, now: float) -> None:
+        """Send the rows that a lane held elsewhere, or stop the run if there is no other lane."""
+        left = [other for other in self.lanes.states if other.usable and other.refused is None]
+        if left:
+            for held in state.refusals.renew():
+                self._again(held, now, failed=held.ticket.failed, avoid=state.index, refused=True)
+        elif self.stop is None:
+            told = [other.out or other.refused for other in self.lanes.states if other is not state]
+            self.stop = "; ".join([state.out or state.refused or "", *(reason for reason in told if reason)])
+
+    # ---- rows -------------------------------------------------------------------------------------------------------
+
+    def _again(
+        self,
+        report: Report,
+        due: float,
+        *,
+        failed: tuple[FailedAttempt, ...],
+        avoid: int = -1,
+        refused: bool = False,
+    ) -> None:
+        old = report.ticket
+        ticket = Ticket(
+            old.job,
+            old.attempt + 1,
+            None,
+            failed=failed,
+            refused=old.refused or refused,
+            avoid=avoid,
+            rejected=report.rejected,
+            wasted=report.wasted,
+        )
+        self.again.append((due, ticket))
+
+    def _own(self, report: Report, now: float) -> None:
+        """A permanent failure that is the row's own: a first 401 is tried once more, anything else is written."""
+        failure = report.failure
+        if failure is not None and failure.status_code == UNAUTHORIZED and not report.ticket.refused:
+            self._again(report, now, failed=report.ticket.failed, refused=True)
+        else:
+            self._write([report])
+
+    def _write(self, reports: list[Report]) -> None:
+        self.write.extend(report.failure for report in reports if report.failure is not None)
+
+    def _in_outage(self, failed: FailedAttempt) -> bool:
+        health = self.lanes.states[failed.lane].health
+        return not health.guessed and health.in_outage(failed.number)
+
+    def _known(self, failed: tuple[FailedAttempt, ...]) -> bool:
+        """Whether others were answered after one of these attempts had left, so that they tell of the row."""
+        return any(self.lanes.states[each.lane].health.last_good > each.number for each in failed)
+
+    def _settle_unsure(self) -> None:
+        if not self._unsure:
+            return
+        known = [report for report in self._unsure if self._known_report(report)]
+        if known:
+            self._unsure = [report for report in self._unsure if report not in known]
+            self._write(known)
+
+    def _known_report(self, report: Report) -> bool:
+        ticket = report.ticket
+        return self._known((*ticket.failed, FailedAttempt(ticket.lane, ticket.number, report.scope)))
+
+    def _send_unsure_again(self, now: float) -> None:
+        """A lane is held: what failed there of late may not have been the rows' fault."""
+        unsure, self._unsure = self._unsure, []
+        for report in unsure:
+            if self._in_outage(FailedAttempt(report.ticket.lane, report.ticket.number, report.scope)):
+                self._again(report, now, failed=())
+            else:
+                self._unsure.append(report)
+
+
+def _limits_told(report: Report) -> ProviderLimits | None:
+    """What the headers of an answer say of the provider's limits."""
+    from pipeline.core.answers.quotas import limits_in  # noqa: PLC0415  a run that learns nothing does not pay for the import
+
+    return None if report.headers is None else limits_in(report.headers, report.now_utc)

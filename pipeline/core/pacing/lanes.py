@@ -1,0 +1,200 @@
+"""Which lane an attempt leaves on: the one that lets it leave soonest. Pure: `now` is an argument.
+
+A lane is a key, an endpoint and a model, with limits, workers and health of its own. The gate asks for one row after the
+other; what no lane lets leave waits, and `Hold` says for how long and for what.
+
+Among lanes that would let the row leave now, a probe that is due goes first, then the lower `priority` number, then the
+larger share that `weight` still gives, then the faster answers. A row that a lane has just failed goes to another one,
+as long as one is in use.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pipeline.core.pacing.health import Health, State
+from pipeline.core.pacing.lane import Wait
+from pipeline.core.pacing.refusals import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.pacing.lane import Lane
+    from pipeline.messages import Ticket
+
+IN_FLIGHT = "in_flight"
+LANE_OUT = "lane_out"
+
+
+class Hold(Struct, frozen=True, eq=False):
+    """No lane lets the row leave now. wake: when to ask again, inf if only a report can change it. bound: what holds it back.
+
+    avoided: it is only held because it is not to go to the lane that has just failed it.
+    """
+
+    wake: float
+    bound: str
+    avoided: bool = False
+
+
+class LaneState:
+    """One lane in use: its limits, and what this run knows about it.
+
+    workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
+    but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
+    where it stands in the config, for messages.
+    """
+
+    __slots__ = (
+        "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out", "out_seconds", "priority",
+        "refusals", "refused", "setting", "succeeded", "throttled", "weight", "workers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        limits: Lane,
+        workers: int,
+        *,
+        index: int = 0,
+        name: str = "",
+        weight: float = 1.0,
+        priority: int = 0,
+        host: str = "the provider",
+        key: str | None = None,
+        setting: str = "provider",
+        stop_after: int | None = 20,
+        patience_seconds: float = 600.0,
+    ) -> None:
+        self.limits = limits
+        self.workers = workers
+        self.index, self.name, self.weight, self.priority = index, name, weight, priority
+        self.host, self.key, self.setting = host, key, setting
+        self.health = Health(patience_seconds)
+        self.refusals = Refusals(workers, stop_after)
+        self.out: str | None = None
+        self.refused: str | None = None
+        self.held_since: float | None = None  # clock since when it has not worked
+        self.out_seconds = 0.0  # for how long it did not work before
+        self.free = 0  # attempts that may still leave, as of the last `look`
+        self.attempts = self.succeeded = self.throttled = 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether rows may be sent here, now or when it has been probed."""
+        return self.out is None
+
+    @property
+    def working(self) -> bool:
+        """Whether the lane is in use and nothing is wrong with it."""
+        return self.out is None and self.health.state is not State.HELD
+
+    def look(self, now: float) -> None:
+        """Count how many attempts may leave now."""
+        if self.out is not None:
+            self.free = 0
+            return
+        refusals, health = self.refusals, self.health
+        free = health.slots(now, min(self.workers, self.limits.concurrency))
+        if refusals.open:
+            if refusals.frozen(now, health.flying):
+                free = 0
+            elif refusals.probing:
+                free = min(free, 1 - len(health.flying))
+        self.free = free
+
+    def admit(self, now: float, ticket: Ticket) -> Hold | None:
+        """Let a row's attempt leave, and fill in its ticket; or say what holds it back."""
+        if self.free <= 0:
+            return self._hold(now)
+        job = ticket.job
+        grant = self.limits.admit(now, job.tokens)
+        if isinstance(grant, Wait):
+            return Hold(grant.wake, grant.bound.value)
+        self.free -= 1
+        self.attempts += 1
+        ticket.grant = grant
+        ticket.lane = self.index
+        ticket.number = self.health.departed(now)
+        return None
+
+    def _hold(self, now: float) -> Hold:
+        if self.out is None and self.health.state is not State.HELD:
+            return Hold(inf, IN_FLIGHT)
+        probe_at = inf if self.out is not None else self.health.next_probe()
+        return Hold(probe_at if probe_at > now else inf, LANE_OUT)
+
+
+class Lanes:
+    """All lanes of a run. fallback_after_seconds: how long a row waits for a lane of higher priority before it takes another."""
+
+    def __init__(self, lanes: Sequence[LaneState], *, fallback_after_seconds: float = 0.0) -> None:
+        self.states = tuple(lanes)
+        self._only = self.states[0] if len(self.states) == 1 else None
+        self._fallback = fallback_after_seconds
+        self._weighted = len({state.weight for state in self.states}) > 1
+        self._blocked: dict[int, float] = {}  # since when no lane of a priority lets a row leave
+
+    def look(self, now: float) -> None:
+        """Count how many attempts may leave on each lane; call it before the first `admit` at a `now`."""
+        for state in self.states:
+            state.look(now)
+
+    def refuses(self, tokens: int) -> str | None:
+        """Why a request of so many tokens could never pass any lane, or None if one will let it."""
+        reason = None
+        for state in self.states:
+            reason = state.limits.refuses(tokens)
+            if reason is None:
+                return None
+        return reason
+
+    def admit(self, now: float, ticket: Ticket) -> Hold | None:
+        """Let a row's attempt leave on the best lane, and fill in its ticket; or say what holds it back."""
+        if self._only is not None:
+            return self._only.admit(now, ticket)
+        tokens = ticket.job.tokens
+        others = any(state.working and state.index != ticket.avoid for state in self.states)
+        held: Hold | None = None
+        blocked: int | None = None  # the priority that has said no
+        for state in sorted(self.states, key=self._preference):
+            if state.limits.refuses(tokens) is not None:
+                continue
+            if blocked is not None and state.priority > blocked and not self._falls_back(now, blocked, held):
+                break
+            if state.index == ticket.avoid and others:
+                if state.free > 0 and held is None:
+                    held = Hold(inf, IN_FLIGHT, avoided=True)
+                continue
+            hold = state.admit(now, ticket)
+            if hold is None:
+                self._blocked.pop(state.priority, None)
+                return None
+            held = hold if held is None or hold.wake < held.wake else held
+            if state.working:
+                blocked = state.priority
+        return held or Hold(inf, LANE_OUT)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a row that has not failed yet should leave next: it tells more about a lane that has just failed others."""
+        return any(state.health.in_doubt for state in self.states)
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight."""
+        return sum(len(state.health.flying) for state in self.states)
+
+    def _preference(self, state: LaneState) -> tuple[bool, int, float, float]:
+        probe = state.health.state is State.HELD and state.free > 0
+        share = state.attempts / state.weight if self._weighted else 0.0
+        return not probe, state.priority, share, state.health.latency.mean
+
+    def _falls_back(self, now: float, priority: int, held: Hold | None) -> bool:
+        """Whether a row need not wait any longer for a lane of this priority."""
+        if self._fallback <= 0:
+            return True
+        since = self._blocked.setdefault(priority, now)
+        return now - since >= self._fallback or (held is not None and now + self._fallback < held.wake < inf)
