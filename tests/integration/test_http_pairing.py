@@ -162,6 +162,7 @@ async def test_provider_that_always_says_the_same_is_believed(transport: Transpo
 
 async def test_connection_is_used_again_after_a_silent_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing_module, "REST_EVERY", 3)
+    monkeypatch.setattr(pairing_module, "REST_EVERY_SECONDS", 0.0)
     counts = Counts()
 
     async def script(peer: Peer, request: Request) -> None:
@@ -178,6 +179,7 @@ async def test_connection_is_used_again_after_a_silent_rest(monkeypatch: pytest.
 
 async def test_server_that_closes_in_a_rest_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing_module, "REST_EVERY", 1)
+    monkeypatch.setattr(pairing_module, "REST_EVERY_SECONDS", 0.0)
 
     async def script(peer: Peer, request: Request) -> None:
         await peer.send(answer_to(request))

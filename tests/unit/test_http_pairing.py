@@ -7,10 +7,12 @@ import logging
 import pytest
 
 from pipeline.edges.http.pairing import (
+    ASK_AGAIN,
     FREE_REPEATS,
     LEAST_REST_SECONDS,
     MOST_REST_SECONDS,
     REST_EVERY,
+    REST_EVERY_SECONDS,
     REST_MEANS,
     Doubt,
     Pairing,
@@ -20,91 +22,78 @@ from pipeline.edges.http.pairing import (
 )
 
 ADDRESS = "relay.example:443"
+LATER = REST_EVERY_SECONDS + 1
+
+
+def pairing_of(trust: Trust) -> Pairing:
+    return Pairing(trust, 0.0)
 
 
 def response(body: bytes, status: int = 200) -> bytes:
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
-def carry(pairing: Pairing, *bodies: bytes, seconds: float = 1.0) -> list[Doubt | None]:
-    """Answers on a connection, one after the other."""
-    doubts = []
+def carry(pairing: Pairing, *bodies: bytes) -> None:
+    """Answers on a connection, one after the other, as senders keep them."""
     for body in bodies:
-        pairing.requests += 1
-        doubts.append(pairing.note(f"row-{pairing.requests}", body, 0.0, seconds))
-    return doubts
+        pairing.rows.append(f"row-{len(pairing.rows) + 1}")
+        pairing.before, pairing.last = pairing.last, fingerprint(body)
 
 
-def distinct(count: int, start: int = 0) -> list[bytes]:
-    return [b"answer %d" % number for number in range(start, start + count)]
+def distinct(count: int) -> list[bytes]:
+    return [b"answer %d" % number for number in range(count)]
 
 
-def test_answers_that_differ_are_believed_at_once() -> None:
-    assert carry(Pairing(Trust()), *distinct(REST_EVERY - 1)) == [None] * (REST_EVERY - 1)
+def test_rest_is_due_after_many_requests_and_some_time() -> None:
+    pairing = pairing_of(Trust())
+    carry(pairing, *distinct(REST_EVERY - 1))
+    assert not pairing.rest_is_due(LATER)
+
+    carry(pairing, b"one more")
+
+    assert not pairing.rest_is_due(REST_EVERY_SECONDS - 1)
+    assert pairing.room == REST_EVERY + ASK_AGAIN
+    assert pairing.rest_is_due(LATER)
 
 
-def test_rest_is_due_after_many_requests_and_a_clean_one_counts_for_as_many() -> None:
-    pairing = Pairing(Trust())
+def test_clean_rest_starts_both_counts_anew() -> None:
+    pairing = pairing_of(Trust())
+    carry(pairing, *distinct(REST_EVERY + 7))
 
-    doubts = carry(pairing, *distinct(REST_EVERY + 1))
-    pairing.note_clean()
-    later = carry(pairing, *distinct(REST_EVERY - 1, start=10_000))
+    pairing.note_clean(LATER)
+    assert (pairing.rows, pairing.room) == ([], REST_EVERY)
+    carry(pairing, *distinct(REST_EVERY))
 
-    assert doubts[-2:] == [Doubt.REST_IS_DUE] * 2
-    assert later == [None] * (REST_EVERY - 1)
-
-
-@pytest.mark.parametrize("between", [0, 1, 15])
-def test_repeat_of_a_recent_answer_is_doubted(between: int) -> None:
-    pairing = Pairing(Trust())
-
-    doubts = carry(pairing, b"copied", *distinct(between), b"copied")
-
-    assert doubts == [None] * (between + 1) + [Doubt.REPEAT]
+    assert not pairing.rest_is_due(2 * LATER - 2)
+    assert pairing.rest_is_due(2 * LATER)
 
 
-def test_long_bodies_that_differ_at_an_end_are_no_repeats() -> None:
+def test_bodies_that_differ_in_length_or_beginning_are_no_repeats() -> None:
     middle = bytes(100_000)
 
     assert fingerprint(b"a" + middle) != fingerprint(b"b" + middle)
-    assert fingerprint(middle + b"a") != fingerprint(middle + b"b")
     assert fingerprint(middle) != fingerprint(middle + b"\0")
     assert fingerprint(b"a" + middle) == fingerprint(b"a" + bytes(100_000))
 
 
-def test_same_answer_on_two_connections_is_no_repeat() -> None:
+def test_provider_that_repeats_itself_is_soon_not_minded() -> None:
     trust = Trust()
 
-    assert carry(Pairing(trust), b"same") == carry(Pairing(trust), b"same") == [None]
+    minded = [trust.minds_repeat() for _ in range(100)]
+    trust.count(6400)
+    again = [trust.minds_repeat() for _ in range(100)]
 
-
-def test_provider_that_repeats_itself_is_not_held_up() -> None:
-    doubts = carry(Pairing(Trust()), *[b"always"] * 200)
-
-    assert doubts.count(Doubt.REPEAT) <= FREE_REPEATS + 200 / 64 + 1
-    assert Doubt.REPEAT not in doubts[50:62]
+    assert minded == [True] * FREE_REPEATS + [False] * (100 - FREE_REPEATS)
+    assert again.count(True) == FREE_REPEATS  # 108 of them in 6,400 answers, and 100 were there before
 
 
 def test_rest_lasts_as_long_as_answers_take_within_bounds() -> None:
     for seconds, rest in ((0.001, LEAST_REST_SECONDS), (2.0, REST_MEANS * 2.0), (1000.0, MOST_REST_SECONDS)):
         trust = Trust()
-        carry(Pairing(trust), *distinct(40), seconds=seconds)
+        for _ in range(40):
+            trust.took(seconds)
 
         assert trust.rest_seconds == pytest.approx(rest)
-
-
-def test_connection_that_was_idle_for_long_enough_is_clean(caplog: pytest.LogCaptureFixture) -> None:
-    pairing = Pairing(Trust())
-    carry(pairing, *distinct(3), seconds=1.0)
-
-    pairing.note_idle(now=1.5)
-    pairing.judge(response(b"foreign"), ADDRESS)
-    assert "row-1, row-2, row-3" in caplog.text
-
-    caplog.clear()
-    pairing.note_idle(now=1.0 + REST_MEANS + 0.1)
-    pairing.judge(response(b"foreign"), ADDRESS)
-    assert "row-" not in caplog.text
 
 
 HARMLESS = {
@@ -119,7 +108,7 @@ HARMLESS = {
 @pytest.mark.parametrize("name", HARMLESS)
 def test_bytes_that_are_no_answer_prove_nothing(name: str, caplog: pytest.LogCaptureFixture) -> None:
     trust = Trust()
-    pairing = Pairing(trust)
+    pairing = pairing_of(trust)
     carry(pairing, *distinct(3))
 
     assert answer_in(HARMLESS[name]) is None
@@ -132,12 +121,12 @@ def test_bytes_that_are_no_answer_prove_nothing(name: str, caplog: pytest.LogCap
 
 @pytest.mark.parametrize("cut", [9, 20, 45])
 def test_part_of_an_answer_counts_as_one(cut: int) -> None:
-    assert answer_in(response(bytes(40))[:cut]) == 0
+    assert answer_in(response(bytes(40))[:cut]) == b""
 
 
 def test_second_copy_between_two_requests_harms_no_row(caplog: pytest.LogCaptureFixture) -> None:
     trust = Trust()
-    pairing = Pairing(trust)
+    pairing = pairing_of(trust)
     carry(pairing, *distinct(3))
 
     assert pairing.judge(response(b"answer 2"), ADDRESS)
@@ -149,7 +138,7 @@ def test_second_copy_between_two_requests_harms_no_row(caplog: pytest.LogCapture
 
 def test_foreign_answer_names_the_rows_that_may_be_wrong(caplog: pytest.LogCaptureFixture) -> None:
     trust = Trust()
-    pairing = Pairing(trust)
+    pairing = pairing_of(trust)
     carry(pairing, *distinct(3))
 
     assert not pairing.judge(response(b"foreign"), ADDRESS, Doubt.REST_IS_DUE)
@@ -160,7 +149,7 @@ def test_foreign_answer_names_the_rows_that_may_be_wrong(caplog: pytest.LogCaptu
 
 
 def test_answer_behind_a_repeat_proves_the_repeat_wrong_and_no_other_row(caplog: pytest.LogCaptureFixture) -> None:
-    pairing = Pairing(Trust())
+    pairing = pairing_of(Trust())
     carry(pairing, b"first", b"copied", b"copied")
 
     assert not pairing.judge(response(b"its own"), ADDRESS, Doubt.REPEAT)
@@ -169,14 +158,14 @@ def test_answer_behind_a_repeat_proves_the_repeat_wrong_and_no_other_row(caplog:
 
 
 def test_third_copy_does_not_acquit_a_repeat() -> None:
-    pairing = Pairing(Trust())
+    pairing = pairing_of(Trust())
     carry(pairing, b"copied", b"copied")
 
     assert not pairing.judge(response(b"copied"), ADDRESS, Doubt.REPEAT)
 
 
 def test_first_answer_of_a_connection_is_always_right(caplog: pytest.LogCaptureFixture) -> None:
-    pairing = Pairing(Trust())
+    pairing = pairing_of(Trust())
     carry(pairing, b"first")
 
     assert pairing.judge(response(b"foreign"), ADDRESS, Doubt.REST_IS_DUE)
@@ -185,18 +174,19 @@ def test_first_answer_of_a_connection_is_always_right(caplog: pytest.LogCaptureF
 
 def test_endpoint_that_was_caught_gets_one_request_per_connection() -> None:
     trust = Trust()
-    old, new = Pairing(trust), Pairing(trust)
+    old, new = pairing_of(trust), pairing_of(trust)
     carry(old, *distinct(2))
-    assert not old.is_spent()
-    assert not old.doubts_all()
+    assert not old.is_spent
+    assert not old.doubts_all
 
     trust.lose("caught")
     carry(new, b"first")
 
-    assert old.is_spent()
-    assert old.doubts_all()
-    assert new.is_spent()
-    assert not new.doubts_all()
+    assert old.is_spent
+    assert old.doubts_all
+    assert new.is_spent
+    assert not new.doubts_all
+    assert trust.alert
 
 
 def test_warning_of_a_change_is_given_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,29 +199,42 @@ def test_warning_of_a_change_is_given_once(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_connection_is_spent_by_as_many_requests_as_configured() -> None:
-    pairing = Pairing(Trust(max_requests=2))
+    pairing = pairing_of(Trust(max_requests=2))
+    assert not pairing.has_carried
 
     carry(pairing, b"1")
-    assert not pairing.is_spent()
+    assert pairing.has_carried
+    assert not pairing.is_spent
     carry(pairing, b"2")
-    assert pairing.is_spent()
+    assert len(pairing.rows) >= pairing.room
+    assert pairing.is_spent
+
+
+def test_bound_on_requests_holds_across_a_clean_rest() -> None:
+    pairing = pairing_of(Trust(max_requests=REST_EVERY + 2))
+    carry(pairing, *distinct(REST_EVERY))
+    pairing.note_clean(LATER)
+
+    assert pairing.room == 2
+    carry(pairing, *distinct(2))
+    assert pairing.is_spent
 
 
 def ask(pairing: Pairing, own: str, echoed: bytes | None) -> bool:
-    pairing.requests += 1
+    pairing.rows.append("row")
     headers = [(b"content-length", b"2")] + ([(b"x-request-id", echoed)] if echoed is not None else [])
     return pairing.echoes_another(headers, own)
 
 
 def test_echo_of_another_request_is_proof() -> None:
-    pairing = Pairing(Trust())
+    pairing = pairing_of(Trust())
 
     assert [ask(pairing, "id-1", b"id-1"), ask(pairing, "id-2", b"id-2"), ask(pairing, "id-3", b"id-2")] == [False, False, True]
 
 
 @pytest.mark.parametrize("second", [None, b"an id of the provider's own", b"id-2"])
 def test_echo_that_is_missing_or_unknown_proves_nothing(second: bytes | None) -> None:
-    pairing = Pairing(Trust())
+    pairing = pairing_of(Trust())
 
     assert not ask(pairing, "id-1", b"id-1")
     assert not ask(pairing, "id-2", second)
@@ -239,7 +242,7 @@ def test_echo_that_is_missing_or_unknown_proves_nothing(second: bytes | None) ->
 
 def test_provider_without_an_echo_is_asked_once_for_each_connection() -> None:
     trust = Trust()
-    pairing = Pairing(trust)
+    pairing = pairing_of(trust)
 
     assert not ask(pairing, "id-1", None)
     assert not ask(pairing, "id-2", b"id-1")

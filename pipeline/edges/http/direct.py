@@ -13,7 +13,7 @@ from attrs import define
 
 from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
-from pipeline.edges.http.pairing import Doubt, Pairing, out_of_step
+from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
@@ -70,8 +70,8 @@ class DirectSender:
         self._counts = counts
         self._memory = memory
         self._trust = trust
-        self._pairing = Pairing(trust)
-        self._retire_at = math.inf
+        self._pairing = Pairing(trust, 0.0)  # of a connection to come
+        self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
@@ -83,14 +83,18 @@ class DirectSender:
         now = trio.current_time()
         ends_at = now + self._timeouts.total
         connection = self._connection
-        if connection is not None and self._may_reuse(connection, now):
-            connection.ends_at = ends_at
-            connection.heard_at = now
-            self._watch.remind(now + self._patience)
-            reply = await self._exchange(connection, head, job, client_request_id, now, reused=True)
-            if reply is not None:
-                return reply
-            self._counts.stale += 1
+        if connection is not None:
+            surplus = connection.surplus()
+            if surplus is None and now < self._retire_at and not self._trust.broken:
+                connection.ends_at = ends_at
+                connection.heard_at = now
+                self._watch.remind(now + self._patience)
+                reply = await self._exchange(connection, head, job, client_request_id, now, reused=True)
+                if reply is not None:
+                    return reply
+                self._counts.stale += 1
+            else:
+                self._put_aside(connection, surplus)
         opened = await self._open(ends_at)
         if isinstance(opened, Fault):
             return opened
@@ -103,26 +107,20 @@ class DirectSender:
         if self._connection is not None:
             self._drop(self._connection)
 
-    def _may_reuse(self, connection: Connection, now: float) -> bool:
-        """Whether the connection is open, clean and not yet spent; else it is dropped."""
-        surplus = connection.surplus()
-        if surplus is None:
-            if not self._pairing.is_spent() and now < self._retire_at:
-                self._pairing.note_idle(now)
-                return True
-        else:
+    def _put_aside(self, connection: Connection, surplus: bytes | None) -> None:
+        """Drop a connection that has served its time, or on which something has come since the last answer."""
+        if surplus is not None:
             self._counts.stale += 1
             if surplus:
                 self._pairing.judge(surplus, self._address)
         self._drop(connection)
-        return False
 
     async def _exchange(
         self, connection: Connection, head: bytes, job: Job, client_request_id: str, asked_at: float, *, reused: bool
     ) -> Answer | Fault | None:
         """Send and read the answer; None if the connection was closed before the request could reach anybody."""
-        reader = connection.reader
-        self._pairing.requests += 1
+        reader, pairing = connection.reader, self._pairing
+        pairing.rows.append(job.custom_id)
         reader.begin(without_body=job.method == "HEAD")
         sent_at = None
         try:
@@ -141,27 +139,35 @@ class DirectSender:
         connection.ends_at = connection.heard_at = REST
         if not (whole and reader.reusable) or connection.expired:
             self._drop(connection)
-        if not await self._is_own(connection, job, client_request_id, content, asked_at):
+        before, last = pairing.before, pairing.last
+        pairing.before, pairing.last = last, (key := hash(content[:HEAD_BYTES]) ^ len(content))
+        if (
+            not reused or key in (last, before) or len(pairing.rows) >= pairing.room or reader.surplus or self._trust.alert
+        ) and not await self._is_own(connection, client_request_id, asked_at, repeat=key in (last, before)):
             if self._connection is not None:
                 self._drop(connection)
             message = out_of_step(self._address)
             return Fault(FailureKind.MALFORMED_RESPONSE, message, maybe_sent=True, cause=FaultCause.PROTOCOL, sent_at=sent_at)
         return Answer(reader.status, reader.headers, content, sent_at)
 
-    async def _is_own(self, connection: Connection, job: Job, client_request_id: str, content: bytes, asked_at: float) -> bool:
+    async def _is_own(self, connection: Connection, client_request_id: str, asked_at: float, *, repeat: bool) -> bool:
         """Whether an answer belongs to its request, as far as anybody can know (`pairing`). Cancellation: the connection is dropped."""
         reader, pairing, trust = connection.reader, self._pairing, self._trust
+        now = trio.current_time()
+        trust.took(now - asked_at)
+        if pairing.is_spent:
+            self._retire_at = -math.inf
         if not 200 <= reader.status < 300:
             return True
-        doubt = pairing.note(job.custom_id, content, asked_at, trio.current_time())
-        if (trust.echo is not None or pairing.requests == 1) and pairing.echoes_another(reader.headers, client_request_id):
+        if pairing.echoes_another(reader.headers, client_request_id):
             trust.lose(f"{self._address} sent an answer with the id of another request; its row is sent again")
             return False
+        repeat = repeat and trust.minds_repeat()
         if reader.surplus:
-            return pairing.judge(reader.surplus, self._address, doubt or Doubt.REST_IS_DUE)
-        if doubt is not None and self._connection is not None:
-            return await self._rest(connection, doubt)
-        return not pairing.doubts_all()
+            return pairing.judge(reader.surplus, self._address, Doubt.REPEAT if repeat else Doubt.LOOK)
+        if (repeat or pairing.rest_is_due(now)) and self._connection is not None:
+            return await self._rest(connection, Doubt.REPEAT if repeat else Doubt.REST_IS_DUE)
+        return not pairing.doubts_all
 
     async def _rest(self, connection: Connection, doubt: Doubt) -> bool:
         """Leave the connection alone for a moment; whether its last answer can be believed then."""
@@ -175,8 +181,8 @@ class DirectSender:
             self._drop(connection)
             raise
         if data is None:
-            self._pairing.note_clean()
-            return not self._pairing.doubts_all()
+            self._pairing.note_clean(trio.current_time())
+            return not self._pairing.doubts_all
         self._drop(connection)
         return not data or self._pairing.judge(data, self._address, doubt)  # a server that has closed says nothing more
 
@@ -252,8 +258,9 @@ class DirectSender:
 
     def _adopt(self, connection: Connection, ends_at: float) -> Connection:
         self._connection = connection
-        self._pairing = Pairing(self._trust)
-        self._retire_at = trio.current_time() + self._lifetime
+        now = trio.current_time()
+        self._pairing = Pairing(self._trust, now)
+        self._retire_at = now + self._lifetime
         self._counts.opened += 1
         connection.ends_at = ends_at
         connection.heard_at = trio.current_time()

@@ -45,11 +45,9 @@ class Http2Sender(HttpxSender):
                 await self._drop()
         return reply
 
-    async def _exchange(
-        self, request: httpx.Request, scope: trio.CancelScope, job: Job, client_request_id: str, asked_at: float
-    ) -> Answer | Fault:
+    async def _exchange(self, request: httpx.Request, scope: trio.CancelScope, client_request_id: str, asked_at: float) -> Answer | Fault:
         try:
-            return await super()._exchange(request, scope, job, client_request_id, asked_at)
+            return await super()._exchange(request, scope, client_request_id, asked_at)
         except _BROKEN as error:
             return Fault(FailureKind.MALFORMED_RESPONSE, f"the server broke HTTP/2: {error}", maybe_sent=True, cause=FaultCause.PROTOCOL)
 

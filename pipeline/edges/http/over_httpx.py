@@ -113,10 +113,10 @@ class HttpxSender:
         Cancellation: the attempt is lost; the provider may have seen the request.
         """
         request = self._request(job, client_request_id)
-        asked_at = trio.current_time() if self._reused is None else await self._reused.prepare()
+        asked_at = trio.current_time() if self._reused is None else await self._reused.prepare(job.custom_id)
         with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
             try:
-                return await self._exchange(request, scope, job, client_request_id, asked_at)
+                return await self._exchange(request, scope, client_request_id, asked_at)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 return self._fault(error)
             except MalformedResponseError as error:
@@ -136,9 +136,7 @@ class HttpxSender:
         request.stream = _Whole(job.body)
         return request
 
-    async def _exchange(
-        self, request: httpx.Request, scope: trio.CancelScope, job: Job, client_request_id: str, asked_at: float
-    ) -> Answer | Fault:
+    async def _exchange(self, request: httpx.Request, scope: trio.CancelScope, client_request_id: str, asked_at: float) -> Answer | Fault:
         response = await self._transport.handle_async_request(request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
@@ -153,10 +151,10 @@ class HttpxSender:
                     await connection.aclose()
         if response.status_code == PROXY_AUTH and self._proxy is not None and request.url.scheme == "http":
             return _proxy_wants_credentials(self._proxy)  # through a tunnel it would be the server's own answer
-        reused = self._reused
-        if reused is not None and not await reused.is_own(response, headers, job, client_request_id, content, asked_at, surplus):
+        answer = Answer(response.status_code, headers, content)
+        if self._reused is not None and not await self._reused.is_own(answer, client_request_id, asked_at, surplus):
             return Fault(FailureKind.MALFORMED_RESPONSE, out_of_step(self._address), maybe_sent=True, cause=FaultCause.PROTOCOL)
-        return Answer(response.status_code, headers, content)
+        return answer
 
     def _fault(self, error: httpx.TransportError | httpx.DecodingError) -> Fault:
         proxy = self._proxy

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import httpcore
 import trio
 
-from pipeline.edges.http.pairing import Doubt, Pairing
+from pipeline.edges.http.pairing import Doubt, Pairing, fingerprint
 
 if TYPE_CHECKING:
     import httpx
 
     from pipeline.edges.http.pairing import Trust
-    from pipeline.edges.http.response import Headers
-    from pipeline.records import Job
+    from pipeline.records import Answer
 
 CLOSE_SECONDS = 1.0
 LOOK_SECONDS = 0.001  # for bytes that are there already
@@ -34,24 +33,22 @@ class ReusedConnection:
         self._trust = trust
         self._lifetime = lifetime
         self._address = address
-        self._pairing = Pairing(trust)
-        self._retire_at = math.inf
         self._stream: Any = None  # of the last response, where it was HTTP/1.1
+        self._pairing = Pairing(trust, trio.current_time())
+        self._retire_at = math.inf
 
-    async def prepare(self) -> float:
-        """Look at the connection before a request, and renew it where it may not be used again. Gives the clock."""
+    async def prepare(self, custom_id: str) -> float:
+        """Look at the connection before a request for a row, and renew it where it may not be used again. Gives the clock."""
         now = trio.current_time()
-        if self._pairing.requests:
+        if self._pairing.has_carried:
             surplus = await self._surplus()
             if surplus:
                 self._pairing.judge(surplus, self._address)
-            if surplus is None and not self._pairing.is_spent() and now < self._retire_at:
-                self._pairing.note_idle(now)
-            else:
+            if surplus is not None or now >= self._retire_at or self._pairing.is_spent:
                 await self.renew()
-        if not self._pairing.requests:
+        if not self._pairing.has_carried:
             self._retire_at = now + self._lifetime
-        self._pairing.requests += 1
+        self._pairing.rows.append(custom_id)
         return now
 
     async def look(self, response: httpx.Response) -> bytes:
@@ -60,31 +57,28 @@ class ReusedConnection:
         self._stream = None if numbered else response.extensions.get("network_stream")
         return await self._surplus() or b""
 
-    async def is_own(
-        self,
-        response: httpx.Response,
-        headers: Headers,
-        job: Job,
-        client_id: str,
-        content: bytes,
-        asked_at: float,
-        surplus: bytes,
-    ) -> bool:
+    async def is_own(self, answer: Answer, client_request_id: str, asked_at: float, surplus: bytes) -> bool:
         """Whether an answer belongs to its request, as far as anybody can know. Its connection is renewed if not.
 
-        surplus: what came behind the response.
+        surplus: what came behind it.
         """
-        if self._stream is None or not response.is_success:
+        if self._stream is None or not 200 <= answer.status < 300:
             return True
+        now = trio.current_time()
+        self._trust.took(now - asked_at)
         pairing = self._pairing
-        doubt = pairing.note(job.custom_id, content, asked_at, trio.current_time())
-        if (self._trust.echo is not None or pairing.requests == 1) and pairing.echoes_another(headers, client_id):
+        key = fingerprint(answer.body)
+        repeat = key in (pairing.last, pairing.before) and self._trust.minds_repeat()
+        pairing.before, pairing.last = pairing.last, key
+        if pairing.echoes_another(answer.headers, client_request_id):
             self._trust.lose(f"{self._address} sent an answer with the id of another request; its row is sent again")
             own = False
         elif surplus:
-            own = pairing.judge(surplus, self._address, doubt or Doubt.REST_IS_DUE)
+            own = pairing.judge(surplus, self._address, Doubt.REPEAT if repeat else Doubt.LOOK)
+        elif repeat or pairing.rest_is_due(now):
+            own = await self._rest(Doubt.REPEAT if repeat else Doubt.REST_IS_DUE)
         else:
-            own = (doubt is None or await self._rest(doubt)) and not pairing.doubts_all()
+            own = not pairing.doubts_all
         if not own:
             await self.renew()
         return own
@@ -93,15 +87,16 @@ class ReusedConnection:
         """Close the connection; the transport opens another when it is used again."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_SECONDS):
             await self._transport.aclose()
-        self._pairing = Pairing(self._trust)
+        self._pairing = Pairing(self._trust, trio.current_time())
+        self._retire_at = math.inf
         self._stream = None
 
     async def _rest(self, doubt: Doubt) -> bool:
         await trio.sleep(self._trust.rest_seconds)
         surplus = await self._surplus()
         if surplus is None:
-            self._pairing.note_clean()
-            return True
+            self._pairing.note_clean(trio.current_time())
+            return not self._pairing.doubts_all
         if not surplus:
             # Closed, perhaps by httpcore, because something came; what it was, nobody can tell any more.
             return doubt is not Doubt.REPEAT

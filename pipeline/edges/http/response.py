@@ -51,8 +51,8 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_begun", "_caps", "_headless", "_interim", "_parser", "_quiet", "_received", "_sink", "_size",
-        "chunks", "codings", "complete", "head_complete", "headers", "reusable", "started", "status", "surplus", "until_end",
+        "_caps", "_headless", "_interim", "_parser", "_quiet", "_received", "_sink", "_size", "chunks", "codings", "complete",
+        "head_complete", "headers", "reusable", "started", "status", "surplus", "until_end",
     )  # fmt: skip
 
     def __init__(self, caps: Caps) -> None:
@@ -64,10 +64,10 @@ class ResponseReader:
     def begin(self, *, without_body: bool = False) -> None:
         """Expect the next response. without_body: the answer to a HEAD."""
         self._headless = without_body
-        self._interim = self._received = self._size = self._quiet = 0
         self.headers: Headers = []
         self._sink = self.headers
         self.chunks: list[bytes] = []
+        self._interim = self._received = self._size = self._quiet = 0
         self.codings: list[bytes] = []
         self.status = 0
         self.surplus = b""
