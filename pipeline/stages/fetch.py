@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import field, frozen
 
-from pipeline.core.answers.classify import LARGE_BYTES, Result, Trouble, classify, classify_fault
+from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault, is_large
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
@@ -111,7 +111,7 @@ async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) 
     """What a reply means for its row. A large one is read in a thread, so that it holds nobody up."""
     if not isinstance(reply, Answer):
         return classify_fault(reply)
-    if len(reply.body) > LARGE_BYTES:
+    if is_large(reply):
         return await trio.to_thread.run_sync(partial(classify, reply, now_utc=settings.utc(), url=job.url))
     return classify(reply, now_utc=settings.utc(), url=job.url)
 

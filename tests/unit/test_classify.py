@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
+from pipeline.core.answers.classify import LARGE_BYTES, Result, Trouble, classify, classify_fault, is_large
 from pipeline.core.answers.trouble import MAX_TEXT
 from pipeline.records import Answer, FailureKind, Fault, FaultCause, Usage
 
@@ -334,3 +334,17 @@ def test_a_redirect_says_where_to_and_what_to_do(status: int) -> None:
     assert trouble.message.startswith(f"HTTP {status} to 'https://elsewhere.example/v1")
     assert "provider.base_url" in trouble.message
     assert not trouble.retryable
+
+
+@pytest.mark.parametrize(
+    "body, large",
+    [
+        (b'{"a": "%s"}' % (b"x" * 200_000), False),
+        (b'{"a": "%s"}' % (b"x" * LARGE_BYTES), True),
+        (b"data: {}\n\n" * 30_000, True),
+        (b"[1]", False),
+    ],
+    ids=["object", "large object", "stream", "list"],
+)
+def test_an_answer_that_takes_long_to_read_is_read_elsewhere(body: bytes, *, large: bool) -> None:
+    assert is_large(Answer(200, [], body)) is large

@@ -89,3 +89,12 @@ def test_no_body_makes_reading_raise(junk: bytes) -> None:
         if text is not None:
             json.loads(text)
             assert b"\n" not in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": "' + b"\\" * 100_000, b"{" + b'"a' * 100_001, b'{"a":' + b"N" * 300_000, b"{" + b"-" * 300_000, b'{"a": ' + b'"' * 200_001],
+    ids=["backslashes", "quotes", "letters", "signs", "marks"],
+)
+def test_no_body_takes_longer_to_mend_than_its_length_allows(body: bytes) -> None:
+    assert json_text(body) is None

@@ -21,7 +21,11 @@ _check = msgspec.json.Decoder(msgspec.Raw).decode
 _COMMENTS = re.compile(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
 _DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*$")
 _FIELD = re.compile(rb"(data|event|id|retry):")
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|Infinity)', re.DOTALL)
+# A stretch in which nothing can be odd, and the token behind it that may be: only for those is any Python run.
+_ODD = re.compile(
+    rb'((?:[^"NI\-]++|-(?!I)|"[^"\\\x00-\x1f]*+")*+)("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:NaN|Infinity)|[NI\-"]++)?',
+    re.DOTALL,
+)
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 # One escape; the group is half a surrogate pair that stands alone.
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -36,7 +40,7 @@ def json_text(body: bytes) -> bytes | None:
         text = _DONE.sub(b"", text)
     if is_json(text):
         return one_line(text)
-    text = _TOKEN.sub(_mended, _as_utf8(text))
+    text = _ODD.sub(_mended, _as_utf8(text))
     return one_line(text) if is_json(text) else None
 
 
@@ -74,12 +78,14 @@ def _as_utf8(text: bytes) -> bytes:
 
 
 def _mended(match: re.Match[bytes]) -> bytes:
-    token = match[0]
+    plain, token = match[1], match[2] or b""
+    if token.removeprefix(b"-") in (b"NaN", b"Infinity"):
+        return plain + b"null"
     if not token.startswith(b'"'):
-        return b"null"
+        return plain + token
     if b"\\u" in token:
         token = _ESCAPE.sub(_mended_escape, token)
-    return _CONTROL.sub(_escaped, token)
+    return plain + _CONTROL.sub(_escaped, token)
 
 
 def _mended_escape(match: re.Match[bytes]) -> bytes:
