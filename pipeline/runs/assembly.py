@@ -339,11 +339,9 @@ class Course:
         ledger.prompt_tokens, ledger.output_tokens = state.prompt_tokens, state.output_tokens
 
     def has_nothing_to_keep(self) -> bool:
-        """Whether the input is at fault alone: it has come to its end, nothing was sent of it, now or earlier, and no row has an answer."""
-        read, ledger, resumed = self.tallies.read, self.tallies.ledger, self.resumed
-        if not read.ended or self.tallies.gate.attempts or ledger.succeeded or resumed.recorded or self.unknown:
-            return False
-        return ledger.total >= read.entered > 0 if read.problem is None else not read.rows
+        """Whether the input gave no row at all, because it is not what it should be, and no earlier run has left anything."""
+        read = self.tallies.read
+        return read.problem is not None and not read.rows and not self.resumed.recorded and not self.unknown
 
     def conclude(self, digest: str = "") -> Summary:
         """The summary of a run that came to its end.

@@ -8,7 +8,6 @@ without those results (`durability/rebuild.py`), and opened again.
 from __future__ import annotations
 
 import errno
-import json
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -76,12 +75,6 @@ class OpenedRun:
     def close(self) -> None:
         """Close everything. Raises what closing the output raises."""
         self.files.close()
-
-    def first_failure(self) -> str:
-        """What the first line of the output says went wrong."""
-        with self.paths.output.open("rb") as output:
-            message: str = json.loads(output.readline())["error"]["message"]
-        return message
 
     def withdraw(self) -> None:
         """Close everything, and leave nothing behind of a run that has sent nothing and found nothing."""
