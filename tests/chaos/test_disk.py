@@ -262,7 +262,7 @@ def test_all_files_are_their_owners_alone(tmp_path: Path) -> None:
         runs.run("--fresh", "--limit", "1")
         after = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("out.jsonl*")}
 
-    assert modes.keys() == {"out.jsonl", *(f"out.jsonl.journal{part}" for part in ("", "-wal", "-shm", ".sent", ".spool"))}
+    assert modes.keys() == {"out.jsonl", *(f"out.jsonl.journal{part}" for part in ("", "-wal", "-shm", ".sent", ".spool", ".rows"))}
     assert set(modes.values()) == {0o600}
     assert set(after.values()) == {0o600}
     assert "out.jsonl.1.journal" in after

@@ -352,7 +352,7 @@ def test_the_second_of_two_runs_is_refused_and_the_lock_dies_with_the_first(runs
 @pytest.mark.parametrize("flags", [(), ("--fresh",), ("--accept-changes",)], ids=["plain", "fresh", "accept"])
 @pytest.mark.parametrize("way", ["another journal", "the journal by a link", "the output by a link"])
 def test_no_second_run_takes_the_output_of_one_that_goes_on(tmp_path: Path, way: str, flags: tuple[str, ...]) -> None:
-    with campaign(tmp_path, 100, {"latency.median_seconds": 0.01, "script": {"50": "3s"}}, limits={"max_in_flight": 10}) as runs:
+    with campaign(tmp_path, 100, {"latency.median_seconds": 0.01, "script": {"50": "60s"}}, limits={"max_in_flight": 10}) as runs:
         first = runs.start()
         wait_until(runs.written, first)
         for name, target in (("j.link", "out.jsonl.journal"), ("out.link", "out.jsonl")):
@@ -363,14 +363,15 @@ def test_no_second_run_takes_the_output_of_one_that_goes_on(tmp_path: Path, way:
             "the output by a link": "sink.path=out.link",
         }[way]
         second = runs.run("--set", setting, *flags)
-        end = ended(first)
+        assert first.poll() is None
+        first.kill()
+        ended(first)
+        done_after(runs)
         sent = runs.sent()
 
     assert second.code == 2
     assert "by another run" in second.said or "exists and is never overwritten" in second.said
-    assert end.code == 0, end.said
-    assert sent == 100
-    assert runs.lines() == runs.names()
+    assert sent <= 100 + 10
     assert not [path.name for path in tmp_path.iterdir() if ".1" in path.name or "rebuilt" in path.name]
 
 

@@ -58,8 +58,8 @@ sys.exit(main())
 HELD = """
 import os
 from pipeline.durability.store import DurableStore
-def die(self, entries, state, commit=DurableStore._commit):
-    commit(self, entries, state)
+def die(self, made, commit=DurableStore._commit):
+    commit(self, made)
     if self._under_way:
         os._exit(9)
 DurableStore._commit = die
