@@ -18,9 +18,11 @@ from pipeline.version import VERSION
 TYPE_CHECKING = False  # importing typing takes 4 ms, in which a Ctrl-C would be a traceback
 if TYPE_CHECKING:
     from pipeline.config import (
+        AnswersConfig,
         CacheConfig,
         Config,
         ConnectionConfig,
+        ExpectConfig,
         FromEnvironment,
         JournalConfig,
         LimitsConfig,
@@ -124,8 +126,8 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "CacheConfig Config ConnectionConfig FromEnvironment JournalConfig LimitsConfig PricesConfig ProviderConfig RequestConfig "
-        "RetryConfig SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
+        "AnswersConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig LimitsConfig PricesConfig "
+        "ProviderConfig RequestConfig RetryConfig SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": (
         "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "
@@ -182,9 +184,11 @@ __all__ = [
     "status",
     "Verification",
     "verify",
+    "AnswersConfig",
     "CacheConfig",
     "Config",
     "ConnectionConfig",
+    "ExpectConfig",
     "FromEnvironment",
     "JournalConfig",
     "LimitsConfig",

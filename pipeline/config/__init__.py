@@ -1,5 +1,6 @@
 """The config: frozen records (`schema`), the rules on their values, and how YAML becomes them (`load`)."""
 
+from pipeline.config.answers import AnswersConfig, ExpectConfig
 from pipeline.config.load import load_config, load_config_text
 from pipeline.config.schema import (
     CacheConfig,
@@ -23,10 +24,12 @@ from pipeline.config.schema import (
 )
 
 __all__ = [
+    "AnswersConfig",
     "CacheConfig",
     "Config",
     "ConnectionConfig",
     "Durability",
+    "ExpectConfig",
     "FromEnvironment",
     "JournalConfig",
     "LimitsConfig",

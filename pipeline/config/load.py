@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.build import build
 from pipeline.config.environment import problems_in
+from pipeline.config.expectations import beside
 from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.errors import ConfigError, Problem
@@ -27,11 +28,15 @@ PATHS = (
     ("sink", "path"),
     ("journal", "path"),
     ("cache", "path"),
+    ("answers", "expect", "schema"),
     ("provider", "unix_socket"),
     ("provider", "tls", "ca"),
     ("provider", "tls", "certificate"),
     ("provider", "tls", "key"),
 )
+
+
+CHECK = ("answers", "expect", "check")  # a file's path and a function's name
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, environment: Mapping[str, str] | None = None) -> Config:
@@ -124,14 +129,23 @@ def _put(node: Node, steps: list[str], value: Node) -> Node:
 def _absolute(root: Node, folder: Path) -> Node:
     """The tree with every path of the config made absolute; `~` is the home folder."""
     for steps in PATHS:
-        leaf: Node | None = root
-        for step in steps:
-            leaf = leaf.value.get(step) if leaf is not None and isinstance(leaf.value, dict) else None
+        leaf = _leaf(root, steps)
         if leaf is None or not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
             continue
         path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
         root = _put(root, list(steps), Node(path, leaf.source, leaf.line))
+    check = _leaf(root, CHECK)
+    if check is not None and isinstance(check.value, str):
+        root = _put(root, list(CHECK), Node(beside(check.value, folder), check.source, check.line))
     return root
+
+
+def _leaf(root: Node, steps: Sequence[str]) -> Node | None:
+    """The node at a path of keys, None where there is none."""
+    leaf: Node | None = root
+    for step in steps:
+        leaf = leaf.value.get(step) if leaf is not None and isinstance(leaf.value, dict) else None
+    return leaf
 
 
 def _read(file: Path) -> str:

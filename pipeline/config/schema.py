@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from pipeline.config.answers import AnswersConfig
 from pipeline.config.rules import (
     above,
     at_least,
@@ -283,6 +284,7 @@ class Config:
     sink: SinkConfig
     journal: JournalConfig = field(factory=JournalConfig)
     prices: PricesConfig | None = None
+    answers: AnswersConfig = field(factory=AnswersConfig)
     dedupe: bool = False
     cache: CacheConfig | None = None
 
