@@ -44,7 +44,8 @@ class Ticket(Struct, eq=False, gc=False):
     attempt: 1 for the first. lane: index of the lane on which the attempt is made. number: counts the attempts of that lane
     in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
-    earlier answers that were none, and their tokens.
+    earlier answers that were none, and their tokens. original: the row's first request, where this one is another
+    because an answer did not fit.
     """
 
     job: Job
@@ -57,12 +58,14 @@ class Ticket(Struct, eq=False, gc=False):
     avoid: int = -1
     rejected: int = 0
     wasted: Usage = NO_USAGE
+    original: Job | None = None
 
 
 class Report(Struct, eq=False, gc=False):
     """What a worker tells the gate at the end of every attempt.
 
-    answered: the attempt brought the row's result, which has been passed on already. Otherwise
+    answered: the provider answered, and the row's outcome has been passed on already; unless ask_again says with which request
+    the row is to be asked again because its answer did not fit, or stop says why the run must stop. Otherwise
     failure: what to write if it is the row's own fault. code, message: what went wrong, for people. scope: whom it seems to
     concern. retryable: another attempt of this row may succeed, `delay` seconds from now. wait_seconds: the least wait that
     the provider asks for, or None. limited: a rate limit is what the provider spoke of. cause: what went wrong on the way,
@@ -93,6 +96,8 @@ class Report(Struct, eq=False, gc=False):
     now_utc: float = 0.0
     rejected: int = 0
     wasted: Usage = NO_USAGE
+    ask_again: Job | None = None
+    stop: str | None = None
 
 
 class Notice(Enum):

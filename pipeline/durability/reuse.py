@@ -19,6 +19,7 @@ import msgspec
 import trio
 from attrs import define, evolve, field
 
+from pipeline.core.answers.expect import CheckError
 from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
 from pipeline.core.rows.lines import RawRow
 from pipeline.records import Job, Success, Usage
@@ -26,9 +27,13 @@ from pipeline.records import Job, Success, Usage
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from pipeline.core.answers.fitting import AnswerRules
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk
     from pipeline.records import Failure, Outcome
+
+
+UNFINISHED = frozenset({"length", "content_filter"})  # ends that may be another time's accident
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -49,14 +54,15 @@ class AnswerReuse:
     """What a flow asks before it sends a row, and tells after. Implements `Reuse`. Owns its cache; close it.
 
     scope: which provider is asked; part of every key. occurrences: None for dedupe, where equal rows are one question.
-    worth_keeping: whether a success may answer other rows.
+    rules: what answers must be; one that was kept and does not fit is asked for again. Only an answer that came to a good end
+    answers other rows.
     """
 
     cache: AnswerCache
     scope: bytes
     occurrences: OccurrencesOnDisk | None
     utc: Callable[[], float]
-    worth_keeping: Callable[[Success], bool] = lambda _: True
+    rules: AnswerRules | None = None
     _keys: dict[int, bytes] = field(factory=dict, init=False)  # of rows that were sent and have no outcome yet
     _waiting: dict[bytes, list[Job]] = field(factory=dict, init=False)  # by the key of the row that they wait for
 
@@ -76,8 +82,8 @@ class AnswerReuse:
             elif self.occurrences is None and key in self._waiting:
                 self._waiting[key].append(item)
                 waiting += 1
-            elif kept := found.get(key):
-                ready.append(_success(item, kept))
+            elif (kept := found.get(key)) and self._fits(item, success := _success(item, kept)):
+                ready.append(success)
             else:
                 self._keys[item.index] = key
                 if self.occurrences is None:
@@ -88,10 +94,19 @@ class AnswerReuse:
     async def finished(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Keep answers, and give the outcomes of the rows that waited for them. Raises CacheError."""
         keyed = [(outcome, key) for outcome in outcomes if (key := self._keys.pop(outcome.index, None)) is not None]
-        answers = [(key, _kept(outcome)) for outcome, key in keyed if isinstance(outcome, Success) and self.worth_keeping(outcome)]
+        answers = [
+            (key, _kept(outcome)) for outcome, key in keyed if isinstance(outcome, Success) and outcome.finish_reason not in UNFINISHED
+        ]
         if answers:
             await trio.to_thread.run_sync(self.cache.put, answers, self.utc())
         return [_same_for(job, outcome) for outcome, key in keyed for job in self._waiting.pop(key, ())]
+
+    def _fits(self, job: Job, success: Success) -> bool:
+        """Whether a kept answer is what is expected now. A check that breaks is told when the row is sent."""
+        try:
+            return self.rules is None or self.rules.judge(success.body, job, job, 1) is None
+        except CheckError:
+            return False
 
     def keys_of(self, jobs: Sequence[Job]) -> dict[int, bytes]:
         """The key of each job by its index. Counts occurrences: every job of an input must pass here once, in order."""

@@ -13,10 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import msgspec
 import trio
 from attrs import define, evolve, field
 
+from pipeline.config.answers import Feedback, Length
 from pipeline.config.environment import Credentials, credentials_of
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config, ProviderConfig
+    from pipeline.core.answers.fitting import AnswerRules
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
@@ -178,7 +181,7 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
     except CacheError as error:
         raise UsageError(str(error)) from error
     scope = identity_of(config)["provider.base_url"].encode()
-    return AnswerReuse(answers, scope, None if config.dedupe else OccurrencesOnDisk(), time.time)
+    return AnswerReuse(answers, scope, None if config.dedupe else OccurrencesOnDisk(), time.time, rules=rules_of(config))
 
 
 def identity_of(config: Config) -> dict[str, str]:
@@ -190,9 +193,45 @@ def identity_of(config: Config) -> dict[str, str]:
         "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
         **({} if request is None or request.body_field is None else {"request.body_field": request.body_field}),
         **({} if config.source.id is None else {"source.id": config.source.id}),
+        **_expected(config),
         "sink.order": config.sink.order.value,
         "sink.shape": config.sink.shape.value,
     }
+
+
+def _expected(config: Config) -> dict[str, str]:
+    """What is expected of answers, as far as it decides which ones count. A schema in a file counts by what is in it."""
+    expect = config.answers.expect
+    if expect is None:
+        return {}
+    from pipeline.config.expectations import load_schema  # noqa: PLC0415  few runs expect anything
+
+    told = {**attrs.asdict(expect), "schema": load_schema(expect.schema), "length": config.answers.length.value}
+    return {"answers.expect": msgspec.json.encode(told, order="sorted").decode()}
+
+
+def rules_of(config: Config) -> AnswerRules | None:
+    """What the config expects of answers; None if it takes every one. Its schema and check were found usable when it was made."""
+    answers = config.answers
+    expect = answers.expect
+    if expect is None:
+        return None
+    from pipeline.config.expectations import load_check, load_schema  # noqa: PLC0415  few runs expect anything
+    from pipeline.core.answers.expect import Expectation  # noqa: PLC0415
+    from pipeline.core.answers.fitting import AnswerRules  # noqa: PLC0415
+    from pipeline.core.answers.schemas import pattern_check, schema_check  # noqa: PLC0415
+
+    expectation = Expectation(
+        json=expect.json,
+        schema=None if expect.schema is None else schema_check(load_schema(expect.schema)),
+        pattern=None if expect.regex is None else pattern_check(expect.regex),
+        check=None if expect.check is None else load_check(expect.check),
+        finish=frozenset(expect.finish),
+        cut_fits=answers.length is Length.ACCEPT,
+        empty_fits=expect.empty,
+    )
+    grow_to = answers.max_tokens if answers.length is Length.GROW else None
+    return AnswerRules(expectation, answers.asks, answers.feedback is Feedback.REASON, grow_to)
 
 
 def lane_of(config: Config) -> Lane:
@@ -238,6 +277,7 @@ def flow_settings(
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
             secrets=Secrets(secrets),
+            rules=rules_of(config),
         ),
         store=store,
         observer=observer,

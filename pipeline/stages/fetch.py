@@ -24,16 +24,18 @@ if TYPE_CHECKING:
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
+    from pipeline.core.answers.fitting import AnswerRules
     from pipeline.messages import GateMessage, Report, Ticket
     from pipeline.ports import ClientRequestIds, OpenSender, Store
-    from pipeline.records import Fault, Job, Outcome, Success
+    from pipeline.records import Fault, Job, Outcome
 
 
 @frozen
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show.
+    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show. rules: what
+    answers must be; None takes every one.
     """
 
     open_sender: OpenSender
@@ -42,6 +44,7 @@ class FetchSettings:
     utc: Callable[[], float] = field(kw_only=True)
     name_attempt: ClientRequestIds = field(kw_only=True)
     secrets: Secrets = field(factory=Secrets, kw_only=True)
+    rules: AnswerRules | None = field(default=None, kw_only=True)
 
 
 async def fetch(
@@ -88,20 +91,20 @@ async def _work(
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             meaning = await _meaning_of(job, reply, settings)
-            success, report = _judge(ticket, reply, meaning, trio.current_time() - started, settings)
+            outcome, report = await _judge(ticket, reply, meaning, trio.current_time() - started, settings)
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
-            if success is not None:
+            if outcome is not None:
                 room.forget(job)
-                outcomes.send_nowait(store.keep(success))
+                outcomes.send_nowait(store.keep(outcome))
                 if store.is_behind:
                     await store.catch_up()
             else:
-                room.come_back(job)
+                room.come_back(report.ask_again or job)
                 if not report.maybe_sent:
                     store.cleared(job.index)
             reports.send_nowait(report)
             ticket = None
-            del job, reply, meaning, success, report  # an idle worker must not keep long bodies in memory
+            del job, reply, meaning, outcome, report  # an idle worker must not keep long bodies in memory
             ticket = await bench.wait()
     finally:
         sender.close()
@@ -116,7 +119,15 @@ async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) 
     return classify(reply, now_utc=settings.utc(), url=job.url)
 
 
-def _judge(
+async def _judge(
     ticket: Ticket, reply: Answer | Fault, meaning: Result | Trouble, seconds: float, settings: FetchSettings
-) -> tuple[Success | None, Report]:
-    return verdict(ticket, reply, meaning, settings.policy, settings.secrets, seconds=seconds, now_utc=settings.utc(), draw=settings.draw)
+) -> tuple[Outcome | None, Report]:
+    """The row's outcome, if it is known, and the report. What is expected of a large answer is looked for in a thread."""
+    judge = partial(
+        verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds=seconds, now_utc=settings.utc(), draw=settings.draw
+    )
+    if settings.rules is None:
+        return judge()
+    if isinstance(meaning, Result) and len(meaning.body) > LARGE_BYTES:
+        return await trio.to_thread.run_sync(partial(judge, rules=settings.rules))
+    return judge(rules=settings.rules)

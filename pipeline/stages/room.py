@@ -54,6 +54,7 @@ class Room:
     def come_back(self, job: Job) -> None:
         """The attempt has ended without an outcome: the request waits again."""
         if len(job.body) > SHORT_BYTES:
+            self._sizes[job.index] = len(job.body)  # a row that is asked again may have a longer request
             self.waiting += len(job.body)
 
     def forget(self, job: Job) -> None:

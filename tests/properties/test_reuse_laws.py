@@ -6,9 +6,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import trio
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.answers.expect import Expectation
+from pipeline.core.answers.fitting import AnswerRules
 from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
 from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
@@ -166,16 +169,34 @@ def test_a_row_that_is_done_is_counted_and_not_worked_on() -> None:
     assert (found.index, found.status_code, waiting) == (1, 200, 0)
 
 
-def test_an_answer_that_is_not_worth_keeping_is_not_kept() -> None:
+def test_an_answer_that_was_cut_is_not_kept() -> None:
     async def main() -> None:
         with closing(AnswerCache(None)) as cache:
-            reuse = AnswerReuse(cache, b"p", None, lambda: 0.0, worth_keeping=lambda success: b"good" in success.body)
-            reuse.begin([job(0, "good"), job(1, "cut")], ())
-            await reuse.finished(
-                [Success(0, "a", 200, None, b"good", Usage(), 1, 0.1), Success(1, "b", 200, None, b"cut", Usage(), 1, 0.1)]
-            )
+            reuse = AnswerReuse(cache, b"p", None, lambda: 0.0)
+            reuse.begin([job(0, "whole"), job(1, "cut")], ())
+            whole = Success(0, "a", 200, None, b"{}", Usage(), 1, 0.1, "stop")
+            await reuse.finished([whole, evolve(whole, index=1, finish_reason="length")])
 
-            items, _ = reuse.begin([job(2, "good"), job(3, "cut")], ())
+            items, _ = reuse.begin([job(2, "whole"), job(3, "cut")], ())
+
+        assert [type(item) for item in items] == [Success, Job]
+
+    trio.run(main)
+
+
+def test_a_kept_answer_that_is_not_expected_now_is_asked_for_again() -> None:
+    def answer(text: str) -> bytes:
+        return b'{"choices":[{"message":{"content":"%b"},"finish_reason":"stop"}]}' % text.encode()
+
+    async def main() -> None:
+        with closing(AnswerCache(None)) as cache:
+            rules = AnswerRules(Expectation(pattern=lambda text: None if text == "yes" else "is not yes"))
+            reuse = AnswerReuse(cache, b"p", None, lambda: 0.0)
+            reuse.begin([job(0, "a"), job(1, "b")], ())
+            success = Success(0, "a", 200, None, answer("yes"), Usage(), 1, 0.1, "stop")
+            await reuse.finished([success, evolve(success, index=1, body=answer("maybe"))])
+
+            items, _ = AnswerReuse(cache, b"p", None, lambda: 0.0, rules=rules).begin([job(2, "a"), job(3, "b")], ())
 
         assert [type(item) for item in items] == [Success, Job]
 

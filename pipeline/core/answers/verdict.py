@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.core.answers.expect import CheckError
 from pipeline.core.answers.retry import BOUGHT, retry_delay
 from pipeline.core.answers.trouble import Trouble
 from pipeline.messages import Report
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.core.answers.classify import Result
+    from pipeline.core.answers.fitting import AnswerRules, Misfit
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.answers.secrets import Secrets
     from pipeline.messages import Ticket
-    from pipeline.records import Usage
+    from pipeline.records import Outcome, Usage
 
 
 def verdict(
@@ -33,39 +35,79 @@ def verdict(
     seconds: float,
     now_utc: float,
     draw: Callable[[], float],
-) -> tuple[Success | None, Report]:
-    """Judge a reply: the row's success if it is one, and what the gate is to know about it.
+    rules: AnswerRules | None = None,
+) -> tuple[Outcome | None, Report]:
+    """Judge a reply: the row's outcome if that is known here, and what the gate is to know about it.
 
     meaning: of the reply, as `classify` and `classify_fault` tell it. secrets: what no failure may show. seconds: how long
     the attempt took. now_utc: seconds since the epoch. draw: gives a number in [0, 1); called only for a failure.
+    rules: what answers must be; None takes every one.
     """
     if isinstance(meaning, Trouble):
         return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())
     assert isinstance(reply, Answer)  # a result comes of an answer alone
-    job, usage = ticket.job, meaning.usage
-    success = Success(
-        job.index,
-        job.custom_id,
-        reply.status,
-        _request_id(reply),
-        meaning.body,
-        usage,
-        ticket.attempt,
-        seconds,
-        meaning.finish_reason,
-        ticket.rejected,
-        ticket.wasted,
-    )
-    return success, Report(
+    report = Report(
         ticket,
         answered=True,
         status=reply.status,
-        usage=usage,
+        usage=meaning.usage,
         seconds=seconds,
         sent_at=reply.sent_at,
         headers=reply.headers,
         now_utc=now_utc,
+        rejected=ticket.rejected,
+        wasted=ticket.wasted,
     )
+    if rules is not None:
+        try:
+            misfit = rules.judge(meaning.body, ticket.job, ticket.original or ticket.job, ticket.rejected + 1)
+        except CheckError as error:
+            report.stop = str(error)
+            return None, report
+        if misfit is not None:
+            return _unfit(ticket, reply, meaning, misfit, report)
+    return _success(ticket, reply, meaning, seconds), report
+
+
+def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float) -> Success:
+    return Success(
+        ticket.job.index,
+        ticket.job.custom_id,
+        answer.status,
+        _request_id(answer),
+        result.body,
+        result.usage,
+        ticket.attempt,
+        seconds,
+        result.finish_reason,
+        ticket.rejected,
+        ticket.wasted,
+    )
+
+
+def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, report: Report) -> tuple[Failure | None, Report]:
+    """An answer that the provider gave and the user cannot use: the lane is well, and the row is asked again or has failed."""
+    report.rejected += 1
+    report.wasted += result.usage
+    if misfit.again is not None:
+        report.ask_again = misfit.again
+        report.code, report.message = misfit.unfit.kind.value, misfit.unfit.reason
+        return None, report
+    asked = f" (after {report.rejected} answers)" if report.rejected > 1 else ""
+    failure = Failure(
+        ticket.job.index,
+        ticket.job.custom_id,
+        misfit.unfit.kind,
+        misfit.unfit.reason + asked,
+        answer.status,
+        _request_id(answer),
+        result.body,
+        ticket.attempt,
+        report.seconds,
+        report.rejected,
+        report.wasted,
+    )
+    return failure, report
 
 
 def _failed(

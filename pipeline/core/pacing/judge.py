@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.lanes import Lanes, LaneState
     from pipeline.events import RunEvent
-    from pipeline.records import Failure
+    from pipeline.records import Failure, Job
 
 UNAUTHORIZED = 401
 BUSY = frozenset({503, 529})  # not the row's doing: like a 429's its Retry-After holds for everybody
@@ -77,6 +77,10 @@ class Judge:
                 self._own(held, now)
         if self._unsure:
             self._settle_unsure()
+        if report.stop is not None:
+            self.stop = self.stop or report.stop
+        elif report.ask_again is not None:
+            self._ask_again(report, report.ask_again, state, now)
 
     def failed(self, report: Report, now: float) -> None:
         """Take note of a failure, and decide what can be decided now."""
@@ -299,8 +303,18 @@ class Judge:
             avoid=avoid,
             rejected=report.rejected,
             wasted=report.wasted,
+            original=old.original,
         )
         self.again.append((due, ticket))
+
+    def _ask_again(self, report: Report, job: Job, state: LaneState, now: float) -> None:
+        """Let a row whose answer did not fit be asked once more. It has failed in nothing, so its attempts stay as they are."""
+        old = report.ticket
+        ticket = Ticket(job, old.attempt + 1, None, failed=old.failed, rejected=report.rejected, wasted=report.wasted)
+        ticket.original = old.original or old.job
+        self.again.append((now, ticket))
+        if self._observed:
+            self.events.append(AttemptFailed(now, job.index, job.custom_id, old.attempt, report.code, report.message, 0.0, state.name))
 
     def _own(self, report: Report, now: float) -> None:
         """A permanent failure that is the row's own: a first 401 is tried once more, anything else is written."""
