@@ -19,6 +19,7 @@ TYPE_CHECKING = False  # importing typing takes 4 ms, in which a Ctrl-C would be
 if TYPE_CHECKING:
     from pipeline.config import (
         AnswersConfig,
+        BudgetConfig,
         CacheConfig,
         Config,
         ConnectionConfig,
@@ -126,7 +127,7 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "AnswersConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig LimitsConfig PricesConfig "
+        "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig LimitsConfig PricesConfig "
         "ProviderConfig RequestConfig RetryConfig SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": (
@@ -185,6 +186,7 @@ __all__ = [
     "Verification",
     "verify",
     "AnswersConfig",
+    "BudgetConfig",
     "CacheConfig",
     "Config",
     "ConnectionConfig",

@@ -27,6 +27,23 @@ class Grant(Struct, eq=False, gc=False):
     crowd: int = 0
 
 
+class Spending(Struct, frozen=True):
+    """An amount of everything that is counted. cost: in 10⁻¹² of the currency; 0 where no price is known. tokens: input and output together."""
+
+    cost: int = 0
+    tokens: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(self.cost + other.cost, self.tokens + other.tokens, self.requests + other.requests)
+
+    def __sub__(self, other: Spending) -> Spending:
+        return Spending(self.cost - other.cost, self.tokens - other.tokens, self.requests - other.requests)
+
+
+NOTHING = Spending()
+
+
 class FailedAttempt(Struct, frozen=True, gc=False):
     """An earlier attempt of a row that may have been the row's own fault; the lane's later history decides.
 
@@ -45,7 +62,7 @@ class Ticket(Struct, eq=False, gc=False):
     in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
     earlier answers that were none, and their tokens. original: the row's first request, where this one is another
-    because an answer did not fit.
+    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget.
     """
 
     job: Job
@@ -59,6 +76,7 @@ class Ticket(Struct, eq=False, gc=False):
     rejected: int = 0
     wasted: Usage = NO_USAGE
     original: Job | None = None
+    reserved: Spending | None = None
 
 
 class Report(Struct, eq=False, gc=False):

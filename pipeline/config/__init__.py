@@ -3,6 +3,7 @@
 from pipeline.config.answers import AnswersConfig, ExpectConfig
 from pipeline.config.load import load_config, load_config_text
 from pipeline.config.schema import (
+    BudgetConfig,
     CacheConfig,
     Config,
     ConnectionConfig,
@@ -25,6 +26,7 @@ from pipeline.config.schema import (
 
 __all__ = [
     "AnswersConfig",
+    "BudgetConfig",
     "CacheConfig",
     "Config",
     "ConnectionConfig",

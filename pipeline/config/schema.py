@@ -245,6 +245,16 @@ class CacheConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class BudgetConfig:
+    """The most that a run may spend, over all the times that it is resumed; None is no limit. cost: in the currency of the prices."""
+
+    cost: float | None = field(default=None, validator=must(at_least(0)))
+    tokens: int | None = field(default=None, validator=must(at_least(0)))
+    requests: int | None = field(default=None, validator=must(at_least(0)))
+    seconds: float | None = field(default=None, validator=must(at_least(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class PricesConfig:
     """What a million tokens cost, in any one currency; for estimates and the summary. Either both rates, or a table.
 
@@ -284,6 +294,7 @@ class Config:
     sink: SinkConfig
     journal: JournalConfig = field(factory=JournalConfig)
     prices: PricesConfig | None = None
+    budget: BudgetConfig = field(factory=BudgetConfig)
     answers: AnswersConfig = field(factory=AnswersConfig)
     dedupe: bool = False
     cache: CacheConfig | None = None
@@ -295,6 +306,8 @@ class Config:
             _refuse(self, "sink.path", "is the source; results need a file of their own")
         if self.journal.path is not None and _identity(self.journal.path) in {source, sink}:
             _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
+        if self.budget.cost is not None and self.prices is None:
+            _refuse(self, "budget.cost", "needs prices; set prices.prompt_per_million and prices.output_per_million")
         if self.cache is not None and _identity(self.cache.path) in {
             source,
             sink,

@@ -17,7 +17,7 @@ from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.edges.store.journal_schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.durability.entries import Entry
@@ -49,6 +49,7 @@ class Commits:
     in_order: bool
     power: bool
     state: State = field(init=False)
+    spent: Callable[[], tuple[int, int, int, float]] | None = field(default=None, init=False)  # of the run's budget, if it has one
     _ledger: Ledger = field(init=False)
     _row_sum: int = field(init=False)  # of the terms of the rows that are counted
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
@@ -107,6 +108,7 @@ class Commits:
             self.seen.done_up_to(self.first_index),
             was.rows if rows is None else rows,
             committed_at=time.time(),
+            spent=was.spent if self.spent is None else self.spent(),
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []

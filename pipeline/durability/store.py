@@ -243,6 +243,10 @@ class DurableStore:
         self.commits.set_row_sum(row_sum)
         self.settle()
 
+    def note_spending(self, spent: Callable[[], tuple[int, int, int, float]]) -> None:
+        """Store with each commit what this says was spent of the run's budget. It is called in another thread."""
+        self.commits.spent = spent
+
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Store all that is under way, and note that so many more lines are written. Blocks. Raises JournalError, SinkError.
 

@@ -22,6 +22,8 @@ from pipeline.config.answers import Feedback, Length
 from pipeline.config.environment import Credentials, credentials_of
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
+from pipeline.core.pacing.account import Account
+from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
@@ -33,6 +35,7 @@ from pipeline.edges.sources.opening import open_source
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
+from pipeline.messages import Spending
 from pipeline.records import Summary
 from pipeline.runs.pricing import Pricing, as_money, pricing_of
 from pipeline.stages.fetch import FetchSettings
@@ -210,6 +213,18 @@ def _expected(config: Config) -> dict[str, str]:
     return {"answers.expect": msgspec.json.encode(told, order="sorted").decode()}
 
 
+def account_of(config: Config, spent: tuple[int, int, int, float], now: float) -> Account | None:
+    """The config's budget, with what earlier processes have spent of it; None if there is none. now: clock."""
+    budget = config.budget
+    limits = BudgetLimits(budget.cost, budget.tokens, budget.requests, budget.seconds)
+    if limits.unlimited:
+        return None
+    pricing = None if budget.cost is None else pricing_of(config)
+    *amounts, seconds = spent
+    kept = Budget(limits, started=now, spent=Spending(*amounts), seconds_spent=seconds)
+    return Account(kept, None if pricing is None else lambda job: pricing.rates_of(job.body), started=now - seconds)
+
+
 def rules_of(config: Config) -> AnswerRules | None:
     """What the config expects of answers; None if it takes every one. Its schema and check were found usable when it was made."""
     answers = config.answers
@@ -262,6 +277,7 @@ def flow_settings(
     secrets: Sequence[str] = (),
     observer: Observer | None = None,
     reuse: Reuse | None = None,
+    account: Account | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
     workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
@@ -287,6 +303,7 @@ def flow_settings(
         in_order=config.sink.order.value == "input",
         limit=limit,
         reuse=reuse,
+        account=account,
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import Course, cancel_at, credentials, flow_settings, open_provider, source_opener
+from pipeline.runs.assembly import Course, account_of, cancel_at, credentials, flow_settings, open_provider, source_opener
 from pipeline.runs.opening import Choices, open_run
 from pipeline.stages.gate import INTERRUPTED
 
@@ -82,6 +82,9 @@ async def run(
 
         try:
             async with provider as open_sender:
+                account = account_of(config, durable.state.spent, trio.current_time())
+                if account is not None:
+                    durable.note_spending(account.snapshot)
                 settings = flow_settings(
                     config,
                     take_rows,
@@ -90,6 +93,7 @@ async def run(
                     durable,
                     limit=limit,
                     reuse=files.reuse,
+                    account=account,
                     secrets=shown.secrets,
                     observer=observer,
                 )

@@ -34,6 +34,7 @@ from pipeline.stages.write import write
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.lane import Lane
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, Reuse, Store
@@ -63,6 +64,7 @@ class FlowSettings:
     in_order: bool = True
     limit: int | None = None
     reuse: Reuse | None = None
+    account: Account | None = None
     observer: Observer | None = None
     window_bytes: int = WINDOW_BYTES
     grace_seconds: float = GRACE_SECONDS
@@ -149,6 +151,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stop=stop,
             halt=halt,
             observer=settings.observer,
+            account=settings.account,
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.answers.retry import RetryPolicy
+    from pipeline.core.pacing.account import Account
+    from pipeline.core.pacing.budget import Refusal
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
@@ -70,16 +72,18 @@ async def gate(
     stop: trio.Event,
     halt: Callable[[], None] | None = None,
     observer: Observer | None = None,
+    account: Account | None = None,
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
     tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
     next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
-    happens to attempts and lanes, in groups. After a stop what is in flight may finish, and the rows that wait here are
+    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. After a stop what is in flight may finish, and the rows that wait here are
     dropped without an outcome.
     """
     with inbox, tickets, outcomes:
-        await _Gate(inbox, tickets, outcomes, lanes, Judge(lanes, policy, observed=observer is not None), tally, stop, halt, observer).run()
+        judge = Judge(lanes, policy, observed=observer is not None)
+        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, observer, account).run()
 
 
 @define(eq=False)
@@ -93,6 +97,7 @@ class _Gate:
     stop: trio.Event
     halt: Callable[[], None] | None
     observer: Observer | None
+    account: Account | None
     jobs: deque[Job] = field(factory=deque)
     retries: list[tuple[float, int, Ticket]] = field(factory=list)  # heap by due time; the number breaks ties
     pushed: int = 0
@@ -144,7 +149,11 @@ class _Gate:
             ticket = self._next_ticket(now, fresh=in_doubt)
             if ticket is None:
                 return (self.retries[0][0], "retry") if self.retries else (inf, "input")
+            if self.account is not None and (refusal := self.account.reserve(ticket, now)) is not None:
+                return self._refused(ticket, refusal)
             hold = lanes.admit(now, ticket)
+            if hold is not None and self.account is not None:
+                self.account.release(ticket)
             if hold is None:
                 if ticket.attempt > 1:
                     self.tally.retries += 1
@@ -154,6 +163,13 @@ class _Gate:
             else:
                 self._put_back(ticket)
                 return hold.wake, hold.bound
+
+    def _refused(self, ticket: Ticket, refusal: Refusal) -> tuple[float, str]:
+        """The budget does not allow the next attempt: wait for what is in flight to turn out cheaper, or stop."""
+        self._put_back(ticket)
+        if refusal.final and self.account is not None:
+            self._stop(self.account.told(refusal, ticket.job))
+        return inf, refusal.bound
 
     def _next_ticket(self, now: float, *, fresh: bool) -> Ticket | None:
         """The row whose turn it is: a retry that is due, else a new one. fresh: the other way round."""
@@ -225,6 +241,8 @@ class _Gate:
 
     def _settle(self, report: Report, now: float) -> None:
         self.in_flight -= 1
+        if self.account is not None:
+            self.account.settle(report)
         if report.answered:
             self.judge.succeeded(report, now)
             return

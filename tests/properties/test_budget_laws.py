@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipeline.core.pacing.budget import NOTHING, PICO, Budget, BudgetBound, BudgetLimits, Refusal, Spending
+from pipeline.core.pacing.budget import PICO, Budget, BudgetBound, BudgetLimits, Refusal
+from pipeline.messages import NOTHING, Spending
 
 amounts = st.integers(0, 50)
 spendings = st.builds(Spending, cost=amounts.map(lambda cost: cost * PICO // 10), tokens=amounts, requests=st.just(1))

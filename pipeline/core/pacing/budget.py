@@ -21,6 +21,8 @@ from math import inf
 
 from msgspec import Struct
 
+from pipeline.messages import NOTHING, Spending
+
 PICO = 1_000_000_000_000  # parts of one unit of the currency: a price of 0.15 per million tokens is 150,000 a token
 
 
@@ -31,23 +33,6 @@ class BudgetBound(StrEnum):
     TOKENS = "budget.tokens"
     REQUESTS = "budget.requests"
     SECONDS = "budget.seconds"
-
-
-class Spending(Struct, frozen=True):
-    """An amount of everything that is counted. cost: in PICO; 0 where no price is known. tokens: input and output together."""
-
-    cost: int = 0
-    tokens: int = 0
-    requests: int = 0
-
-    def __add__(self, other: Spending) -> Spending:
-        return Spending(self.cost + other.cost, self.tokens + other.tokens, self.requests + other.requests)
-
-    def __sub__(self, other: Spending) -> Spending:
-        return Spending(self.cost - other.cost, self.tokens - other.tokens, self.requests - other.requests)
-
-
-NOTHING = Spending()
 
 
 class BudgetLimits(Struct, frozen=True):

@@ -48,7 +48,7 @@ class State:
     `written` or later are in the journal. recorded: all outcomes there are. prefix, row_sum: what the rows that have an
     outcome are recognised by. unknown: attempts that left and of which nothing more is known. rows: of the input, None while
     its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
-    seconds since the epoch.
+    seconds since the epoch. spent: of a budget, where the run has one: cost (10⁻¹² of the currency), tokens, requests, seconds.
     """
 
     written: int = 0
@@ -64,6 +64,7 @@ class State:
     rows: int | None = None
     aside: str = ""
     committed_at: float = 0.0
+    spent: tuple[int, int, int, float] = (0, 0, 0, 0.0)
 
     @property
     def recorded(self) -> int:
