@@ -1,0 +1,152 @@
+"""A budget in whole runs: what is spent never exceeds it, the run stops and can go on with more."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import attrs
+import httpx
+import pytest
+import trio
+
+import pipeline
+from pipeline import (
+    BudgetConfig,
+    Config,
+    ConfigError,
+    LimitsConfig,
+    PricesConfig,
+    ProviderConfig,
+    RequestConfig,
+    RunAborted,
+    SinkConfig,
+    SourceConfig,
+    Summary,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRICES = PricesConfig(prompt_per_million=1.0, output_per_million=2.0)
+ROWS = 40
+
+
+def config_of(folder: Path, budget: BudgetConfig, in_flight: int = 8) -> Config:
+    (folder / "in.jsonl").write_text("".join(json.dumps({"prompt": f"q{row}"}) + "\n" for row in range(ROWS)))
+    return Config(
+        source=SourceConfig(path=str(folder / "in.jsonl")),
+        request=RequestConfig(url="/v1/chat/completions", body={"max_tokens": 20, "messages": [{"role": "user", "content": "{prompt}"}]}),
+        provider=ProviderConfig(base_url="http://provider.invalid/v1"),
+        limits=LimitsConfig(max_in_flight=in_flight),
+        sink=SinkConfig(path=str(folder / "out.jsonl")),
+        prices=PRICES,
+        budget=budget,
+    )
+
+
+class Shop:
+    """Sells answers of 30 tokens in and 10 out, and keeps the books."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.status = status
+        self.requests = self.tokens = 0
+        self.cost = 0.0
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        await trio.sleep(0.001)
+        if self.status != 200:
+            return httpx.Response(self.status, json={"error": {"message": "no"}})
+        self.tokens += 40
+        self.cost += (30 * 1.0 + 10 * 2.0) / 1_000_000
+        usage = {"prompt_tokens": 30, "completion_tokens": 10, "total_tokens": 40}
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "a"}}
+        return httpx.Response(200, json={"choices": [choice], "usage": usage})
+
+
+def go(config: Config, shop: Shop) -> Summary:
+    async def main() -> Summary:
+        return await pipeline.run(config, transport=httpx.MockTransport(shop))
+
+    return trio.run(main)
+
+
+@pytest.mark.parametrize(
+    "budget, least",
+    [
+        (BudgetConfig(requests=7), 7),
+        (BudgetConfig(tokens=400), 6),
+        (BudgetConfig(cost=0.0006), 8),
+        (BudgetConfig(tokens=400, requests=3), 3),
+    ],
+)
+def test_a_run_stops_before_it_spends_more_and_uses_most_of_it(tmp_path: Path, budget: BudgetConfig, least: int) -> None:
+    shop = Shop()
+
+    with pytest.raises(RunAborted, match=r"budget\.\w+ is used up: .*; raise it, and run the same command") as caught:
+        go(config_of(tmp_path, budget), shop)
+
+    assert budget.requests is None or shop.requests <= budget.requests
+    assert budget.tokens is None or shop.tokens <= budget.tokens
+    assert budget.cost is None or shop.cost <= budget.cost
+    assert shop.requests >= least
+    assert caught.value.summary is not None
+    assert caught.value.summary.succeeded == shop.requests
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == shop.requests
+
+
+@pytest.mark.parametrize("step", [BudgetConfig(requests=7), BudgetConfig(tokens=400), BudgetConfig(cost=0.0006)])
+def test_a_resumed_run_counts_what_was_spent_before(tmp_path: Path, step: BudgetConfig) -> None:
+    shop = Shop()
+    (amount,) = [(name, value) for name, value in attrs.asdict(step).items() if value is not None]
+    name, value = amount
+    rounds = 0
+    while rounds < 60:
+        rounds += 1
+        config = config_of(tmp_path, BudgetConfig(**{name: value * rounds}))
+        try:
+            summary = go(config, shop)
+        except RunAborted:
+            assert {"requests": shop.requests, "tokens": shop.tokens, "cost": shop.cost}[name] <= value * rounds + 1e-12
+        else:
+            break
+
+    assert summary.succeeded == ROWS
+    assert shop.requests == ROWS
+    assert rounds > 3
+
+
+def test_a_run_that_is_started_again_with_the_same_budget_sends_nothing(tmp_path: Path) -> None:
+    shop = Shop()
+    for _ in range(2):
+        with pytest.raises(RunAborted, match=r"budget\.requests is used up"):
+            go(config_of(tmp_path, BudgetConfig(requests=5)), shop)
+
+    assert shop.requests == 5
+
+
+def test_attempts_that_fail_count_as_requests_and_cost_no_tokens(tmp_path: Path) -> None:
+    shop = Shop(status=400)
+    config = attrs.evolve(config_of(tmp_path, BudgetConfig(requests=3, tokens=200), in_flight=1))
+
+    with pytest.raises(RunAborted, match=r"budget\.requests is used up: 3 requests"):
+        go(config, shop)
+
+    assert shop.requests == 3
+
+
+def test_a_budget_that_no_row_fits_sends_nothing(tmp_path: Path) -> None:
+    shop = Shop()
+
+    with pytest.raises(RunAborted, match=r"budget\.tokens is used up: 0 tokens are spent, and the next row may need \d+ more"):
+        go(config_of(tmp_path, BudgetConfig(tokens=10)), shop)
+
+    assert shop.requests == 0
+
+
+def test_a_budget_of_money_needs_prices(tmp_path: Path) -> None:
+    config = config_of(tmp_path, BudgetConfig())
+
+    with pytest.raises(ConfigError, match=r"budget\.cost.*needs prices"):
+        attrs.evolve(config, prices=None, budget=BudgetConfig(cost=1.0))
