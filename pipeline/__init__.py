@@ -127,8 +127,9 @@ _HOMES = {
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
-        "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig LimitsConfig PricesConfig "
-        "ProviderConfig RequestConfig RetryConfig SinkConfig SourceConfig TimeoutsConfig TlsConfig load_config"
+        "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig "
+        "LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig SinkConfig SourceConfig TimeoutsConfig "
+        "TlsConfig load_config"
     ),
     "pipeline.simulate": (
         "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "

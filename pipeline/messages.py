@@ -28,7 +28,10 @@ class Grant(Struct, eq=False, gc=False):
 
 
 class Spending(Struct, frozen=True):
-    """An amount of everything that is counted. cost: in 10⁻¹² of the currency; 0 where no price is known. tokens: input and output together."""
+    """An amount of everything that a budget counts.
+
+    cost: in 10⁻¹² of the currency; 0 where no price is known. tokens: input and output together.
+    """
 
     cost: int = 0
     tokens: int = 0

@@ -42,7 +42,7 @@ from pipeline.errors import JournalGoneError
 from pipeline.records import Success
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
     from pipeline.core.rows.lines import RawRow

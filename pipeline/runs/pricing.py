@@ -61,6 +61,10 @@ class Pricing:
             self._known[name] = self.table.rates(name)
         return self._known[name]
 
+    def rates_of(self, body: bytes) -> Rates | None:
+        """The rates of the model that a request asks for; None if no price is known."""
+        return self.fixed or self.rates(_model_of(body))
+
     def cost(self, outcome: Outcome, usage: Usage) -> int | None:
         """What a row cost, in PICO; None if its model has no known price. usage: all tokens that were spent on it."""
         if usage is NO_USAGE or not (usage.prompt_tokens or usage.output_tokens):

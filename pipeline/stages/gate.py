@@ -76,10 +76,10 @@ async def gate(
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
-    tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
-    next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
-    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. After a stop what is in flight may finish, and the rows that wait here are
-    dropped without an outcome.
+    tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until
+    its next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
+    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. After a stop what is in flight
+    may finish, and the rows that wait here are dropped without an outcome.
     """
     with inbox, tickets, outcomes:
         judge = Judge(lanes, policy, observed=observer is not None)

@@ -102,6 +102,7 @@ def test_a_resumed_run_counts_what_was_spent_before(tmp_path: Path, step: Budget
     (amount,) = [(name, value) for name, value in attrs.asdict(step).items() if value is not None]
     name, value = amount
     rounds = 0
+    summary = Summary()
     while rounds < 60:
         rounds += 1
         config = config_of(tmp_path, BudgetConfig(**{name: value * rounds}))
