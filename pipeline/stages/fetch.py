@@ -128,6 +128,6 @@ async def _judge(
     )
     if settings.rules is None:
         return judge()
-    if isinstance(meaning, Result) and len(meaning.body) > LARGE_BYTES:
+    if isinstance(reply, Answer) and is_large(reply):
         return await trio.to_thread.run_sync(partial(judge, rules=settings.rules))
     return judge(rules=settings.rules)
