@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.core.rows.templates import Template
     from pipeline.edges.http import open_senders, senders_over
+    from pipeline.edges.http.client.transport import HeadraceTransport
     from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
-    from pipeline.edges.http.transport import HeadraceTransport
     from pipeline.errors import (
         CacheError,
         ConfigError,
@@ -166,7 +166,7 @@ _HOMES = {
     "pipeline.core.answers.retry": "RetryPolicy",
     "pipeline.edges.http": "open_senders senders_over",
     "pipeline.edges.http.endpoint": "ConnectionBounds Endpoint Timeouts TlsOptions",
-    "pipeline.edges.http.transport": "HeadraceTransport",
+    "pipeline.edges.http.client.transport": "HeadraceTransport",
 }
 _HOME_OF = {
     public: (home, private)

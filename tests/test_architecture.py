@@ -129,7 +129,6 @@ def test_no_wing_of_the_edges_imports_another(module: str) -> None:
     assert {name for name in others if name.split(".")[2:3] != wing} == set()
 
 
-@pytest.mark.xfail(strict=True, reason="connection, watch and readiness of edges/http still know one another")
 def test_no_module_imports_itself_over_others() -> None:
     assert circles(IMPORTS) == []
 

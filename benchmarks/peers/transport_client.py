@@ -9,7 +9,7 @@ import httpx
 
 from benchmarks.peers.task import Task, body
 from benchmarks.peers.workers import Answers, ask_all, main
-from pipeline.edges.http.transport import HeadraceTransport
+from pipeline.edges.http.client.transport import HeadraceTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ import pytest
 import zstandard
 
 from pipeline.edges.http import open_senders
+from pipeline.edges.http.client.transport import HeadraceTransport
 from pipeline.edges.http.endpoint import Endpoint
-from pipeline.edges.http.transport import HeadraceTransport
 from pipeline.records import Fault, Job
 from tests.fakes.servers import answering_and_closing, serve
 

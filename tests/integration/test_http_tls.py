@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from pipeline.edges.http import Counts, open_senders
+from pipeline.edges.http.client.transport import HeadraceTransport
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
-from pipeline.edges.http.transport import HeadraceTransport
 from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, answering_and_closing, listen, serve
 

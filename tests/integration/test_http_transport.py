@@ -9,8 +9,8 @@ import httpx
 import pytest
 import trio
 
+from pipeline.edges.http.client.transport import HeadraceTransport
 from pipeline.edges.http.endpoint import Caps
-from pipeline.edges.http.transport import HeadraceTransport
 from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answer_whole, answering, answering_and_closing, listen, listen_unix, serve
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ class FakeConnection:
     ends_at: float = math.inf
     ended: list[tuple[float, str]] = field(factory=list)
     closed: bool = False
-    watch: Watch | None = None
+    on_close: object = None
     is_woken: bool = False
 
     def fileno(self) -> int:

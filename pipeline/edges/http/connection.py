@@ -1,7 +1,20 @@
 """One connection: bytes out, bytes in, and whether it is still fresh. It knows nothing of requests, and owns its socket.
 
-Plain sockets and trio's lowest waits: a fifth cheaper than trio.SocketStream. A deadline ends a wait by `expire`, and what came
-by `wake`, both from another task; so an attempt costs neither a cancel scope nor an epoll of its own.
+Theory of operation. A worker that waits for an answer is woken in one of three ways, and none of them costs an attempt anything
+while it waits. That is why this class uses plain sockets and trio's lowest waits, a fifth cheaper than trio.SocketStream.
+
+- Bytes arrive. With few connections (`watch.FEW`), `receive` asks trio for each wait with `wait_readable`. With many, one task
+  holds them all in an edge-triggered epoll (`readiness`) and calls `wake`. Edge-triggered means that the kernel reports bytes
+  once, whether or not they are read. So two flags remember what it reported. `_stirred` is set by `wake` and by a read that filled
+  its buffer, since either may have left bytes in the socket; while it is set, `receive` reads without waiting, after a checkpoint.
+  Only a read that finds nothing clears it. `_ended` is set when the server has closed: nothing more will be reported then, so
+  `_stirred` stays set for ever, and `receive` goes on until it has read the end.
+- A deadline passes. The task of `watch` looks at `ends_at` and `heard_at`, which a sender only writes, and calls `expire`. That
+  sets `expired`, ends a wait for readability or writability through trio, and resumes a reader that waits for `wake`. The
+  socket stays open until its owner closes it, so that the owner finds the reason in `expired`.
+- The attempt is cancelled. trio calls `_stop_reading`, which forgets the waiting task; no byte is lost, for none was read.
+
+Only one task may use a connection at a time. `close` first tells whoever looks after it (`on_close`), then wakes what waits.
 """
 
 from __future__ import annotations
@@ -28,8 +41,9 @@ from trio.lowlevel import (
 from pipeline.edges.http.response import ResponseReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.edges.http.endpoint import Caps
-    from pipeline.edges.http.watch import Watch
 
 RECEIVE_BYTES = 64 * 1024
 _BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
@@ -39,12 +53,12 @@ class Connection:
     """An open socket, its reader, and the deadlines of what is under way on it.
 
     ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life; both are infinite at rest.
-    expired: which deadline ended it, "total" or "idle"; else "". watch: who keeps them. is_woken: somebody calls `wake`.
+    expired: which deadline ended it, "total" or "idle"; else "". is_woken: somebody calls `wake`. on_close: called before it closes.
     """
 
     __slots__ = (
         "_ended", "_fd", "_mark", "_poll", "_reading", "_sent", "_sock", "_stirred",
-        "ends_at", "expired", "heard_at", "is_woken", "reader", "watch",
+        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
@@ -57,7 +71,7 @@ class Connection:
         self.reader = ResponseReader(caps)
         self.ends_at = self.heard_at = math.inf
         self.expired = ""
-        self.watch: Watch | None = None
+        self.on_close: Callable[[Connection], None] | None = None
         self.is_woken = False
         self._reading: trio.lowlevel.Task | None = None
         self._stirred = False  # woken since the last read, or that read left something
@@ -176,8 +190,8 @@ class Connection:
     def close(self) -> None:
         """Close the socket. Calling it again does no harm."""
         if self._fd >= 0:
-            if self.watch is not None:
-                self.watch.discard(self)
+            if self.on_close is not None:
+                self.on_close(self)
             notify_closing(self._fd)
             self._resume()
             self._sock.close()

@@ -16,9 +16,9 @@ import trio
 from pipeline.core.rows.headers import TOKEN
 from pipeline.core.rows.urls import PORTS, BaseUrl
 from pipeline.edges.http.causes import connect_cause, connect_message
+from pipeline.edges.http.client.exchange import Exchange
 from pipeline.edges.http.connect import Dialer
 from pipeline.edges.http.endpoint import Caps, TlsOptions
-from pipeline.edges.http.exchange import Exchange
 from pipeline.edges.http.watch import Watch
 
 if TYPE_CHECKING:
