@@ -77,7 +77,8 @@ class Job:
     """A row made ready to send.
 
     index: 0-based place in the input, blank lines not counted. line: 1-based line in the source, for messages.
-    url: path (and query) that starts with "/". body: encoded JSON. tokens: estimated cost of one attempt.
+    url: path (and query) that starts with "/". body: encoded JSON. tokens: estimated cost of one attempt; output_tokens: the part of
+    it that is the longest answer that the body allows.
     """
 
     index: int
@@ -87,6 +88,7 @@ class Job:
     body: bytes
     tokens: int
     line: int
+    output_tokens: int = 0
 
 
 class Answer(Struct, frozen=True, eq=False, gc=False):

@@ -175,15 +175,18 @@ class ProviderConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class LimitsConfig:
-    """What may leave, at most. A rate of None is no limit.
+    """What may leave, at most. A rate of None is no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
 
     burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
     None is chosen from max_in_flight. window_bytes: of requests that wait to be sent, besides those in flight.
     """
 
+    learn: bool = True
     requests_per_second: float | None = field(default=None, validator=must(above(0)))
     requests_per_minute: float | None = field(default=None, validator=must(above(0)))
     tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
+    input_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
+    output_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
     burst: int | None = field(default=None, validator=must(at_least(1)))
     max_in_flight: int = field(default=50, validator=must(at_least(1)))
     window: int | None = field(default=None, validator=must(at_least(1)))

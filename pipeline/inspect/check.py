@@ -16,13 +16,14 @@ from pipeline.core.rows.estimate import estimate_tokens
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.assembly import job_maker, lane_of, source_opener
 from pipeline.runs.pricing import pricing_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.config import Config, LimitsConfig, ProviderConfig
+    from pipeline.core.pacing.lane import Lane
     from pipeline.records import Job
 
 SLICE_ROWS = 256
@@ -67,21 +68,23 @@ class _Count:
     too_large: int = 0
     prompt_tokens: int = 0
     tokens: int = 0
+    output_tokens: int = 0
     first: Job | None = None
 
-    def add(self, item: Job | Failure, budget: float | None) -> None:
+    def add(self, item: Job | Failure, lane: Lane) -> None:
         self.rows += 1
         if isinstance(item, Failure):
             self.bad += 1
             if len(self.examples) < SHOWN:
                 self.examples.append(f"{item.custom_id}: {item.message}")
-        elif budget is not None and item.tokens > budget:
+        elif lane.refuses(item.tokens, item.output_tokens) is not None:
             self.too_large += 1
         else:
             self.requests += 1
             self.first = self.first or item
             self.prompt_tokens += estimate_tokens(item.body, None)
             self.tokens += item.tokens
+            self.output_tokens += item.output_tokens
 
 
 def check(config: Config) -> CheckReport:
@@ -89,13 +92,13 @@ def check(config: Config) -> CheckReport:
 
     Raises: InputError, where it cannot be read.
     """
-    count = _Count()
+    count, lane = _Count(), lane_of(config)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(source_opener(config)()))
         while rows := source.take(SLICE_ROWS):
             for item in jobs.make_jobs(rows, count.rows):
-                count.add(item, config.limits.tokens_per_minute)
+                count.add(item, lane)
     return _report(config, count)
 
 
@@ -133,6 +136,8 @@ def _seconds(limits: LimitsConfig, count: _Count) -> dict[str, float]:
         "requests_per_second": (count.requests, limits.requests_per_second, 1.0),
         "requests_per_minute": (count.requests, limits.requests_per_minute, 60.0),
         "tokens_per_minute": (count.tokens, limits.tokens_per_minute, 60.0),
+        "input_tokens_per_minute": (count.tokens - count.output_tokens, limits.input_tokens_per_minute, 60.0),
+        "output_tokens_per_minute": (count.output_tokens, limits.output_tokens_per_minute, 60.0),
     }
     return {name: round(demand / limit * period, 3) for name, (demand, limit, period) in demands.items() if limit is not None}
 

@@ -256,7 +256,10 @@ def lane_of(config: Config) -> Lane:
         requests_per_second=limits.requests_per_second,
         requests_per_minute=limits.requests_per_minute,
         tokens_per_minute=limits.tokens_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
         burst=limits.burst,
+        max_in_flight=limits.max_in_flight,
     )
 
 

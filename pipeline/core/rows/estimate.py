@@ -40,7 +40,12 @@ def estimate_tokens(body: bytes, max_tokens: int | None, choices: int = 1) -> in
         body, more = _without_base64(body)
     ascii_bytes = len(body) if body.isascii() else len(body.translate(None, _OTHER_BYTES))
     prompt = -(-ascii_bytes // ASCII_BYTES_PER_TOKEN) + -(-(len(body) - ascii_bytes) // OTHER_BYTES_PER_TOKEN)
-    return prompt + (media + more) * MEDIA_TOKENS + min(max(0, max_tokens or 0), MOST) * min(max(1, choices), MOST)
+    return prompt + (media + more) * MEDIA_TOKENS + answer_tokens(max_tokens, choices)
+
+
+def answer_tokens(max_tokens: int | None, choices: int = 1) -> int:
+    """Tokens of the longest answer that a request allows; 0 where it does not bound it."""
+    return min(max(0, max_tokens or 0), MOST) * min(max(1, choices), MOST)
 
 
 def _without_base64(body: bytes) -> tuple[bytes, int]:

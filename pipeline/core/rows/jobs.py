@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.core.rows.estimate import estimate_tokens
+from pipeline.core.rows.estimate import answer_tokens, estimate_tokens
 from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in
 from pipeline.core.rows.ids import SeenIds
 from pipeline.core.rows.lines import RawRow, not_utf8
@@ -169,13 +169,15 @@ class JobMaker:
         name = numbered(index) if name is None else name
         check_name(name)
         url = request.url or self._url or DEFAULT_URL
-        return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, _tokens(request.body), line)
+        tokens, output = _tokens(request.body)
+        return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, tokens, line, output)
 
     def _rendered(self, template: Template, fields: Mapping[str, JSON], line: int, index: int) -> Job:
         body = template.render(fields)
         name = as_name(fields.get(self._name_field)) or numbered(index)
         check_name(name)
-        return Job(index, name, METHOD, self._url or DEFAULT_URL, body, _tokens(body), line)
+        tokens, output = _tokens(body)
+        return Job(index, name, METHOD, self._url or DEFAULT_URL, body, tokens, line, output)
 
     def _good_url(self, url: str) -> str:
         problem = url_problem(url)
@@ -199,14 +201,15 @@ class JobMaker:
         return f"is not JSON: {error}" if isinstance(error, msgspec.DecodeError) else str(error)
 
 
-def _tokens(body: bytes) -> int:
-    """What an attempt may cost."""
+def _tokens(body: bytes) -> tuple[int, int]:
+    """What an attempt may cost in all, and the part of it that is the longest answer."""
     try:
         sizes = _decode_sizes(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
-        return estimate_tokens(body, None)
+        return estimate_tokens(body, None), 0
     most = sizes.max_completion_tokens or sizes.max_tokens or sizes.max_output_tokens
-    return estimate_tokens(body, most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
+    output = answer_tokens(most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
+    return estimate_tokens(body, None) + output, output
 
 
 def _number_of(row: RawRow, index: int) -> int:
