@@ -29,8 +29,9 @@ Speak = Callable[[float, "Room"], "ProviderLimits | None"]
 class World:
     """What lies between a lane and a server, and who else is there.
 
-    waits: "whole" (Retry-After in whole seconds), "exact" or "none". speak: makes the headers of an answer. neighbour: requests
-    a second that somebody else sends, at a time. cost: (real, estimate) of a request, drawn. silent: no refusal is told as such.
+    waits: "whole" (Retry-After in whole seconds), "exact", "one" (always a second) or "none". speak: makes the headers of an
+    answer. neighbour: requests a second that somebody else sends, at a time. cost: (real, estimate) of a request, drawn. rows:
+    so many there are; those that were refused come back.
     """
 
     seconds: float = 300.0
@@ -47,8 +48,7 @@ class World:
     network: float = 0.02
     jitter: float = 0.02
     parallel: bool = False
-    rows: int = 1 << 40  # rows that there are; those that were refused come back
-    trace: Callable[[str], None] | None = None
+    rows: int = 1 << 40
     start: float = 0.0
 
 
@@ -188,6 +188,8 @@ class _Drive:
         wait = None
         if room.wait is not None and world.waits == "whole":
             wait = float(max(1, math.ceil(room.wait)))
+        elif world.waits == "one":
+            wait = 1.0
         elif room.wait is not None and world.waits == "exact":
             wait = max(0.001, room.wait)
         self.push(self.now + (wait or 1.0) + self.random.random() * 0.5, self.come_back)

@@ -230,6 +230,39 @@ def test_slots_that_bind_do_not_let_the_pace_run_away() -> None:
     assert len(book.refused) <= 40
 
 
+def test_server_that_says_one_second_for_a_minute_is_not_asked_sixty_times() -> None:
+    server = server_of("sliding 60")
+
+    _, book = run(server, world=World(seconds=120.0, slots=SLOTS, waits="one"))
+
+    assert len(book.refused) <= 30
+    assert book.attained(server, 0, 120) >= 0.92
+
+
+def test_pace_that_fell_as_low_as_it_can_comes_back() -> None:
+    """Where so little leaves that no number of departures is ever reached, a test is due by time."""
+    server = server_of("bucket 1", plan=Plan(((40.0, 0.005), (100.0, 1.0))))
+
+    _, book = run(server, world=World(seconds=340.0, slots=SLOTS))
+
+    assert book.attained(server, 280, 340) >= 0.8
+
+
+def test_tests_leave_most_refusals_to_the_search() -> None:
+    server = server_of("bucket 1")
+
+    _, book = run(server, world=World(seconds=300.0, slots=SLOTS, seed=3))
+
+    assert book.refused_share(60, 300) <= 0.01
+
+
+@pytest.mark.parametrize("kind", [*SHORT, *MINUTES])
+def test_rate_limit_is_not_taken_for_a_cap_in_the_end(kind: str) -> None:
+    lane, _ = run(server_of(kind), world=World(seconds=200.0, slots=SLOTS, seed=8))
+
+    assert lane.concurrency == SLOTS
+
+
 @pytest.mark.parametrize("start", [0.0, 54_321.25])
 def test_clock_may_begin_anywhere(start: float) -> None:
     server = Sliding(RATE, 1.0)

@@ -119,7 +119,7 @@ class Lane:
                 return self._free
         elif (learner.paces or learner.finder.mode is not Mode.OPEN) and (due := learner.due(now, self.in_flight)) > now:
             self._waited = True
-            return Wait(due, max(due, now + TICK_SECONDS), Bound.LEARNED)
+            return Wait(due, max(due, now + TICK_SECONDS), Bound.LEARNED if learner.finder.outage is None else Bound.PAUSE)
         if now != self._now:
             self._now = now
             for meter in self._meters:
