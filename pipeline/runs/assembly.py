@@ -260,6 +260,7 @@ def lane_of(config: Config) -> Lane:
         output_tokens_per_minute=limits.output_tokens_per_minute,
         burst=limits.burst,
         max_in_flight=limits.max_in_flight,
+        learn=limits.learn,
     )
 
 

@@ -177,7 +177,7 @@ class _Gate:
             return heapq.heappop(self.retries)[2]
         while self.jobs:
             job = self.jobs.popleft()
-            reason = self.lanes.refuses(job.tokens)
+            reason = self.lanes.refuses(job.tokens, job.output_tokens)
             if reason is None:
                 return Ticket(job, 1, None)
             self.outcomes.send_nowait(Failure(job.index, job.custom_id, FailureKind.TOO_LARGE, reason))

@@ -110,7 +110,7 @@ class LaneState:
         if self.free <= 0:
             return self._hold(now)
         job = ticket.job
-        grant = self.limits.admit(now, job.tokens)
+        grant = self.limits.admit(now, job.tokens, job.output_tokens)
         if isinstance(grant, Wait):
             return Hold(grant.wake, grant.bound.value)
         self.free -= 1
@@ -142,11 +142,11 @@ class Lanes:
         for state in self.states:
             state.look(now)
 
-    def refuses(self, tokens: int) -> str | None:
-        """Why a request of so many tokens could never pass any lane, or None if one will let it."""
+    def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
+        """Why a request of so many tokens could never pass any lane, or None if one will let it. output_tokens: the answer's part."""
         reason = None
         for state in self.states:
-            reason = state.limits.refuses(tokens)
+            reason = state.limits.refuses(tokens, output_tokens)
             if reason is None:
                 return None
         return reason
@@ -155,12 +155,12 @@ class Lanes:
         """Let a row's attempt leave on the best lane, and fill in its ticket; or say what holds it back."""
         if self._only is not None:
             return self._only.admit(now, ticket)
-        tokens = ticket.job.tokens
+        job = ticket.job
         others = any(state.working and state.index != ticket.avoid for state in self.states)
         held: Hold | None = None
         blocked: int | None = None  # the priority that has said no
         for state in sorted(self.states, key=self._preference):
-            if state.limits.refuses(tokens) is not None:
+            if state.limits.refuses(job.tokens, job.output_tokens) is not None:
                 continue
             if blocked is not None and state.priority > blocked and not self._falls_back(now, blocked, held):
                 break
