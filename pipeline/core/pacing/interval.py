@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UNSURE_RATIO = 1.04  # an interval wider than this is narrowed further
 TRIAL_SHARE = 0.35  # of what a test found, that is tried first: it leaves an empty bucket, which refuses any pace above its rate
+FIRST_SHARE = 0.7  # of the first interval: its lower end counts a pause in, that most providers make longer than it need be
 TRIAL_RATIO = 1.06  # a trial so near what was known before has failed altogether
 TRIAL_SECONDS = 12.0  # a trial that is refused within these was above the limit
 MEASURED = 10  # let in between two refusals: enough to measure by
@@ -120,6 +121,7 @@ class Interval:
                 break
             span *= 1.4
         self._bracket(low, high)
+        self.estimate = self.low + FIRST_SHARE * (self.high - self.low)
 
     def renewed(self, pace: float, since: float, stepped: float, end: float, reopened: float, log: Departures) -> None:
         """A pace was refused at `end`, and shut until `reopened`. since: when the cycle began; stepped: when the pace last rose."""
