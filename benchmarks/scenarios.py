@@ -234,8 +234,8 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         unknown_limit(
             "headers",
-            "none configured; told by OpenAI's headers, enforced on every sliding minute",
-            {"kind": "sliding_window", "requests_per_minute": 3000},
+            "none configured; told by OpenAI's headers over a minute, enforced as a bucket of a second",
+            {"kind": "token_bucket", "requests_per_second": 50, "burst_seconds": 1, "told_seconds": 60},
         ),
         unknown_limit(
             "twice",
