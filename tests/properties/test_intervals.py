@@ -44,3 +44,9 @@ def test_take_removes_one_run_from_its_start_and_nothing_else(members: list[int]
     assert taken == expected
     assert list(intervals) == runs_of(left - set(range(first, first + taken)))
     assert len(intervals) == len(left) - taken
+
+
+def test_run_of_a_number_is_the_one_that_it_is_in() -> None:
+    intervals = Intervals([(0, 3), (5, 6), (8, 12)])
+
+    assert [intervals.run_of(number) for number in (0, 2, 5, 8, 11)] == [(0, 3), (0, 3), (5, 6), (8, 12), (8, 12)]

@@ -74,3 +74,20 @@ def test_rows_that_were_left_elsewhere_are_asked_back_in_their_turn(parts: list[
             assert len(window) == 0
 
     assert out == list(range(sum(map(len, parts))))
+
+
+def test_row_that_waits_in_memory_has_no_second_outcome() -> None:
+    window: ReorderWindow[Failure] = ReorderWindow()
+    window.push([outcome(3)])
+
+    with pytest.raises(ValueError, match="row 3 has two outcomes"):
+        window.push([outcome(3)])
+
+
+def test_row_that_waits_in_a_journal_has_no_second_outcome() -> None:
+    window: ReorderWindow[Failure] = ReorderWindow()
+    window.push([outcome(3)])
+    window.spill()
+
+    with pytest.raises(ValueError, match="row 3 has two outcomes"):
+        window.push([outcome(3)])

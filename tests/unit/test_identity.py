@@ -113,3 +113,16 @@ def test_differences_name_what_differs_and_nothing_else() -> None:
 
     assert differences(was, was) == []
     assert differences(was, now) == ["b: was x, is y", "c: was not set, is z", f"long: was {'y' * 100}… (500 characters), is not set"]
+
+
+def test_row_that_is_no_text_stands_in_the_checksum_by_its_digest() -> None:
+    rows = [RawRow(1, 0, b'{"p": 0}'), RawRow(2, 9, {"p": 1}), RawRow(3, 18, None, "line 3: broken")]
+
+    assert rows_checksum(rows, [1, 2, 3]) == text_checksum(b'{"p": 0}\n2\n3\n')
+    assert rows_checksum(rows, [1, 2, 3], 7) == text_checksum(b'{"p": 0}\n2\n3\n', 7)
+
+
+def test_long_value_is_shown_by_its_start() -> None:
+    fits, too_long = "x" * 120, "y" * 121
+
+    assert differences({"key": fits}, {"key": too_long}) == [f"key: was {fits}, is {'y' * 100}… (121 characters)"]

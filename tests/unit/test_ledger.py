@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger, code_of
 from pipeline.records import Failure, FailureKind, Success, Usage
 
 
@@ -14,3 +14,41 @@ def test_a_ledger_counts_rows_by_their_end_and_tokens() -> None:
 
     assert (ledger.succeeded, ledger.failed, ledger.total) == (2, 1, 3)
     assert (ledger.prompt_tokens, ledger.output_tokens) == (4, 5)
+
+
+def failed(index: int, kind: FailureKind, status: int | None = None) -> Failure:
+    return Failure(index, f"row-{index}", kind, f"message {index}", status_code=status)
+
+
+def test_failures_are_counted_by_their_code_and_shown_by_the_last_one() -> None:
+    ledger = Ledger()
+
+    ledger.add([failed(0, FailureKind.HTTP, 400), failed(1, FailureKind.TIMEOUT), failed(2, FailureKind.HTTP, 404)])
+    ledger.add([failed(3, FailureKind.HTTP, 400), failed(4, FailureKind.HTTP, 400)])
+
+    assert {code: (group.count, group.example.index, group.example.message) for code, group in ledger.failures.items()} == {
+        "http_400": (3, 4, "message 4"),
+        "timeout": (1, 1, "message 1"),
+        "http_404": (1, 2, "message 2"),
+    }
+
+
+def test_code_names_the_status_only_where_the_response_says_it_all() -> None:
+    exhausted = failed(0, FailureKind.RETRIES_EXHAUSTED, 429)
+
+    assert [code_of(one) for one in (failed(0, FailureKind.REFUSED, 401), failed(0, FailureKind.HTTP), exhausted)] == [
+        "http_401",
+        "http_error",
+        "retries_exhausted",
+    ]
+
+
+def test_reasons_to_end_are_counted() -> None:
+    ledger = Ledger()
+
+    ledger.add(
+        [Success(n, "a", 200, None, b"{}", Usage(1, 1, 2), 1, 0.1, finish_reason=end) for n, end in enumerate(("stop", "length", "stop"))]
+    )
+    ledger.add([Success(4, "b", 200, None, b"{}", Usage(1, 1, 2), 1, 0.1)])
+
+    assert ledger.finish_reasons == {"stop": 2, "length": 1}
