@@ -103,7 +103,10 @@ def test_command_is_one_that_exists(command: list[str]) -> None:
         assert set(arguments) <= set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
     elif Path(program).name == "headrace":
         name, *flags = arguments
-        headrace.commands[name].make_context(name, flags)
+        if name.startswith("-"):
+            assert any(name in option.opts for option in headrace.params)
+        else:
+            headrace.commands[name].make_context(name, flags)
     paths = [argument for argument in arguments if argument.startswith(("configs/", "examples/"))]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
