@@ -84,8 +84,8 @@ async def test_response_may_come_byte_by_byte() -> None:
     assert (answer.status, answer.body) == (200, OK_BODY)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 404, 429, 500, 503, 529])
-async def test_every_status_is_an_answer_and_redirects_are_not_followed(status: int) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 400, 401, 404, 429, 500, 503, 529])
+async def test_every_status_is_an_answer_and_redirects_elsewhere_are_not_followed(status: int) -> None:
     answer = await reply_of(answering(b"HTTP/1.1 %d X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno" % status))
 
     assert isinstance(answer, Answer)

@@ -131,8 +131,8 @@ def _asked_wait(answer: Answer, error: ErrorBody, now_utc: float) -> float | Non
 
 
 def _elsewhere(answer: Answer) -> str | None:
-    """What to do about a redirect, which is never followed: the key would go to another host."""
+    """What to do about a redirect that the transport did not follow: the key would go to another host."""
     place = answer.header(b"location") if REDIRECT <= answer.status < CLIENT_ERROR else None
     if place is None:
         return None
-    return f"HTTP {answer.status} to {excerpt(place)}: redirects are not followed; if it is right, put it into provider.base_url"
+    return f"HTTP {answer.status} to {excerpt(place)}: this redirect is not followed; if it is right, put it into provider.base_url"

@@ -14,6 +14,7 @@ from attrs import define
 from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
+from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
@@ -44,8 +45,8 @@ class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
     __slots__ = (
-        "_address", "_caps", "_connection", "_counts", "_dialer", "_heads", "_lifetime", "_memory", "_pairing", "_patience", "_retire_at",
-        "_timeouts", "_trust", "_watch",
+        "_address", "_caps", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_hops", "_lifetime", "_memory", "_pairing",
+        "_patience", "_retire_at", "_timeouts", "_trust", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,8 @@ class DirectSender:
         self._pairing = Pairing(trust, 0.0)  # of a connection to come
         self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
+        self._ends_at = 0.0  # clock; of the attempt and of all redirects that it follows
+        self._hops = 0  # redirects followed in this attempt
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Raises ValueError for a job that must not be sent.
@@ -81,7 +84,7 @@ class DirectSender:
         """
         head = self._heads.head(job.method, job.url, len(job.body), client_request_id)
         now = trio.current_time()
-        ends_at = now + self._timeouts.total
+        ends_at = self._ends_at = now + self._timeouts.total if not self._hops else self._ends_at
         connection = self._connection
         if connection is not None:
             surplus = connection.surplus()
@@ -148,7 +151,19 @@ class DirectSender:
                 self._drop(connection)
             message = out_of_step(self._address)
             return Fault(FailureKind.MALFORMED_RESPONSE, message, maybe_sent=True, cause=FaultCause.PROTOCOL, sent_at=sent_at)
-        return Answer(reader.status, reader.headers, content, sent_at)
+        answer = Answer(reader.status, reader.headers, content, sent_at)
+        return await self._follow(job, answer, client_request_id) if reader.status in FOLLOWED else answer
+
+    async def _follow(self, job: Job, answer: Answer, client_request_id: str) -> Answer | Fault:
+        """Go where a redirect on the same origin leads, within the same total deadline; else the redirect is the answer."""
+        moved = follow(job, answer, self._heads)
+        if moved is None or self._hops >= MAX_HOPS:
+            return answer
+        self._hops += 1
+        try:
+            return await self.send(moved, client_request_id)
+        finally:
+            self._hops -= 1
 
     async def _is_own(self, connection: Connection, client_request_id: str, asked_at: float, *, repeat: bool) -> bool:
         """Whether an answer belongs to its request, as far as anybody can know (`pairing`). Cancellation: the connection is dropped."""

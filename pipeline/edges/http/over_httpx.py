@@ -17,6 +17,7 @@ from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.over_httpx_reuse import behind
 from pipeline.edges.http.pairing import out_of_step
+from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
@@ -112,11 +113,9 @@ class HttpxSender:
 
         Cancellation: the attempt is lost; the provider may have seen the request.
         """
-        request = self._request(job, client_request_id)
-        asked_at = trio.current_time() if self._reused is None else await self._reused.prepare(job.custom_id)
         with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
             try:
-                return await self._exchange(request, scope, client_request_id, asked_at)
+                return await self._attempt(job, client_request_id, scope)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 return self._fault(error)
             except MalformedResponseError as error:
@@ -124,6 +123,15 @@ class HttpxSender:
         assert scope.cancelled_caught
         message = f"no complete response from {self._address} within {self._total:g} s (total deadline)"
         return Fault(FailureKind.TIMEOUT, message, maybe_sent=True, cause=FaultCause.TOTAL_TIMEOUT)
+
+    async def _attempt(self, job: Job, client_request_id: str, scope: trio.CancelScope, hops: int = 0) -> Answer | Fault:
+        """One exchange, and one more for every redirect on the same origin."""
+        asked_at = trio.current_time() if self._reused is None else await self._reused.prepare(job.custom_id)
+        reply = await self._exchange(self._request(job, client_request_id), scope, client_request_id, asked_at)
+        if isinstance(reply, Fault) or reply.status not in FOLLOWED or hops >= MAX_HOPS:
+            return reply
+        moved = follow(job, reply, self._heads)
+        return reply if moved is None else await self._attempt(moved, client_request_id, scope, hops + 1)
 
     def close(self) -> None:
         """Nothing to do: the transport is not ours."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 
-_TARGET = re.compile(r"/[\x21-\x7e]*")
+TARGET = re.compile(r"/[\x21-\x7e]*")
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
@@ -29,7 +29,7 @@ def accepted_codings() -> str:
 class RequestHeads:
     """Builds the heads of requests to one endpoint, whose address is `base`. Holds its key: never log, never print."""
 
-    __slots__ = ("_cache", "_constant", "_headers", "base")
+    __slots__ = ("_cache", "_constant", "_headers", "_moved", "base")
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
         self.base = split_base(endpoint.base_url)
@@ -47,6 +47,7 @@ class RequestHeads:
         self._constant = b"".join(_line(name, value) for name, value in headers.items())
         self._headers = headers
         self._cache: dict[tuple[str, str], bytes] = {}
+        self._moved: dict[tuple[str, str], str] = {}  # where redirects lead
 
     def head(self, method: str, url: str, length: int, client_request_id: str) -> bytes:
         """The whole head of one attempt. Raises ValueError for anything that is not a clean token, path or id."""
@@ -62,9 +63,20 @@ class RequestHeads:
         head = self.head(method, url, length, client_request_id)
         return head.split(b" ", 2)[1], [*self._headers.items(), ("x-client-request-id", client_request_id)]
 
+    def target(self, method: str, url: str) -> str:
+        """The path and query that a request goes to."""
+        return self._moved.get((method, url)) or self.base.target(url)
+
+    def move(self, method: str, url: str, target: str) -> None:
+        """Send requests for a url to another path and query from now on."""
+        if len(self._moved) >= CACHED_HEADS:
+            self._moved.clear()
+        self._moved[method, url] = target
+        self._cache.pop((method, url), None)
+
     def _start(self, method: str, url: str) -> bytes:
-        target = self.base.target(url)
-        if not (TOKEN.fullmatch(method) and url.startswith("/") and _TARGET.fullmatch(target)):
+        target = self.target(method, url)
+        if not (TOKEN.fullmatch(method) and url.startswith("/") and TARGET.fullmatch(target)):
             raise ValueError(f"cannot be sent: {method!r} {url!r}")
         if len(self._cache) >= CACHED_HEADS:
             self._cache.clear()
