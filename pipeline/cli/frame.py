@@ -6,6 +6,7 @@ a message, never a traceback. Exception groups, which is what comes out of a nur
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from pipeline.records import Progress
 
     Talk = Terminal[Progress]
+
+OUT_OF_FILES = {
+    errno.EMFILE: "raise the limit (ulimit -n)",
+    errno.ENFILE: "the whole system has no more to give, so ulimit -n will not help",
+}
 
 OK, SOME_FAILED, USAGE, ABORTED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -104,13 +110,22 @@ def _say_all(terminal: Talk, group: BaseExceptionGroup[BaseException], what: str
 
 
 def _say_defect(terminal: Talk, group: BaseExceptionGroup[Exception], verbose: int) -> None:
+    """Say what was not foreseen. Files run out wherever one is opened, inside libraries too: that is not our defect."""
     if verbose:
         import traceback
 
         terminal.say("".join(traceback.format_exception(group)).rstrip())
+    defects = []
     for error in leaves(group):
-        terminal.say(f"internal error: {type(error).__name__}: {error}")
-    terminal.say("this is a defect of headrace; please report it with what -v says")
+        if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
+            what = ": ".join(filter(None, (str(error.filename or ""), os.strerror(error.errno))))
+            terminal.say(f"error: {what}; {OUT_OF_FILES[error.errno]}")
+        else:
+            defects.append(error)
+    for defect in defects:
+        terminal.say(f"internal error: {type(defect).__name__}: {defect}")
+    if defects:
+        terminal.say("this is a defect of headrace; please report it with what -v says")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -345,6 +346,26 @@ def test_trouble_becomes_a_message_and_a_code_however_deep_its_group(
 
     assert found == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_a_process_that_may_open_no_more_files_is_told_which_limit_to_raise(number: int, capsys: Capture) -> None:
+    code = guarded(raising(ExceptionGroup("in a nursery", [OSError(number, os.strerror(number), "/tmp/in.jsonl")])), 0)
+    said = capsys.readouterr().err
+
+    assert code == 3
+    assert said.startswith(f"error: /tmp/in.jsonl: {os.strerror(number)}")
+    assert "ulimit -n" in said
+    assert "defect" not in said
+
+
+def test_another_failed_system_call_is_still_a_defect(capsys: Capture) -> None:
+    code = guarded(raising(ExceptionGroup("", [OSError(errno.EMFILE, "no more"), OSError(errno.EBADF, "bad file")])), 0)
+    said = capsys.readouterr().err
+
+    assert code == 3
+    assert "internal error: OSError: [Errno 9] bad file" in said
+    assert "please report" in said
 
 
 def test_defect_is_a_short_message_and_v_shows_where(capsys: Capture) -> None:
