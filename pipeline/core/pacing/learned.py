@@ -264,12 +264,19 @@ class Finder(Growing):
         if outage.explained and self.span.estimate is None:
             self._open()
             self.opened = now
+        elif self.span.estimate is None and not self.log.count(self._began, outage.since):
+            self._search_again(now)
         else:
             if not outage.explained:
                 self._estimate_anew(outage, admitted_at, now)
             self._hold(now)
         self.tat = now if admitted_at - outage.since < 1.0 else now + 0.5 / self.rate
         self._note(now, f"reopened after {admitted_at - outage.since:.2f} s, {outage.refusals} refused")
+
+    def _search_again(self, now: float) -> None:
+        """Nothing of ours was let in before the outage: somebody else had used the limit up, and nothing is known of it."""
+        self.mode, self._answers = Mode.RAMP, 0
+        self.opened = self._began = self._grown = now
 
     def _estimate_anew(self, outage: Outage, admitted_at: float, now: float) -> None:
         span, began = self.span, self._began
