@@ -14,6 +14,7 @@ from pipeline.edges.store.hashes import HASH_MASK, RowHashes, differs, entry_of
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 digests = st.integers(0, 2**32 - 1)
@@ -60,3 +61,12 @@ def test_a_disk_that_fails_is_told(tmp_path: Path) -> None:
     hashes.close()
     with pytest.raises(JournalError, match="cannot be read"):
         hashes.read(0, 1)
+
+
+@pytest.mark.parametrize("call", [RowHashes.read_all, RowHashes.close])
+def test_a_call_that_the_disk_refuses_is_trouble_with_the_journal(tmp_path: Path, call: Callable[[RowHashes], object]) -> None:
+    hashes = RowHashes.open(tmp_path / "rows")
+    os.close(hashes._descriptor)
+
+    with pytest.raises(JournalError, match="Bad file descriptor"):
+        call(hashes)

@@ -71,7 +71,10 @@ class RowHashes:
 
     def read_all(self) -> array[int]:
         """The entries of all rows. Raises JournalError."""
-        size = os.fstat(self._descriptor).st_size // ENTRY_BYTES
+        try:
+            size = os.fstat(self._descriptor).st_size // ENTRY_BYTES
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
         entries = array("I", self._read(0, size))
         if sys.byteorder == "big":
             entries.byteswap()
@@ -83,10 +86,13 @@ class RowHashes:
         return len(data) == count * ENTRY_BYTES and not data[3::4].translate(None, _GOOD_TOP_BYTES)
 
     def close(self) -> None:
-        """Give the file back. May be called twice."""
+        """Close the file. May be called twice. Raises JournalError if the disk reports an error."""
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        try:
+            if descriptor >= 0:
+                os.close(descriptor)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be closed: {error.strerror}") from error
 
     def _read(self, first: int, count: int) -> bytes:
         try:
