@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -348,3 +349,25 @@ def test_a_redirect_says_where_to_and_what_to_do(status: int) -> None:
 )
 def test_an_answer_that_takes_long_to_read_is_read_elsewhere(body: bytes, *, large: bool) -> None:
     assert is_large(Answer(200, [], body)) is large
+
+
+@pytest.mark.parametrize("around", [b"[%s]", b'{"data": [%s]}', b'{"results": [%s]}'])
+@pytest.mark.parametrize("element", [b"{}", b"[]", b"1"])
+def test_memory_is_bounded_whatever_is_in_a_list(around: bytes, element: bytes) -> None:
+    body = around % b",".join([element] * 300_000)
+    tracemalloc.start()
+    try:
+        classify(Answer(200, [], body), now_utc=NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 5 * len(body), "a list of empty objects takes 24 times its bytes once each of them is built"
+
+
+def test_a_list_of_very_many_values_is_still_an_answer() -> None:
+    many = b"[%s]" % b",".join([b'{"embedding": [1]}'] * 100_001)
+
+    result = classify(Answer(200, [], b'{"data": %s}' % many), now_utc=NOW)
+
+    assert isinstance(result, Result)

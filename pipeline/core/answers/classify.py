@@ -12,7 +12,7 @@ import msgspec
 from pipeline.core.answers.assemble import assemble, is_streamed
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, json_text, one_line
-from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, object_of, objects_of
+from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, head_of, object_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
 from pipeline.core.answers.shapes import find_usage, is_unknown_error, promises, read_object, read_reply
 from pipeline.core.answers.shapes_values import read_list
@@ -135,9 +135,10 @@ def _object(body: bytes) -> tuple[Object, Reading | None]:
 
 def _listed(body: bytes) -> tuple[Object, Reading | None]:
     """A bare list, or the error in a list of one (Google)."""
-    objects = objects_of(msgspec.Raw(body))
-    if len(objects) == 1 and "error" in objects[0]:
-        return objects[0], None
+    head = head_of(body)
+    only = object_of(head.first) if not memoryview(head.second) else {}
+    if "error" in only:
+        return only, None
     return {}, read_list(body)
 
 

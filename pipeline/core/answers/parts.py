@@ -55,6 +55,13 @@ FINISH_REASONS = {
 }
 
 
+class Head(msgspec.Struct, gc=False, array_like=True):
+    """The first two elements of a list, empty where there is none. What follows is skipped and not built."""
+
+    first: msgspec.Raw = msgspec.Raw()
+    second: msgspec.Raw = msgspec.Raw()
+
+
 class Reading(msgspec.Struct, gc=False):
     """What a reply says, in any shape.
 
@@ -75,6 +82,9 @@ class Reading(msgspec.Struct, gc=False):
     def tokens(self) -> Usage:
         """The tokens that the reply says it used."""
         return NO_USAGE if self.usage is NULL else read_usage(self.usage)
+
+
+_decode_head = msgspec.json.Decoder(Head).decode
 
 
 def first_byte(raw: msgspec.Raw) -> int:
@@ -133,6 +143,14 @@ def items_of(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
         return _decode_items(raw)
     except (msgspec.DecodeError, RecursionError):
         return []
+
+
+def head_of(raw: msgspec.Raw | bytes) -> Head:
+    """The head of a list; nothing where the value is none. Builds no other element."""
+    try:
+        return _decode_head(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return Head()
 
 
 def text_of(raw: msgspec.Raw | None) -> str | None:

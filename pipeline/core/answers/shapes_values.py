@@ -13,6 +13,7 @@ from pipeline.core.answers.parts import (
     Reading,
     as_json,
     first_byte,
+    head_of,
     is_list,
     is_object,
     items_of,
@@ -23,11 +24,14 @@ from pipeline.core.answers.parts import (
 )
 
 BY_INDEX = ("embedding", "score", "data")  # OpenAI; vLLM's scores; vLLM's pooling
+MOST_ELEMENTS = 100_000  # a list of more is taken as it came: an object costs 200 bytes and more, so 20 million of them gigabytes
 AS_THEY_ARE = ("label", "probs", "b64_json", "url")  # vLLM's classes; images
 
 
 def read_data(reply: Object) -> Reading:
     """OpenAI's lists under `data`: embeddings, vLLM's scores and classes, images."""
+    if _has_too_many(reply["data"]):
+        return Reading(reply["data"], complete=False)
     items = objects_of(reply["data"])
     count = len(items_of(reply["data"]))
     if not items and count:
@@ -38,6 +42,15 @@ def read_data(reply: Object) -> Reading:
             content = one_or_list([item[key] for item in sorted(there, key=_index)]) if key in BY_INDEX else reply["data"]
             return Reading(content, complete=len(there) == count)
     return Reading(problem="data without any value")
+
+
+def _has_too_many(data: msgspec.Raw) -> bool:
+    """Whether a list may have more elements than are worth building. Vectors have many numbers in few elements."""
+    if len(memoryview(data)) <= MOST_ELEMENTS or not is_list(data):
+        return False
+    first = head_of(data).first
+    separator = b"{" if memoryview(first) and is_object(first) else b","
+    return bytes(data).count(separator) > MOST_ELEMENTS
 
 
 def _index(item: Object) -> int:
@@ -79,13 +92,14 @@ def read_transcription(reply: Object) -> Reading:
 
 def read_list(body: bytes) -> Reading:
     """A bare list: vectors (Text Embeddings Inference), rankings, classes, generated texts (Hugging Face)."""
-    raw = msgspec.Raw(body)
-    items = items_of(raw)
-    objects = objects_of(raw)
-    if len(items) == 1 and objects and "generated_text" in objects[0]:
-        return Reading(objects[0]["generated_text"])
-    if objects and "candidates" in objects[0]:
+    raw, head = msgspec.Raw(body), head_of(body)
+    if not memoryview(head.first):
+        return Reading(problem="an empty list")
+    first = object_of(head.first) if is_object(head.first) else {}
+    if not memoryview(head.second) and "generated_text" in first:
+        return Reading(first["generated_text"])
+    if "candidates" in first:
         return Reading(problem="pieces of an answer")
-    if not items or first_byte(items[0]) == ord("n"):
-        return Reading(problem="an empty list" if not items else "a list of nothing")
+    if first_byte(head.first) == ord("n"):
+        return Reading(problem="a list of nothing")
     return Reading(raw)
