@@ -70,7 +70,6 @@ BAD_ROWS = {
     "body-text": _row("b", body="text"),
     "body-null": _row("b", body=None),
     "body-array": _row("b", body=[1]),
-    "stream": _row("s", body={"stream": True}),
     "id-fraction": _row(17.5),
     "id-empty": _row(""),
     "id-long": _row("x" * 5000),

@@ -76,7 +76,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def configure(folder: Path, base_url: str, **provider: object) -> Path:
-    retry = {"attempts": 2, "base_seconds": 0.0, "cap_seconds": 0.0}
+    retry = {"attempts": 2, "base_seconds": 0.0, "cap_seconds": 0.0, "patience_seconds": 0.0}
     return write_config(folder, base_url, provider={**PROVIDER, **provider}, retry=retry)
 
 
@@ -121,29 +121,38 @@ async def test_no_way_to_answer_brings_a_secret_out(folder: Path, way: str, tran
     assert_hidden(run.stdout, run.stderr, *written.values())
 
 
-def quoting(status: bytes) -> Script:
+def quoting(status: bytes, saying: bytes) -> Script:
     """A provider that quotes the key in its refusal: in the message, in the id of the request, and as JSON may write it."""
 
     async def script(peer: Peer, request: Request) -> None:
         shown = request.headers["authorization"].encode()
         escaped = shown.replace(b"Z", b"\\u005a")
-        body = b'{"error": {"message": "Incorrect API key: %s", "code": "%s"}}' % (shown, escaped)
+        body = b'{"error": {"message": "%s: %s", "code": "%s"}}' % (saying, shown, escaped)
         await peer.send(answer(status.decode(), body, b"x-request-id: %s\r\n" % shown))
 
     return script
 
 
-@pytest.mark.parametrize("status", [b"400 Bad Request", b"401 Unauthorized", b"500 Internal Server Error", b"200 OK"])
-async def test_a_key_that_a_provider_quotes_is_taken_out(folder: Path, status: bytes) -> None:
-    async with serve(quoting(status)) as server:
+@pytest.mark.parametrize(
+    "status, saying",
+    [
+        (b"400 Bad Request", b"Incorrect API key"),
+        (b"400 Bad Request", b"This prompt was refused for"),
+        (b"401 Unauthorized", b"Incorrect API key"),
+        (b"500 Internal Server Error", b"Something broke for"),
+        (b"200 OK", b"Incorrect API key"),
+    ],
+)
+async def test_a_key_that_a_provider_quotes_is_taken_out(folder: Path, status: bytes, saying: bytes) -> None:
+    async with serve(quoting(status, saying)) as server:
         config = str(configure(folder, f"{server.url}/v1"))
         run = await headrace("run", config, "-vv", "--json", "--progress", "plain")
 
     assert server.requests
-    assert b"Incorrect API key: Bearer ***" in run.stderr or b"Incorrect API key: ***" in run.stderr
+    assert saying + b": Bearer ***" in run.stderr or saying + b": ***" in run.stderr
     assert_hidden(run.stdout, run.stderr, *files_of(folder).values())
-    if status.startswith(b"500"):  # the others say that the key is wrong, so the run stops and nothing is written
-        assert b"Incorrect API key" in (folder / "out.jsonl").read_bytes()
+    if saying.startswith(b"This prompt"):  # the row's own fault, so its result is written; the others stop the run
+        assert saying in (folder / "out.jsonl").read_bytes()
 
 
 async def test_other_commands_show_no_secret(folder: Path) -> None:
