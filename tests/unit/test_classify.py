@@ -371,3 +371,21 @@ def test_a_list_of_very_many_values_is_still_an_answer() -> None:
     result = classify(Answer(200, [], b'{"data": %s}' % many), now_utc=NOW)
 
     assert isinstance(result, Result)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "around", [b'{"error": {"code": "told", "message": "x"}, "d": [%s]}', b'{"error": {"code": "told", "message": "x", "d": [%s]}}']
+)
+def test_an_error_is_found_beside_a_large_part_that_is_not_built(around: bytes, status: int) -> None:
+    body = around % b",".join([b"{}"] * 300_000)
+    tracemalloc.start()
+    try:
+        trouble = classify(Answer(status, [], body), now_utc=NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert isinstance(trouble, Trouble)
+    assert trouble.message.endswith(": x")
+    assert peak < 6 * len(body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.core.answers.assemble import assemble, is_streamed
-from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, says_nothing
+from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, read_error, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, json_text, one_line
 from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, head_of, object_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
@@ -118,7 +118,7 @@ def _read_json(answer: Answer, body: bytes, url: str, now_utc: float) -> Result 
     reply, reading = _listed(body) if body.startswith(b"[") else _object(body)
     usage = read_usage(find_usage(reply)) if reading is None or reading.usage is NULL else read_usage(reading.usage)
     if not says_nothing(reply.get("error", NULL)) and not (reading is not None and reading.error is not NULL):
-        return _with_usage(_error_in_success(answer, error_in(_decode_any(body)), body, now_utc), usage)
+        return _with_usage(_error_in_success(answer, read_error(body), body, now_utc), usage)
     if reading is None:
         if not promises(url) and not is_unknown_error(reply):
             return Result(body, usage)

@@ -20,7 +20,10 @@ WAIT_KEYS = ("retryDelay", "estimated_time", "retry_after")  # Google's RetryInf
 INNER_KEYS = ("error", "errors", "detail", "details", "innererror", "base_resp", "violations", "metadata")
 MAX_LAYERS = 32  # objects of one body that are looked at; real bodies have fewer than 10
 
+LARGE_PART_BYTES, LARGE_PART_DEPTH = 250_000, 4  # a real error body has some kB, and its code three objects deep at most
+
 _decode = msgspec.json.Decoder().decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _EMPTY: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
 
 
@@ -48,9 +51,20 @@ def read_error(body: bytes | None) -> ErrorBody:
     if body is None:
         return NO_ERROR
     try:
-        return error_in(_decode(body))
+        return error_in(_small_parts(body))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return NO_ERROR
+
+
+def _small_parts(text: bytes | msgspec.Raw, depth: int = 0) -> Any:
+    """A JSON value without its large parts, which say nothing of an error and would take 25 times their bytes as objects."""
+    size = len(memoryview(text))
+    if size <= LARGE_PART_BYTES:
+        return _decode(text)
+    if depth == LARGE_PART_DEPTH or memoryview(text)[0] != 0x7B:
+        return None
+    parts = {key: _small_parts(value, depth + 1) for key, value in _decode_parts(text).items()}
+    return {key: value for key, value in parts.items() if value is not None}
 
 
 def error_in(value: Any) -> ErrorBody:
@@ -67,6 +81,8 @@ def error_in(value: Any) -> ErrorBody:
 def says_nothing(error: msgspec.Raw) -> bool:
     """`is_empty_error` of a value that is still JSON."""
     text = bytes(error)
+    if len(text) > LARGE_PART_BYTES:
+        return False
     return text in _EMPTY_TEXTS or is_empty_error(_decode(text))
 
 
