@@ -86,7 +86,7 @@ async def run_stages(prompts: list[str], open_sender: OpenSender) -> Ledger:
     sort, ordered = trio.open_memory_channel[Batch[Outcome]](1)
     jobs = JobMaker(BODY, seen=MemoryStore())
     settings = FetchSettings(
-        open_sender,
+        (open_sender,),
         draw=random.random,
         utc=time.time,
         name_attempt=lambda index, attempt: f"by-hand-{index}-{attempt}",

@@ -61,7 +61,7 @@ class FailedAttempt(Struct, frozen=True, gc=False):
 class Ticket(Struct, eq=False, gc=False):
     """Leave to make one attempt now.
 
-    attempt: 1 for the first. lane: index of the lane on which the attempt is made. number: counts the attempts of that lane
+    attempt: 1 for the first. lane, lane_name: the lane on which the attempt is made. number: counts the attempts of that lane
     in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
     earlier answers that were none, and their tokens. original: the row's first request, where this one is another
@@ -72,6 +72,7 @@ class Ticket(Struct, eq=False, gc=False):
     attempt: int
     grant: Grant | None
     lane: int = 0
+    lane_name: str = ""
     number: int = 0
     failed: tuple[FailedAttempt, ...] = ()
     refused: bool = False
@@ -99,6 +100,12 @@ class Report(Struct, eq=False, gc=False):
 
     ticket: Ticket
     answered: bool = False
+    status: int | None = None
+    usage: Usage = NO_USAGE
+    seconds: float = 0.0
+    sent_at: float | None = None
+    headers: list[tuple[bytes, bytes]] | None = None
+    now_utc: float = 0.0
     failure: Failure | None = None
     code: str = ""
     message: str = ""
@@ -109,12 +116,6 @@ class Report(Struct, eq=False, gc=False):
     limited: bool = False
     cause: FaultCause | None = None
     maybe_sent: bool = False
-    status: int | None = None
-    usage: Usage = NO_USAGE
-    seconds: float = 0.0
-    sent_at: float | None = None
-    headers: list[tuple[bytes, bytes]] | None = None
-    now_utc: float = 0.0
     rejected: int = 0
     wasted: Usage = NO_USAGE
     ask_again: Job | None = None

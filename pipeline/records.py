@@ -157,7 +157,8 @@ class Success:
 
     body: the provider's JSON exactly as it came, but without line breaks. usage: what this answer cost. attempts: 0 for an
     answer that was there already: from the cache, or of an identical row; then it cost nothing. finish_reason: why it ended, in
-    OpenAI's words. rejected, wasted: earlier answers to this row that were none, and their tokens.
+    OpenAI's words. rejected, wasted: earlier answers to this row that were none, and their tokens. lane: the name of the one that
+    answered, "" where there is only one.
     """
 
     index: int
@@ -171,6 +172,7 @@ class Success:
     finish_reason: str | None = None
     rejected: int = 0
     wasted: Usage = NO_USAGE
+    lane: str = ""
 
 
 @frozen(eq=False)
@@ -179,6 +181,7 @@ class Failure:
 
     status_code, body, request_id: the HTTP response, where there was one; body is JSON without line breaks.
     attempts: 0 for a row that was never sent. rejected, wasted: answers to this row that were none, and their tokens.
+    lane: as in `Success`, of the last attempt.
     """
 
     index: int
@@ -192,6 +195,7 @@ class Failure:
     latency_seconds: float = 0.0
     rejected: int = 0
     wasted: Usage = NO_USAGE
+    lane: str = ""
 
 
 Outcome = Success | Failure
@@ -212,6 +216,23 @@ class FailureGroup:
 
     count: int
     example: FailedRow
+
+
+@frozen
+class LaneSummary:
+    """What one lane did in this run.
+
+    learned_per_minute: requests that the provider was found to allow, None if nothing was found. kind: of its limit, such as
+    "sliding" or "bucket". out_seconds: for how long it took no rows.
+    """
+
+    name: str
+    attempts: int
+    succeeded: int
+    throttled: int
+    learned_per_minute: float | None = None
+    kind: str | None = None
+    out_seconds: float = 0.0
 
 
 @frozen
@@ -247,6 +268,7 @@ class Summary:
     unpriced: Sequence[str] = ()
     failures: Mapping[str, FailureGroup] = field(factory=dict)
     stopped: str | None = None
+    lanes: tuple[LaneSummary, ...] = ()
 
 
 @frozen

@@ -143,7 +143,7 @@ async def take_rows(most: int) -> list[RawRow]:
 
 
 def fetch_settings(open_sender: OpenSender) -> FetchSettings:
-    return FetchSettings(open_sender, draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda index, attempt: f"{index}-{attempt}")
+    return FetchSettings((open_sender,), draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda index, attempt: f"{index}-{attempt}")
 
 
 async def carried(config: pipeline.Config, transport: httpx.AsyncBaseTransport) -> None:
@@ -156,10 +156,9 @@ async def flows(transport: httpx.AsyncBaseTransport) -> None:
     settings = pipeline.FlowSettings(
         take_rows=take_rows,
         make_jobs=jobs.make_jobs,
-        lane=Lane.from_limits(requests_per_minute=60),
+        lanes=Lanes([LaneState(Lane.from_limits(requests_per_minute=60), 4)]),
         fetch=fetch_settings(senders_over(Endpoint("http://provider.test/v1"), transport)),
         store=PassThrough(emit),
-        workers=4,
         window=16,
     )
     tallies = pipeline.Tallies()

@@ -20,6 +20,7 @@ from benchmarks.server import BODY
 from pipeline.cli.launch import COLLECT_AFTER
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.pacing.lane import Lane
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.templates import Template
@@ -78,10 +79,11 @@ def flow_of(task: Task, rows: Sequence[RawRow], shredder: Shredder) -> FlowSetti
     return FlowSettings(
         take_rows=take_rows,
         make_jobs=JobMaker(Template.compile(body("{prompt}")), "/v1/chat/completions", seen=SeenOnDisk()).make_jobs,
-        lane=Lane.from_limits(),
-        fetch=FetchSettings(InstantSender, draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"),
+        lanes=Lanes([LaneState(Lane.from_limits(), task.in_flight)]),
+        fetch=FetchSettings(
+            (InstantSender,), draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"
+        ),
         store=PassThrough(shredder.emit),
-        workers=task.in_flight,
         window=4 * task.in_flight,
     )
 

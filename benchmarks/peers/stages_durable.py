@@ -64,7 +64,7 @@ def main() -> None:
     config = load_config(written_config(task, output))
     spare_the_collector()
     # `run` takes a transport in the network's place, but one of httpx's costs more than all the stages.
-    with patch.object(run_module, "open_provider", no_network):
+    with patch.object(run_module, "open_providers", no_network):
         ready = cpu_seconds()
         trio.run(run_module.run, config)
         done = cpu_seconds()

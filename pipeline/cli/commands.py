@@ -31,7 +31,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
         from pipeline.config import load_config
         from pipeline.errors import ConfigError
         from pipeline.inspect.check import check
-        from pipeline.runs.assembly import credentials, open_provider
+        from pipeline.runs.providers import credentials, open_providers
 
         try:
             config = load_config(config_path, overrides)
@@ -42,7 +42,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
         if as_json:
             answer(attrs.asdict(report))
         load_config(config_path, overrides, environment=os.environ)
-        open_provider(config, credentials(config.provider))  # opens nothing yet, but refuses what a run would refuse
+        open_providers(config, credentials(config))  # opens nothing yet, but refuses what a run would refuse
         if report.rows and not report.requests:
             return USAGE
         return SOME_FAILED if report.bad_rows or report.too_large else OK

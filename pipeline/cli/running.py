@@ -99,7 +99,7 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
     if terminal.takes_objects:
         terminal.say(json.dumps({"event": "summary", **value}))
     else:
-        in_order, without_key = config.sink.order.value == "input", sends_no_key(config.provider)
+        in_order, without_key = config.sink.order.value == "input", any(map(sends_no_key, config.lanes))
         terminal.say(summary_text(summary, config.sink.path, command, in_order=in_order, without_key=without_key))
     if as_json:
         answer(value)

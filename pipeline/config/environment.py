@@ -52,16 +52,16 @@ class Variable(Struct, frozen=True):
         return _problem_with(self, environment.get(self.name, ""))
 
 
-def variables_of(provider: ProviderConfig) -> list[Variable]:
+def variables_of(provider: ProviderConfig, place: str = "provider") -> list[Variable]:
     """Every variable that a provider needs.
 
-    A simulated provider needs none, so that a config can be rehearsed without a key.
+    place: where it stands in the config. A simulated provider needs none, so that a config can be rehearsed without a key.
     """
     if provider.simulate is not None:
         return []
-    found = [] if provider.api_key_env is None else [_key_variable(provider.api_key_env, provider.api_key_header)]
+    found = [] if provider.api_key_env is None else [_key_variable(provider.api_key_env, provider.api_key_header, place)]
     headers = provider.headers.items()
-    return found + [_header_variable(name, value.env) for name, value in headers if isinstance(value, FromEnvironment)]
+    return found + [_header_variable(name, value.env, place) for name, value in headers if isinstance(value, FromEnvironment)]
 
 
 def sends_no_key(provider: ProviderConfig) -> bool:
@@ -74,31 +74,38 @@ def problems_in(root: Node, environment: Mapping[str, str]) -> Iterator[Problem]
 
     Looks at the tree, so that these problems can be told beside all others. What is no name of a variable is passed over.
     """
-    provider = root.child("provider")
-    if provider is None or ((simulate := provider.child("simulate")) is not None and simulate.value is not None):
+    provider, several = root.child("provider"), root.child("providers")
+    if provider is not None:
+        yield from _problems_of(provider, "provider", environment)
+    for index, lane in enumerate(several.value if several is not None and isinstance(several.value, list) else ()):
+        yield from _problems_of(lane, f"providers[{index}]", environment)
+
+
+def _problems_of(provider: Node, place: str, environment: Mapping[str, str]) -> Iterator[Problem]:
+    if (simulate := provider.child("simulate")) is not None and simulate.value is not None:
         return
     header = provider.child("api_key_header")
     key = provider.child("api_key_env")
     found: list[tuple[Node, Variable]] = []
     if key is not None and isinstance(key.value, str):
-        found.append((key, _key_variable(key.value, str(header.value) if header is not None else AUTHORIZATION)))
+        found.append((key, _key_variable(key.value, str(header.value) if header is not None else AUTHORIZATION, place)))
     headers = provider.child("headers")
     for name, node in headers.value.items() if headers is not None and isinstance(headers.value, dict) else ():
         variable = node.child("env")
         if variable is not None and isinstance(variable.value, str):
-            found.append((variable, _header_variable(name, variable.value)))
+            found.append((variable, _header_variable(name, variable.value, place)))
     for node, named in found:
         message = None if environment_name(named.name) else named.problem(environment)
         if message is not None:
             yield node.problem(named.key, message)
 
 
-def credentials_of(provider: ProviderConfig, environment: Mapping[str, str]) -> Credentials:
-    """What to show a provider.
+def credentials_of(provider: ProviderConfig, environment: Mapping[str, str], place: str = "provider") -> Credentials:
+    """What to show a provider. place: where it stands in the config.
 
     Raises: ConfigError, with every variable that is not set or not as it should be.
     """
-    variables = variables_of(provider)
+    variables = variables_of(provider, place)
     problems = [Problem(each.key, message, "config") for each in variables if (message := each.problem(environment)) is not None]
     if problems:
         raise ConfigError(problems)
@@ -120,12 +127,12 @@ def _key_header(provider: ProviderConfig, key: str | None) -> tuple[str, str] | 
     return "Authorization", key if _SCHEME_AND_TOKEN.fullmatch(key) else f"Bearer {key}"
 
 
-def _key_variable(name: str, header: str) -> Variable:
-    return Variable("provider.api_key_env", name, is_key=True, bare=header.lower() != AUTHORIZATION)
+def _key_variable(name: str, header: str, place: str) -> Variable:
+    return Variable(f"{place}.api_key_env", name, is_key=True, bare=header.lower() != AUTHORIZATION)
 
 
-def _header_variable(header: str, name: str) -> Variable:
-    return Variable(f"provider.headers.{header}.env", name, is_key=False)
+def _header_variable(header: str, name: str, place: str) -> Variable:
+    return Variable(f"{place}.headers.{header}.env", name, is_key=False)
 
 
 def _problem_with(variable: Variable, text: str) -> str | None:

@@ -19,22 +19,19 @@ from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
 LIKE_A_KEY = re.compile(r"[a-z_.]*")
+LANE_PATHS = (("unix_socket",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
 PATHS = (
     ("source", "path"),
     ("sink", "path"),
     ("journal", "path"),
     ("cache", "path"),
     ("answers", "expect", "schema"),
-    ("provider", "unix_socket"),
-    ("provider", "tls", "ca"),
-    ("provider", "tls", "certificate"),
-    ("provider", "tls", "key"),
+    *(("provider", *steps) for steps in LANE_PATHS),
 )
-
 
 CHECK = ("answers", "expect", "check")  # a file's path and a function's name
 
@@ -128,15 +125,24 @@ def _put(node: Node, steps: list[str], value: Node) -> Node:
 
 def _absolute(root: Node, folder: Path) -> Node:
     """The tree with every path of the config made absolute; `~` is the home folder."""
-    for steps in PATHS:
+    root = _absolute_at(root, PATHS, folder)
+    several = root.child("providers")
+    if several is not None and isinstance(several.value, list):
+        lanes = [_absolute_at(lane, LANE_PATHS, folder) for lane in several.value]
+        root = _put(root, ["providers"], Node(lanes, several.source, several.line, several.broken))
+    check = _leaf(root, CHECK)
+    if check is not None and isinstance(check.value, str):
+        root = _put(root, list(CHECK), Node(beside(check.value, folder), check.source, check.line))
+    return root
+
+
+def _absolute_at(root: Node, paths: Iterable[Sequence[str]], folder: Path) -> Node:
+    for steps in paths:
         leaf = _leaf(root, steps)
         if leaf is None or not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
             continue
         path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
         root = _put(root, list(steps), Node(path, leaf.source, leaf.line))
-    check = _leaf(root, CHECK)
-    if check is not None and isinstance(check.value, str):
-        root = _put(root, list(CHECK), Node(beside(check.value, folder), check.source, check.line))
     return root
 
 

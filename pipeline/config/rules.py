@@ -32,6 +32,9 @@ DOLLAR_NAME = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
 
 
+MADE_LATER = {"made_later": True}  # metadata of a field that may be missing at first, and gets its value from another
+
+
 def at_least(least: float) -> Rule:
     """A number that must not be below `least`."""
     return lambda value: None if value >= least else f"must be >= {least}, got {describe(value)}"  # type: ignore[operator]
@@ -169,6 +172,8 @@ def typed(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
 
 
 def _typed(instance: object, attribute: Attribute[Any], value: object) -> None:
+    if value is None and attribute.metadata == MADE_LATER:
+        return
     message = mismatch(value, attribute.type)
     if message is not None:
         raise _error(instance, attribute.name, message)

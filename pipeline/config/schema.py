@@ -5,13 +5,14 @@ when it is made: a wrong value raises `ConfigError`. The annotations are read at
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from attrs import field, frozen
 
 from pipeline.config.answers import AnswersConfig
 from pipeline.config.rules import (
+    MADE_LATER,
     above,
     at_least,
     base_url,
@@ -59,6 +60,12 @@ class PriceSource(Enum):
 
     BUILTIN = "builtin"
     GENAI_PRICES = "genai-prices"
+
+
+class Strategy(Enum):
+    """How a lane is chosen: the one that lets a row leave soonest."""
+
+    EARLIEST = "earliest"
 
 
 class Transport(Enum):
@@ -194,6 +201,30 @@ class LimitsConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class LaneConfig(ProviderConfig):
+    """One of several providers, or one of several keys of the same.
+
+    name: in messages and results; None is made of the host. model: takes the place of the one in each request. weight: its share
+    of the rows, where several could take them. priority: a higher number is used only while no lower one can take a row.
+    limits: of this lane; None are those of the run, for this lane by itself.
+    """
+
+    name: str | None = field(default=None, validator=must(not_empty))
+    model: str | None = field(default=None, validator=must(not_empty))
+    weight: float = field(default=1.0, validator=must(above(0)))
+    priority: int = field(default=0, validator=must(at_least(0)))
+    limits: LimitsConfig | None = None
+
+
+@frozen(kw_only=True, field_transformer=typed)
+class RoutingConfig:
+    """Which lane takes a row. fallback_after_seconds: how long a row waits for a lane of a lower priority number."""
+
+    strategy: Strategy = Strategy.EARLIEST
+    fallback_after_seconds: float = field(default=0.0, validator=must(at_least(0)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class TimeoutsConfig:
     """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens."""
 
@@ -285,12 +316,14 @@ class PricesConfig:
 class Config:
     """A whole run. Paths are taken as they are; `load_config` has made them absolute.
 
-    dedupe: equal requests of a run are sent once.
+    provider: where requests go; or providers, several of them, then it is the first. dedupe: equal requests of a run are sent once.
     """
 
     source: SourceConfig
     request: RequestConfig | None = None
-    provider: ProviderConfig
+    provider: ProviderConfig = field(default=None, metadata=MADE_LATER)  # the first lane takes its place
+    providers: Sequence[LaneConfig] = ()
+    routing: RoutingConfig = field(factory=RoutingConfig)
     limits: LimitsConfig = field(factory=LimitsConfig)
     timeouts: TimeoutsConfig = field(factory=TimeoutsConfig)
     retry: RetryConfig = field(factory=RetryConfig)
@@ -304,6 +337,7 @@ class Config:
 
     def __attrs_post_init__(self) -> None:
         """One file must not play two parts, and rows that are no requests need a template."""
+        self._check_lanes()
         source, sink = _identity(self.source.path), _identity(self.sink.path)
         if source == sink:
             _refuse(self, "sink.path", "is the source; results need a file of their own")
@@ -319,6 +353,24 @@ class Config:
             _refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
         if self.request is None and _plain_name(self.source.path).endswith((".csv", ".tsv", ".txt")):
             _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
+
+    def _check_lanes(self) -> None:
+        if self.provider is None:
+            if not self.providers:
+                _refuse(self, "provider", "missing required key")
+            object.__setattr__(self, "provider", self.providers[0])
+        if self.providers and self.provider is not self.providers[0]:
+            _refuse(self, "providers", "provider and providers exclude each other; make provider the first of the list")
+        names: set[str] = set()
+        for index, lane in enumerate(self.providers):
+            if lane.name in names:
+                _refuse(self, f"providers[{index}].name", f"is the name of an earlier one, too: {lane.name}")
+            names |= {lane.name} if lane.name is not None else set()
+
+    @property
+    def lanes(self) -> tuple[ProviderConfig, ...]:
+        """Where requests go, at least one."""
+        return tuple(self.providers) or (self.provider,)
 
 
 def _refuse(section: object, key: str, message: str) -> None:

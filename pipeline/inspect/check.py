@@ -16,14 +16,15 @@ from pipeline.core.rows.estimate import estimate_tokens
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker, lane_of, source_opener
+from pipeline.runs.assembly import job_maker, source_opener
 from pipeline.runs.pricing import pricing_of
+from pipeline.runs.providers import lanes_of, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.config import Config, LimitsConfig, ProviderConfig
-    from pipeline.core.pacing.lane import Lane
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.records import Job
 
 SLICE_ROWS = 256
@@ -71,13 +72,13 @@ class _Count:
     output_tokens: int = 0
     first: Job | None = None
 
-    def add(self, item: Job | Failure, lane: Lane) -> None:
+    def add(self, item: Job | Failure, lanes: Lanes) -> None:
         self.rows += 1
         if isinstance(item, Failure):
             self.bad += 1
             if len(self.examples) < SHOWN:
                 self.examples.append(f"{item.custom_id}: {item.message}")
-        elif lane.refuses(item.tokens, item.output_tokens) is not None:
+        elif lanes.refuses(item.tokens, item.output_tokens) is not None:
             self.too_large += 1
         else:
             self.requests += 1
@@ -92,18 +93,19 @@ def check(config: Config) -> CheckReport:
 
     Raises: InputError, where it cannot be read.
     """
-    count, lane = _Count(), lane_of(config)
+    count, lanes = _Count(), lanes_of(config)
     with ExitStack() as opened:
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(source_opener(config)()))
         while rows := source.take(SLICE_ROWS):
             for item in jobs.make_jobs(rows, count.rows):
-                count.add(item, lane)
+                count.add(item, lanes)
     return _report(config, count)
 
 
 def _report(config: Config, count: _Count) -> CheckReport:
-    seconds = _seconds(config.limits, count)
+    lanes = [limits_in(config, provider) for provider in config.lanes]
+    seconds = _seconds(lanes, count)
     limited_by = max(seconds, key=lambda name: seconds[name]) if seconds else None
     duration = None if limited_by is None else seconds[limited_by]
     rate = count.requests / duration if duration else None
@@ -118,9 +120,9 @@ def _report(config: Config, count: _Count) -> CheckReport:
         seconds_by_limit=seconds,
         limited_by=limited_by,
         duration_seconds=duration,
-        in_flight_binds_above_seconds=None if rate is None else round(config.limits.max_in_flight / rate, 3),
+        in_flight_binds_above_seconds=None if rate is None else round(sum(limits.max_in_flight for limits in lanes) / rate, 3),
         cost=_cost(config, count),
-        first_request_url=None if count.first is None else _address(config.provider, count.first.url),
+        first_request_url=None if count.first is None else _address(config.lanes[0], count.first.url),
         first_request_body=None if count.first is None else count.first.body.decode(),
         notes=tuple(_notes(config, count)),
     )
@@ -131,15 +133,21 @@ def _address(provider: ProviderConfig, url: str) -> str:
     return url if provider.base_url is None else split_base(provider.base_url).join(url)
 
 
-def _seconds(limits: LimitsConfig, count: _Count) -> dict[str, float]:
+def _seconds(lanes: list[LimitsConfig], count: _Count) -> dict[str, float]:
+    """The least time under each limit that every lane has; their limits add up."""
     demands = {
-        "requests_per_second": (count.requests, limits.requests_per_second, 1.0),
-        "requests_per_minute": (count.requests, limits.requests_per_minute, 60.0),
-        "tokens_per_minute": (count.tokens, limits.tokens_per_minute, 60.0),
-        "input_tokens_per_minute": (count.tokens - count.output_tokens, limits.input_tokens_per_minute, 60.0),
-        "output_tokens_per_minute": (count.output_tokens, limits.output_tokens_per_minute, 60.0),
+        "requests_per_second": (count.requests, [limits.requests_per_second for limits in lanes], 1.0),
+        "requests_per_minute": (count.requests, [limits.requests_per_minute for limits in lanes], 60.0),
+        "tokens_per_minute": (count.tokens, [limits.tokens_per_minute for limits in lanes], 60.0),
+        "input_tokens_per_minute": (count.tokens - count.output_tokens, [limits.input_tokens_per_minute for limits in lanes], 60.0),
+        "output_tokens_per_minute": (count.output_tokens, [limits.output_tokens_per_minute for limits in lanes], 60.0),
     }
-    return {name: round(demand / limit * period, 3) for name, (demand, limit, period) in demands.items() if limit is not None}
+    found = {}
+    for name, (demand, limits, period) in demands.items():
+        known = [limit for limit in limits if limit is not None]
+        if len(known) == len(lanes):
+            found[name] = round(demand / sum(known) * period, 3)
+    return found
 
 
 def _cost(config: Config, count: _Count) -> float | None:
@@ -156,11 +164,13 @@ def _notes(config: Config, count: _Count) -> list[str]:
         notes.append("no row can be sent")
     if config.request is not None and config.request.body is not None and not config.request.same_for_all:
         notes += [str(found) for found in lookalikes(config.request.body)]
-    base = None if config.provider.base_url is None else split_base(config.provider.base_url)
-    if base is not None and base.endpoint:
-        notes.append(f"provider.base_url ends in {base.endpoint}, which is one endpoint; it is taken as {base.origin}{base.path}")
-    if base is not None and base.scheme == "https" and sends_no_key(config.provider):
-        notes.append("no key is sent, because provider.api_key_env is not set")
+    for index, provider in enumerate(config.lanes):
+        place = "provider" if not config.providers else f"providers[{index}]"
+        base = None if provider.base_url is None else split_base(provider.base_url)
+        if base is not None and base.endpoint:
+            notes.append(f"{place}.base_url ends in {base.endpoint}, which is one endpoint; it is taken as {base.origin}{base.path}")
+        if base is not None and base.scheme == "https" and sends_no_key(provider):
+            notes.append(f"no key is sent, because {place}.api_key_env is not set")
     if os.path.lexists(config.sink.path):
         notes.append(f"{config.sink.path} exists: a run goes on with it if it is its own; --fresh starts over")
     return notes

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import os
 import random
 import time
 import uuid
-from contextlib import asynccontextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,37 +15,29 @@ import trio
 from attrs import define, evolve, field
 
 from pipeline.config.answers import Feedback, Length
-from pipeline.config.environment import Credentials, credentials_of
-from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget, BudgetLimits
-from pipeline.core.pacing.lane import Lane
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
-from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
-from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
-from pipeline.edges.http.proxies import BadProxyError
-from pipeline.edges.process.descriptors import connections_possible
 from pipeline.edges.sources.opening import open_source
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
-from pipeline.errors import CacheError, ConfigError, InputError, Problem, RunAborted, RunInterrupted, UsageError
+from pipeline.errors import CacheError, InputError, RunAborted, RunInterrupted, UsageError
 from pipeline.messages import Spending
-from pipeline.records import Summary
+from pipeline.records import LaneSummary, Summary
 from pipeline.runs.pricing import Pricing, as_money, pricing_of
+from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Awaitable, Callable, Sequence
 
-    import httpx
-
-    from pipeline.config import Config, ProviderConfig
+    from pipeline.config import Config
     from pipeline.core.answers.fitting import AnswerRules
+    from pipeline.core.pacing.lanes import LaneState
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
@@ -60,85 +48,6 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 0.5  # between two looks at a run; what is due in a log is up to whoever is told
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
-
-
-def credentials(provider: ProviderConfig) -> Credentials:
-    """What to show a provider, from the environment.
-
-    Raises ConfigError, where a variable is not set or not as it should be.
-    """
-    return credentials_of(provider, os.environ)
-
-
-def open_provider(
-    config: Config, shown: Credentials, transport: httpx.AsyncBaseTransport | None = None
-) -> AbstractAsyncContextManager[OpenSender]:
-    """A maker of senders to the configured provider; an embedded one is served meanwhile.
-
-    shown: what the provider is shown. transport: carries the requests in place of the configured one; its owner closes it.
-    Raises ConfigError at once, before anything is open.
-    """
-    uses_proxies = transport is None and config.provider.base_url is not None
-    endpoint = _endpoint(config, shown, os.environ if uses_proxies else {})
-    if config.provider.http2 and transport is None and find_spec("h2") is None:
-        message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
-        raise ConfigError([Problem("provider.http2", message, "config")])
-    return _opened(config.provider, endpoint, transport)
-
-
-def _endpoint(config: Config, shown: Credentials, env: Mapping[str, str]) -> Endpoint:
-    """The far end. A simulated one gets its address when it listens; until then one in its place."""
-    provider, tls = config.provider, config.provider.tls
-    if provider.base_url is None:
-        endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, _timeouts(config), connection=_bounds(provider))
-    else:
-        options = TlsOptions(tls.ca, tls.certificate, tls.key)
-        endpoint = Endpoint(
-            provider.base_url,
-            shown.key_header,
-            shown.headers,
-            _timeouts(config),
-            tls=options,
-            unix_socket=provider.unix_socket,
-            connection=_bounds(provider),
-        )
-    try:
-        check_endpoint(endpoint, env)
-    except OSError as error:
-        raise ConfigError([Problem("provider.tls", f"a file cannot be used: {error}", "config")]) from None
-    except BadProxyError as error:
-        raise ConfigError([Problem("", str(error), "environment")]) from None
-    except ValueError as error:
-        raise ConfigError([Problem("provider", str(error), "config")]) from None
-    return endpoint
-
-
-@asynccontextmanager
-async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[OpenSender]:
-    kind, http2 = Transport(provider.transport.value), provider.http2
-    async with trio.open_nursery() as nursery:
-        env: Mapping[str, str] = os.environ
-        if provider.simulate is not None:
-            from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
-
-            endpoint = evolve(endpoint, base_url=await nursery.start(serve, provider.simulate))
-            env, http2 = {}, False  # no proxy stands between us and ourselves, and no TLS
-        if transport is not None:
-            yield senders_over(endpoint, transport)
-        else:
-            async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
-                yield open_sender
-        nursery.cancel_scope.cancel()
-
-
-def _bounds(provider: ProviderConfig) -> ConnectionBounds:
-    connection = provider.connection
-    return ConnectionBounds(connection.max_requests, math.inf if connection.max_seconds is None else connection.max_seconds)
-
-
-def _timeouts(config: Config) -> Timeouts:
-    timeouts = config.timeouts
-    return Timeouts(timeouts.connect_seconds, timeouts.idle_seconds, timeouts.total_seconds)
 
 
 def job_maker(config: Config) -> JobMaker:
@@ -190,8 +99,9 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
 def identity_of(config: Config) -> dict[str, str]:
     """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
     request, provider = config.request, config.provider
+    where = "(several)" if config.providers else provider.base_url or "(simulated)"  # which lanes there are changes no answer
     return {
-        "provider.base_url": provider.base_url or "(simulated)",
+        "provider.base_url": where,
         "request.url": "" if request is None else request.url,
         "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
         **({} if request is None or request.body_field is None else {"request.body_field": request.body_field}),
@@ -249,32 +159,11 @@ def rules_of(config: Config) -> AnswerRules | None:
     return AnswerRules(expectation, answers.asks, answers.feedback is Feedback.REASON, grow_to)
 
 
-def lane_of(config: Config) -> Lane:
-    """The limits of the one endpoint and key that a config names."""
-    limits = config.limits
-    return Lane.from_limits(
-        requests_per_second=limits.requests_per_second,
-        requests_per_minute=limits.requests_per_minute,
-        tokens_per_minute=limits.tokens_per_minute,
-        input_tokens_per_minute=limits.input_tokens_per_minute,
-        output_tokens_per_minute=limits.output_tokens_per_minute,
-        burst=limits.burst,
-        max_in_flight=limits.max_in_flight,
-        learn=limits.learn,
-    )
-
-
-def retry_policy(config: Config) -> RetryPolicy:
-    """When a row, and when the run, has tried for long enough."""
-    retry = config.retry
-    return RetryPolicy(retry.attempts, retry.base_seconds, retry.cap_seconds, retry.patience_seconds, retry.stop_after)
-
-
 def flow_settings(
     config: Config,
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
     make_jobs: MakeJobs,
-    open_sender: OpenSender,
+    open_senders: tuple[OpenSender, ...],
     store: Store[Any],
     *,
     limit: int | None = None,
@@ -284,14 +173,14 @@ def flow_settings(
     account: Account | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
-    workers = connections_possible(config.limits.max_in_flight, files_each=1 if config.provider.simulate is None else 2)
+    lanes = lanes_of(config)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
         take_rows=take_rows,
         make_jobs=make_jobs,
-        lane=lane_of(config),
+        lanes=lanes,
         fetch=FetchSettings(
-            open_sender,
+            open_senders,
             retry_policy(config),
             draw=random.random,
             utc=time.time,
@@ -301,8 +190,7 @@ def flow_settings(
         ),
         store=store,
         observer=observer,
-        workers=workers,
-        window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * workers),
+        window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * lanes.most_in_flight),
         window_bytes=config.limits.window_bytes,
         in_order=config.sink.order.value == "input",
         limit=limit,
@@ -451,4 +339,19 @@ def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
         digest=digest,
         from_cache=ledger.from_cache,
         failures=ledger.failures,
+        lanes=tuple(map(_lane_summary, gate.lanes)),
+    )
+
+
+def _lane_summary(state: LaneState) -> LaneSummary:
+    learned = state.limits.learned
+    held = 0.0 if state.held_since is None else trio.current_time() - state.held_since
+    return LaneSummary(
+        state.name,
+        state.attempts,
+        state.succeeded,
+        state.throttled,
+        None if learned is None or learned.requests_per_minute is None else round(learned.requests_per_minute, 3),
+        None if learned is None else learned.kind,
+        round(state.out_seconds + held, 3),
     )

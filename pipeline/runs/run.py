@@ -18,8 +18,9 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import Course, account_of, cancel_at, credentials, flow_settings, open_provider, source_opener
+from pipeline.runs.assembly import Course, account_of, cancel_at, flow_settings, source_opener
 from pipeline.runs.opening import Choices, open_run
+from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ async def run(
     keep_large_blocks()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
-    shown = credentials(config.provider)
-    provider = open_provider(config, shown, transport)
+    shown = credentials(config)
+    provider = open_providers(config, shown, transport)
     with ExitStack() as opened:
         source = await _open_source(source_opener(config), course)
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
@@ -81,7 +82,7 @@ async def run(
             return rows
 
         try:
-            async with provider as open_sender:
+            async with provider as senders:
                 account = account_of(config, durable.state.spent, trio.current_time())
                 if account is not None:
                     durable.note_spending(account.snapshot)
@@ -89,12 +90,12 @@ async def run(
                     config,
                     take_rows,
                     known.making(files.jobs.make_jobs),
-                    open_sender,
+                    senders,
                     durable,
                     limit=limit,
                     reuse=files.reuse,
                     account=account,
-                    secrets=shown.secrets,
+                    secrets=secrets_of(shown),
                     observer=observer,
                 )
                 await course.follow(settings, give_up)

@@ -10,7 +10,8 @@ import trio
 from attrs import define, field
 
 from pipeline.edges.sources.memory import Row, RowsFromPython
-from pipeline.runs.assembly import Course, credentials, flow_settings, job_maker, open_provider, reuse_of
+from pipeline.runs.assembly import Course, flow_settings, job_maker, reuse_of
+from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
     """
     if isinstance(rows, (str, Mapping)):
         raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
-    shown = credentials(config.provider)
-    return OutcomeStream(_FlowSide(config, open_provider(config, shown, transport), shown.secrets, RowsFromPython(iter(rows))))
+    shown = credentials(config)
+    return OutcomeStream(_FlowSide(config, open_providers(config, shown, transport), secrets_of(shown), RowsFromPython(iter(rows))))
 
 
 def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
@@ -113,7 +114,7 @@ class _FlowSide:
     """The flow's side of a stream. trouble: at most one exception, for the reader to raise."""
 
     config: Config
-    provider: AbstractAsyncContextManager[OpenSender]
+    provider: AbstractAsyncContextManager[tuple[OpenSender, ...]]
     secrets: tuple[str, ...] = field(repr=False)
     rows: RowsFromPython
     send: trio.MemorySendChannel[Outcome] = field(init=False)
@@ -134,11 +135,9 @@ class _FlowSide:
                 reuse = None
                 if self.config.cache is not None or self.config.dedupe:
                     reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, self.config, None)))
-                async with self.provider as open_sender:
+                async with self.provider as senders:
                     store = PassThrough(self.emit)
-                    settings = flow_settings(
-                        self.config, self.take_rows, jobs.make_jobs, open_sender, store, reuse=reuse, secrets=self.secrets
-                    )
+                    settings = flow_settings(self.config, self.take_rows, jobs.make_jobs, senders, store, reuse=reuse, secrets=self.secrets)
                     await course.follow(settings)
                 course.conclude()
                 if self.rows.broken is not None:

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 class FetchSettings:
     """What every worker needs.
 
-    draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show. rules: what
+    open_senders: of each lane. draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show. rules: what
     answers must be; None takes every one.
     """
 
-    open_sender: OpenSender
+    open_senders: tuple[OpenSender, ...]
     policy: RetryPolicy = field(factory=RetryPolicy)
     draw: Callable[[], float] = field(kw_only=True)
     utc: Callable[[], float] = field(kw_only=True)
@@ -62,14 +62,16 @@ async def fetch(
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
-    bench = Bench()
+    benches = [Bench() for _ in settings.open_senders]
     with tickets, reports, outcomes:
         async with trio.open_nursery() as nursery:
             async for group in tickets:
                 for ticket in group:
+                    bench = benches[ticket.lane]
                     if not bench.give(ticket):
                         nursery.start_soon(_work, ticket, bench, reports, outcomes, settings, store, room or Room())
-            bench.close()
+            for bench in benches:
+                bench.close()
 
 
 async def _work(
@@ -82,7 +84,8 @@ async def _work(
     room: Room,
 ) -> None:
     """A worker: its first ticket, and then one after the other, until none will come."""
-    sender = settings.open_sender()
+    assert ticket is not None
+    sender = settings.open_senders[ticket.lane]()
     try:
         while ticket is not None:
             job = ticket.job
@@ -91,7 +94,11 @@ async def _work(
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             meaning = await _meaning_of(job, reply, settings)
-            outcome, report = await _judge(ticket, reply, meaning, trio.current_time() - started, settings)
+            seconds = trio.current_time() - started
+            if settings.rules is None:
+                outcome, report = verdict(ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw)
+            else:
+                outcome, report = await _judge_by(settings.rules, ticket, reply, meaning, seconds, settings)
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
                 room.forget(job)
@@ -119,15 +126,9 @@ async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) 
     return classify(reply, now_utc=settings.utc(), url=job.url)
 
 
-async def _judge(
-    ticket: Ticket, reply: Answer | Fault, meaning: Result | Trouble, seconds: float, settings: FetchSettings
+async def _judge_by(
+    rules: AnswerRules, ticket: Ticket, reply: Answer | Fault, meaning: Result | Trouble, seconds: float, settings: FetchSettings
 ) -> tuple[Outcome | None, Report]:
     """The row's outcome, if it is known, and the report. What is expected of a large answer is looked for in a thread."""
-    judge = partial(
-        verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds=seconds, now_utc=settings.utc(), draw=settings.draw
-    )
-    if settings.rules is None:
-        return judge()
-    if isinstance(reply, Answer) and is_large(reply):
-        return await trio.to_thread.run_sync(partial(judge, rules=settings.rules))
-    return judge(rules=settings.rules)
+    judge = partial(verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw, rules=rules)
+    return await trio.to_thread.run_sync(judge) if isinstance(reply, Answer) and is_large(reply) else judge()

@@ -20,7 +20,6 @@ from attrs import field, frozen
 
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
-from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.messages import GateMessage, Notice, Ticket
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from pipeline.core.pacing.account import Account
-    from pipeline.core.pacing.lane import Lane
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, Reuse, Store
     from pipeline.records import Failure
@@ -48,7 +47,7 @@ LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and 
 class FlowSettings:
     """All that a flow is made of.
 
-    workers: attempts in flight at most. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
+    lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
     input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
     them; None sends every row. observer: told what happens, if there is one. window_bytes: of requests that wait, besides
     those in flight.
@@ -56,10 +55,9 @@ class FlowSettings:
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
     make_jobs: Callable[[list[RawRow], int], Sequence[Job | Failure]]
-    lane: Lane
+    lanes: Lanes
     fetch: FetchSettings
     store: Store[Any]
-    workers: int
     window: int
     in_order: bool = True
     limit: int | None = None
@@ -105,7 +103,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     Raises an ExceptionGroup of whatever a stage could not bear.
     Cancellation: rows in memory that are not recorded have no outcome; the output is a whole prefix.
     """
-    window, workers, policy = settings.window, settings.workers, settings.fetch.policy
+    window, workers, policy = settings.window, settings.lanes.most_in_flight, settings.fetch.policy
     give, credits_ = trio.open_memory_channel[int](window + 1)
     # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop
     post, inbox = trio.open_memory_channel[GateMessage](window + workers + 2)
@@ -145,7 +143,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             inbox,
             grant,
             gate_end,
-            lanes=Lanes([LaneState(settings.lane, workers, stop_after=policy.stop_after, patience_seconds=policy.patience_seconds)]),
+            lanes=settings.lanes,
             policy=policy,
             tally=tallies.gate,
             stop=stop,

@@ -22,14 +22,14 @@ from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.budget import Refusal
-    from pipeline.core.pacing.lanes import Lanes
+    from pipeline.core.pacing.lanes import Lanes, LaneState
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
     from pipeline.records import Job, Outcome
@@ -46,7 +46,7 @@ class GateTally:
     """What the gate counts.
 
     stopped: why it let nothing more leave, or None. bound_seconds: time held back, by bound. waits_for: what the run waits
-    for while nothing works, else "".
+    for while nothing works, else "". lanes: with what each of them counts.
     """
 
     attempts: int = 0
@@ -59,6 +59,7 @@ class GateTally:
     bound_seconds: dict[str, float] = field(factory=dict)
     stopped: str | None = None
     waits_for: str = ""
+    lanes: Sequence[LaneState] = ()
 
 
 async def gate(
@@ -83,6 +84,7 @@ async def gate(
     """
     with inbox, tickets, outcomes:
         judge = Judge(lanes, policy, observed=observer is not None)
+        tally.lanes = lanes.states
         await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, observer, account).run()
 
 

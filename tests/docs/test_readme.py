@@ -68,6 +68,7 @@ COMMANDS = [pytest.param(part, id=f"{place} ({number})") for number, (place, par
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=names(all_blocks("yaml")))
 def test_yaml_block_is_a_config_or_a_part_of_one(block: Block, tmp_path: Path) -> None:
     sections = set(SECTION.findall(block.text))
+    sections |= {"provider"} if "providers" in sections else set()
     rest = [text for name, text in BASE.items() if name not in sections]
     for name in PEM_FILE.findall(block.text):
         (tmp_path / name).touch()  # a config that names a missing one does not load

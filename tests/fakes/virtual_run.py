@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.core.rows.lines import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
@@ -108,20 +109,20 @@ class VirtualRun:
     async def _main(self) -> None:
         plan = self.plan
         stop = trio.Event()
-        lane = Lane.from_limits(requests_per_second=plan.requests_per_second, tokens_per_minute=plan.tokens_per_minute)
+        policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after)
+        limits = Lane.from_limits(requests_per_second=plan.requests_per_second, tokens_per_minute=plan.tokens_per_minute)
         settings = FlowSettings(
             take_rows=self._take_rows,
             make_jobs=self._make_jobs,
-            lane=lane,
+            lanes=Lanes([LaneState(limits, plan.workers, policy=policy)]),
             fetch=FetchSettings(
-                self._open_sender,
-                RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after),
+                (self._open_sender,),
+                policy,
                 draw=lambda: 0.5,
                 utc=self.utc,
                 name_attempt=lambda index, attempt: f"{index}-{attempt}",
             ),
             store=PassThrough(self.emit),
-            workers=plan.workers,
             window=plan.window,
             in_order=plan.in_order,
             limit=plan.limit,

@@ -16,7 +16,7 @@ import trio
 import pipeline
 from pipeline.edges.http.request import RequestHeads
 from pipeline.inspect.status import status
-from pipeline.runs.assembly import _endpoint, credentials
+from pipeline.runs.providers import _endpoint, credentials
 from tests.fakes.runs import write_config
 from tests.fakes.servers import WHOLE, Peer, Request, answering, answering_and_closing, serve
 
@@ -213,10 +213,10 @@ async def test_crash_of_a_transport_shows_no_secret(folder: Path, monkeypatch: p
 def test_no_record_of_a_config_or_an_endpoint_shows_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVIDERS_KEY", KEY)
     config = pipeline.load_config(configure(folder, "http://127.0.0.1:1/v1"))
-    shown = credentials(config.provider)
+    shown = credentials(config)[0]
     assert shown.key_header == ("Authorization", f"Bearer {KEY}")
 
-    endpoint = _endpoint(config, shown, {})
+    endpoint = _endpoint(config, config.provider, "provider", shown, {})
 
     assert endpoint.headers["X-Project"] == HEADER_VALUE
     assert_hidden(repr(config), repr(shown), repr(endpoint), repr(RequestHeads(endpoint, "headrace")))

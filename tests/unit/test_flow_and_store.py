@@ -10,6 +10,7 @@ from attrs import define, field
 
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.core.rows.lines import RawRow
 from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
@@ -87,10 +88,9 @@ def flow(store: LoggingStore, sender: Sender, rows: int, workers: int = 1) -> Fl
     return FlowSettings(
         take_rows=take_rows,
         make_jobs=make_jobs,
-        lane=Lane.from_limits(),
-        fetch=FetchSettings(lambda: sender, RetryPolicy(6, 1.0, 4.0), draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda *_: "name"),
+        lanes=Lanes([LaneState(Lane(), workers)]),
+        fetch=FetchSettings((lambda: sender,), RetryPolicy(6, 1.0, 4.0), draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda *_: "name"),
         store=store,
-        workers=workers,
         window=10,
     )
 

@@ -109,15 +109,28 @@ def test_an_answer_to_what_left_before_a_refusal_says_nothing_of_it() -> None:
     assert refusals.succeeded(8) == [late]
 
 
-def test_a_key_that_is_withdrawn_while_answers_are_on_their_way_has_no_row_to_blame() -> None:
+def test_answers_to_what_left_before_say_nothing_about_refusals_of_what_left_later() -> None:
     refusals = Refusals(50)
     refusals.succeeded(0)
 
     verdicts = []
     for number in range(1, 20):  # refusals come at once, answers to what left before them between
-        verdicts.append(refusals.hold(refusal(100 + number, number=100 + number)))
+        verdicts.append(refusals.hold(refusal(100 + number, number=100 + 2 * number)))
         assert refusals.succeeded(number) == []
-    verdicts += [refusals.hold(refusal(200 + number, number=200 + number)) for number in range(3)]
+    verdicts += [refusals.hold(refusal(200 + number, number=200 + 2 * number)) for number in range(3)]
 
     assert verdicts[:-1] == [None] * 21
+    assert isinstance(verdicts[-1], Stop)
+
+
+def test_a_key_that_refuses_all_that_leaves_stops_the_run_though_earlier_answers_still_come() -> None:
+    refusals = Refusals(50)
+    refusals.succeeded(0)
+
+    verdicts = []
+    for number in range(1, 6):
+        verdicts.append(refusals.hold(refusal(100 + number, number=100 + number)))
+        assert refusals.succeeded(number) == []
+
+    assert verdicts[:-1] == [None] * 4
     assert isinstance(verdicts[-1], Stop)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.core.rows.lines import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome
 from pipeline.stages.fetch import FetchSettings
@@ -78,10 +79,11 @@ class World:
         flow = FlowSettings(
             take_rows=self.take_rows,
             make_jobs=self.make_jobs,
-            lane=Lane.from_limits(tokens_per_minute=self.tokens),
-            fetch=FetchSettings(lambda: self, RetryPolicy(3, 1.0, 2.0), draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda *_: "name"),
+            lanes=Lanes([LaneState(Lane.from_limits(tokens_per_minute=self.tokens), workers)]),
+            fetch=FetchSettings(
+                (lambda: self,), RetryPolicy(3, 1.0, 2.0), draw=lambda: 0.5, utc=lambda: 0.0, name_attempt=lambda *_: "name"
+            ),
             store=PassThrough(self.emit),
-            workers=workers,
             window=1000,
             in_order=False,
             window_bytes=limit,

@@ -31,7 +31,6 @@ def verdict(
     meaning: Result | Trouble,
     policy: RetryPolicy,
     secrets: Secrets,
-    *,
     seconds: float,
     now_utc: float,
     draw: Callable[[], float],
@@ -46,18 +45,8 @@ def verdict(
     if isinstance(meaning, Trouble):
         return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())
     assert isinstance(reply, Answer)  # a result comes of an answer alone
-    report = Report(
-        ticket,
-        answered=True,
-        status=reply.status,
-        usage=meaning.usage,
-        seconds=seconds,
-        sent_at=reply.sent_at,
-        headers=reply.headers,
-        now_utc=now_utc,
-        rejected=ticket.rejected,
-        wasted=ticket.wasted,
-    )
+    report = Report(ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc)
+    report.rejected, report.wasted = ticket.rejected, ticket.wasted
     if rules is not None:
         try:
             misfit = rules.judge(meaning.body, ticket.job, ticket.original or ticket.job, ticket.rejected + 1)
@@ -82,6 +71,7 @@ def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float) -> 
         result.finish_reason,
         ticket.rejected,
         ticket.wasted,
+        ticket.lane_name,
     )
 
 
@@ -106,6 +96,7 @@ def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, repor
         report.seconds,
         report.rejected,
         report.wasted,
+        ticket.lane_name,
     )
     return failure, report
 
@@ -162,6 +153,7 @@ def _failure(ticket: Ticket, trouble: Trouble, request_id: str | None, seconds: 
         seconds,
         rejected,
         wasted,
+        ticket.lane_name,
     )
 
 

@@ -100,7 +100,7 @@ def encode_flat(outcome: Outcome) -> bytes:
         outcome.attempts,
         round(outcome.latency_seconds, 6),
         None,
-        None,
+        outcome.lane or None,
         response,
     )
     return _encode(line) + b"\n"

@@ -33,11 +33,13 @@ from pipeline.core.pacing.latency import Latency
 
 IN_A_ROW = 10  # rows that fail one after the other; by chance with 20 % bad rows: once in 10 million
 IN_A_ROW_BESIDE_OTHERS = 5  # while another lane works well: that one can take the rows meanwhile
+FIRST_IN_A_ROW = 3  # before anything was ever answered
 UNREACHABLE_IN_A_ROW = 3  # no connection at all: no row can be the reason for that
 RECENT = 20  # first attempts that are remembered
 MOST_OF_RECENT = 16  # failures among them that hold a lane
 RECENTLY_LIMITED = 60  # first attempts of which it is remembered whether a rate limit refused them
 RETURNED = 16  # attempts in flight from which on a lane that returns is judged like any other
+SLOW_SECONDS, SLOW_TIMES = 1.0, 2  # an attempt that takes so much longer than failures do is probably being answered
 FIRST_PROBE_SECONDS = 1.0
 LAST_PROBE_SECONDS = 8.0
 PROBE_LOST_SECONDS = 10.0  # a probe that is not answered by then is given up as a probe, but not as an attempt
@@ -64,15 +66,14 @@ class Health:
     served: at least an answer that shows that the server is there. last_good: the highest number of an attempt that was
     answered so. trouble_since: clock of the first failure after the last good answer, None while nothing is wrong.
     flying: departure clock by number of what is in flight, oldest first. cause: of the latest failure, in words.
-    held_from: number of the first departure after the lane was held. guessed: it is held for its very first failure, which
-    may be one row's own.
+    held_from: number of the first departure after the lane was held.
     """
 
     __slots__ = (
         "_asked_until", "_calm", "_cap", "_delay", "_failed", "_limited", "_lost", "_newest_failure", "_old", "_outages",
-        "_patience", "_probe", "_probe_at", "_probe_left", "_silent", "_streak", "_told_until", "_trouble_from", "cause",
-        "departures", "flying", "guessed", "held_from", "last_failure", "last_good", "latency", "served", "state", "trouble_since",
-        "worked",
+        "_patience", "_probe", "_probe_at", "_probe_left", "_returned_at", "_silent", "_slowest", "_streak", "_told_until",
+        "_trouble_from", "cause", "departures", "flying", "held_from", "last_failure", "last_good", "latency", "served",
+        "state", "trouble_since", "worked",
     )  # fmt: skip
 
     def __init__(self, patience: float = 600.0) -> None:
@@ -93,10 +94,12 @@ class Health:
         self._told_until = -inf  # the provider asked for no attempt before
         self._asked_until = -inf  # the same, as far as it puts off the deadline
         self._failed, self._limited = Shares(RECENT), Shares(RECENTLY_LIMITED)
+        self._slowest = 0.0  # failure of these
         self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
         self._outages: list[Outage] = []
-        self._silent = self.guessed = False  # why it is held: it fell silent; its very first attempt failed
+        self._silent = False  # it is held because it fell silent
         self._cap = 0  # attempts in flight while it returns
+        self._returned_at = 0  # number of the probe that was answered last
         self._old = 0  # in flight since before it was held
         self._delay = FIRST_PROBE_SECONDS
         self._probe, self._probe_at, self._probe_left = -1, -inf, -inf
@@ -138,13 +141,19 @@ class Health:
     def succeeded(self, number: int, now: float, *, first: bool) -> None:
         """Note a result."""
         self.latency.add(now - self.flying.pop(number))
-        self.worked = True
-        self._good(number, first=first)
+        self.worked = self.served = True
+        if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
+            self.last_good = number
+        if not self._calm:
+            self._better(number, first=first)
 
     def answered(self, number: int, *, first: bool) -> None:
         """Note a failure that shows that the server does its work, such as a 400 for a row's own mistake."""
         del self.flying[number]
-        self._good(number, first=first)
+        self.served = True
+        self.last_good = max(self.last_good, number)
+        if not self._calm:
+            self._better(number, first=first)
 
     def refused(self, number: int) -> None:
         """Note an answer that says nothing about the server: the key was refused, a redirect, nothing left in the account."""
@@ -164,11 +173,11 @@ class Health:
     def failed(
         self, number: int, row: int, now: float, wait: float | None, cause: str, *, first: bool, unreachable: bool, others: bool
     ) -> bool:
-        """Note a failure that other rows probably meet too; True if the lane is held from now on, or known to be so.
+        """Note a failure that other rows probably meet too; True if the lane is held from now on.
 
         wait: what the provider asks for, in seconds. unreachable: no server had a part in it. others: another lane works.
         """
-        self._ended(number)
+        took = now - self._ended(number)
         self._trouble(number, now, wait, cause)
         self._newest_failure = max(self._newest_failure, number)
         if first:
@@ -176,15 +185,14 @@ class Health:
         if self.state is State.HELD:
             if number >= self.held_from:
                 self._probe_failed(number, now)
-            known, self.guessed = not self.guessed or row in self._streak, self.guessed and row in self._streak
-            return not known
+            return False
         if number < self.last_good:
             return False
         if first or unreachable:
             self._streak[row] = number
-        if not self._too_many(unreachable=unreachable, others=others):
+            self._slowest = max(self._slowest, took)
+        if not self._too_many(unreachable=unreachable, others=others) or self._others_wait(now):
             return False
-        self.guessed = not (self.served or unreachable or wait is not None)
         self._hold(now)
         return True
 
@@ -200,7 +208,7 @@ class Health:
     def tick(self, now: float) -> bool:
         """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
         self.latency.look(now, self.departures)
-        if self.state is State.HELD or not self.latency.is_silent(now, self.flying):
+        if self.state is State.HELD or not self.latency.is_silent(now, self.flying, self._returned_at):
             return False
         self._trouble(self.last_good + 1, now, None, "")
         self._silent = True
@@ -224,6 +232,11 @@ class Health:
     def in_doubt(self) -> bool:
         """Whether rows have failed since the last good answer, or the lane is held."""
         return bool(self._streak) or self.state is State.HELD
+
+    @property
+    def never_fails(self) -> bool:
+        """Whether none of the late first attempts failed as others' probably do."""
+        return self.state is State.WORKING and not self._failed.bits
 
     @property
     def limits_others(self) -> bool:
@@ -260,17 +273,10 @@ class Health:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _ended(self, number: int) -> None:
-        del self.flying[number]
+    def _ended(self, number: int) -> float:
         if number < self.held_from and self._old:
             self._old -= 1
-
-    def _good(self, number: int, *, first: bool) -> None:
-        self.served = True
-        if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
-            self.last_good = number
-        if not self._calm:
-            self._better(number, first=first)
+        return self.flying.pop(number)
 
     def _better(self, number: int, *, first: bool) -> None:
         if number < self.held_from and self._old:
@@ -280,13 +286,14 @@ class Health:
             self._limited.add(0)
         if self._streak:
             self._streak = {row: failed for row, failed in self._streak.items() if failed > number}
+            self._slowest = self._slowest if self._streak else 0.0
         if self.state is State.RETURNING:
             self._cap += 1
         elif self.state is State.HELD:
-            if self.guessed or (self._silent and number <= self._newest_failure):
-                self._never_mind()
-            elif number > self._newest_failure:
+            if number > self._newest_failure:
                 self._return(number)
+            elif self._silent:
+                self._never_mind()
         if self.state is not State.HELD and number > self._trouble_from:
             self.trouble_since = None
         open_questions = self._failed.bits or self._limited.bits or self._streak or self._old or self.trouble_since is not None
@@ -308,12 +315,19 @@ class Health:
 
     def _too_many(self, *, unreachable: bool, others: bool) -> bool:
         count = len(self._streak)
+        if unreachable and (count >= UNREACHABLE_IN_A_ROW or not self.served):
+            return True
         if not self.served:
-            return True
-        if unreachable and count >= UNREACHABLE_IN_A_ROW:
-            return True
+            return count >= FIRST_IN_A_ROW
         soon = others or (self.state is State.RETURNING and self._cap < RETURNED)
         return count >= (IN_A_ROW_BESIDE_OTHERS if soon else IN_A_ROW) or self._failed.count >= MOST_OF_RECENT
+
+    def _others_wait(self, now: float) -> bool:
+        """Whether attempts that left during the failures wait for much longer than the failures took: they are probably being answered."""
+        first = min(self._streak.values(), default=self.departures)
+        late = now - SLOW_SECONDS - SLOW_TIMES * self._slowest
+        waiting = sum(left < late for number, left in self.flying.items() if number > first)
+        return waiting * 2 > len(self._streak)
 
     def _hold(self, now: float) -> None:
         if self.state is not State.RETURNING:
@@ -333,16 +347,17 @@ class Health:
 
     def _return(self, number: int) -> None:
         self.state = State.RETURNING
+        self._returned_at = self.held_from = number
+        self._old = sum(each < number for each in self.flying)
         self._outages[-1].end = number
         self._cap = 2
         self._failed.clear()
         self._streak.clear()
         self._probe, self._lost = -1, 0
         self._delay = FIRST_PROBE_SECONDS
-        self.guessed = False
 
     def _never_mind(self) -> None:
-        """It was slow and not dead, or its first row was at fault."""
+        """It was slow and not dead."""
         self._outages.pop()
         self.state = State.WORKING
         self.trouble_since = None
@@ -350,4 +365,4 @@ class Health:
         self._old = 0
         if self._silent:
             self.latency.forget()
-        self._silent = self.guessed = False
+        self._silent = False

@@ -62,12 +62,12 @@ class Judge:
         ticket = report.ticket
         state = self.lanes.states[ticket.lane]
         state.succeeded += 1
-        if ticket.grant is not None:
-            usage = report.usage
-            state.limits.settle(ticket.grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
-            state.limits.answered(ticket.grant, now)
-            if state.limits.wants_news(now):
-                state.limits.news(ticket.grant, now, _limits_told(report))
+        limits, grant, usage = state.limits, ticket.grant, report.usage
+        if grant is not None:
+            limits.settle(grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
+            limits.answered(grant, now)
+            if limits.wants_news(now):
+                limits.news(grant, now, _limits_told(report))
         state.health.succeeded(ticket.number, now, first=not ticket.failed)
         if state.held_since is not None:
             self._lane_is_back(state, now)
@@ -109,7 +109,7 @@ class Judge:
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second. A lane may have fallen silent, or nothing may have worked for too long."""
         for state in self.lanes.states:
-            if state.usable and state.health.tick(now):
+            if state.usable and state.tick(now):
                 state.health.cause = reasons.silence(state)
                 self._lane_is_held(state, now)
                 self._send_unsure_again(now)
@@ -189,12 +189,12 @@ class Judge:
             report.message,
             first=not ticket.failed,
             unreachable=unreachable,
-            others=others,
+            others=any(other.health.never_fails for other in self.lanes.states if other is not state and other.working),
         )
         if held:
             self._lane_is_held(state, now)
             self._send_unsure_again(now)
-        outage = unreachable or (health.in_outage(ticket.number) and not health.guessed)
+        outage = unreachable or health.in_outage(ticket.number)
         failed = ticket.failed if outage else (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
         failed = tuple(each for each in failed if not self._in_outage(each))
         avoid = state.index if others else -1
@@ -328,8 +328,7 @@ class Judge:
         self.write.extend(report.failure for report in reports if report.failure is not None)
 
     def _in_outage(self, failed: FailedAttempt) -> bool:
-        health = self.lanes.states[failed.lane].health
-        return not health.guessed and health.in_outage(failed.number)
+        return self.lanes.states[failed.lane].health.in_outage(failed.number)
 
     def _known(self, failed: tuple[FailedAttempt, ...]) -> bool:
         """Whether others were answered after one of these attempts had left, so that they tell of the row."""

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.health import Health, State
 from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline.core.pacing.lane import Lane
     from pipeline.messages import Ticket
 
 IN_FLIGHT = "in_flight"
 LANE_OUT = "lane_out"
+RATED_SECONDS = 5.0  # a lane's rate is taken over so long
 
 
 class Hold(Struct, frozen=True, eq=False):
@@ -49,8 +51,27 @@ class LaneState:
     """
 
     __slots__ = (
-        "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out", "out_seconds", "priority",
-        "refusals", "refused", "setting", "succeeded", "throttled", "weight", "workers",
+        "_rated",
+        "attempts",
+        "free",
+        "health",
+        "held_since",
+        "host",
+        "index",
+        "key",
+        "limits",
+        "name",
+        "out",
+        "out_seconds",
+        "priority",
+        "rate",
+        "refusals",
+        "refused",
+        "setting",
+        "succeeded",
+        "throttled",
+        "weight",
+        "workers",
     )  # fmt: skip
 
     def __init__(
@@ -65,21 +86,23 @@ class LaneState:
         host: str = "the provider",
         key: str | None = None,
         setting: str = "provider",
-        stop_after: int | None = 20,
-        patience_seconds: float = 600.0,
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.limits = limits
         self.workers = workers
         self.index, self.name, self.weight, self.priority = index, name, weight, priority
         self.host, self.key, self.setting = host, key, setting
-        self.health = Health(patience_seconds)
-        self.refusals = Refusals(workers, stop_after)
+        policy = policy or RetryPolicy()
+        self.health = Health(policy.patience_seconds)
+        self.refusals = Refusals(workers, policy.stop_after)
         self.out: str | None = None
         self.refused: str | None = None
         self.held_since: float | None = None  # clock since when it has not worked
         self.out_seconds = 0.0  # for how long it did not work before
         self.free = 0  # attempts that may still leave, as of the last `look`
         self.attempts = self.succeeded = self.throttled = 0
+        self.rate = 0.0  # results a second of late
+        self._rated: tuple[float, int] | None = None
 
     @property
     def usable(self) -> bool:
@@ -90,6 +113,15 @@ class LaneState:
     def working(self) -> bool:
         """Whether the lane is in use and nothing is wrong with it."""
         return self.out is None and self.health.state is not State.HELD
+
+    def tick(self, now: float) -> bool:
+        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
+        if self._rated is None:
+            self._rated = now, self.succeeded
+        elif now - self._rated[0] >= RATED_SECONDS:
+            self.rate = (self.succeeded - self._rated[1]) / (now - self._rated[0])
+            self._rated = now, self.succeeded
+        return self.health.tick(now)
 
     def look(self, now: float) -> None:
         """Count how many attempts may leave now."""
@@ -117,6 +149,7 @@ class LaneState:
         self.attempts += 1
         ticket.grant = grant
         ticket.lane = self.index
+        ticket.lane_name = self.name
         ticket.number = self.health.departed(now)
         return None
 
@@ -128,11 +161,20 @@ class LaneState:
 
 
 class Lanes:
-    """All lanes of a run. fallback_after_seconds: how long a row waits for a lane of higher priority before it takes another."""
+    """All lanes of a run.
 
-    def __init__(self, lanes: Sequence[LaneState], *, fallback_after_seconds: float = 0.0) -> None:
+    fallback_after_seconds: how long a row waits for a lane of higher priority before it takes another. admit: lets a row's attempt
+    leave on the best lane, and fills in its ticket; or says what holds it back. most_in_flight: over all lanes; None is as many
+    as all of them have workers.
+    """
+
+    def __init__(self, lanes: Sequence[LaneState], *, most_in_flight: int | None = None, fallback_after_seconds: float = 0.0) -> None:
         self.states = tuple(lanes)
-        self._only = self.states[0] if len(self.states) == 1 else None
+        workers = sum(state.workers for state in lanes)
+        self.most_in_flight = workers if most_in_flight is None else min(most_in_flight, workers)
+        # A lane that is alone need not be chosen.
+        self.admit: Callable[[float, Ticket], Hold | None] = self.states[0].admit if len(self.states) == 1 else self._choose
+        self._scarce = self.most_in_flight < workers
         self._fallback = fallback_after_seconds
         self._weighted = len({state.weight for state in self.states}) > 1
         self._blocked: dict[int, float] = {}  # since when no lane of a priority lets a row leave
@@ -141,6 +183,16 @@ class Lanes:
         """Count how many attempts may leave on each lane; call it before the first `admit` at a `now`."""
         for state in self.states:
             state.look(now)
+        if self._scarce:
+            self._share(self.most_in_flight - self.in_flight)
+
+    def _share(self, free: int) -> None:
+        """Let no lane take more than what is free, nor what faster lanes still need to keep up their rate."""
+        needed = 0.0
+        for state in sorted(self.states, key=lambda each: each.health.latency.mean):
+            state.free = min(state.free, max(0, int(free - needed)))
+            if state.working:
+                needed += max(0.0, state.rate * state.health.latency.mean - len(state.health.flying))
 
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
         """Why a request of so many tokens could never pass any lane, or None if one will let it. output_tokens: the answer's part."""
@@ -151,10 +203,7 @@ class Lanes:
                 return None
         return reason
 
-    def admit(self, now: float, ticket: Ticket) -> Hold | None:
-        """Let a row's attempt leave on the best lane, and fill in its ticket; or say what holds it back."""
-        if self._only is not None:
-            return self._only.admit(now, ticket)
+    def _choose(self, now: float, ticket: Ticket) -> Hold | None:
         job = ticket.job
         others = any(state.working and state.index != ticket.avoid for state in self.states)
         held: Hold | None = None

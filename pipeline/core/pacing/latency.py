@@ -35,15 +35,18 @@ class Latency:
             self.p95 = ordered[int(0.95 * len(ordered))]
             self.mean = sum(ordered) / len(ordered)
 
-    def is_silent(self, now: float, flying: Container[int]) -> bool:
-        """Whether the attempts that should be answered by now are not. flying: numbers of those in flight."""
+    def is_silent(self, now: float, flying: Container[int], since: int = 0) -> bool:
+        """Whether the attempts that should be answered by now are not.
+
+        flying: numbers of those in flight. since: number from which on they count.
+        """
         if self.p95 == inf or not self._departures:
             return False
         aged = now - max(self.p95, SILENT_SECONDS)
         while len(self._departures) > 1 and self._departures[1][0] <= aged:
             self._departures.popleft()
         at, last = self._departures[0]
-        if at > aged or last < WINDOW:
+        if at > aged or last - since < WINDOW:
             return False
         return sum(number in flying for number in range(last - WINDOW, last)) >= MISSING
 

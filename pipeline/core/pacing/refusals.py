@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.messages import Report
 
 IN_A_ROW = 3  # one is a row that the provider forbids, two may be a relay's hiccup
+WITHOUT_GAP = 5  # attempts that left one after the other: answers still on their way to earlier ones prove nothing
 KEY = "key"  # the answers to a refused key, whatever they say
 SLOW_SECONDS, SLOW_TIMES = 1.0, 3  # an attempt that takes so much longer than a failure did is probably being answered
 KEPT = 100  # characters of a message by which answers are compared
@@ -53,13 +54,14 @@ class Refusals:
     never; the key is not asked about that. open: a success would change something.
     """
 
-    __slots__ = ("_held", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
+    __slots__ = ("_held", "_numbers", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
 
     def __init__(self, workers: int, stop_after: int | None = 20) -> None:
         self._workers = workers
         self._stop_after = inf if stop_after is None else stop_after
         self._held: list[tuple[str, Report]] = []
         self._rows: dict[str, dict[int, int]] = {}  # by answer: rows and their attempts' numbers, since the last success
+        self._numbers: set[int] = set()  # of the latest attempts that were refused for their key
         self._succeeded = False
         self._settled: Stop | None = None
         self.open = True
@@ -93,7 +95,8 @@ class Refusals:
             self._held.append((answer, report))
         rows = self._rows.setdefault(answer, {})
         rows[report.ticket.job.index] = report.ticket.number
-        if self._settled is None and len(rows) >= self._enough(report):
+        enough = len(rows) >= self._enough(report) or (answer == KEY and self._without_gap(rows, report.ticket.number))
+        if self._settled is None and enough:
             self._settled = Stop(len(rows), report)
         return self._settled
 
@@ -138,6 +141,17 @@ class Refusals:
         self._rows.clear()
         self._settled = None
         return self.release()
+
+    def _without_gap(self, rows: dict[int, int], number: int) -> bool:
+        """Whether so many attempts that left one after the other were refused, this one among them."""
+        self._numbers = {each for each in self._numbers if each > number - 2 * WITHOUT_GAP} | {number}
+        first = number
+        while first - 1 in self._numbers:
+            first -= 1
+        last = number
+        while last + 1 in self._numbers:
+            last += 1
+        return self._succeeded and len(rows) > 0 and last - first + 1 >= WITHOUT_GAP
 
     def _enough(self, report: Report) -> float:
         """How many rows with this answer settle it at once."""

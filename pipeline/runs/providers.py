@@ -1,0 +1,221 @@
+"""Opens the configured providers, one lane each, and gives each lane what its messages name."""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import trio
+from attrs import evolve, frozen
+
+from pipeline.config.environment import Credentials, credentials_of
+from pipeline.config.schema import LaneConfig
+from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.pacing.lane import Lane
+from pipeline.core.pacing.lanes import Lanes, LaneState
+from pipeline.core.rows.models import with_model
+from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
+from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.proxies import BadProxyError
+from pipeline.edges.process.descriptors import connections_possible
+from pipeline.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    import httpx
+
+    from pipeline.config import Config, ProviderConfig
+    from pipeline.config.schema import LimitsConfig
+    from pipeline.ports import OpenSender, Sender
+    from pipeline.records import Answer, Fault, Job
+
+
+def credentials(config: Config) -> tuple[Credentials, ...]:
+    """What to show each provider, from the environment.
+
+    Raises ConfigError, where a variable is not set or not as it should be.
+    """
+    return tuple(credentials_of(provider, os.environ, place_of(config, index)) for index, provider in enumerate(config.lanes))
+
+
+def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
+    """The texts of all of them that must be shown nowhere, longest first."""
+    return tuple(sorted({text for each in shown for text in each.secrets}, key=len, reverse=True))
+
+
+def open_providers(
+    config: Config, shown: tuple[Credentials, ...], transport: httpx.AsyncBaseTransport | None = None
+) -> AbstractAsyncContextManager[tuple[OpenSender, ...]]:
+    """A maker of senders to each provider; embedded ones are served meanwhile.
+
+    shown: what each provider is shown. transport: carries the requests in place of the configured one; its owner closes it.
+    Raises ConfigError at once, before anything is open.
+    """
+    endpoints = []
+    for index, provider in enumerate(config.lanes):
+        place = place_of(config, index)
+        uses_proxies = transport is None and provider.base_url is not None
+        endpoints.append(_endpoint(config, provider, place, shown[index], os.environ if uses_proxies else {}))
+        if provider.http2 and transport is None and find_spec("h2") is None:
+            message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
+            raise ConfigError([Problem(f"{place}.http2", message, "config")])
+    return _all_opened(config, endpoints, transport)
+
+
+def lanes_of(config: Config) -> Lanes:
+    """The lanes of a config, with their limits and what is said of them in messages."""
+    policy = retry_policy(config)
+    states = []
+    for index, provider in enumerate(config.lanes):
+        limits = limits_in(config, provider)
+        lane = provider if isinstance(provider, LaneConfig) else None
+        state = LaneState(
+            limits_of(limits),
+            limits.max_in_flight,
+            index=index,
+            name=_name_of(lane, index),
+            weight=1.0 if lane is None else lane.weight,
+            priority=0 if lane is None else lane.priority,
+            host=_host_of(provider),
+            key=provider.api_key_env,
+            setting=place_of(config, index),
+            policy=policy,
+        )
+        states.append(state)
+    wanted = sum(state.workers for state in states)
+    embedded = any(provider.simulate is not None for provider in config.lanes)
+    possible = connections_possible(wanted, files_each=2 if embedded else 1)
+    return Lanes(states, most_in_flight=possible, fallback_after_seconds=config.routing.fallback_after_seconds)
+
+
+def retry_policy(config: Config) -> RetryPolicy:
+    """When a row, and when the run, has tried for long enough."""
+    retry = config.retry
+    return RetryPolicy(retry.attempts, retry.base_seconds, retry.cap_seconds, retry.patience_seconds, retry.stop_after)
+
+
+def limits_in(config: Config, provider: ProviderConfig) -> LimitsConfig:
+    """The limits of a lane: its own, or those of the run."""
+    own = provider.limits if isinstance(provider, LaneConfig) else None
+    return config.limits if own is None else own
+
+
+def limits_of(limits: LimitsConfig) -> Lane:
+    """What a lane lets leave."""
+    return Lane.from_limits(
+        requests_per_second=limits.requests_per_second,
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
+        burst=limits.burst,
+        max_in_flight=limits.max_in_flight,
+        learn=limits.learn,
+    )
+
+
+def place_of(config: Config, index: int) -> str:
+    """Where a lane stands in the config."""
+    return "provider" if not config.providers else f"providers[{index}]"
+
+
+def _name_of(lane: LaneConfig | None, index: int) -> str:
+    if lane is None:
+        return ""
+    return lane.name or f"{_host_of(lane)}#{index}"
+
+
+def _host_of(provider: ProviderConfig) -> str:
+    if provider.base_url is None:
+        return "the simulated provider"
+    return provider.unix_socket or urlsplit(provider.base_url).netloc.rpartition("@")[2]
+
+
+def _endpoint(config: Config, provider: ProviderConfig, place: str, shown: Credentials, env: Mapping[str, str]) -> Endpoint:
+    """The far end. A simulated one gets its address when it listens; until then one in its place."""
+    timeouts = Timeouts(config.timeouts.connect_seconds, config.timeouts.idle_seconds, config.timeouts.total_seconds)
+    tls = provider.tls
+    if provider.base_url is None:
+        endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, timeouts, connection=_bounds(provider))
+    else:
+        options = TlsOptions(tls.ca, tls.certificate, tls.key)
+        endpoint = Endpoint(
+            provider.base_url,
+            shown.key_header,
+            shown.headers,
+            timeouts,
+            tls=options,
+            unix_socket=provider.unix_socket,
+            connection=_bounds(provider),
+        )
+    try:
+        check_endpoint(endpoint, env)
+    except OSError as error:
+        raise ConfigError([Problem(f"{place}.tls", f"a file cannot be used: {error}", "config")]) from None
+    except BadProxyError as error:
+        raise ConfigError([Problem("", str(error), "environment")]) from None
+    except ValueError as error:
+        raise ConfigError([Problem(place, str(error), "config")]) from None
+    return endpoint
+
+
+def _bounds(provider: ProviderConfig) -> ConnectionBounds:
+    connection = provider.connection
+    return ConnectionBounds(connection.max_requests, math.inf if connection.max_seconds is None else connection.max_seconds)
+
+
+@asynccontextmanager
+async def _all_opened(
+    config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None
+) -> AsyncIterator[tuple[OpenSender, ...]]:
+    async with AsyncExitStack() as opened:
+        senders = []
+        for provider, endpoint in zip(config.lanes, endpoints, strict=True):
+            open_sender = await opened.enter_async_context(_opened(provider, endpoint, transport))
+            model = provider.model if isinstance(provider, LaneConfig) else None
+            senders.append(open_sender if model is None else _asking_for(model, open_sender))
+        yield tuple(senders)
+
+
+@asynccontextmanager
+async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[OpenSender]:
+    kind, http2 = Transport(provider.transport.value), provider.http2
+    async with trio.open_nursery() as nursery:
+        env: Mapping[str, str] = os.environ
+        if provider.simulate is not None:
+            from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
+
+            endpoint = evolve(endpoint, base_url=await nursery.start(serve, provider.simulate))
+            env, http2 = {}, False  # no proxy stands between us and ourselves, and no TLS
+        if transport is not None:
+            yield senders_over(endpoint, transport)
+        else:
+            async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
+                yield open_sender
+        nursery.cancel_scope.cancel()
+
+
+def _asking_for(model: str, open_sender: OpenSender) -> OpenSender:
+    return lambda: _OwnModel(open_sender(), model)
+
+
+@frozen
+class _OwnModel:
+    """A sender to a lane that knows the model by another name."""
+
+    sender: Sender
+    model: str
+
+    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt, with the lane's model in the request."""
+        return await self.sender.send(evolve(job, body=with_model(job.body, self.model)), client_request_id)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.sender.close()

@@ -1,0 +1,87 @@
+"""Law 15 on virtual time: a row goes to the lane that lets it leave soonest, and a lane that fails takes no row with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.records import FaultCause, Success
+from tests.fakes.virtual_lanes import LanePlan, LaneRun
+
+LANES = (LanePlan(10, 2.0), LanePlan(5, 4.0), LanePlan(2, 8.0))
+SUM = 17.0
+DEATHS = [FaultCause.REFUSED, 401, 500, "hole"]
+
+
+def dying(kind: str | int | FaultCause) -> tuple[LanePlan, ...]:
+    return (LanePlan(10, 2.0, dies=(100.0, 200.0, kind)), *LANES[1:])
+
+
+def test_three_lanes_reach_the_sum_of_their_limits() -> None:
+    run = LaneRun(LANES, rows=2600).run()
+
+    assert run.rate_of((0, 1, 2), 30, 140) >= 0.975 * SUM
+    assert {type(outcome) for outcome in run.written} == {Success}
+    assert {outcome.lane for outcome in run.written} == {"lane-0", "lane-1", "lane-2"}
+
+
+@pytest.mark.parametrize("kind", DEATHS)
+def test_a_lane_that_dies_takes_no_row_with_it_and_is_used_again(kind: str | int | FaultCause) -> None:
+    run = LaneRun(dying(kind), rows=4200, stop_at=300).run()
+
+    assert run.failed() == []
+    detected = next(at for at, lane, held in run.held if lane == 0 and held and at >= 100) - 100
+    used_again = next(at for at, lane, held in run.held if lane == 0 and not held and at >= 200) - 200
+    assert detected <= (12 if kind == "hole" else 2)
+    assert used_again <= (35 if kind == "hole" else 20)
+    assert run.rate_of((1, 2), 105, 200) >= 0.95 * 7
+    assert run.rate_of((0, 1, 2), 240, 295) >= 0.95 * SUM
+    assert [lane for at, lane, held in run.held if held and not (lane == 0 and 100 <= at <= 200)] == []
+
+
+def test_rows_that_fail_wherever_they_go_hold_no_lane() -> None:
+    run = LaneRun(LANES, rows=1500, poison=5).run()
+
+    assert run.held == []
+    assert len(run.failed()) == 300
+    assert {failure.attempts for failure in run.failed()} == {6}
+
+
+def test_the_run_stops_when_no_lane_is_left() -> None:
+    lanes = (LanePlan(10, 1.0, dies=(20, 1e9, 401)), LanePlan(10, 1.0, dies=(40, 1e9, FaultCause.REFUSED)))
+    run = LaneRun(lanes, rows=10_000, patience_seconds=60).run()
+
+    assert run.failed() == []
+    assert "401" in (run.tallies.gate.stopped or "")
+    assert "cannot connect" in (run.tallies.gate.stopped or "")
+    assert run.ended <= 40 + 60 + 10
+
+
+def test_lanes_that_all_refuse_the_key_stop_the_run_at_once() -> None:
+    lanes = tuple(LanePlan(10, 1.0, workers=20, dies=(0, 1e9, status)) for status in (401, 403))
+    run = LaneRun(lanes, rows=1000).run()
+
+    assert run.written == []
+    assert len(run.sent) <= 40
+    assert run.ended <= 5
+
+
+def test_a_lane_of_lower_priority_is_used_only_while_the_other_cannot_take_a_row() -> None:
+    alone = LaneRun((LanePlan(10, 0.5), LanePlan(10, 0.5, priority=1)), rows=300, fallback_after_seconds=30).run()
+    helped = LaneRun((LanePlan(10, 0.5, dies=(10, 1e9, 500)), LanePlan(10, 0.5, priority=1)), rows=300, fallback_after_seconds=30).run()
+
+    assert {outcome.lane for outcome in alone.written} == {"lane-0"}
+    assert {outcome.lane for outcome in helped.written} == {"lane-0", "lane-1"}
+    assert helped.failed() == []
+
+
+def test_weights_divide_the_rows_that_either_lane_could_take() -> None:
+    run = LaneRun((LanePlan(1e6, 0.5, workers=200, weight=3), LanePlan(1e6, 0.5, workers=200)), rows=100).run()
+
+    shares = [sum(outcome.lane == f"lane-{lane}" for outcome in run.written) for lane in (0, 1)]
+    assert shares[0] == pytest.approx(75, abs=2)
+
+
+def test_scarce_places_in_flight_go_to_faster_lanes_first() -> None:
+    run = LaneRun(LANES, rows=2400, in_flight=60).run()
+
+    assert run.rate_of((0, 1, 2), 30, 140) >= 0.88 * SUM
