@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from pipeline.core.output.lines import encode_batch, encode_flat, read_line
@@ -94,3 +96,17 @@ def test_a_choice_is_read_as_it_is_written(text: str, choice: FailureChoice) -> 
 def test_a_choice_with_nothing_in_it_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match='must be "transient", "all", or codes'):
         FailureChoice.parse(text)
+
+
+def test_a_line_with_a_list_of_very_many_objects_does_not_build_them() -> None:
+    body = b"[%s]" % b",".join([b"{}"] * 300_000)
+    outcome = Failure(3, "a", FailureKind.HTTP, "said", 400, None, body, 1, 0.1)
+    tracemalloc.start()
+    try:
+        line = encode_batch(outcome)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert body in line
+    assert peak < 8 * len(body)

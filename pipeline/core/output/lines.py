@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.core.answers.error_bodies import ErrorBody, read_error
-from pipeline.core.answers.parts import NULL, object_of, objects_of
+from pipeline.core.answers.parts import NULL, head_of, object_of
 from pipeline.core.answers.shapes import find_usage, read_reply
 from pipeline.core.answers.usage import read_usage
 from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
@@ -112,9 +112,10 @@ def _as_object(body: bytes) -> msgspec.Raw:
     if body.startswith(b"{"):
         return raw
     if body.startswith(b"["):
-        objects = objects_of(raw)
-        if len(objects) == 1 and "error" in objects[0]:  # Google
-            return msgspec.Raw(_encode(objects[0]))
+        head = head_of(raw)
+        only = {} if memoryview(head.second) else object_of(head.first)
+        if "error" in only:  # Google
+            return msgspec.Raw(_encode(only))
         return msgspec.Raw(_encode({"data": raw}))
     value = _decode_any(body)
     message = value if isinstance(value, str) else body.decode()
