@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
+    from pipeline.core.pacing.findings import Learned
     from pipeline.durability.entries import Entry
     from pipeline.durability.seen_input import SeenInput
     from pipeline.edges.store.journal import Journal
@@ -50,6 +51,7 @@ class Commits:
     power: bool
     state: State = field(init=False)
     spent: Callable[[], tuple[int, int, int, float]] | None = field(default=None, init=False)  # of the run's budget, if it has one
+    learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
     _ledger: Ledger = field(init=False)
     _row_sum: int = field(init=False)  # of the terms of the rows that are counted
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
@@ -109,6 +111,7 @@ class Commits:
             was.rows if rows is None else rows,
             committed_at=time.time(),
             spent=was.spent if self.spent is None else self.spent(),
+            learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []

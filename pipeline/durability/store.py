@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
+    from pipeline.core.pacing.findings import Learned
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.commits import Commit, Commits
     from pipeline.durability.keeping import Keeping
@@ -246,6 +247,10 @@ class DurableStore:
     def note_spending(self, spent: Callable[[], tuple[int, int, int, float]]) -> None:
         """Store with each commit what this says was spent of the run's budget. It is called in another thread."""
         self.commits.spent = spent
+
+    def note_learned(self, learned: Callable[[], dict[str, Learned]]) -> None:
+        """Store with each commit what this says was found out about each lane's limits. It is called in another thread."""
+        self.commits.learned = learned
 
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Store all that is under way, and note that so many more lines are written. Blocks. Raises JournalError, SinkError.

@@ -24,8 +24,10 @@ MARGIN = 0.015  # below the estimate
 SURVIVED_SECONDS, SURVIVED_DEPARTURES = 2.0, 20  # without a refusal, before a step counts as survived
 REFUSED_SHARE, LATE_REFUSED_SHARE = 0.005, 0.009  # of all attempts, that tests may cost; the second after a minute without one
 MIN_HOLD_DEPARTURES, MIN_HOLD_SECONDS = 150, 6.0
+FIRST_HOLD_DEPARTURES, FIRST_HOLD_SECONDS = 30, 30.0  # before the first test: what refused once may have been no limit at all
 MAX_HOLD_SECONDS = 120.0  # after this a test is due, however few have left: else a pace that fell too low stays there
 CATCH_UP_SECONDS = 0.03  # a late wake makes good what was due meanwhile, and no more
+MOST_PASSED = 4.0  # seconds of growth that one departure can bring: a pace below one a second grows in jumps
 LEAST_RATE = 1 / 60.0
 FROZEN = 4  # let in after a refusal of which it is not known what it was, before the search goes on
 
@@ -74,6 +76,7 @@ class Growing:
     _refusals: int = 0  # since the last reaction
     _per_test: float = 1.3  # refusals that an episode costs, smoothed
     _hold_seconds: float = MIN_HOLD_SECONDS
+    _confirmed: bool = False  # a test has found the estimate to be the limit
     _bound_by_pace: bool = True  # and not by the attempts in flight
 
     def __attrs_post_init__(self) -> None:
@@ -85,7 +88,7 @@ class Growing:
     # ---- growing ---------------------------------------------------------------------------------------------------
 
     def _grow(self, now: float, in_flight: int) -> None:
-        passed = min(1.0, now - self._grown)
+        passed = min(MOST_PASSED, now - self._grown) if self._grown > -inf else TICK_SECONDS
         if passed < TICK_SECONDS:
             return
         self._grown = now
@@ -132,6 +135,9 @@ class Growing:
 
     def _test_is_due(self, now: float) -> bool:
         held = now - self._began
+        if not self._confirmed:
+            enough = self._left - self._began_left >= FIRST_HOLD_DEPARTURES or held > FIRST_HOLD_SECONDS
+            return enough and held > max(MIN_HOLD_SECONDS, 1.2 * (self.windows.period or 0.0))
         return held > MAX_HOLD_SECONDS or (held >= self._hold_seconds and self._left - self._began_left >= self._hold_departures(now))
 
     def _hold_departures(self, now: float) -> int:

@@ -95,7 +95,7 @@ class Interval:
             self.estimate = 1.01 * estimate
             self.burst = min(self.burst, (self.burst + max(0.0, beyond)) / 2)
             return
-        self._trial_burst = beyond
+        self._trial_burst = max(0.0, beyond)
         low, high = estimate, max(1.06 * estimate, log.count(left - 1.5, left) / 1.5)
         self.low, self.high, self.unsure, self.trial = low, high, True, True
         self.estimate = low + TRIAL_SHARE * (high - low)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
+from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.growing import Mode
-from pipeline.core.pacing.learner import Learned, Learner
+from pipeline.core.pacing.learner import Learner
 from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
 from pipeline.messages import Grant
 

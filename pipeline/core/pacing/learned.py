@@ -128,7 +128,7 @@ class Finder(Growing):
                 return
             if self.mode is Mode.OPEN and self.told:  # more is promised than is kept
                 self.span.sure(self.top)
-                self.mode, self.rate = Mode.HOLD, self.top
+                self.mode, self.rate, self._confirmed = Mode.HOLD, self.top, True
             even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
             if self.crowd.refused(grant.crowd, left, even=even):
                 self._capped(now)
@@ -213,6 +213,7 @@ class Finder(Growing):
     def _step_back(self, left: float, now: float) -> None:
         """The pace went too far."""
         span = self.span
+        self._confirmed = self._confirmed or self.mode is Mode.TEST
         if self.windows.kind is Kind.SLIDING:
             held, known = self.windows.held_before(left), span.estimate or self.rate
             span.sure(max(known, held) if self.mode is Mode.TEST else max(min(known, held), 0.98 * known))
@@ -282,8 +283,11 @@ class Finder(Growing):
         span, began = self.span, self._began
         judged = self.windows.judge(outage, admitted_at, self.rate, span.estimate)
         self._hold_seconds = MIN_HOLD_SECONDS
+        if outage.tested or span.estimate is None:
+            self._confirmed = outage.tested
         if judged is not None:
             self.noise.calm()
+            self._confirmed = self._confirmed and abs(judged - (span.estimate or 0.0)) < 0.1 * judged
             span.sure(judged)
             return
         if self.windows.forgot:

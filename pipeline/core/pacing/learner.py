@@ -9,9 +9,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from pipeline.core.pacing.announced import QUOTA_PERIOD, Announced, Pace
+from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.growing import CATCH_UP_SECONDS, Mode
 from pipeline.core.pacing.learned import Finder
 from pipeline.core.pacing.meter import TICK_SECONDS, Unit
@@ -24,23 +23,6 @@ if TYPE_CHECKING:
 NEWS_SECONDS = 0.1  # between two readings of headers: ten a second follow every change, and cost nothing at 3,000 answers a second
 EXPLAINED_SECONDS = 15.0  # within these a second refusal is not explained by the headers any more: they promise too much
 QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say nothing is asked less often
-
-
-class Learned(Struct, frozen=True):
-    """What was found out about a provider's limits: for people, and for a later run to go on from. Plain values.
-
-    requests_per_minute: the pace that was found. kind: "fixed", "sliding" (a window), "bucket" (or a window too short to matter),
-    "in_flight" (a cap on attempts at once) or "announced" (the provider's headers say it). period: seconds of the window, or None.
-    in_flight: the cap, or None. tokens_per_minute: as announced, or None.
-    """
-
-    requests_per_minute: float | None
-    kind: str
-    period: float | None = None
-    in_flight: int | None = None
-    tokens_per_minute: float | None = None
-    input_tokens_per_minute: float | None = None
-    output_tokens_per_minute: float | None = None
 
 
 class Learner:
@@ -130,7 +112,7 @@ class Learner:
     def learned(self) -> Learned | None:
         """What was found out, or None."""
         finder, requests = self.finder, self._announced.get(Unit.REQUESTS)
-        told = {unit: round(60.0 * each.rate, 1) for unit, each in self._announced.items() if each.rate not in (None, inf)}
+        told = {unit: round(60.0 * each.rate, 1) for unit, each in tuple(self._announced.items()) if each.rate not in (None, inf)}
         tokens = (told.get(Unit.TOKENS), told.get(Unit.INPUT_TOKENS), told.get(Unit.OUTPUT_TOKENS))
         if finder.crowd.capped:
             return Learned(told.get(Unit.REQUESTS), "in_flight", None, finder.crowd.bound, *tokens)

@@ -1,0 +1,22 @@
+"""What was found out about a provider's limits, as a plain value that a journal can keep."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Learned(Struct, frozen=True):
+    """What was found out about a provider's limits: for people, and for a later run to go on from. Plain values.
+
+    requests_per_minute: the pace that was found. kind: "fixed", "sliding" (a window), "bucket" (or a window too short to matter),
+    "in_flight" (a cap on attempts at once) or "announced" (the provider's headers say it). period: seconds of the window, or None.
+    in_flight: the cap, or None. tokens_per_minute: as announced, or None.
+    """
+
+    requests_per_minute: float | None
+    kind: str
+    period: float | None = None
+    in_flight: int | None = None
+    tokens_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
