@@ -375,10 +375,15 @@ def test_a_list_of_very_many_values_is_still_an_answer() -> None:
 
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize(
-    "around", [b'{"error": {"code": "told", "message": "x"}, "d": [%s]}', b'{"error": {"code": "told", "message": "x", "d": [%s]}}']
+    "around",
+    [
+        b'{"error": {"code": "told", "message": "x"}, "d": [%s]}',
+        b'{"error": {"code": "told", "message": "x", "d": [%s]}}',
+        b'{"error": {"code": "told", "message": "x"}, "d": {"k": [%s]}}',
+    ],
 )
 def test_an_error_is_found_beside_a_large_part_that_is_not_built(around: bytes, status: int) -> None:
-    body = around % b",".join([b"{}"] * 300_000)
+    body = around % b",".join([b'{"%d":1}' % number for number in range(90_000)])
     tracemalloc.start()
     try:
         trouble = classify(Answer(status, [], body), now_utc=NOW)

@@ -63,8 +63,9 @@ def _small_parts(text: bytes | msgspec.Raw, depth: int = 0) -> Any:
         return _decode(text)
     if depth == LARGE_PART_DEPTH or memoryview(text)[0] != 0x7B:
         return None
-    parts = {key: _small_parts(value, depth + 1) for key, value in _decode_parts(text).items()}
-    return {key: value for key, value in parts.items() if value is not None}
+    parts = _decode_parts(text)
+    told = [key for key, value in parts.items() if key in INNER_KEYS or len(memoryview(value)) <= LARGE_PART_BYTES]
+    return {key: _small_parts(parts[key], depth + 1) for key in told}
 
 
 def error_in(value: Any) -> ErrorBody:
