@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PATH = "/v1/chat/completions"
-OUTPUTS = {"config.yaml", "out.jsonl", "out.jsonl.journal", "out.jsonl.journal.sent"}
+OUTPUTS = {"config.yaml", "out.jsonl", "out.jsonl.journal", "out.jsonl.journal.sent", "out.jsonl.journal.rows"}
 HEADERS = frozenset(("host", "user-agent", "accept", "accept-encoding", "content-type", "content-length", "x-client-request-id"))
 CLIENT_REQUEST_ID = re.compile(r"headrace-[0-9a-f]{12}-[0-9]+-[0-9]+").fullmatch
 PATIENT = {"idle_seconds": 60, "total_seconds": 60}

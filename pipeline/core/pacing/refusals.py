@@ -155,6 +155,8 @@ class Refusals:
 
     def _enough(self, report: Report) -> float:
         """How many rows with this answer settle it at once."""
+        if report.scope is Scope.ROW:  # an answer too large to hold, say: the row's own, unless so many rows get the same
+            return inf
         if report.scope is Scope.QUOTA or (report.cause is not None and not self._succeeded):
             return 1
         if report.scope is Scope.KEY or report.cause is not None:
