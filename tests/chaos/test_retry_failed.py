@@ -22,7 +22,7 @@ SCRIPT = {"0": "http_500*2", "7": "reset_before*2", "59": "http_500*3", "20": "h
 @pytest.mark.parametrize("shape", ["batch", "flat"])
 @pytest.mark.parametrize("order", ["input", "completion"])
 def test_rows_that_failed_are_sent_again_and_come_in_their_places(tmp_path: Path, order: str, shape: str) -> None:
-    retry = {"attempts": 2, "base_seconds": 0.01, "cap_seconds": 0.02}
+    retry = {"attempts": 2, "base_seconds": 0.01, "cap_seconds": 0.02, "patience_seconds": 0}
     with campaign(
         tmp_path, ROWS, {"script": SCRIPT, "latency.median_seconds": 0.01}, retry=retry, sink={"order": order, "shape": shape}
     ) as runs:
@@ -54,7 +54,7 @@ def test_rows_that_failed_are_sent_again_and_come_in_their_places(tmp_path: Path
 def test_killed_while_it_retries_a_plain_run_goes_on(tmp_path: Path) -> None:
     script = {str(row): "http_500, 0.4s" for row in range(0, ROWS, 2)}
     with campaign(
-        tmp_path, ROWS, {"script": script, "latency.median_seconds": 0.01}, retry={"attempts": 1}, limits={"max_in_flight": 5}
+        tmp_path, ROWS, {"script": script, "latency.median_seconds": 0.01}, retry={"attempts": 1, "patience_seconds": 0}, limits={"max_in_flight": 5}
     ) as runs:
         first = runs.run()
         process = runs.start("--retry-failed")
