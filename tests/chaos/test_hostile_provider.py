@@ -31,9 +31,12 @@ def provider() -> Iterator[HostileProvider]:
 def _plan(seed: int) -> list[str]:
     draw = random.Random(seed)
     passing, results = sorted(set(PASSING) - SLOW), sorted(set(RESULTS) - SLOW)
+    statuses = [way for way in passing if way.startswith("status:")]
     ways = []
     for _ in range(ROWS):
-        faults = [draw.choice(passing) for _ in range(draw.choice([1, 1, 2]))] if draw.random() < FAULTY else []
+        faults = [draw.choice(passing)] if draw.random() < FAULTY else []
+        if faults and draw.random() < 0.33:  # never two answers that are none: a second one is the row's last
+            faults.append(draw.choice(statuses))
         ways.append(";".join([*faults, draw.choice(results)]))
     for index in draw.sample(range(ROWS), 40):
         ways[index] = draw.choice(LASTING)
