@@ -98,6 +98,8 @@ async def run(
                     secrets=secrets_of(shown),
                     observer=observer,
                 )
+                settings.lanes.recall(durable.state.learned, trio.current_time())
+                durable.note_learned(settings.lanes.learned)
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
             course.unknown = durable.state.unknown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.lane import Lane, Learned
+from pipeline.core.pacing.lanes import Lanes, LaneState
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_schema import State
 
@@ -35,3 +36,12 @@ def test_lane_that_goes_on_says_what_it_was_told() -> None:
     lane.restore(learned, 1000.0)
 
     assert lane.learned == learned
+
+
+def test_lanes_are_told_apart_by_their_names() -> None:
+    learned = {"a": Learned(540.0, "bucket"), "gone": Learned(10.0, "bucket")}
+    lanes = Lanes([LaneState(Lane.from_limits(learn=True, max_in_flight=9), 9, index=place, name=name) for place, name in enumerate("ab")])
+
+    lanes.recall(learned, 1000.0)
+
+    assert lanes.learned() == {"a": Learned(540.0, "bucket")}

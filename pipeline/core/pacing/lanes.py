@@ -21,8 +21,9 @@ from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.core.pacing.findings import Learned
     from pipeline.core.pacing.lane import Lane
     from pipeline.messages import Ticket
 
@@ -193,6 +194,17 @@ class Lanes:
             state.free = min(state.free, max(0, int(free - needed)))
             if state.working:
                 needed += max(0.0, state.rate * state.health.latency.mean - len(state.health.flying))
+
+    def learned(self) -> dict[str, Learned]:
+        """What was found out about the limits of each lane, by its name."""
+        found = {state.name: state.limits.learned for state in self.states}
+        return {name: learned for name, learned in found.items() if learned is not None}
+
+    def recall(self, learned: Mapping[str, Learned], now: float) -> None:
+        """Go on from what an earlier run found out."""
+        for state in self.states:
+            if state.name in learned:
+                state.limits.restore(learned[state.name], now)
 
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
         """Why a request of so many tokens could never pass any lane, or None if one will let it. output_tokens: the answer's part."""
