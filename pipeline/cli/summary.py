@@ -26,6 +26,7 @@ FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
 REFUSED = re.compile(r"\bHTTP 40[13]\b")
 LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
 NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
+MUCH_HELD = 0.1  # of the time; a pace that was found and held the run back for so long is worth to be written down
 MANY_THROTTLED = 0.1  # of the attempts; above it the limits are worth a look
 
 HELD_BY = {
@@ -87,12 +88,25 @@ def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> l
         found.append(Advice(f"{rows}; another try ends the same way"))
     if "http_404" in summary.failures:
         found.append(Advice("look at the model and the url of the request, and at provider.base_url (HTTP 404)"))
-    if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED:
+    learned = list(_learned(summary))
+    found.extend(learned)
+    if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED and not learned:
         found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
     if summary.unknown_outcome:
         attempts = many(summary.unknown_outcome, "attempt")
         found.append(Advice(f"{attempts} got no answer and may have been billed"))
     return found
+
+
+def _learned(summary: Summary) -> Iterator[Advice]:
+    """What was found out about limits that held the run back: a later run need not search for it."""
+    if summary.limited_by.get("learned", 0.0) < MUCH_HELD:
+        return
+    for lane in summary.lanes:
+        if lane.learned_per_minute is not None:
+            place = f" ({lane.name})" if lane.name else ""
+            rate = f"{lane.learned_per_minute:.0f}" if lane.learned_per_minute >= 10 else f"{lane.learned_per_minute:.2g}"
+            yield Advice(f"worth writing into the config{place}: limits.requests_per_minute: {rate}")
 
 
 def may_pass(code: str) -> bool:

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from pipeline.cli import main
 from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_text
-from pipeline.records import FailedRow, FailureGroup, Summary
+from pipeline.records import FailedRow, FailureGroup, LaneSummary, Summary
 from tests.fakes.views import FAILURES
 
 if TYPE_CHECKING:
@@ -164,3 +164,14 @@ def test_every_printed_command_runs_as_it_is_printed(tmp_path: Path, capsys: pyt
         (tmp_path / "in put.jsonl").write_text('{"prompt": "row 0"}\n{"prompt": "row 1"}\n{"prompt": "row 2"}\n')
         assert main([*shlex.split(command)[1:], "--set", "provider.simulate.script={}", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["failed"] == 0
+
+
+def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back() -> None:
+    lanes = (LaneSummary("", 600, 600, 9, 540.2, "sliding"), LaneSummary("b", 5, 5, 0, None, None))
+    held = Summary(total=600, succeeded=600, attempts=600, limited_by={"learned": 0.8}, lanes=lanes)
+    free = Summary(total=600, succeeded=600, attempts=600, limited_by={"in_flight": 0.99, "learned": 0.01}, lanes=lanes)
+
+    assert [advice.text for advice in advice_on(held, "headrace run a.yaml")] == [
+        "worth writing into the config: limits.requests_per_minute: 540",
+    ]
+    assert advice_on(free, "headrace run a.yaml") == []
