@@ -54,7 +54,11 @@ def test_rows_that_failed_are_sent_again_and_come_in_their_places(tmp_path: Path
 def test_killed_while_it_retries_a_plain_run_goes_on(tmp_path: Path) -> None:
     script = {str(row): "http_500, 0.4s" for row in range(0, ROWS, 2)}
     with campaign(
-        tmp_path, ROWS, {"script": script, "latency.median_seconds": 0.01}, retry={"attempts": 1, "patience_seconds": 0}, limits={"max_in_flight": 5}
+        tmp_path,
+        ROWS,
+        {"script": script, "latency.median_seconds": 0.01},
+        retry={"attempts": 1, "patience_seconds": 0},
+        limits={"max_in_flight": 5},
     ) as runs:
         first = runs.run()
         process = runs.start("--retry-failed")

@@ -47,7 +47,11 @@ class Case:
         """Run with the rows of now; `sent` then has what this run has sent."""
         (self.folder / "in.jsonl").write_text("".join(row + "\n" for row in self.rows))
         self.sent.clear()
-        sections: dict[str, Any] = {"request": {"url": "/v1/x", "body": BODY}, "sink": {"order": self.order}, "retry": {"attempts": 2, "patience_seconds": 0}}
+        sections: dict[str, Any] = {
+            "request": {"url": "/v1/x", "body": BODY},
+            "sink": {"order": self.order},
+            "retry": {"attempts": 2, "patience_seconds": 0},
+        }
         config = pipeline.load_config(write_config(self.folder, "http://127.0.0.1:9/v1", **(sections | self.sections)))
 
         async def once() -> pipeline.Summary:

@@ -59,7 +59,9 @@ async def test_a_fault_that_does_not_pass_ends_with_the_attempts(provider: Hosti
     provider.reset()
     write_rows(tmp_path / "in.jsonl", [way, "plain"])
 
-    run = await run_file(tmp_path, provider.base_url, retry={"attempts": 3, "patience_seconds": 0}, timeouts=IMPATIENT if way in STALLS else {})
+    run = await run_file(
+        tmp_path, provider.base_url, retry={"attempts": 3, "patience_seconds": 0}, timeouts=IMPATIENT if way in STALLS else {}
+    )
 
     assert provider.counts().attempts == {"row-0": 3, "row-1": 1}
     assert run.lines[0]["custom_id"] == "row-0"
