@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def no_network(*_: Any) -> AsyncIterator[Callable[[], InstantSender]]:
+async def no_network(*_: Any) -> AsyncIterator[tuple[Callable[[], InstantSender], ...]]:
     """Stands where `run` opens its provider."""
-    yield InstantSender
+    yield (InstantSender,)
 
 
 def written_config(task: Task, output: Path) -> Path:

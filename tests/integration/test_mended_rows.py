@@ -50,7 +50,7 @@ class Case:
         sections: dict[str, Any] = {
             "request": {"url": "/v1/x", "body": BODY},
             "sink": {"order": self.order},
-            "retry": {"attempts": 2, "patience_seconds": 0},
+            "retry": {"attempts": 2, "patience_seconds": 0, "stop_after": None},
         }
         config = pipeline.load_config(write_config(self.folder, "http://127.0.0.1:9/v1", **(sections | self.sections)))
 
