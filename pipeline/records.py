@@ -269,6 +269,7 @@ class Summary:
     failures: Mapping[str, FailureGroup] = field(factory=dict)
     stopped: str | None = None
     lanes: tuple[LaneSummary, ...] = ()
+    attained: float | None = None
 
 
 @frozen
@@ -278,7 +279,8 @@ class Progress:
     rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the
     gate back just now ("" if nothing). rows_expected: about how many rows there are, by the bytes that were read of those
     that there are; None where that cannot be told either. rows_resumed, tokens_resumed: of rows_done and the tokens, what
-    earlier runs did. cost: None without prices. failures: as in `Summary`.
+    earlier runs did. cost: None without prices. failures: as in `Summary`. waits_for: what the run waits for while nothing works,
+    and for how long at most, "" while something does.
     """
 
     rows_read: int
@@ -299,3 +301,4 @@ class Progress:
     output_tokens: int = 0
     cost: float | None = None
     failures: Mapping[str, FailureGroup] = field(factory=dict)
+    waits_for: str = ""

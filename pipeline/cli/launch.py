@@ -19,9 +19,11 @@ from pipeline.edges.process.signals import stop_on_signals
 from pipeline.runs.run import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.cli.frame import Talk
     from pipeline.config import Config
-    from pipeline.records import Summary
+    from pipeline.records import Progress, Summary
 
 COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
 
@@ -47,7 +49,7 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *
         stop, give_up = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(stop_on_signals, stop, give_up.set, terminal.say)
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=terminal.show, observer=narrator)
+            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observer=narrator)
             nursery.cancel_scope.cancel()
         return summary
 
@@ -60,6 +62,20 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *
             narrator.close()
         if not screen.takes_objects:
             terminal.use(Screen())  # what is said from here on stands where the live lines were
+
+
+def _showing(terminal: Talk) -> Callable[[Progress], None]:
+    """Shows progress, and says it once when nothing works and what the run waits for."""
+    told = ""
+
+    def show(progress: Progress) -> None:
+        nonlocal told
+        if progress.waits_for and progress.waits_for != told:
+            terminal.say(progress.waits_for)
+        told = progress.waits_for
+        terminal.show(progress)
+
+    return show
 
 
 def _spare_the_collector() -> None:

@@ -30,7 +30,7 @@ from pipeline.runs.pricing import Pricing, as_money, pricing_of
 from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
-from pipeline.stages.gate import INTERRUPTED
+from pipeline.stages.gate import INTERRUPTED, GateTally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 0.5  # between two looks at a run; what is due in a log is up to whoever is told
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
+LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
 
 
@@ -340,7 +341,26 @@ def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
         from_cache=ledger.from_cache,
         failures=ledger.failures,
         lanes=tuple(map(_lane_summary, gate.lanes)),
+        attained=_attained(gate),
     )
+
+
+def _attained(gate: GateTally) -> float | None:
+    """Attempts that left, of those that the limits on requests allowed meanwhile."""
+    allowed = [_allowed(state) for state in gate.lanes]
+    known = [rate for rate in allowed if rate is not None]
+    seconds = gate.last_at - gate.first_at
+    if len(known) < len(allowed) or not known or seconds < LONG_ENOUGH_SECONDS:
+        return None
+    return round((gate.attempts - 1) / (sum(known) * seconds), 4)
+
+
+def _allowed(state: LaneState) -> float | None:
+    """Requests a second that a lane's limits allow, those included that were found."""
+    learned = state.limits.learned
+    found = None if learned is None or learned.requests_per_minute is None else learned.requests_per_minute / 60
+    rates = [rate for rate in (state.allowed, found) if rate is not None]
+    return min(rates, default=None)
 
 
 def _lane_summary(state: LaneState) -> LaneSummary:

@@ -85,6 +85,7 @@ def lanes_of(config: Config) -> Lanes:
             host=_host_of(provider),
             key=provider.api_key_env,
             setting=place_of(config, index),
+            allowed=_allowed(limits),
             policy=policy,
         )
         states.append(state)
@@ -118,6 +119,11 @@ def limits_of(limits: LimitsConfig) -> Lane:
         max_in_flight=limits.max_in_flight,
         learn=limits.learn,
     )
+
+
+def _allowed(limits: LimitsConfig) -> float | None:
+    per_minute = None if limits.requests_per_minute is None else limits.requests_per_minute / 60
+    return min((rate for rate in (limits.requests_per_second, per_minute) if rate is not None), default=None)
 
 
 def place_of(config: Config, index: int) -> str:

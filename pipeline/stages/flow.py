@@ -94,6 +94,7 @@ class Tallies:
             prompt_tokens=self.ledger.prompt_tokens,
             output_tokens=self.ledger.output_tokens,
             failures=self.ledger.failures,
+            waits_for=self.gate.waits_for,
         )
 
 
@@ -150,6 +151,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             halt=halt,
             observer=settings.observer,
             account=settings.account,
+            full=lambda: tallies.read.full,
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 

@@ -46,7 +46,8 @@ class GateTally:
     """What the gate counts.
 
     stopped: why it let nothing more leave, or None. bound_seconds: time held back, by bound. waits_for: what the run waits
-    for while nothing works, else "". lanes: with what each of them counts.
+    for while nothing works, else "". first_at, last_at: clock of the first and the
+    latest departure. lanes: with what each of them counts.
     """
 
     attempts: int = 0
@@ -59,6 +60,8 @@ class GateTally:
     bound_seconds: dict[str, float] = field(factory=dict)
     stopped: str | None = None
     waits_for: str = ""
+    first_at: float = 0.0
+    last_at: float = 0.0
     lanes: Sequence[LaneState] = ()
 
 
@@ -74,18 +77,19 @@ async def gate(
     halt: Callable[[], None] | None = None,
     observer: Observer | None = None,
     account: Account | None = None,
+    full: Callable[[], bool] | None = None,
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
-    tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until
-    its next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
-    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. After a stop what is in flight
-    may finish, and the rows that wait here are dropped without an outcome.
+    tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
+    next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
+    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. full: whether no more rows may
+    be read now. After a stop what is in flight may finish, and the rows that wait here are dropped without an outcome.
     """
     with inbox, tickets, outcomes:
         judge = Judge(lanes, policy, observed=observer is not None)
         tally.lanes = lanes.states
-        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, observer, account).run()
+        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, observer, account, full).run()
 
 
 @define(eq=False)
@@ -100,6 +104,7 @@ class _Gate:
     halt: Callable[[], None] | None
     observer: Observer | None
     account: Account | None
+    full: Callable[[], bool] | None
     jobs: deque[Job] = field(factory=deque)
     retries: list[tuple[float, int, Ticket]] = field(factory=list)  # heap by due time; the number breaks ties
     pushed: int = 0
@@ -139,6 +144,8 @@ class _Gate:
         if group:
             self.in_flight += len(group)
             self.tally.attempts += len(group)
+            self.tally.first_at = self.tally.first_at or now
+            self.tally.last_at = now
             self.tickets.send_nowait(group)
         self.tally.in_flight = self.in_flight
         self.tally.waiting = len(self.retries)
@@ -150,7 +157,7 @@ class _Gate:
         while True:
             ticket = self._next_ticket(now, fresh=in_doubt)
             if ticket is None:
-                return (self.retries[0][0], "retry") if self.retries else (inf, "input")
+                return (self.retries[0][0], "retry") if self.retries else (inf, self._missing())
             if self.account is not None and (refusal := self.account.reserve(ticket, now)) is not None:
                 return self._refused(ticket, refusal)
             hold = lanes.admit(now, ticket)
@@ -165,6 +172,12 @@ class _Gate:
             else:
                 self._put_back(ticket)
                 return hold.wake, hold.bound
+
+    def _missing(self) -> str:
+        """Why there is no row to send: none was read, none may be read before others are written, or the input has ended."""
+        if self.ended:
+            return ""
+        return "output" if self.full is not None and self.full() else "input"
 
     def _refused(self, ticket: Ticket, refusal: Refusal) -> tuple[float, str]:
         """The budget does not allow the next attempt: wait for what is in flight to turn out cheaper, or stop."""
@@ -210,7 +223,8 @@ class _Gate:
             with trio.move_on_at(min(due, max(now, self.look_at))):
                 messages = await take(self.inbox)
         later = trio.current_time()
-        self.tally.bound_seconds[bound] = self.tally.bound_seconds.get(bound, 0.0) + later - now
+        if bound:
+            self.tally.bound_seconds[bound] = self.tally.bound_seconds.get(bound, 0.0) + later - now
         for message in messages:
             if isinstance(message, Report):
                 self._settle(message, later)

@@ -33,12 +33,14 @@ class ReadTally(Struct, eq=False):
     """What the reader counts.
 
     rows: read. entered: of these, work for this run. ended: the input gave all it had. problem: why it gave no more, if that was too soon.
+    full: no more rows may be in memory now.
     """
 
     rows: int = 0
     entered: int = 0
     ended: bool = False
     problem: str | None = None
+    full: bool = False
 
 
 async def read(
@@ -77,7 +79,9 @@ async def read(
                 if not rows:
                     break
             if not free:
+                tally.full = True
                 free = sum(await take(credits))
+                tally.full = False
             if room is not None:
                 await room.wait()
             try:

@@ -26,7 +26,7 @@ SUMMARY_KEYS = [
     "total", "succeeded", "failed", "skipped_resumed", "attempts", "retries", "throttled", "unknown_outcome", "duration_seconds",
     "requests_per_second", "prompt_tokens", "output_tokens", "cost", "limited_by", "digest",
     "from_cache", "finish_reasons", "rejected", "unpriced",
-    "failures", "stopped", "lanes",
+    "failures", "stopped", "lanes", "attained",
 ]  # fmt: skip
 
 Capture = pytest.CaptureFixture[str]

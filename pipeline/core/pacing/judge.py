@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.pacing import reasons
 from pipeline.core.pacing.health import FEW_ROWS, State
-from pipeline.core.pacing.refusals import Stop
+from pipeline.core.pacing.refusals import Stop, gist_of
 from pipeline.events import AttemptFailed, LaneBack, LaneOut, Paused
 from pipeline.messages import FailedAttempt, Report, Ticket
 from pipeline.records import FaultCause, Scope
@@ -53,6 +53,8 @@ class Judge:
         self.stop: str | None = None
         self.events: list[RunEvent] = []
         self._observed = observed
+        self._told: tuple[str, ...] = ()  # the causes of what is waited for
+        self._telling = ""
         self._unsure: list[Report] = []  # rows that have had their attempts while nothing else worked either
 
     # ---- reports ----------------------------------------------------------------------------------------------------
@@ -119,11 +121,16 @@ class Judge:
             self.stop = "; ".join(state.refused or reasons.patience(state, now, patience) for state in usable)
 
     def waits_for(self, now: float) -> str:
-        """What the run waits for while nothing works, or "" while something does."""
+        """What the run waits for while nothing works, or "" while something does. It stays the same until another cause is met."""
         usable = [state for state in self.lanes.states if state.usable]
         if not usable or any(state.refused is None and not state.health.is_down(now) for state in usable):
+            self._told = ()
             return ""
-        return "; ".join(reasons.waiting(state, now) for state in usable)
+        causes = tuple(gist_of(state.refused or state.health.cause) for state in usable)
+        if causes != self._told:
+            self._told = causes
+            self._telling = "; ".join(reasons.waiting(state, now) for state in usable)
+        return self._telling
 
     def idle(self, now: float) -> None:
         """Nothing is in flight or queued: decide what is still held."""

@@ -48,31 +48,12 @@ class LaneState:
 
     workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
     but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
-    where it stands in the config, for messages.
+    where it stands in the config, for messages. allowed: requests a second that its limits allow, None without such a limit.
     """
 
     __slots__ = (
-        "_rated",
-        "attempts",
-        "free",
-        "health",
-        "held_since",
-        "host",
-        "index",
-        "key",
-        "limits",
-        "name",
-        "out",
-        "out_seconds",
-        "priority",
-        "rate",
-        "refusals",
-        "refused",
-        "setting",
-        "succeeded",
-        "throttled",
-        "weight",
-        "workers",
+        "_rated", "allowed", "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out",
+        "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "weight", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -87,12 +68,14 @@ class LaneState:
         host: str = "the provider",
         key: str | None = None,
         setting: str = "provider",
+        allowed: float | None = None,
         policy: RetryPolicy | None = None,
     ) -> None:
         self.limits = limits
         self.workers = workers
         self.index, self.name, self.weight, self.priority = index, name, weight, priority
         self.host, self.key, self.setting = host, key, setting
+        self.allowed = allowed
         policy = policy or RetryPolicy()
         self.health = Health(policy.patience_seconds)
         self.refusals = Refusals(workers, policy.stop_after)

@@ -170,4 +170,9 @@ def _answer_of(report: Report) -> str:
     """What two rows must have in common to have got the same answer."""
     if report.scope is Scope.KEY:
         return KEY
-    return f"{report.scope.value} {report.status} {_VARYING.sub('#', report.message)[:KEPT]}"
+    return f"{report.scope.value} {report.status} {gist_of(report.message)}"
+
+
+def gist_of(message: str) -> str:
+    """What a message has in common with those that other rows get for the same reason."""
+    return _VARYING.sub("#", message)[:KEPT]
