@@ -102,7 +102,7 @@ class World:
         """Whether a run was not refused."""
         (self.folder / "in.jsonl").write_text("".join(line + "\n" for line in self.lines))
         request = {"url": "/v1/chat/completions", "body": {"model": f"m{self.model}", "p": "{p}"}}
-        retry = {"attempts": 1, "base_seconds": 0.001, "cap_seconds": 0.001}
+        retry = {"attempts": 1, "base_seconds": 0.001, "cap_seconds": 0.001, "patience_seconds": 0, "stop_after": None}
         path = write_config(self.folder, "http://127.0.0.1:9/v1", request=request, sink={"order": self.order}, retry=retry)
         self.config = pipeline.load_config(path)
         self.sent.clear()
