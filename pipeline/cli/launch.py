@@ -15,6 +15,7 @@ from pipeline.cli.display import screen_for
 from pipeline.cli.narrator import Narrator
 from pipeline.cli.terminal import Screen
 from pipeline.cli.view import Facts
+from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.signals import stop_on_signals
 from pipeline.runs.run import run
 
@@ -42,6 +43,7 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *
 
     progress: how it is shown. telling: say what happens.
     """
+    require_descriptors()  # the event loop itself needs some
     narrator = Narrator(terminal.say) if telling else None
     _spare_the_collector()
 

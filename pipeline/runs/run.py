@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from pipeline.core.output.written import FailureChoice
+from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import (
     CacheError,
@@ -62,6 +63,7 @@ async def run(
     done, and the run can go on later.
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
+    require_descriptors()
     keep_large_blocks()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)

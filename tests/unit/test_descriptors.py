@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import resource
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.edges.process.descriptors import RESERVED, connections_possible
+from pipeline.edges.process.descriptors import LEAST, RESERVED, connections_possible, require_descriptors
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = Path(__file__).parent.parent.parent
 Limits = dict[str, tuple[int, int]]
 
 
@@ -73,3 +78,41 @@ def test_a_system_that_refuses_is_taken_at_its_word(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "setrlimit", refuse)
 
     assert connections_possible(1000) == 256 - RESERVED
+
+
+def test_process_that_may_open_too_few_files_is_told_before_anything_is_opened(limits: Callable[[int, int], Limits]) -> None:
+    limits(16, 16)
+
+    with pytest.raises(UsageError, match=r"may open 16 files \(ulimit -n\), and a run needs 32"):
+        require_descriptors()
+
+
+@pytest.mark.parametrize("hard", [LEAST, 4096, resource.RLIM_INFINITY])
+def test_soft_limit_that_is_too_low_is_raised_as_far_as_a_run_needs(limits: Callable[[int, int], Limits], hard: int) -> None:
+    held = limits(16, hard)
+
+    require_descriptors()
+
+    assert held["now"] == (LEAST, hard)
+
+
+@pytest.mark.parametrize("soft", [LEAST, 1024, resource.RLIM_INFINITY])
+def test_limit_that_will_do_is_left_as_it_is(limits: Callable[[int, int], Limits], soft: int) -> None:
+    held = limits(soft, resource.RLIM_INFINITY)
+
+    require_descriptors()
+
+    assert held["now"] == (soft, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize("files", [6, 16])
+def test_run_under_a_low_limit_ends_with_a_message_and_leaves_nothing(files: int, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"url": "/v1/chat/completions", "body": {}}\n')
+    (tmp_path / "c.yaml").write_text("source: {path: in.jsonl}\nprovider: {simulate: {}}\nsink: {path: out.jsonl}\n")
+    command = f"ulimit -n {files}; exec {sys.executable} -m pipeline run {tmp_path}/c.yaml"
+
+    ended = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"error: this process may open {files} files (ulimit -n)" in ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml", "in.jsonl"]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 import resource
 
+from pipeline.errors import UsageError
+
 RESERVED = 40  # input, output, journal, ids, the event loop and its threads, a name lookup: 25 at most, and as many again to spare
+
+LEAST = 32  # a run with one connection opens 25
 
 _log = logging.getLogger(__name__)
 
@@ -26,3 +30,16 @@ def connections_possible(wanted: int, *, files_each: int = 1) -> int:
     if possible < wanted:
         _log.warning("max_in_flight is %d instead of %d: this process may open %d files (ulimit -n)", possible, wanted, soft)
     return possible
+
+
+def require_descriptors() -> None:
+    """Raise UsageError where this process may open too few files for any run; asks for more first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= LEAST:
+        return
+    if hard == resource.RLIM_INFINITY or hard >= LEAST:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST, hard))
+        return
+    raise UsageError(
+        f"this process may open {hard} files (ulimit -n), and a run needs {LEAST} at least: raise the limit, for example to 1024"
+    )
