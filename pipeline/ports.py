@@ -25,8 +25,12 @@ class Sender(Protocol):
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt: everything that may go wrong on the way is a Fault, and no attempt outlives its deadlines.
 
+        The body of an answer counts against the memory that all senders share until `release`, `close` or the next attempt.
         Cancellation: the attempt is lost and its connection dropped; the provider may have seen the request.
         """
+
+    def release(self) -> None:
+        """The last answer is no longer in memory. Calling it again does no harm."""
 
     def close(self) -> None:
         """Close the connection. Calling it again does no harm."""

@@ -222,6 +222,10 @@ class _OwnModel:
         """One attempt, with the lane's model in the request."""
         return await self.sender.send(evolve(job, body=with_model(job.body, self.model)), client_request_id)
 
+    def release(self) -> None:
+        """The last answer is no longer in memory."""
+        self.sender.release()
+
     def close(self) -> None:
         """Close the connection."""
         self.sender.close()

@@ -112,6 +112,7 @@ async def _work(
             reports.send_nowait(report)
             ticket = None
             del job, reply, meaning, outcome, report  # an idle worker must not keep long bodies in memory
+            sender.release()
             ticket = await bench.wait()
     finally:
         sender.close()

@@ -45,8 +45,8 @@ class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
     __slots__ = (
-        "_address", "_caps", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_hops", "_lifetime", "_memory", "_pairing",
-        "_patience", "_retire_at", "_timeouts", "_trust", "_watch",
+        "_address", "_caps", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_held", "_hops", "_lifetime", "_memory",
+        "_pairing", "_patience", "_retire_at", "_timeouts", "_trust", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,7 @@ class DirectSender:
         self._pairing = Pairing(trust, 0.0)  # of a connection to come
         self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
+        self._held: Body | None = None  # counts the last answer's body
         self._ends_at = 0.0  # clock; of the attempt and of all redirects that it follows
         self._hops = 0  # redirects followed in this attempt
 
@@ -105,8 +106,15 @@ class DirectSender:
         assert reply is not None  # only a reused connection can have been stale
         return reply
 
+    def release(self) -> None:
+        """The last answer is no longer in memory. Calling it again does no harm."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     def close(self) -> None:
         """Close the connection. Calling it again does no harm."""
+        self.release()
         if self._connection is not None:
             self._drop(self._connection)
 
@@ -205,6 +213,7 @@ class DirectSender:
         """Read on after the first piece; the whole body, decoded."""
         reader = connection.reader
         body: Body | None = None
+        self.release()  # else this body might wait for the last one
         try:
             while not reader.complete:
                 connection.heard_at = trio.current_time()
@@ -214,10 +223,13 @@ class DirectSender:
                 reader.feed(await connection.receive())
             body = body or self._body(connection)
             await body.take(reader.take_chunks())
-            return body.finish()
-        finally:
+            content = body.finish()
+        except BaseException:
             if body is not None:
                 body.close()
+            raise
+        self._held = body
+        return content
 
     def _body(self, connection: Connection) -> Body:
         """A collector of the body, which begins when the head is complete, for only then the codings are known."""

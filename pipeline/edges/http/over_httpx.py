@@ -99,6 +99,7 @@ class HttpxSender:
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._memory = memory
+        self._held: Body | None = None  # counts the last answer's body
         self._proxy = proxy
         self._reused = reused
         self._heads = heads
@@ -133,8 +134,15 @@ class HttpxSender:
         moved = follow(job, reply, self._heads)
         return reply if moved is None else await self._attempt(moved, client_request_id, scope, hops + 1)
 
+    def release(self) -> None:
+        """The last answer is no longer in memory. Calling it again does no harm."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     def close(self) -> None:
-        """Nothing to do: the transport is not ours."""
+        """The transport is not ours."""
+        self.release()
 
     def _request(self, job: Job, client_request_id: str) -> httpx.Request:
         target, headers = self._heads.parts(job.method, job.url, len(job.body), client_request_id)
@@ -195,6 +203,7 @@ class HttpxSender:
             await self._memory.wait(body)
             scope.deadline = trio.current_time() + left
 
+        self.release()  # else this body might wait for the last one
         body = Body(codings, self._caps.body, self._memory, wait=wait)
         size = 0
         source = aiter(response.stream)
@@ -204,9 +213,12 @@ class HttpxSender:
                 if size > self._caps.body:
                     raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
                 await body.take([piece])
-            return body.finish()
+            content = body.finish()
+            self._held = body
+            return content
         finally:
-            body.close()
+            if self._held is not body:
+                body.close()
             if isinstance(source, AsyncGenerator):
                 await source.aclose()  # else trio complains of a generator left half-way
 
