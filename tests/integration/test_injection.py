@@ -41,7 +41,7 @@ NASTY = [
     "//evil.test/v1",
     "http://evil.test/v1",
     "https://user:word@evil.test/",
-    "file:///etc/passwd",
+    "file://localhost/etc/passwd",
     "/v1/chat/completions HTTP/1.1\r\nx-evil: 1",
     "/v1/x\u2028x-evil: 1",
     "/v1/x\u0085x-evil: 1",

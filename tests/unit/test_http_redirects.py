@@ -91,7 +91,7 @@ ELSEWHERE: dict[str, bytes | None] = {
     "plain http": b"http://api.example.com/v1/chat/completions",
     "another port": b"https://api.example.com:8443/v1",
     "no port": b"https://api.example.com:x/",
-    "another scheme": b"file:///etc/passwd",
+    "another scheme": b"file://localhost/etc/passwd",
     "not ASCII": b"/\xff",
     "the same address": b"/v1/chat/completions",
     "a very long one": b"/" + b"x" * MAX_TARGET,
