@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.answers.assemble import Assembler
+from pipeline.core.answers.classify import Trouble, classify
 from pipeline.core.answers.streamed import Streamed, Whole
+from pipeline.records import Answer
 from tests.fakes.streaming import as_lines, as_sse, chat_events, gemini_events, message_events, ollama_events, response_events
 from tests.strategies import texts
 
@@ -179,6 +181,17 @@ def test_a_stream_that_is_cut_before_its_last_words_is_never_whole(shape: str, d
     cut = data.draw(st.integers(0, last))
 
     assert not isinstance(assembled(body[:cut]), Whole)
+
+
+@pytest.mark.parametrize("url", ["/v1/chat/completions", "/somewhere/else"])
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data())
+def test_a_stream_that_is_cut_before_its_last_words_is_no_result_of_a_row(shape: str, url: str, data: st.DataObject) -> None:
+    _, body, last = streamed(data, shape)
+
+    cut = data.draw(st.integers(0, last))
+
+    assert isinstance(classify(Answer(200, [], body[:cut]), now_utc=0.0, url=url), Trouble)
 
 
 @given(junk=st.binary(max_size=300), fold=st.sampled_from([1, 50, 65_536]))

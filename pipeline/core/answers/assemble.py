@@ -64,6 +64,7 @@ class Assembler:
 
     def __init__(self, fold: int = FOLD_BYTES) -> None:
         self.count = 0
+        self._first: bytes | None = None
         self._fold = fold
         self._pieces: list[bytes] = []
         self._held = 0
@@ -86,8 +87,12 @@ class Assembler:
         self._take(self._framing.end())
         if isinstance(self._framing, Events) and self._framing.error is not None:
             return Refused(_error_body(self._framing.error))
+        if self._dialect is None and self.count == 1 and self._first is not None and self._first.startswith(b"["):
+            return _ordinary(self._first)
         if self._dialect is None:
             return Cut(self._problem or "the stream ended before its first event")
+        if self.count == 1 and self._first is not None and _is_ordinary(self._first):
+            return Whole(self._first)
         ended = self._dialect.end()
         if self._problem is not None and isinstance(ended, Whole):
             return Cut(self._problem, ended.body)
@@ -118,6 +123,7 @@ class Assembler:
     def _hand_on(self, events: list[bytes]) -> None:
         while self._dialect is None and events:
             self._dialect = _dialect_of(_decode(events[0]))
+            self._first = events[0]
             if self._dialect is None:
                 events = events[1:]  # a ping, or an event that says nothing
         if self._dialect is not None and events:
@@ -200,6 +206,23 @@ def _single(text: bytes) -> Streamed:
             dialect.take([text])
             return dialect.end()
     return Whole(text)
+
+
+def _is_ordinary(event: bytes) -> bool:
+    """Whether the only event of a stream is an answer as it comes without one, and not the first piece of an answer."""
+    value = _decode(event)
+    kind = str(value.get("type") or "")
+    if any(kind.startswith(start) for start, _ in BY_TYPE) or value.get("error"):
+        return False
+    if "choices" not in value:
+        return not any(key in value for key, _ in BY_KEY)
+    choices = value["choices"]
+    return isinstance(choices, list) and bool(choices) and all(_is_message(choice) for choice in choices)
+
+
+def _is_message(choice: Any) -> bool:
+    """Whether a choice holds a whole message, and says why it ended: some servers stream under `message` too."""
+    return isinstance(choice, dict) and isinstance(choice.get("message"), dict) and bool(choice.get("finish_reason"))
 
 
 def _error_body(said: bytes) -> bytes:

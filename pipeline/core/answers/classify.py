@@ -11,7 +11,7 @@ import msgspec
 
 from pipeline.core.answers.assemble import assemble, is_streamed
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, read_error, says_nothing
-from pipeline.core.answers.mend import JSON_STARTS, json_text, one_line
+from pipeline.core.answers.mend import JSON_STARTS, begins_with_event, json_text, one_line
 from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, head_of, object_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
 from pipeline.core.answers.shapes import find_usage, is_unknown_error, promises, read_object, read_reply
@@ -95,6 +95,8 @@ def _whole_chat(answer: Answer) -> Result | None:
 
 def _read_reply(answer: Answer, url: str, now_utc: float) -> Result | Trouble:
     """Any other reply: of another shape, streamed, odd in places, or none."""
+    if begins_with_event(answer.body):
+        return _read_streamed(answer, assemble(answer.body), url, now_utc)
     body = json_text(answer.body)
     if is_streamed(answer.body) and (body is None or read_reply(body).problem is not None):
         return _read_streamed(answer, assemble(answer.body), url, now_utc)

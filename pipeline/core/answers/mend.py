@@ -44,6 +44,14 @@ def json_text(body: bytes) -> bytes | None:
     return one_line(text) if is_json(text) else None
 
 
+def begins_with_event(body: bytes) -> bool:
+    """Whether a body begins with a field of an event stream, after comments and blanks."""
+    text = body.removeprefix(BOM).lstrip()
+    if text.startswith(JSON_STARTS):
+        return False
+    return _FIELD.match(_after_comments(text)) is not None
+
+
 def is_json(text: bytes) -> bool:
     """Whether a text is one JSON value in UTF-8. Builds nothing of it."""
     try:
@@ -62,8 +70,7 @@ def one_line(text: bytes) -> bytes:
 
 def _out_of_events(text: bytes) -> bytes:
     """What stands behind the comments of an event stream, or the only event of one."""
-    comments = _COMMENTS.match(text)
-    rest = text[comments.end() :].lstrip() if comments else text
+    rest = _after_comments(text)
     if rest.startswith(JSON_STARTS):
         return _DONE.sub(b"", rest)
     if not _FIELD.match(rest):
@@ -71,6 +78,11 @@ def _out_of_events(text: bytes) -> bytes:
     events = [line[5:].strip() for line in rest.splitlines() if line.startswith(b"data:")]
     whole = [event for event in events if event and event != b"[DONE]"]
     return whole[0] if len(whole) == 1 else rest
+
+
+def _after_comments(text: bytes) -> bytes:
+    comments = _COMMENTS.match(text)
+    return text[comments.end() :].lstrip() if comments else text
 
 
 def _as_utf8(text: bytes) -> bytes:

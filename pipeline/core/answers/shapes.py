@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.answers.parts import NULL, Object, Reading, is_list, is_object, is_text, object_of, present, says_more
+from pipeline.core.answers.parts import NULL, Object, Reading, is_list, is_object, is_text, object_of, present, says_more, text_of
 from pipeline.core.answers.plain_chat import read_plain_chat
 from pipeline.core.answers.shapes_native import (
     read_blocks,
@@ -46,8 +46,23 @@ def list_or_object(raw: msgspec.Raw) -> bool:
     return is_list(raw) or is_object(raw)
 
 
+# How the type of an event begins that is a piece of a streamed answer: by itself it is none.
+PIECES = ("response.", "transcript.text.delta", "message_", "message-", "content_block", "content-")
+
+
+def piece(raw: msgspec.Raw) -> bool:
+    """Fits the type of an event of a stream."""
+    return (text_of(raw) or "").startswith(PIECES)
+
+
+def read_piece(_: Object) -> Reading:
+    """One event of a stream, of which no other came."""
+    return Reading(problem="one piece of a streamed answer")
+
+
 # Key, what its value must be for the shape to be this one, and who reads it. The first that fits is taken.
 SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Reading]], ...] = (
+    ("type", piece, read_piece),
     ("choices", anything, read_choices),
     ("output", is_object, read_output),
     ("output", anything, read_response),
@@ -58,6 +73,7 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("content", is_text, read_llama),
     ("response", is_text, read_generated),
     ("generated_text", is_text, read_tgi),
+    ("token", is_object, read_piece),
     ("results", is_list, read_results),
     ("embeddings", list_or_object, read_embeddings),
     ("embedding", list_or_object, read_embedding),

@@ -81,6 +81,8 @@ def read_generated(reply: Object) -> Reading:
 
 def read_llama(reply: Object) -> Reading:
     """The /completion of llama.cpp."""
+    if bytes(reply.get("stop", NULL)) == b"false":
+        return Reading(problem="an answer that is not done")
     return Reading(reply["content"], finish_reason=finish(reply.get("stop_type")))
 
 
