@@ -52,17 +52,19 @@ def test_rows_that_failed_are_sent_again_and_come_in_their_places(tmp_path: Path
 
 
 def test_killed_while_it_retries_a_plain_run_goes_on(tmp_path: Path) -> None:
-    script = {str(row): "http_500, 0.4s" for row in range(0, ROWS, 2)}
+    # A 400 is a row's own. After so many 500s the lane would be held, and the first run would send some of the rows again.
+    script = {str(row): "http_400, 0.4s" for row in range(0, ROWS, 2)}
     with campaign(
         tmp_path,
         ROWS,
         {"script": script, "latency.median_seconds": 0.01},
-        retry={"attempts": 1, "patience_seconds": 0},
+        retry={"attempts": 1, "patience_seconds": 0, "stop_after": None},
         limits={"max_in_flight": 5},
     ) as runs:
         first = runs.run()
-        process = runs.start("--retry-failed")
-        wait_until(lambda: runs.sent() >= ROWS + 12, process)
+        before = runs.sent()
+        process = runs.start("--retry-failed=all")
+        wait_until(lambda: runs.sent() >= before + 12, process)
         process.send_signal(signal.SIGKILL)
         ended(process)
         sent = runs.sent()
@@ -70,6 +72,9 @@ def test_killed_while_it_retries_a_plain_run_goes_on(tmp_path: Path) -> None:
         more = runs.sent() - sent
 
     assert first.code == 1
+    assert first.summary is not None
+    assert first.summary["failed"] == ROWS // 2
+    assert sent < before + ROWS // 2
     assert end.code == 0, end.said
     assert runs.lines() == runs.names()
     assert more <= ROWS // 2 - 12 + 2 * 5
