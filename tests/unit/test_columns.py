@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pyarrow as pa
 import pytest
 import trio
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from pipeline.core.rows.lines import RawRow
 
-pa = pytest.importorskip("pyarrow")
 ROWS = 1500
 PROMPTS = [f"堰 {number}" for number in range(ROWS)]
 
