@@ -62,7 +62,9 @@ async def test_two_hundred_attempts_are_in_flight_at_once(authority: Authority, 
 
     async with serve_http2(authority.server_context("localhost"), waiting_for=200) as server:
         provider = {"http2": True, "tls": {"ca": "ca.pem"}}
-        run = await run_file(tmp_path, f"https://localhost:{server.port}/v1", provider=provider, limits={"max_in_flight": 200})
+        run = await run_file(
+            tmp_path, f"https://localhost:{server.port}/v1", provider=provider, limits={"learn": False, "max_in_flight": 200}
+        )
 
     assert (run.summary.succeeded, run.summary.attempts) == (200, 200)
     assert len(server.begun) == 200

@@ -119,7 +119,7 @@ def test_a_header_that_headrace_sets_itself_is_a_problem_with_its_line(folder: P
 
 
 async def test_http2_without_its_package_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.runs.assembly.find_spec", lambda name: None)
+    monkeypatch.setattr("pipeline.runs.providers.find_spec", lambda name: None)
     config = pipeline.load_config(write_config(folder, "https://localhost:1/v1", provider={"http2": True}))
 
     with pytest.raises(pipeline.ConfigError, match=r"pip install 'headrace\[http2\]'"):
