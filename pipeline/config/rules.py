@@ -21,7 +21,7 @@ from pipeline.core.rows.urls import split_base, url_problem
 from pipeline.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from attrs import Attribute
 
@@ -51,6 +51,15 @@ def not_empty(value: object) -> str | None:
     if not text.strip():
         return f"must not be empty, got {describe(value)}"
     return "must not hold a NUL character" if "\0" in text else None
+
+
+def field_names(value: object) -> str | None:
+    """Names of fields, each once."""
+    names: Sequence[str] = value  # type: ignore[assignment]  # the type was checked first
+    if not all(name.strip() for name in names):
+        return "must be names of fields, got an empty one"
+    twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    return None if twice is None else f"names {twice} twice"
 
 
 def text_encoding(value: object) -> str | None:

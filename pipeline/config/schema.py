@@ -18,6 +18,7 @@ from pipeline.config.rules import (
     base_url,
     body,
     environment_name,
+    field_names,
     file,
     header_name,
     headers,
@@ -29,6 +30,7 @@ from pipeline.config.rules import (
     text_encoding,
     typed,
 )
+from pipeline.core.output.lines import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
 from pipeline.errors import ConfigError, Problem
 from pipeline.simulate.config import SimulateConfig
@@ -250,16 +252,22 @@ class RetryConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class SinkConfig:
-    """Where results go."""
+    """Where results go. keep: fields of the input row that flat lines carry along."""
 
     path: str = field(validator=must(not_empty))
     order: Order = Order.INPUT
     shape: Shape = Shape.BATCH
+    keep: Sequence[str] = field(default=(), validator=must(field_names))
 
     def __attrs_post_init__(self) -> None:
         """Results are resumed, ordered and verified in a file."""
         if self.path == "-":
             _refuse(self, "path", 'must be a file, got "-"')
+        if self.keep and self.shape is not Shape.FLAT:
+            _refuse(self, "keep", "needs sink.shape: flat; a batch line has the keys of the Batch API and no others")
+        for name in self.keep:
+            if name in KEYS["flat"]:
+                _refuse(self, "keep", f"{name} is a key of every flat line already; give the input's field another name")
 
 
 @frozen(kw_only=True, field_transformer=typed)

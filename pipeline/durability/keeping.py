@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field
 
+from pipeline.core.output.kept import with_fields
 from pipeline.edges.store.spool import LONG_BYTES
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Keeping:
         """The rows whose outcomes are kept and not recorded."""
         return [*self._lines, *self._slots]
 
-    def keep(self, outcome: Outcome, term: int) -> Outcome:
-        """Put an outcome in the spool, if there is room. Gives what is to be recorded in its place."""
+    def keep(self, outcome: Outcome, term: int, kept: bytes = b"") -> Outcome:
+        """Put an outcome in the spool, if there is room. Gives what is to be recorded in its place.
+
+        kept: fields of its row that go into its line.
+        """
         index = outcome.index
         if len(outcome.body or b"") <= LONGEST_BYTES:
-            line = self.encode(outcome)
+            line = with_fields(self.encode(outcome), kept)
             if len(line) < LONG_BYTES:
                 if self.spool.put(line, term):
                     self._lines[index] = line

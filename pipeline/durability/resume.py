@@ -32,6 +32,7 @@ from pipeline.errors import JournalDamagedError, OutputChangedError, RunChangedE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from pipeline.core.output.kept import KeptFields
     from pipeline.durability.paths import Paths
     from pipeline.records import Outcome
 
@@ -41,11 +42,15 @@ COMMIT_BYTES = 8 << 20  # put into the journal at once
 
 @define(eq=False)
 class Kind:
-    """How a run writes. encode: an outcome as a line. power: what is written survives the machine too."""
+    """How a run writes.
+
+    encode: an outcome as a line. power: what is written survives the machine too. kept: the fields of the input that lines carry.
+    """
 
     encode: Callable[[Outcome], bytes]
     in_order: bool
     power: bool
+    kept: KeptFields | None = None
 
 
 # ---- the output --------------------------------------------------------------------------------------------------
@@ -83,7 +88,7 @@ def open_durable(
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         done = _done(journal, held, in_order=kind.in_order)
         commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
-        durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held)
+        durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held, kind.kept)
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)
@@ -152,7 +157,7 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
         )
 
 
-FIXED = ("sink.order", "sink.shape")  # an output cannot hold lines of two shapes, or in two orders
+FIXED = ("sink.order", "sink.shape", "sink.keep")  # an output cannot hold lines of two shapes, or in two orders
 
 
 def _see_that_it_is_whole(journal: Journal, held: Intervals, *, in_order: bool, every_line: bool) -> None:

@@ -36,6 +36,7 @@ from attrs import define, field
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import usage_of
+from pipeline.core.output.kept import with_fields
 from pipeline.durability.entries import Entry, pieces
 from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
+    from pipeline.core.output.kept import KeptFields
     from pipeline.core.pacing.findings import Learned
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.commits import Commit, Commits
@@ -60,18 +62,21 @@ LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows
 class DurableStore:
     """A `Store` that survives its process. Owns its files; close it.
 
-    held: line numbers of the output whose rows the journal holds. done_end: no row from here on was done when this was opened.
+    held: line numbers of the output whose rows the journal holds. kept: what of a row goes into its line.
+    done_end: no row from here on was done when this was opened.
     """
 
     commits: Commits
     keeping: Keeping
     marks: SentMarks
     held: Intervals
+    kept: KeptFields | None = None
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
     has_room: bool = field(default=True, init=False)
     done_end: int = field(init=False)
     _next_place: int = field(init=False)  # in the order of completion
     _terms: dict[int, int] = field(factory=dict, init=False)  # of rows that were read and are not recorded
+    _fields: dict[int, bytes] = field(factory=dict, init=False)  # what of these goes into their lines
     _under_way: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are neither in the journal nor written
     _storing: list[Entry] = field(factory=list, init=False)  # what the commit that is being made stores
 
@@ -86,9 +91,12 @@ class DurableStore:
         terms = self.commits.seen.note(rows, first)
         if first >= self.done_end:
             self._terms.update(enumerate(terms, first))
-            return ()
-        done = {index for index in range(first, first + len(rows)) if index in self.commits.done}
-        self._terms.update((index, term) for index, term in enumerate(terms, first) if index not in done)
+            done: set[int] = set()
+        else:
+            done = {index for index in range(first, first + len(rows)) if index in self.commits.done}
+            self._terms.update((index, term) for index, term in enumerate(terms, first) if index not in done)
+        if self.kept is not None:
+            self._fields.update((index, self.kept.of(row)) for index, row in enumerate(rows, first) if index not in done)
         return done
 
     def left(self, index: int) -> None:
@@ -103,7 +111,8 @@ class DurableStore:
 
     def keep(self, outcome: Outcome) -> Outcome:
         """Put an outcome in the spool, if there is room. A long body is taken out of memory."""
-        return self.keeping.keep(outcome, self._terms[outcome.index] & MASK)
+        index = outcome.index
+        return self.keeping.keep(outcome, self._terms[index] & MASK, self._fields.get(index, b""))
 
     @property
     def is_behind(self) -> bool:
@@ -145,10 +154,11 @@ class DurableStore:
             place = self._next_place
             self._next_place += 1
         term = self._terms.pop(index)
+        kept = self._fields.pop(index, b"")
         counts = (isinstance(outcome, Success), usage_of(outcome), term)
         line = self.keeping.take(index)
         if line is None:
-            return Entry(index, place, self.keeping.encode(outcome), counts)
+            return Entry(index, place, with_fields(self.keeping.encode(outcome), kept), counts)
         return Entry(index, place, line, counts, spooled=True)
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pipeline.config import Config
+    from pipeline.config.schema import SinkConfig
 
 SLICE_ROWS = 256
 HASH_BYTES = 1 << 20  # read at once
@@ -252,7 +253,7 @@ def _rows(config: Config) -> Iterator[Iterator[_Row]]:
 @contextmanager
 def _lines(config: Config) -> Iterator[Iterator[_Line]]:
     """The lines of the output, one by one."""
-    path, shape = Path(config.sink.path), config.sink.shape.value
+    path = Path(config.sink.path)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -260,10 +261,10 @@ def _lines(config: Config) -> Iterator[Iterator[_Line]]:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     with file:
-        yield (_understood(number, line, shape) for number, line in enumerate(file, 1))
+        yield (_understood(number, line, config.sink) for number, line in enumerate(file, 1))
 
 
-def _understood(number: int, line: bytes, shape: str) -> _Line:
+def _understood(number: int, line: bytes, sink: SinkConfig) -> _Line:
     try:
         line.decode()  # msgspec does not look at the text that it skips
         parts = _split(line)
@@ -274,8 +275,10 @@ def _understood(number: int, line: bytes, shape: str) -> _Line:
         return _Line(number, None, "has no custom_id")
     if not line.endswith(b"\n"):
         return _Line(number, custom_id, "is torn: its line end is missing")
-    if parts.keys() != KEYS[shape]:
-        missing, extra = sorted(KEYS[shape] - parts.keys()), sorted(parts.keys() - KEYS[shape])
+    shape = sink.shape.value
+    keys = KEYS[shape].union(sink.keep)
+    if parts.keys() != keys:
+        missing, extra = sorted(keys - parts.keys()), sorted(parts.keys() - keys)
         return _Line(number, custom_id, f"is not of the shape {shape}: missing keys {missing}, foreign keys {extra}")
     error = _decode(parts["error"])
     invalid_row = isinstance(error, dict) and error.get("code") == "invalid_row"

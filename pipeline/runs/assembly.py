@@ -75,7 +75,7 @@ def _used_of(config: Config) -> set[str]:
     """The fields of a row that the config asks for."""
     request = config.request
     fields = () if request is None or request.body is None else Template.compile(request.body).fields
-    names = {"custom_id", config.source.id, None if request is None else request.body_field, *fields}
+    names = {"custom_id", config.source.id, None if request is None else request.body_field, *fields, *config.sink.keep}
     return {part for name in names if name for part in (name, name.partition(".")[0])}
 
 
@@ -110,6 +110,7 @@ def identity_of(config: Config) -> dict[str, str]:
         **_expected(config),
         "sink.order": config.sink.order.value,
         "sink.shape": config.sink.shape.value,
+        **({"sink.keep": msgspec.json.encode(config.sink.keep).decode()} if config.sink.keep else {}),
     }
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import define, frozen
 
 from pipeline.core.bookkeeping.fingerprint import differences
+from pipeline.core.output.kept import KeptFields
 from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up
@@ -115,6 +116,7 @@ class _Opening:
             encode_batch if config.sink.shape.value == "batch" else encode_flat,
             config.sink.order.value == "input",
             config.journal.durability.value == "power",
+            KeptFields(config.sink.keep) if config.sink.keep else None,
         )
 
     def open(self, source: Source) -> OpenedRun:

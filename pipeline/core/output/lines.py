@@ -162,7 +162,7 @@ class _ReadLine(msgspec.Struct, gc=False):
 
     custom_id: str
     error: _ReadError | None
-    id: str = ""
+    id: Any = ""  # of a flat line it may be a field of the input
     status: str = ""
     index: int | None = None
     content: msgspec.Raw = NULL

@@ -71,7 +71,7 @@ class _Hole(msgspec.Struct, frozen=True):
         """The bytes for one row. Raises RowError, or what `encode` raises."""
         try:
             # A column may be called "Is it so?".
-            value = row[f"{self.name}?"] if self.absent is not None and f"{self.name}?" in row else _reach(row, self.name)
+            value = row[f"{self.name}?"] if self.absent is not None and f"{self.name}?" in row else reach(row, self.name)
         except KeyError:
             if self.absent is None:
                 raise
@@ -124,7 +124,7 @@ class Template(msgspec.Struct, frozen=True, eq=False):
         return b"".join(pieces)
 
 
-def _reach(row: Mapping[str, JSON], name: str) -> JSON:
+def reach(row: Mapping[str, JSON], name: str) -> JSON:
     """A field's value: of the field that has the whole name, or else down its dotted parts. Raises KeyError."""
     if name in row:
         return row[name]
