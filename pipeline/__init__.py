@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         SinkError,
         UsageError,
     )
-    from pipeline.events import AttemptFailed, LaneBack, LaneOut, PaceChanged, Paused, RunEvent
+    from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunBegan, RunEvent, RunStopping
     from pipeline.inspect.check import CheckReport, check
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
@@ -137,7 +137,7 @@ _HOMES = {
         "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
-    "pipeline.events": "AttemptFailed LaneBack LaneOut PaceChanged Paused RunEvent",
+    "pipeline.events": "AttemptRecord AttemptResult LaneBack LaneOut PaceChanged Paused RunBegan RunEvent RunStopping",
     "pipeline.records": "Answer FailedRow Failure FailureGroup FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
@@ -272,13 +272,16 @@ __all__ = [
     "Ticket",
     "ClientRequestIds",
     "OpenSender",
-    "AttemptFailed",
+    "AttemptRecord",
+    "AttemptResult",
     "LaneBack",
     "LaneOut",
     "Observer",
     "PaceChanged",
     "Paused",
+    "RunBegan",
     "RunEvent",
+    "RunStopping",
     "Sender",
     "Store",
     "Source",

@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from pipeline.records import NO_USAGE, Failure, FaultCause, Job, Scope, Usage
 
+THROTTLED = frozenset({429, 503, 529})  # statuses of a provider that has too much to do
+
 
 class Grant(Struct, eq=False, gc=False):
     """Leave for one attempt: what it holds of its lane's limits. Only the lane that gave it may change it.
@@ -65,7 +67,8 @@ class Ticket(Struct, eq=False, gc=False):
     in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
     earlier answers that were none, and their tokens. original: the row's first request, where this one is another
-    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget.
+    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget. turn, left, held_by: as in
+    `AttemptRecord`; only filled in where somebody observes.
     """
 
     job: Job
@@ -81,6 +84,9 @@ class Ticket(Struct, eq=False, gc=False):
     wasted: Usage = NO_USAGE
     original: Job | None = None
     reserved: Spending | None = None
+    turn: float = 0.0
+    left: float = 0.0
+    held_by: str = ""
 
 
 class Report(Struct, eq=False, gc=False):
@@ -95,7 +101,8 @@ class Report(Struct, eq=False, gc=False):
 
     status: of the response, if there was one. usage: what the attempt cost, as far as it is known. seconds: how long it
     took. sent_at: clock when the request had left. headers: the answer's. now_utc: seconds since the epoch when it was in
-    hand. rejected, wasted: as in `Ticket`, with this attempt counted.
+    hand. first_token_at: as in `Answer`. response_bytes: of the answer's body. ended: clock when the attempt had ended.
+    rejected, wasted: as in `Ticket`, with this attempt counted.
     """
 
     ticket: Ticket
@@ -106,6 +113,9 @@ class Report(Struct, eq=False, gc=False):
     sent_at: float | None = None
     headers: list[tuple[bytes, bytes]] | None = None
     now_utc: float = 0.0
+    first_token_at: float | None = None
+    response_bytes: int = 0
+    ended: float = 0.0
     failure: Failure | None = None
     code: str = ""
     message: str = ""
@@ -120,6 +130,11 @@ class Report(Struct, eq=False, gc=False):
     wasted: Usage = NO_USAGE
     ask_again: Job | None = None
     stop: str | None = None
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a rate limit was met, or the provider had too much to do."""
+        return self.limited or self.status in THROTTLED
 
 
 class Notice(Enum):

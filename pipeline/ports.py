@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.rows.lines import RawRow
-    from pipeline.events import RunEvent
+    from pipeline.events import AttemptRecord, RunEvent
     from pipeline.records import Answer, Failure, Fault, Job, Outcome
 
 
@@ -114,10 +114,17 @@ OpenSource = Callable[[], Source]
 
 
 class Observer(Protocol):
-    """Is told what happens in a run, in the event loop and in order. It must not wait, and what it raises ends the run."""
+    """Is told what happens in a run, in the event loop and in order. It must not wait, and what it raises ends the run.
+
+    Records and events come in groups, of what happened since the last group; none of them is empty. An observer may keep what it is
+    given, and must not change it: all observers of a run are given the same.
+    """
+
+    def attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Attempts that have ended, each once. One that is cut off, because the run is cancelled, has no record."""
 
     def events(self, events: Sequence[RunEvent]) -> None:
-        """Events that happened together, the oldest first."""
+        """What happened to the run and its lanes, the oldest first. `RunBegan` is the first of all."""
 
 
 T = TypeVar("T", bound=Indexed)

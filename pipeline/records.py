@@ -95,13 +95,15 @@ class Answer(Struct, frozen=True, eq=False, gc=False):
     """A complete HTTP response, whatever its status.
 
     headers: as they came, names in lower case. body: content-decoded. sent_at: clock of the event loop, in
-    seconds, when the last byte of the request left; None where the transport cannot tell.
+    seconds, when the last byte of the request left; None where the transport cannot tell. first_token_at: clock when the
+    first token of a stream arrived; None for an answer that came in one piece.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
     sent_at: float | None = None
+    first_token_at: float | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""

@@ -51,7 +51,8 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *
         stop, give_up = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             await nursery.start(stop_on_signals, stop, give_up.set, terminal.say)
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observer=narrator)
+            observers = () if narrator is None else (narrator,)
+            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observers=observers)
             nursery.cancel_scope.cancel()
         return summary
 

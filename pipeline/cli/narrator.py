@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.cli.words import amount, duration, title
-from pipeline.events import AttemptFailed, LaneBack, LaneOut, PaceChanged, Paused
+from pipeline.events import AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunStopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.events import RunEvent
+    from pipeline.events import AttemptRecord, RunEvent
 
 TOGETHER_SECONDS = 10.0  # between two lines on one kind of failure, on pauses or on a pace
 LONG_SECONDS = 5.0  # a pause that lasts so much longer than what was told of is told at once
@@ -28,7 +28,7 @@ class _Heap(Struct):
 
     since: float
     count: int = 0
-    newest: AttemptFailed | None = None
+    newest: AttemptRecord | None = None
 
 
 class _Pauses(Struct):
@@ -49,16 +49,21 @@ class Narrator:
         self._pauses: dict[str, _Pauses] = {}
         self._paces: dict[str, PaceChanged] = {}  # the last one told of each lane
 
+    def attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Say what failed."""
+        for record in records:
+            if record.result is not AttemptResult.ANSWERED:
+                self._failed(record)
+                self._tell_heaps(record.ended)
+
     def events(self, events: Sequence[RunEvent]) -> None:
         """Say what happened."""
         for event in events:
-            if isinstance(event, AttemptFailed):
-                self._failed(event)
-            elif isinstance(event, Paused):
+            if isinstance(event, Paused):
                 self._paused(event)
             elif isinstance(event, PaceChanged):
                 self._pace_changed(event)
-            else:
+            elif isinstance(event, LaneOut | LaneBack | RunStopping):
                 self._say(_sentence(event))
             self._tell_heaps(event.at)
 
@@ -69,15 +74,15 @@ class Narrator:
         for lane, pauses in self._pauses.items():
             self._tell_pauses(lane, pauses, pauses.since)
 
-    def _failed(self, event: AttemptFailed) -> None:
-        key = (event.lane, event.code)
+    def _failed(self, record: AttemptRecord) -> None:
+        key = (record.lane, record.code)
         heap = self._heaps.get(key)
         if heap is None:
-            self._heaps[key] = _Heap(event.at)
-            self._say(_lane(event.lane) + _of_row(event))
+            self._heaps[key] = _Heap(record.ended)
+            self._say(_lane(record.lane) + _of_row(record))
         else:
             heap.count += 1
-            heap.newest = event
+            heap.newest = record
 
     def _paused(self, event: Paused) -> None:
         pauses, until = self._pauses.get(event.lane), event.at + event.seconds
@@ -121,13 +126,18 @@ class Narrator:
         heap.since, heap.count, heap.newest = now, 0, None
 
 
-def _of_row(event: AttemptFailed) -> str:
-    what = "its last attempt" if event.retry_in is None else f"tried again in {duration(event.retry_in)}"
-    message = " ".join(event.message.split())
-    return f"row {event.index + 1:,} ({event.custom_id}), attempt {event.attempt}, {what}: {message}"
+def _of_row(record: AttemptRecord) -> str:
+    if record.retry_in is not None:
+        what = f"tried again in {duration(record.retry_in)}"
+    else:
+        what = "its last attempt" if record.result is AttemptResult.FAILED else "whose fault it is will show"
+    message = " ".join(record.message.split())
+    return f"row {record.index + 1:,} ({record.custom_id}), attempt {record.attempt}, {what}: {message}"
 
 
-def _sentence(event: Paused | PaceChanged | LaneOut | LaneBack) -> str:
+def _sentence(event: Paused | PaceChanged | LaneOut | LaneBack | RunStopping) -> str:
+    if isinstance(event, RunStopping):
+        return f"stopping: {event.reason}; {event.in_flight:,} requests in flight may still finish"
     lane = _lane(event.lane)
     if isinstance(event, Paused):
         return f"{lane}pause: nothing leaves for {duration(event.seconds)}, as the provider asked: {' '.join(event.message.split())}"

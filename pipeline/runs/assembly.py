@@ -170,11 +170,15 @@ def flow_settings(
     *,
     limit: int | None = None,
     secrets: Sequence[str] = (),
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
+    pricing: Pricing | None = None,
     reuse: Reuse | None = None,
     account: Account | None = None,
 ) -> FlowSettings:
-    """The flow that a config describes, between the given ends. secrets: texts that no failure may show."""
+    """The flow that a config describes, between the given ends.
+
+    secrets: texts that no failure may show. pricing: for the observers' records.
+    """
     lanes = lanes_of(config)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
@@ -191,7 +195,8 @@ def flow_settings(
             rules=rules_of(config),
         ),
         store=store,
-        observer=observer,
+        observers=tuple(observers),
+        cost_of=None if pricing is None else pricing.cost_of_attempt,
         window=config.limits.window or max(MIN_WINDOW, WINDOW_PER_WORKER * lanes.most_in_flight),
         window_bytes=config.limits.window_bytes,
         in_order=config.sink.order.value == "input",

@@ -19,7 +19,7 @@ from pipeline.records import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from pipeline.config import Config, PricesConfig
-    from pipeline.records import Outcome
+    from pipeline.records import Job, Outcome
 
 TABLE = Path(__file__).with_name("price_table.json")
 
@@ -75,6 +75,13 @@ class Pricing:
             self.unknown.setdefault(model or self._model or "(not named)")
             return None
         return rates.cost(usage)
+
+    def cost_of_attempt(self, job: Job, usage: Usage) -> float | None:
+        """What an attempt cost, in units of the currency, by the model that its request asks for; None if that is not known."""
+        if usage is NO_USAGE:
+            return 0.0
+        rates = self.rates_of(job.body)
+        return None if rates is None else rates.cost(usage) / PICO
 
     def cost_of_tokens(self, prompt_tokens: int, output_tokens: int) -> float | None:
         """What so many tokens of the configured model cost, in units of the currency; None if that is not known."""

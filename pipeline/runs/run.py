@@ -25,7 +25,7 @@ from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import httpx
 
@@ -46,7 +46,7 @@ async def run(
     give_up: trio.Event | None = None,
     progress: Callable[[Progress], None] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
@@ -56,7 +56,7 @@ async def run(
     take the places of the failures. stop: set it to let nothing more leave, finish what
     is in flight and end. give_up: set it too to cut off what is in flight. progress: called about twice a second, and at
     the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
-    observer: told what happens.
+    observers: told what happens, as it happens.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
@@ -98,7 +98,8 @@ async def run(
                     reuse=files.reuse,
                     account=account,
                     secrets=secrets_of(shown),
-                    observer=observer,
+                    observers=observers,
+                    pricing=course.pricing,
                 )
                 settings.lanes.recall(durable.state.learned, trio.current_time())
                 durable.note_learned(settings.lanes.learned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import OpenSender
+    from pipeline.ports import Observer, OpenSender
     from pipeline.records import Outcome
 
 
-def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None) -> OutcomeStream:
+def stream(
+    config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None, observers: Sequence[Observer] = ()
+) -> OutcomeStream:
     """Send rows by `config`, whose source and sink are not used, and give the outcomes back as they come.
 
     rows: a text is the row `{"prompt": text}`; a mapping is a row of fields, or an OpenAI Batch line. They are taken
     as room becomes free, in the event loop: an iterator that blocks holds everything up. transport: any of httpx's
-    (`httpx.MockTransport` too) to carry the requests in place of the configured one.
+    (`httpx.MockTransport` too) to carry the requests in place of the configured one. observers: told what happens.
 
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
     outcomes`, so that the attempts in flight end with the block.
@@ -42,13 +44,16 @@ def stream(config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTra
     if isinstance(rows, (str, Mapping)):
         raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
     shown = credentials(config)
-    return OutcomeStream(_FlowSide(config, open_providers(config, shown, transport), secrets_of(shown), RowsFromPython(iter(rows))))
+    provider = open_providers(config, shown, transport)
+    return OutcomeStream(_FlowSide(config, provider, secrets_of(shown), RowsFromPython(iter(rows)), tuple(observers)))
 
 
-def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None) -> list[Outcome]:
+def run_batch(
+    prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None, observers: Sequence[Observer] = ()
+) -> list[Outcome]:
     """Send prompts and wait for all outcomes: a list in, a list out, in the same order. Blocks; needs no event loop.
 
-    prompts, transport: as for `stream`.
+    prompts, transport, observers: as for `stream`.
 
     Raises ConfigError before anything is sent, RunAborted when going on is pointless, and what `prompts` raised, as it is.
     The `outcomes` of the last two are what came before.
@@ -56,7 +61,7 @@ def run_batch(prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncB
     outcomes: list[Outcome] = []
 
     async def collect() -> None:
-        async with stream(config, prompts, transport=transport) as results:
+        async with stream(config, prompts, transport=transport, observers=observers) as results:
             async for outcome in results:
                 outcomes.append(outcome)  # noqa: PERF401  what came before an abort is kept
 
@@ -117,6 +122,7 @@ class _FlowSide:
     provider: AbstractAsyncContextManager[tuple[OpenSender, ...]]
     secrets: tuple[str, ...] = field(repr=False)
     rows: RowsFromPython
+    observers: tuple[Observer, ...]
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -137,7 +143,17 @@ class _FlowSide:
                     reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, self.config, None)))
                 async with self.provider as senders:
                     store = PassThrough(self.emit)
-                    settings = flow_settings(self.config, self.take_rows, jobs.make_jobs, senders, store, reuse=reuse, secrets=self.secrets)
+                    settings = flow_settings(
+                        self.config,
+                        self.take_rows,
+                        jobs.make_jobs,
+                        senders,
+                        store,
+                        reuse=reuse,
+                        secrets=self.secrets,
+                        observers=self.observers,
+                        pricing=course.pricing,
+                    )
                     await course.follow(settings)
                 course.conclude()
                 if self.rows.broken is not None:

@@ -94,11 +94,13 @@ async def _work(
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
             meaning = await _meaning_of(job, reply, settings)
-            seconds = trio.current_time() - started
+            ended = trio.current_time()
+            seconds = ended - started
             if settings.rules is None:
                 outcome, report = verdict(ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw)
             else:
                 outcome, report = await _judge_by(settings.rules, ticket, reply, meaning, seconds, settings)
+            report.ended = ended
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
                 room.forget(job)

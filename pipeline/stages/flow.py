@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.events import RunBegan
 from pipeline.messages import GateMessage, Notice, Ticket
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, Reuse, Store
-    from pipeline.records import Failure
+    from pipeline.records import Failure, Usage
 
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
 LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and the linger does not bound the speed
@@ -49,8 +50,8 @@ class FlowSettings:
 
     lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
     input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
-    them; None sends every row. observer: told what happens, if there is one. window_bytes: of requests that wait, besides
-    those in flight.
+    them; None sends every row. observers: told what happens. cost_of: what their records say of the cost of an attempt.
+    window_bytes: of requests that wait, besides those in flight.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -63,7 +64,8 @@ class FlowSettings:
     limit: int | None = None
     reuse: Reuse | None = None
     account: Account | None = None
-    observer: Observer | None = None
+    observers: Sequence[Observer] = ()
+    cost_of: Callable[[Job, Usage], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
     grace_seconds: float = GRACE_SECONDS
 
@@ -149,7 +151,8 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             tally=tallies.gate,
             stop=stop,
             halt=halt,
-            observer=settings.observer,
+            observers=settings.observers,
+            cost_of=settings.cost_of,
             account=settings.account,
             full=lambda: tallies.read.full,
         )
@@ -174,6 +177,8 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             await pass_on(recorded, sort)
 
     give.send_nowait(window)
+    for observer in settings.observers:
+        observer.events([RunBegan(trio.current_time(), settings.fetch.utc())])
     async with trio.open_nursery() as nursery:
         async with trio.open_nursery() as stages:
             nursery.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)

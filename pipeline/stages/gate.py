@@ -20,6 +20,7 @@ from pipeline.core.pacing.lane import TICK_SECONDS, Bound
 from pipeline.messages import Notice, Report, Ticket
 from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
+from pipeline.stages.telling import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lanes import Lanes, LaneState
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
-    from pipeline.records import Job, Outcome
+    from pipeline.records import Job, Outcome, Usage
 
 
 INTERRUPTED = "interrupted"
 LOOK_SECONDS = 1.0  # between two looks at the clock: has a lane fallen silent, has nothing worked for too long?
 _LIMITS = frozenset(bound.value for bound in Bound)
-_THROTTLED = frozenset({429, 503, 529})
 
 
 @define(eq=False)
@@ -75,21 +75,24 @@ async def gate(
     tally: GateTally,
     stop: trio.Event,
     halt: Callable[[], None] | None = None,
-    observer: Observer | None = None,
+    observers: Sequence[Observer] = (),
+    cost_of: Callable[[Job, Usage], float | None] | None = None,
     account: Account | None = None,
     full: Callable[[], bool] | None = None,
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
     tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
-    next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observer: told what
-    happens to attempts and lanes, in groups. account: the run's budget, None if it has none. full: whether no more rows may
-    be read now. After a stop what is in flight may finish, and the rows that wait here are dropped without an outcome.
+    next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observers: told what
+    happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`. account: the run's budget, None if it has
+    none. full: whether no more rows may be read now. After a stop what is in flight may finish, and the rows that wait here
+    are dropped without an outcome.
     """
     with inbox, tickets, outcomes:
-        judge = Judge(lanes, policy, observed=observer is not None)
+        telling = Telling(observers, cost_of) if observers else None
+        judge = Judge(lanes, policy, log=None if telling is None else telling.log)
         tally.lanes = lanes.states
-        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, observer, account, full).run()
+        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, account, full).run()
 
 
 @define(eq=False)
@@ -102,7 +105,7 @@ class _Gate:
     tally: GateTally
     stop: trio.Event
     halt: Callable[[], None] | None
-    observer: Observer | None
+    telling: Telling | None
     account: Account | None
     full: Callable[[], bool] | None
     jobs: deque[Job] = field(factory=deque)
@@ -142,6 +145,8 @@ class _Gate:
         for ticket in aside:
             self._put_back(ticket)
         if group:
+            if self.telling is not None:
+                self.telling.left(group, now, self.tally.bound)
             self.in_flight += len(group)
             self.tally.attempts += len(group)
             self.tally.first_at = self.tally.first_at or now
@@ -194,13 +199,18 @@ class _Gate:
             job = self.jobs.popleft()
             reason = self.lanes.refuses(job.tokens, job.output_tokens)
             if reason is None:
-                return Ticket(job, 1, None)
+                ticket = Ticket(job, 1, None)
+                if self.telling is not None:
+                    self.telling.next_is(ticket, now)
+                return ticket
             self.outcomes.send_nowait(Failure(job.index, job.custom_id, FailureKind.TOO_LARGE, reason))
         return None
 
     def _put_back(self, ticket: Ticket) -> None:
         if ticket.attempt == 1:
             self.jobs.appendleft(ticket.job)
+            if self.telling is not None:
+                self.telling.held_back(ticket)
         else:
             self._retry(ticket, -inf)
 
@@ -247,6 +257,8 @@ class _Gate:
     def _stop(self, reason: str) -> None:
         if self.tally.stopped is None:
             self.tally.stopped = reason
+            if self.telling is not None:
+                self.telling.stopping(trio.current_time(), reason, self.in_flight)
             if self.halt is not None:
                 self.halt()
         self.tally.waits_for = ""
@@ -263,7 +275,7 @@ class _Gate:
             self.judge.succeeded(report, now)
             return
         self.tally.unknown_outcome += report.maybe_sent
-        self.tally.throttled += report.limited or report.status in _THROTTLED
+        self.tally.throttled += report.throttled
         self.judge.failed(report, now)
 
     def _decide(self) -> bool:
@@ -279,7 +291,6 @@ class _Gate:
             for due, ticket in judge.again:
                 self._retry(ticket, due)
         judge.again.clear()
-        if judge.events and self.observer is not None:
-            self.observer.events(judge.events)
-            judge.events = []
+        if self.telling is not None:
+            self.telling.hand_over()
         return decided

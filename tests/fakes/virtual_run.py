@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
+    from pipeline.core.pacing.account import Account
+    from pipeline.ports import Observer
     from pipeline.records import Outcome
 
 FOREVER = 1e5  # virtual seconds: a run that is not done by then hangs
@@ -88,6 +90,8 @@ class VirtualRun:
 
     plan: Plan
     utc: Callable[[], float] = lambda: 0.0
+    observers: Sequence[Observer] = ()
+    account: Account | None = None
     sent: list[tuple[float, int, int]] = field(factory=list)  # when, row, tokens
     written: list[Outcome] = field(factory=list)
     in_flight: int = 0
@@ -126,6 +130,8 @@ class VirtualRun:
             window=plan.window,
             in_order=plan.in_order,
             limit=plan.limit,
+            observers=self.observers,
+            account=self.account,
         )
         self.started = trio.current_time()
         with trio.fail_after(FOREVER):

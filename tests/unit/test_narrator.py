@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.cli import main
 from pipeline.cli.narrator import TOGETHER_SECONDS, Narrator
-from pipeline.events import AttemptFailed, LaneBack, LaneOut, PaceChanged, Paused
+from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunStopping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
     import pytest
 
 
-def failed(at: float, index: int = 0, code: str = "http_429", retry_in: float | None = 2.3, lane: str = "") -> AttemptFailed:
-    return AttemptFailed(at, index, f"row-{index}", 1, code, "Rate limit\nreached", retry_in, lane)
+def failed(at: float, index: int = 0, code: str = "http_429", retry_in: float | None = 2.3, lane: str = "") -> AttemptRecord:
+    result = AttemptResult.FAILED if retry_in is None else AttemptResult.RETRIED
+    message = "Rate limit\nreached"
+    return AttemptRecord(
+        index, f"row-{index}", 1, lane, index, "", at, at, at, None, at, result, code=code, message=message, retry_in=retry_in
+    )
 
 
 def told(*events: object) -> list[str]:
     said: list[str] = []
     narrator = Narrator(said.append)
     for event in events:
-        narrator.events([event])  # type: ignore[list-item]
+        if isinstance(event, AttemptRecord):
+            narrator.attempts([event])
+        else:
+            narrator.events([event])  # type: ignore[list-item]  # as the tests write them
     narrator.close()
     return said
 
@@ -88,12 +95,14 @@ def test_pauses_paces_and_lanes_are_told_in_words() -> None:
         LaneOut(2.0, "Connection refused: eu.example.com:443", 2.0, "eu"),
         LaneOut(3.0, "the key in EU_KEY is refused", None, "eu"),
         LaneBack(27.0, 25.0, "eu"),
+        RunStopping(28.0, "interrupted", 1200),
     ) == [
         "pause: nothing leaves for 20 s, as the provider asked: HTTP 429: slow down",
         "pace: no bound, no refusal for a while",
         "lane eu: no rows are sent: Connection refused: eu.example.com:443; next try in 2.0 s",
         "lane eu: no rows are sent: the key in EU_KEY is refused",
         "lane eu: rows are sent again, after 25 s",
+        "stopping: interrupted; 1,200 requests in flight may still finish",
     ]
 
 

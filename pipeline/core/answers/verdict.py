@@ -45,7 +45,9 @@ def verdict(
     if isinstance(meaning, Trouble):
         return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())
     assert isinstance(reply, Answer)  # a result comes of an answer alone
-    report = Report(ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc)
+    report = Report(
+        ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc, reply.first_token_at, len(reply.body)
+    )
     report.rejected, report.wasted = ticket.rejected, ticket.wasted
     if rules is not None:
         try:
@@ -79,9 +81,9 @@ def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, repor
     """An answer that the provider gave and the user cannot use: the lane is well, and the row is asked again or has failed."""
     report.rejected += 1
     report.wasted += result.usage
+    report.code, report.message = misfit.unfit.kind.value, misfit.unfit.reason
     if misfit.again is not None:
         report.ask_again = misfit.again
-        report.code, report.message = misfit.unfit.kind.value, misfit.unfit.reason
         return None, report
     asked = f" (after {report.rejected} answers)" if report.rejected > 1 else ""
     failure = Failure(
@@ -134,6 +136,8 @@ def _failed(
         sent_at=reply.sent_at,
         headers=None if answer is None else answer.headers,
         now_utc=now_utc,
+        first_token_at=None if answer is None else answer.first_token_at,
+        response_bytes=0 if answer is None else len(answer.body),
         rejected=rejected,
         wasted=wasted,
     )

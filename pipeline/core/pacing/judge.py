@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 from pipeline.core.pacing import reasons
 from pipeline.core.pacing.health import FEW_ROWS, State
 from pipeline.core.pacing.refusals import Stop, gist_of
-from pipeline.events import AttemptFailed, LaneBack, LaneOut, Paused
+from pipeline.events import LaneBack, LaneOut, Paused
 from pipeline.messages import FailedAttempt, Report, Ticket
 from pipeline.records import FaultCause, Scope
 
 if TYPE_CHECKING:
     from pipeline.core.answers.quotas import ProviderLimits
     from pipeline.core.answers.retry import RetryPolicy
+    from pipeline.core.pacing.event_log import EventLog
     from pipeline.core.pacing.lanes import Lanes, LaneState
-    from pipeline.events import RunEvent
     from pipeline.records import Failure, Job
 
 UNAUTHORIZED = 401
@@ -42,17 +42,16 @@ class Judge:
     """What reports mean for rows and lanes.
 
     write: failures that are their rows' own. again: tickets to be made again, and when. stop: why the run must stop, or None.
-    events: what an observer is to be told, if there is one.
+    log: takes what observers are to be told; None where nobody observes.
     """
 
-    def __init__(self, lanes: Lanes, policy: RetryPolicy, *, observed: bool = False) -> None:
+    def __init__(self, lanes: Lanes, policy: RetryPolicy, *, log: EventLog | None = None) -> None:
         self.lanes = lanes
         self.policy = policy
         self.write: list[Failure] = []
         self.again: list[tuple[float, Ticket]] = []
         self.stop: str | None = None
-        self.events: list[RunEvent] = []
-        self._observed = observed
+        self.log = log
         self._told: tuple[str, ...] = ()  # the causes of what is waited for
         self._telling = ""
         self._unsure: list[Report] = []  # rows that have had their attempts while nothing else worked either
@@ -82,7 +81,9 @@ class Judge:
         if report.stop is not None:
             self.stop = self.stop or report.stop
         elif report.ask_again is not None:
-            self._ask_again(report, report.ask_again, state, now)
+            self._ask_again(report, report.ask_again, now)
+        if self.log is not None:
+            self.log.succeeded(report)
 
     def failed(self, report: Report, now: float) -> None:
         """Take note of a failure, and decide what can be decided now."""
@@ -91,20 +92,18 @@ class Judge:
         if ticket.grant is not None:
             usage = report.usage
             state.limits.settle(ticket.grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
-        decided = len(self.again)
+        tried, written = len(self.again), len(self.write)
         if scope in (Scope.THROTTLE, Scope.PARALLEL):
             self._limited(state, report, now)
         elif scope is Scope.SERVER or (report.cause is FaultCause.DNS and state.health.worked):
             self._server(state, report, now)
         else:
             self._permanent(state, report, now)
-        if self._observed:
-            retry_in = next((max(0.0, due - now) for due, again in self.again[decided:] if again.job is ticket.job), None)
-            job, lane = ticket.job, state.name
-            failed = AttemptFailed(now, job.index, job.custom_id, ticket.attempt, report.code, report.message, retry_in, lane)
-            self.events.append(failed)
+        if self.log is not None:
+            retry_in = next((max(0.0, due - now) for due, again in self.again[tried:] if again.job is ticket.job), None)
+            self.log.failed(report, retry_in, written=any(each is report.failure for each in self.write[written:]))
             if scope is Scope.THROTTLE and report.wait_seconds:
-                self.events.append(Paused(now, report.wait_seconds, report.message, lane))
+                self.log.events.append(Paused(now, report.wait_seconds, report.message, state.name))
 
     # ---- the clock --------------------------------------------------------------------------------------------------
 
@@ -115,6 +114,8 @@ class Judge:
                 state.health.cause = reasons.silence(state)
                 self._lane_is_held(state, now)
                 self._send_unsure_again(now)
+        if self.log is not None:
+            self.log.look(now, self.lanes.states)
         usable = [state for state in self.lanes.states if state.usable]
         patience = self.policy.patience_seconds
         if self.stop is None and usable and all(state.health.expired(now) or state.refused for state in usable):
@@ -267,16 +268,16 @@ class Judge:
     def _lane_is_held(self, state: LaneState, now: float) -> None:
         if state.held_since is None:
             state.held_since = now
-            if self._observed:
+            if self.log is not None:
                 probe_in = None if state.out is not None else max(0.0, state.health.next_probe() - now)
-                self.events.append(LaneOut(now, state.out or state.refused or state.health.cause, probe_in, state.name))
+                self.log.events.append(LaneOut(now, state.out or state.refused or state.health.cause, probe_in, state.name))
 
     def _lane_is_back(self, state: LaneState, now: float) -> None:
         """A lane has answered; it is back unless the answer was a late one to an attempt from before."""
         if state.held_since is not None and state.out is None and state.health.state is not State.HELD:
             state.out_seconds += now - state.held_since
-            if self._observed:
-                self.events.append(LaneBack(now, now - state.held_since, state.name))
+            if self.log is not None:
+                self.log.events.append(LaneBack(now, now - state.held_since, state.name))
             state.held_since = None
 
     def _leave(self, state: LaneState, now: float) -> None:
@@ -311,17 +312,16 @@ class Judge:
             rejected=report.rejected,
             wasted=report.wasted,
             original=old.original,
+            turn=old.turn,
         )
         self.again.append((due, ticket))
 
-    def _ask_again(self, report: Report, job: Job, state: LaneState, now: float) -> None:
+    def _ask_again(self, report: Report, job: Job, now: float) -> None:
         """Let a row whose answer did not fit be asked once more. It has failed in nothing, so its attempts stay as they are."""
         old = report.ticket
-        ticket = Ticket(job, old.attempt + 1, None, failed=old.failed, rejected=report.rejected, wasted=report.wasted)
+        ticket = Ticket(job, old.attempt + 1, None, failed=old.failed, rejected=report.rejected, wasted=report.wasted, turn=old.turn)
         ticket.original = old.original or old.job
         self.again.append((now, ticket))
-        if self._observed:
-            self.events.append(AttemptFailed(now, job.index, job.custom_id, old.attempt, report.code, report.message, 0.0, state.name))
 
     def _own(self, report: Report, now: float) -> None:
         """A permanent failure that is the row's own: a first 401 is tried once more, anything else is written."""

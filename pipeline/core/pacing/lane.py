@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.growing import Mode
-from pipeline.core.pacing.learner import Learner
+from pipeline.core.pacing.learner import CONFIGURED, Learner
 from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
 from pipeline.messages import Grant
 
@@ -224,6 +224,12 @@ class Lane:
         if self._learner is not None:
             self._learner.news(grant, now, said)
             self._by_tokens = self._counts_tokens()
+
+    @property
+    def pace(self) -> tuple[float, str]:
+        """How many requests a second may leave at most, inf without a bound, and why, in words."""
+        top = min((meter.amount / meter.log.period for meter in self._meters if not meter.counts_tokens), default=inf)
+        return (top, CONFIGURED) if self._learner is None else self._learner.pace(top)
 
     # ---- while running ---------------------------------------------------------------------------------------------
 

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 NEWS_SECONDS = 0.1  # between two readings of headers: ten a second follow every change, and cost nothing at 3,000 answers a second
 EXPLAINED_SECONDS = 15.0  # within these a second refusal is not explained by the headers any more: they promise too much
+CONFIGURED, ANNOUNCED = "the configured limit", "what the provider announces"
+NARROWING = "narrowing down what the provider allows"
+WHY = {
+    Mode.RAMP: "speeding up until the provider refuses something",
+    Mode.HOLD: "what the provider was found to allow",
+    Mode.TEST: "testing whether the provider allows more",
+}
 QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say nothing is asked less often
 
 
@@ -105,6 +112,17 @@ class Learner:
         pace.retune(told.rate, now)
         if unit == Unit.REQUESTS:
             self.finder.announced(min(self._top, told.rate), now, changed=changed)
+
+    def pace(self, configured: float) -> tuple[float, str]:
+        """How many requests a second may leave at most, inf without a bound, and why, in words. configured: what may by the config."""
+        finder = self.finder
+        if finder.mode is Mode.CLOSED:
+            return 0.0, "the provider refuses everything at present"
+        told = min((pace.rate for pace in self.paces if pace.unit == Unit.REQUESTS), default=inf)
+        ceiling = (told, ANNOUNCED) if told < self._top else (configured, CONFIGURED)
+        if finder.mode is Mode.OPEN or finder.rate >= min(told, self._top):
+            return ceiling
+        return finder.rate, NARROWING if finder.mode is Mode.HOLD and finder.span.unsure else WHY[finder.mode]
 
     # ---- for later -------------------------------------------------------------------------------------------------
 

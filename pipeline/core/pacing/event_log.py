@@ -1,0 +1,95 @@
+"""Gathers what observers are to be told, until the gate hands it over. It exists only in a run that is observed. Pure.
+
+Everything that a record of an attempt needs is known in one place: the gate's ticket says when the attempt left and what held it
+back, the worker's report what came of it, and the judge what that means for the row.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from pipeline.events import AttemptRecord, AttemptResult, PaceChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipeline.core.pacing.lanes import LaneState
+    from pipeline.events import RunEvent
+    from pipeline.messages import Report
+    from pipeline.records import Job, Usage
+
+NOTABLE = 0.01  # of a pace: a smaller change of it is not told
+
+
+class EventLog:
+    """What happened since it was last handed over: `records` and `events`, each with the oldest first.
+
+    cost_of: what an attempt cost that used so many tokens, in the currency; None where no price is known.
+    """
+
+    __slots__ = ("_cost_of", "_paces", "events", "records")
+
+    def __init__(self, cost_of: Callable[[Job, Usage], float | None] | None = None) -> None:
+        self._cost_of = cost_of
+        self._paces: dict[int, tuple[float, str]] = {}  # the last one told of each lane
+        self.records: list[AttemptRecord] = []
+        self.events: list[RunEvent] = []
+
+    def succeeded(self, report: Report) -> None:
+        """Note an attempt that the provider answered, whether the answer was of use or not."""
+        if report.ask_again is not None:
+            self._note(report, AttemptResult.RETRIED, 0.0)
+        elif report.stop is not None:
+            self._note(report, AttemptResult.UNDECIDED, None)
+        else:
+            self._note(report, AttemptResult.FAILED if report.code else AttemptResult.ANSWERED, None)
+
+    def failed(self, report: Report, retry_in: float | None, *, written: bool) -> None:
+        """Note an attempt that brought no result. retry_in: as in the record. written: the row has failed."""
+        result = AttemptResult.FAILED if written else AttemptResult.UNDECIDED if retry_in is None else AttemptResult.RETRIED
+        self._note(report, result, retry_in)
+
+    def look(self, now: float, states: Sequence[LaneState]) -> None:
+        """Note which lanes have another pace than at the last look."""
+        for state in states:
+            rate, why = pace = state.limits.pace
+            told, reason = self._paces.get(state.index, (inf, why))
+            if why == reason and (rate == told or abs(rate - told) < NOTABLE * told < inf):
+                continue
+            self._paces[state.index] = pace
+            self.events.append(PaceChanged(now, None if rate == inf else round(rate, 3), why, state.name))
+
+    def _note(self, report: Report, result: AttemptResult, retry_in: float | None) -> None:
+        ticket, usage, failure = report.ticket, report.usage, report.failure
+        job = ticket.job
+        record = AttemptRecord(
+            job.index,
+            job.custom_id,
+            ticket.attempt,
+            ticket.lane_name,
+            ticket.number,
+            ticket.held_by,
+            ticket.turn,
+            ticket.left,
+            report.sent_at,
+            report.first_token_at,
+            report.ended,
+            result,
+            report.status,
+            report.code,
+            report.message,
+            None if failure is None else failure.request_id,
+            retry_in,
+            report.wait_seconds,
+            report.throttled,
+            report.maybe_sent,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.output_tokens,
+            job.tokens,
+            None if self._cost_of is None else self._cost_of(job, usage),
+            len(job.body),
+            report.response_bytes,
+        )
+        self.records.append(record)
