@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli.words import duration
+from pipeline.cli.words import amount, duration, share, three_digits
 
 if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport
@@ -57,10 +57,10 @@ def verification_text(found: Verification, output: str) -> str:
 def status_text(found: Status, output: str, now: float) -> str:
     """The status for people. now: seconds since the epoch."""
     what = "running" if found.running else "finished" if found.finished else "stopped; `headrace run` goes on"
-    rows = f"{found.recorded:,} rows" if found.rows is None else f"{found.recorded:,} of {found.rows:,} rows"
     lines = [
         f"{output}: {what}",
-        f"{rows} have their outcome: {found.succeeded:,} succeeded, {found.failed:,} failed",
+        f"{_rows_done(found)} are done: {found.succeeded:,} succeeded, {found.failed:,} failed",
+        *([_pace(found)] if found.running else []),
         f"{found.written:,} lines are written, {found.waiting:,} more in the journal",
     ]
     if found.unknown_outcome:
@@ -68,3 +68,22 @@ def status_text(found: Status, output: str, now: float) -> str:
     if found.committed_at:
         lines.append(f"last commit {max(0.0, now - found.committed_at):,.0f} s ago")
     return "\n".join([*lines, *(f"the config differs: {change}" for change in found.changes)])
+
+
+def _rows_done(found: Status) -> str:
+    if found.rows_expected is None or found.fraction is None:
+        return f"{found.recorded:,} rows"
+    about = "" if found.rows is not None else "about "
+    total = found.rows_expected if found.rows is not None else three_digits(found.rows_expected)
+    return f"{found.recorded:,} of {about}{max(total, found.recorded):,} rows ({share(found.fraction)})"
+
+
+def _pace(found: Status) -> str:
+    """How fast it goes, what is under way, and when it will be done."""
+    parts = [] if found.rows_per_second is None else [f"{amount(found.rows_per_second)} rows a second"]
+    parts.append(f"{found.in_flight:,} in flight")
+    if found.waiting_to_retry:
+        parts.append(f"{found.waiting_to_retry:,} wait to be retried")
+    if found.eta_seconds is not None:
+        parts.append(f"about {duration(found.eta_seconds)} left")
+    return ", ".join(parts)

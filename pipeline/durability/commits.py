@@ -13,6 +13,7 @@ from attrs import define, field
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import MASK
+from pipeline.core.bookkeeping.going import Going, RecentRate
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.edges.store.journal_schema import State
 
@@ -52,6 +53,8 @@ class Commits:
     state: State = field(init=False)
     spent: Callable[[], tuple[int, int, int, float]] | None = field(default=None, init=False)  # of the run's budget, if it has one
     learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
+    going: Callable[[], tuple[int | None, int, int]] | None = field(default=None, init=False)  # as the first fields of `Going`
+    _rate: RecentRate = field(init=False)
     _ledger: Ledger = field(init=False)
     _row_sum: int = field(init=False)  # of the terms of the rows that are counted
     _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
@@ -62,6 +65,7 @@ class Commits:
         self._written = (was.written, was.bytes, was.digest)
         self._ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
         self._row_sum = was.row_sum
+        self._rate = RecentRate(time.monotonic(), was.recorded)
 
     @property
     def first_index(self) -> int:
@@ -112,6 +116,7 @@ class Commits:
             committed_at=time.time(),
             spent=was.spent if self.spent is None else self.spent(),
             learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
+            going=was.going if self.going is None else Going(*self.going(), self._rate.note(time.monotonic(), ledger.total)),
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []

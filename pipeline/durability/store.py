@@ -262,6 +262,10 @@ class DurableStore:
         """Store with each commit what this says was found out about each lane's limits. It is called in another thread."""
         self.commits.learned = learned
 
+    def note_going(self, going: Callable[[], tuple[int | None, int, int]]) -> None:
+        """Store with each commit what this says: rows expected, attempts in flight, rows that wait for another. Called in any thread."""
+        self.commits.going = going
+
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Store all that is under way, and note that so many more lines are written. Blocks. Raises JournalError, SinkError.
 

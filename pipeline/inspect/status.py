@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from pipeline.core.bookkeeping.fingerprint import differences
+from pipeline.core.bookkeeping.going import Going
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
@@ -23,8 +24,13 @@ class Status:
 
     running: a process is at it. finished: every row of the input has its line. recorded: rows that have an outcome;
     written: those that are in the output; waiting: those that wait in the journal for an earlier row. rows: of the
-    input, None while its end was not seen. committed_at: of the last commit, seconds since the epoch, 0 for none.
-    changes: what the config asks for that the run did not.
+    input, None while its end was not seen. rows_expected: the same, or an estimate by the bytes that were read; None where nothing
+    tells. fraction: of these that have an outcome. committed_at: of the last commit, seconds since the epoch, 0 for none. changes:
+    what the config asks for that the run did not.
+
+    While it is running: rows_per_second, of late; in_flight, attempts; waiting_to_retry, rows whose next attempt is not due yet;
+    eta_seconds, until the end at this rate, as of the last commit. It is None once nothing is left but attempts in flight and rows
+    that wait to be retried, for then no rate tells when they end.
     """
 
     running: bool
@@ -41,6 +47,12 @@ class Status:
     output_bytes: int
     committed_at: float
     changes: tuple[str, ...]
+    rows_expected: int | None = None
+    fraction: float | None = None
+    rows_per_second: float | None = None
+    eta_seconds: float | None = None
+    in_flight: int = 0
+    waiting_to_retry: int = 0
 
 
 def status(config: Config) -> Status:
@@ -53,6 +65,9 @@ def status(config: Config) -> Status:
         raise InputError(f"{paths.journal}: there is no journal; no run has begun")
     running = is_locked(paths.marks)
     state, identity, held = peek(paths.journal)
+    going = state.going if running else Going()
+    expected = state.going.rows_expected if state.rows is None else state.rows
+    left = None if expected is None else max(0, expected - state.recorded)
     return Status(
         running=running,
         finished=not running and state.rows is not None and state.written >= state.rows,
@@ -67,5 +82,25 @@ def status(config: Config) -> Status:
         output_tokens=state.output_tokens,
         output_bytes=state.bytes,
         committed_at=state.committed_at,
+        rows_expected=expected,
+        fraction=_fraction(state.recorded, expected, whole=state.rows is not None),
+        rows_per_second=going.rows_per_second,
+        eta_seconds=_eta(left, going),
+        in_flight=going.in_flight,
+        waiting_to_retry=going.waiting,
         changes=tuple(differences(identity, identity_of(config))),
     )
+
+
+def _fraction(recorded: int, expected: int | None, *, whole: bool) -> float | None:
+    """The part that is done; below 1 while the number of rows is an estimate."""
+    if expected is None:
+        return None
+    share = recorded / expected if expected else 1.0
+    return round(share if whole else min(share, 0.99), 4)
+
+
+def _eta(left: int | None, going: Going) -> float | None:
+    if left is None or not going.rows_per_second or left <= going.in_flight + going.waiting:
+        return None
+    return round(left / going.rows_per_second, 1)

@@ -271,6 +271,11 @@ class Course:
             expected = max(rows, round(rows * source.size / source.bytes_read)) if expected is None else expected
         return expected if expected is None or self.limit is None else min(expected, self.limit)
 
+    def going(self) -> tuple[int | None, int, int]:
+        """Rows expected, attempts in flight, and rows that wait for another one."""
+        read, gate = self.tallies.read, self.tallies.gate
+        return read.rows if read.ended else self._rows_expected(), gate.in_flight, gate.waiting
+
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
         now = summarize(self.tallies, trio.current_time() - self.started, digest)

@@ -260,6 +260,7 @@ def test_the_length_of_an_input_is_estimated_while_it_is_read(tmp_path: Path, pa
     (tmp_path / f"in.jsonl{packing}").write_bytes(gzip.compress(data) if packing else data)
     config = pipeline.load_config(write_config(tmp_path, "http://127.0.0.1:9/v1", source=f"in.jsonl{packing}"))
     told: list[pipeline.Progress] = []
+    asked: list[pipeline.Status] = []
     stop = trio.Event()
 
     def answer(_: httpx.Request) -> httpx.Response:
@@ -267,6 +268,8 @@ def test_the_length_of_an_input_is_estimated_while_it_is_read(tmp_path: Path, pa
 
     def look(progress: pipeline.Progress) -> None:
         told.append(progress)
+        if not stop.is_set():
+            asked.append(pipeline.status(config))
         stop.set()
 
     async def some_of_it() -> None:
@@ -280,3 +283,7 @@ def test_the_length_of_an_input_is_estimated_while_it_is_read(tmp_path: Path, pa
     assert expected is not None
     assert told[0].rows_total is None
     assert rows * 0.8 < expected < rows * 1.2
+    assert asked[0].running
+    assert asked[0].rows is None
+    assert rows * 0.8 < (asked[0].rows_expected or 0) < rows * 1.2
+    assert 0 < (asked[0].fraction or 0) < 1

@@ -10,12 +10,13 @@ from attrs import evolve
 
 import pipeline
 from pipeline.cli.texts import status_text
+from pipeline.core.bookkeeping.going import Going, RecentRate
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputError, JournalError
-from pipeline.inspect.status import status
+from pipeline.inspect.status import Status, status
 from pipeline.runs.assembly import identity_of
 from tests.fakes.runs import write_config
 
@@ -104,11 +105,11 @@ def test_status_for_people_says_how_far_how_long_ago_and_how_to_go_on(config: Co
     begin(config)
     other = evolve(config, sink=evolve(config.sink, shape=type(config.sink.shape)("flat")))
 
-    text = status_text(evolve(status(other), rows=1234), "out.jsonl", now=1090.0)
+    text = status_text(evolve(status(other), rows=1234, rows_expected=1234, fraction=0.0032), "out.jsonl", now=1090.0)
 
     assert text.splitlines() == [
         "out.jsonl: stopped; `headrace run` goes on",
-        "4 of 1,234 rows have their outcome: 3 succeeded, 1 failed",
+        "4 of 1,234 rows (0%) are done: 3 succeeded, 1 failed",
         "2 lines are written, 2 more in the journal",
         "1 attempts were cut off and may have been billed",
         "last commit 90 s ago",
@@ -120,3 +121,59 @@ def test_a_wall_clock_that_went_back_makes_no_commit_of_the_future(config: Confi
     begin(config)
 
     assert "last commit 0 s ago" in status_text(status(config), "out.jsonl", now=0.0)
+
+
+GOING = Going(rows_expected=12_345, in_flight=20, waiting=3, rows_per_second=47.3)
+
+
+def running_with(config: Config, state: State) -> Status:
+    begin(config, state)
+    with closing(SentMarks.open(files_of(config).marks)):
+        return status(config)
+
+
+def test_a_running_run_shows_percentage_rate_and_time_left(config: Config) -> None:
+    found = running_with(config, evolve(STATE, succeeded=2999, failed=1, going=GOING))
+
+    assert (found.rows, found.rows_expected, found.fraction) == (None, 12_345, 0.243)
+    assert (found.rows_per_second, found.in_flight, found.waiting_to_retry) == (47.3, 20, 3)
+    assert found.eta_seconds == pytest.approx((12_345 - 3000) / 47.3, abs=0.1)
+    assert status_text(found, "out.jsonl", now=1001.0).splitlines()[:3] == [
+        "out.jsonl: running",
+        "3,000 of about 12,300 rows (24%) are done: 2,999 succeeded, 1 failed",
+        "47.3 rows a second, 20 in flight, 3 wait to be retried, about 3 min 18 s left",
+    ]
+
+
+@pytest.mark.parametrize("left, known", [(24, True), (23, False), (3, False), (0, False)])
+def test_no_time_is_told_once_only_rows_in_flight_or_in_back_off_are_left(config: Config, left: int, *, known: bool) -> None:
+    found = running_with(config, evolve(STATE, succeeded=12_345 - left - 1, failed=1, going=GOING))
+
+    assert (found.eta_seconds is not None) is known
+    assert ("left" in status_text(found, "out.jsonl", now=1001.0).splitlines()[2]) is known
+
+
+def test_an_estimate_is_never_shown_as_done(config: Config) -> None:
+    found = running_with(config, evolve(STATE, succeeded=20_000, going=GOING))
+
+    assert found.fraction == 0.99
+    assert "20,001 of about 20,001 rows (99%)" in status_text(found, "out.jsonl", now=1001.0)
+
+
+def test_a_stopped_run_shows_how_much_is_done_and_no_rate(config: Config) -> None:
+    begin(config, evolve(STATE, succeeded=2999, failed=1, going=GOING))
+    found = status(config)
+
+    assert (found.rows_expected, found.fraction) == (12_345, 0.243)
+    assert (found.rows_per_second, found.eta_seconds, found.in_flight, found.waiting_to_retry) == (None, None, 0, 0)
+
+
+def test_the_rate_is_of_late_and_unknown_at_first() -> None:
+    rate = RecentRate(100.0, 1000)
+
+    assert rate.note(100.5, 1500) is None
+    assert rate.note(110.0, 1000) is None  # nothing came of it yet
+    assert rate.note(110.0, 1100) == pytest.approx(10.0)
+    later = [rate.note(float(second), 1100 + 50 * (second - 110)) for second in range(111, 400)]
+    assert later[-1] == pytest.approx(50.0)
+    assert later[0] == pytest.approx((100 + 50) / 11)

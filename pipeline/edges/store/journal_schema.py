@@ -17,6 +17,7 @@ import msgspec
 from attrs import field, frozen
 
 from pipeline.core.bookkeeping.fingerprint import Prefix
+from pipeline.core.bookkeeping.going import Going
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
 
@@ -50,7 +51,7 @@ class State:
     outcome are recognised by. unknown: attempts that left and of which nothing more is known. rows: of the input, None while
     its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
     seconds since the epoch. spent: of a budget, where the run has one: cost (10⁻¹² of the currency), tokens, requests, seconds.
-    learned: what was found out about the limits of each lane, by its name.
+    learned: what was found out about the limits of each lane, by its name. going: what the run was about at that moment.
     """
 
     written: int = 0
@@ -68,6 +69,7 @@ class State:
     committed_at: float = 0.0
     spent: tuple[int, int, int, float] = (0, 0, 0, 0.0)
     learned: dict[str, Learned] = field(factory=dict)
+    going: Going = field(factory=Going)
 
     @property
     def recorded(self) -> int:
