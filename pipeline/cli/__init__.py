@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.commands import check_command, export_command, init_command, simulate_command, status_command, verify_command
+from pipeline.cli.batch import run_batch_command
+from pipeline.cli.commands import check_command, export_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
 from pipeline.cli.running import run_command
+from pipeline.cli.starting import init_command, schema_command
 from pipeline.edges.process.early_signals import ending_at_once
 from pipeline.version import VERSION
 
@@ -28,7 +30,17 @@ def headrace() -> None:
     """
 
 
-for command in (run_command, check_command, verify_command, status_command, export_command, init_command, simulate_command):
+for command in (
+    run_command,
+    run_batch_command,
+    check_command,
+    verify_command,
+    status_command,
+    export_command,
+    init_command,
+    schema_command,
+    simulate_command,
+):
     headrace.add_command(command)
 
 

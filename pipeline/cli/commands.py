@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.flags import common, json_flag, verbose_flag
-from pipeline.cli.frame import OK, SOME_FAILED, USAGE, answer, guarded
+from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded
 
 if TYPE_CHECKING:
     from pipeline.cli.frame import Talk
@@ -17,35 +16,16 @@ if TYPE_CHECKING:
 @click.command("check")
 @common
 def check_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
-    """Say what a run would take, and send nothing.
+    """Estimate rows, tokens, time and cost without sending anything.
 
-    Reads CONFIG and its whole input: rows, bad rows, estimated tokens, time under the limits, cost. Exit code 1 if any row is bad, 2
-    if none can be sent.
+    Reads CONFIG and its whole input. Exit code 1 if any row is bad, 2 if none can be sent.
     """
     del progress
 
     def work(terminal: Talk) -> int:
-        import attrs
+        from pipeline.cli.checking import check_file
 
-        from pipeline.cli.texts import report_text
-        from pipeline.config import load_config
-        from pipeline.errors import ConfigError
-        from pipeline.inspect.check import check
-        from pipeline.runs.providers import credentials, open_providers
-
-        try:
-            config = load_config(config_path, overrides)
-        except ConfigError:
-            config = load_config(config_path, overrides, environment=os.environ)  # all problems at once
-        report = check(config)
-        terminal.say(report_text(report))
-        if as_json:
-            answer(attrs.asdict(report))
-        load_config(config_path, overrides, environment=os.environ)
-        open_providers(config, credentials(config))  # opens nothing yet, but refuses what a run would refuse
-        if report.rows and not report.requests:
-            return USAGE
-        return SOME_FAILED if report.bad_rows or report.too_large else OK
+        return check_file(terminal, config_path, overrides, as_json=as_json)
 
     return guarded(work, verbose)
 
@@ -53,7 +33,7 @@ def check_command(config_path: str, overrides: tuple[str, ...], progress: str, v
 @click.command("verify")
 @common
 def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
-    """Hold the output against the input.
+    """Check that the output has exactly one correct line per input row.
 
     Exit code 0 if every row of CONFIG's input is there once and in its place, else 1.
     """
@@ -79,7 +59,7 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 @click.command("status")
 @common
 def status_command(config_path: str, overrides: tuple[str, ...], progress: str, verbose: int, *, as_json: bool) -> int:
-    """Say how far a run is.
+    """Show the progress of a run.
 
     Reads the journal of CONFIG's run, finished, stopped or going on just now, and disturbs nothing.
     """
@@ -122,25 +102,6 @@ def export_command(config_path: str, target: str, overrides: tuple[str, ...], ve
 
         rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
         terminal.say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
-        return OK
-
-    return guarded(work, verbose)
-
-
-@click.command("init")
-@verbose_flag
-@click.argument("path", default="headrace.yaml", type=click.Path())
-def init_command(path: str, verbose: int) -> int:
-    """Write a commented starter config.
-
-    PATH is headrace.yaml if it is left out. An existing file is never overwritten.
-    """
-
-    def work(terminal: Talk) -> int:
-        from pipeline.config.starter import write_starter
-
-        write_starter(path)
-        terminal.say(f"{path} is written; look through it, then: headrace check {path}")
         return OK
 
     return guarded(work, verbose)

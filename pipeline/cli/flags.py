@@ -20,16 +20,18 @@ verbose_flag = click.option(
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
 
 
-def common(body: Body) -> Body:
-    """What every command that works on a config takes."""
+def common_flags(body: Body) -> Body:
+    """What every command has that runs something or looks at a run."""
     for part in (
         verbose_flag,
         json_flag,
-        click.option(
-            "--progress", type=click.Choice(["auto", "live", "plain", "json", "none"]), default="auto", help="How progress is shown."
-        ),
+        click.option("--progress", type=click.Choice(VOICES), default="auto", help="How progress is shown."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable."),
-        click.argument("config_path", metavar="CONFIG", type=click.Path()),
     ):
         body = part(body)
     return body
+
+
+def common(body: Body) -> Body:
+    """What every command has that works on a config."""
+    return common_flags(click.argument("config_path", metavar="CONFIG", type=click.Path())(body))

@@ -41,16 +41,21 @@ def hold_standard_streams() -> None:
 
 
 def answer(value: object) -> None:
-    """Print what was asked for: one JSON object on one line of stdout.
+    """Print what was asked for: one JSON object on one line of stdout. Raises as `print_text`."""
+    import json
+
+    print_text(json.dumps(value) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print what was asked for on stdout.
 
     Raises: RunAborted, where stdout takes no more; a reader that has gone has what it wanted.
     """
-    import json
-
     if sys.stdout is None:
         return
     try:
-        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes it again at the exit, and complains

@@ -1,11 +1,10 @@
-"""`headrace run`: loads the config, runs it, and tells what came of it, also of a run that was stopped."""
+"""`headrace run`: loads the config, runs it, and reports the result, also of a run that was stopped."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -13,16 +12,31 @@ from pipeline.cli.flags import common
 from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from pipeline.cli.frame import Talk
+    from pipeline.cli.launch import RunChoices
     from pipeline.config import Config
     from pipeline.records import Summary
 
+WORDS = "headrace.words"  # where a command keeps the words that it was given
 
-class _RunCommand(click.Command):
-    """Reads `--retry-failed` without a value, which must not take the next argument for its value."""
+Body = TypeVar("Body", bound="Callable[..., object]")
+
+
+class RunCommand(click.Command):
+    """Reads `--retry-failed` without a value, which must not take the next argument for its value, and keeps the words it was given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of a call."""
+        ctx.meta[WORDS] = [arg for arg in args if not arg.startswith("--retry-failed")]
         return super().parse_args(ctx, ["--retry-failed=transient" if arg == "--retry-failed" else arg for arg in args])
+
+
+def given_words(context: click.Context) -> list[str]:
+    """The words after the name of the command, without `--retry-failed`."""
+    words: list[str] = context.meta[WORDS]
+    return words
 
 
 def _read_choice(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -36,17 +50,27 @@ def _read_choice(_: click.Context, __: click.Parameter, value: str | None) -> st
     return value
 
 
-@click.command("run", cls=_RunCommand)
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows.")
-@click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted.")
-@click.option("--accept-changes", is_flag=True, help="Go on although the input, config or output has changed; changed rows are sent again.")
-@click.option(
-    "--retry-failed",
-    metavar="[=transient|all|CODE,…]",
-    callback=_read_choice,
-    help="Send failed rows again: those whose cause may have passed (transient), all, or those with the given error codes or "
-    "statuses. Rows that were never sent always count.",
-)
+def run_flags(body: Body) -> Body:
+    """What `run` and `run-batch` have in common beyond the flags of all commands."""
+    for part in (
+        click.option(
+            "--retry-failed",
+            metavar="[=transient|all|CODE,…]",
+            callback=_read_choice,
+            help="Retry failed rows: those whose cause may have passed (transient), all, or those with the given error codes or "
+            "statuses. Rows that were never sent always count.",
+        ),
+        click.option("--accept-changes", is_flag=True, help="Continue although the input, config or output has changed."),
+        click.option("--fresh", is_flag=True, help="Start over: an existing output is moved aside, never deleted."),
+        click.option("--dry-run", is_flag=True, help="Send nothing: check the input and estimate tokens, time and cost."),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows."),
+    ):
+        body = part(body)
+    return body
+
+
+@click.command("run", cls=RunCommand)
+@run_flags
 @common
 def run_command(
     config_path: str,
@@ -59,30 +83,61 @@ def run_command(
     fresh: bool,
     accept_changes: bool,
     retry_failed: str | None,
+    dry_run: bool,
 ) -> int:
-    """Run a pipeline to its end; run it again to go on where it was stopped.
+    """Run a pipeline to its end; run it again to continue where it was stopped.
 
     One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
     """
 
     def work(terminal: Talk) -> int:
-        from pipeline.cli.launch import RunChoices, launch
+        from pipeline.cli.launch import RunChoices
         from pipeline.config import load_config
-        from pipeline.errors import RunStopped
 
+        if dry_run:
+            from pipeline.cli.checking import check_file
+
+            return check_file(terminal, config_path, overrides, as_json=as_json)
         config = load_config(config_path, overrides, environment=os.environ)
-        command = shlex.join(["headrace", "run", config_path, *(part for each in overrides for part in ("--set", each))])
-        show = partial(_show_summary, terminal, config, command, as_json=as_json)
+        command = shlex.join(["headrace", "run", config_path, *set_flags(overrides)])
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
-        try:
-            summary = launch(config, terminal, progress, choices, telling=verbose > 0)
-        except* RunStopped as group:
-            show(next(error.summary for error in leaves(group)))
-            raise
-        show(summary)
-        return SOME_FAILED if summary.failed else OK
+        return run_and_report(terminal, config, command, choices, progress, as_json=as_json, telling=verbose > 0)
 
     return guarded(work, verbose)
+
+
+def set_flags(overrides: Sequence[str]) -> list[str]:
+    """The words that give the same overrides again."""
+    return [part for each in overrides for part in ("--set", each)]
+
+
+def run_and_report(
+    terminal: Talk,
+    config: Config,
+    command: str,
+    choices: RunChoices,
+    progress: str,
+    *,
+    as_json: bool,
+    telling: bool,
+    at_the_end: Callable[[], None] = lambda: None,
+) -> int:
+    """Run a config, show its summary, and give the exit code.
+
+    command: what continues the run, for the summary's advice. at_the_end: called before the summary, also of a run that was stopped.
+    """
+    from pipeline.cli.launch import launch
+    from pipeline.errors import RunStopped
+
+    try:
+        summary = launch(config, terminal, progress, choices, telling=telling)
+    except* RunStopped as group:
+        at_the_end()
+        _show_summary(terminal, config, command, next(error.summary for error in leaves(group)), as_json=as_json)
+        raise
+    at_the_end()
+    _show_summary(terminal, config, command, summary, as_json=as_json)
+    return SOME_FAILED if summary.failed else OK
 
 
 def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from attrs.validators import and_
+from msgspec import Struct
 
 from pipeline.config import credentials
 from pipeline.config.kinds import describe, mismatch
@@ -35,14 +36,31 @@ SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL inc
 MADE_LATER = {"made_later": True}  # metadata of a field that may be missing at first, and gets its value from another
 
 
+class NumberRule(Struct, frozen=True):
+    """A number with a bound below it. schema: the same in words of JSON Schema."""
+
+    bound: float
+    inclusive: bool
+
+    def __call__(self, value: object) -> str | None:
+        """What is wrong with a number."""
+        fits = value >= self.bound if self.inclusive else value > self.bound  # type: ignore[operator]  # the type was checked first
+        return None if fits else f"must be {'>=' if self.inclusive else '>'} {self.bound}, got {describe(value)}"
+
+    @property
+    def schema(self) -> dict[str, float]:
+        """The bound as JSON Schema has it."""
+        return {"minimum" if self.inclusive else "exclusiveMinimum": self.bound}
+
+
 def at_least(least: float) -> Rule:
     """A number that must not be below `least`."""
-    return lambda value: None if value >= least else f"must be >= {least}, got {describe(value)}"  # type: ignore[operator]
+    return NumberRule(least, inclusive=True)
 
 
 def above(bound: float) -> Rule:
     """A number that must be greater than `bound`."""
-    return lambda value: None if value > bound else f"must be > {bound}, got {describe(value)}"  # type: ignore[operator]
+    return NumberRule(bound, inclusive=False)
 
 
 def not_empty(value: object) -> str | None:
@@ -160,11 +178,15 @@ def _header_value(name: str, text: str) -> str | None:
     return credentials.IN_A_HEADER if credentials.in_header(name, text) else None
 
 
-def must(*rules: Rule) -> Callable[[object, Attribute[Any], Any], None]:
+class must:  # noqa: N801  it reads as a verb where it is used
     """An attrs validator of rules; they are not asked about a null, because the type has allowed or refused it already."""
 
-    def validate(instance: object, attribute: Attribute[Any], value: object) -> None:
-        for rule in rules if value is not None else ():
+    def __init__(self, *rules: Rule) -> None:
+        self.rules = rules
+
+    def __call__(self, instance: object, attribute: Attribute[Any], value: object) -> None:
+        """Raises: ConfigError, with what is wrong."""
+        for rule in self.rules if value is not None else ():
             said = rule(value)
             if isinstance(said, str):
                 raise _error(instance, attribute.name, said)
@@ -172,16 +194,21 @@ def must(*rules: Rule) -> Callable[[object, Attribute[Any], Any], None]:
                 section = type(instance).__name__
                 raise ConfigError([Problem(f"{attribute.name}.{each.key}", each.message, section) for each in said])
 
-    return validate
-
 
 def typed(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
-    """An attrs field transformer: every value is held to its annotation before any rule sees it."""
-    return [each.evolve(validator=_typed if each.validator is None else and_(_typed, each.validator)) for each in fields]
+    """An attrs field transformer: every value is held to its annotation before any rule sees it. Keeps the rules for the schema."""
+    return [_checked(each) for each in fields]
+
+
+def _checked(attribute: Attribute[Any]) -> Attribute[Any]:
+    validator = attribute.validator
+    if not isinstance(validator, must):
+        return attribute.evolve(validator=_typed if validator is None else and_(_typed, validator))
+    return attribute.evolve(validator=and_(_typed, validator), metadata={**attribute.metadata, "rules": validator.rules})
 
 
 def _typed(instance: object, attribute: Attribute[Any], value: object) -> None:
-    if value is None and attribute.metadata == MADE_LATER:
+    if value is None and MADE_LATER.items() <= attribute.metadata.items():
         return
     message = mismatch(value, attribute.type)
     if message is not None:

@@ -153,7 +153,7 @@ class ProviderConfig:
 
     api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
     `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
-    A value that is secret is `FromEnvironment`.
+    A value that is secret is `FromEnvironment`. model: replaces the model in each request.
     unix_socket: connected to in place of base_url's host. http2: spoken where the server offers it. A simulated provider
     is spoken to plainly, whatever tls, unix_socket and http2 say.
     """
@@ -163,6 +163,7 @@ class ProviderConfig:
     api_key_env: str | None = field(default=None, validator=must(environment_name))
     api_key_header: str = field(default="authorization", validator=must(header_name))
     headers: Mapping[str, str | FromEnvironment] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
+    model: str | None = field(default=None, validator=must(not_empty))
     transport: Transport = Transport.OWN
     http2: bool = False
     tls: TlsConfig = field(factory=TlsConfig)
@@ -206,13 +207,12 @@ class LimitsConfig:
 class LaneConfig(ProviderConfig):
     """One of several providers, or one of several keys of the same.
 
-    name: in messages and results; None is made of the host. model: takes the place of the one in each request. weight: its share
-    of the rows, where several could take them. priority: a higher number is used only while no lower one can take a row.
+    name: in messages and results; None is made of the host. weight: its share of the rows, where several could take them.
+    priority: a higher number is used only while no lower one can take a row.
     limits: of this lane; None are those of the run, for this lane by itself.
     """
 
     name: str | None = field(default=None, validator=must(not_empty))
-    model: str | None = field(default=None, validator=must(not_empty))
     weight: float = field(default=1.0, validator=must(above(0)))
     priority: int = field(default=0, validator=must(at_least(0)))
     limits: LimitsConfig | None = None

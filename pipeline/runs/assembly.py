@@ -93,7 +93,8 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
         answers = AnswerCache(path, max_age_seconds=None if cache is None else cache.max_age_seconds)
     except CacheError as error:
         raise UsageError(str(error)) from error
-    scope = identity_of(config)["provider.base_url"].encode()
+    identity = identity_of(config)
+    scope = " ".join(identity[key] for key in ("provider.base_url", "provider.model") if key in identity).encode()
     return AnswerReuse(answers, scope, None if config.dedupe else OccurrencesOnDisk(), time.time, rules=rules_of(config))
 
 
@@ -103,6 +104,7 @@ def identity_of(config: Config) -> dict[str, str]:
     where = "(several)" if config.providers else provider.base_url or "(simulated)"  # which lanes there are changes no answer
     return {
         "provider.base_url": where,
+        **({} if config.providers or provider.model is None else {"provider.model": provider.model}),
         "request.url": "" if request is None else request.url,
         "request.body": "" if request is None else msgspec.json.encode(request.body, order="sorted").decode(),
         **({} if request is None or request.body_field is None else {"request.body_field": request.body_field}),

@@ -184,8 +184,7 @@ async def _all_opened(
         senders = []
         for provider, endpoint in zip(config.lanes, endpoints, strict=True):
             open_sender = await opened.enter_async_context(_opened(provider, endpoint, transport))
-            model = provider.model if isinstance(provider, LaneConfig) else None
-            senders.append(open_sender if model is None else _asking_for(model, open_sender))
+            senders.append(open_sender if provider.model is None else _asking_for(provider.model, open_sender))
         yield tuple(senders)
 
 
