@@ -11,6 +11,7 @@ import trio
 from pipeline.edges.http import Transport, open_senders, senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts
 from pipeline.edges.http.memory import AnswerMemory
+from pipeline.edges.http.pairing import LEAST_REST_SECONDS, Trust
 from pipeline.records import Answer, Fault
 from tests.fakes.senders import JOB, PATIENT
 from tests.fakes.servers import Peer, Request, answering, answering_and_closing, serve
@@ -68,8 +69,8 @@ async def test_answer_that_breaks_off_counts_no_more(transport: Transport, memor
 
 
 @pytest.mark.parametrize("transport", Transport)
-async def test_deadlines_do_not_run_while_an_answer_waits_for_room(
-    transport: Transport, memory: AnswerMemory, autojump_clock: trio.testing.MockClock
+async def test_neither_deadlines_nor_the_measure_of_answers_run_while_one_waits_for_room(
+    transport: Transport, memory: AnswerMemory, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
 ) -> None:
     async def script(peer: Peer, request: Request) -> None:
         await peer.send(PLAIN)
@@ -77,6 +78,8 @@ async def test_deadlines_do_not_run_while_an_answer_waits_for_room(
     async def ask(sender: Sender) -> None:
         replies.append(await sender.send(JOB, "i"))
 
+    trust = Trust()
+    monkeypatch.setattr(senders, "Trust", lambda _: trust)
     replies: list[Answer | Fault] = []
     timeouts = Timeouts(connect=30, idle=60, total=100)
     async with serve(script) as server, open_senders(Endpoint(server.url, timeouts=timeouts), transport=transport) as open_sender:
@@ -91,3 +94,4 @@ async def test_deadlines_do_not_run_while_an_answer_waits_for_room(
         second.close()
 
     assert [isinstance(reply, Answer) for reply in replies] == [True, True]
+    assert trust.rest_seconds == LEAST_REST_SECONDS

@@ -46,7 +46,7 @@ class DirectSender:
 
     __slots__ = (
         "_address", "_caps", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_held", "_hops", "_lifetime", "_memory",
-        "_pairing", "_patience", "_retire_at", "_timeouts", "_trust", "_watch",
+        "_pairing", "_patience", "_retire_at", "_timeouts", "_trust", "_waited", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,7 @@ class DirectSender:
         self._held: Body | None = None  # counts the last answer's body
         self._ends_at = 0.0  # clock; of the attempt and of all redirects that it follows
         self._hops = 0  # redirects followed in this attempt
+        self._waited = 0.0  # seconds of this attempt for which its body waited for room
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Raises ValueError for a job that must not be sent.
@@ -86,6 +87,7 @@ class DirectSender:
         head = self._heads.head(job.method, job.url, len(job.body), client_request_id)
         now = trio.current_time()
         ends_at = self._ends_at = now + self._timeouts.total if not self._hops else self._ends_at
+        self._waited = 0.0
         connection = self._connection
         if connection is not None:
             surplus = connection.surplus()
@@ -177,7 +179,7 @@ class DirectSender:
         """Whether an answer belongs to its request, as far as anybody can know (`pairing`). Cancellation: the connection is dropped."""
         reader, pairing, trust = connection.reader, self._pairing, self._trust
         now = trio.current_time()
-        trust.took(now - asked_at)
+        trust.took(now - asked_at - self._waited)
         if pairing.is_spent:
             self._retire_at = -math.inf
         if not 200 <= reader.status < 300:
@@ -236,10 +238,12 @@ class DirectSender:
 
         async def wait(body: Body) -> None:
             # The server is not to blame for this wait, so its deadlines do not run.
-            left = connection.ends_at - trio.current_time()
+            since = trio.current_time()
+            left = connection.ends_at - since
             connection.ends_at = connection.heard_at = REST
             await self._memory.wait(body)
             connection.heard_at = trio.current_time()
+            self._waited += connection.heard_at - since
             connection.ends_at = connection.heard_at + left
             self._watch.remind(min(connection.ends_at, connection.heard_at + self._timeouts.idle))
 

@@ -198,10 +198,14 @@ class HttpxSender:
         codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
 
         async def wait(body: Body) -> None:
-            left = scope.deadline - trio.current_time()
+            since = trio.current_time()
+            left = scope.deadline - since
             scope.deadline = math.inf
             await self._memory.wait(body)
-            scope.deadline = trio.current_time() + left
+            now = trio.current_time()
+            scope.deadline = now + left
+            if self._reused is not None:
+                self._reused.note_wait(now - since)
 
         self.release()  # else this body might wait for the last one
         body = Body(codings, self._caps.body, self._memory, wait=wait)

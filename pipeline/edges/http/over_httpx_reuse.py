@@ -36,6 +36,7 @@ class ReusedConnection:
         self._stream: Any = None  # of the last response, where it was HTTP/1.1
         self._pairing = Pairing(trust, trio.current_time())
         self._retire_at = math.inf
+        self._waited = 0.0  # seconds for which the body of this answer waited for room
 
     async def prepare(self, custom_id: str) -> float:
         """Look at the connection before a request for a row, and renew it where it may not be used again. Gives the clock."""
@@ -49,7 +50,12 @@ class ReusedConnection:
         if not self._pairing.has_carried:
             self._retire_at = now + self._lifetime
         self._pairing.rows.append(custom_id)
+        self._waited = 0.0
         return now
+
+    def note_wait(self, seconds: float) -> None:
+        """Note that an answer took so much longer because there was no room for it here."""
+        self._waited += seconds
 
     async def look(self, response: httpx.Response) -> bytes:
         """What has come behind a response. Call it before the response is closed: httpcore then closes a connection that is readable."""
@@ -65,7 +71,7 @@ class ReusedConnection:
         if self._stream is None or not 200 <= answer.status < 300:
             return True
         now = trio.current_time()
-        self._trust.took(now - asked_at)
+        self._trust.took(now - asked_at - self._waited)
         pairing = self._pairing
         key = fingerprint(answer.body)
         repeat = key in (pairing.last, pairing.before) and self._trust.minds_repeat()
