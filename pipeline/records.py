@@ -35,6 +35,8 @@ class FailureKind(Enum):
     CONTENT_FILTER = "content_filter"  # the provider's filter stopped the answer
     EMPTY_ANSWER = "empty_answer"  # there is no content in the answer
     DECLINED = "declined"  # the model declined to answer
+    CANCELLED = "batch_cancelled"  # never sent: its batch was cancelled (`headrace serve`)
+    EXPIRED = "batch_expired"  # never sent: its batch has expired (`headrace serve`)
     QUOTA = "quota_exhausted"  # the account has no money or quota left: no later row can pass
 
 

@@ -31,7 +31,9 @@ PASSING_KINDS = frozenset(
         FailureKind.QUOTA,
     )
 )
-NEVER_SENT_KINDS = frozenset({FailureKind.INVALID_ROW.value, FailureKind.TOO_LARGE.value})
+NEVER_SENT_KINDS = frozenset(
+    kind.value for kind in (FailureKind.INVALID_ROW, FailureKind.TOO_LARGE, FailureKind.CANCELLED, FailureKind.EXPIRED)
+)
 # No wait of a run helps against these, so they are final within it; between two runs somebody may have mended them.
 MENDED_BETWEEN_RUNS = frozenset({Scope.KEY, Scope.QUOTA, Scope.SETUP})
 
