@@ -101,8 +101,8 @@ class Lane:
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
         """Why a request of so many tokens could never pass, or None if it will. output_tokens: the part that is the answer's."""
         for meter in self._meters:
-            if meter.counts_tokens and (cost := costs_of(tokens, output_tokens)[meter.unit]) > meter.amount:
-                return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.amount:g})"
+            if meter.counts_tokens and (cost := costs_of(tokens, output_tokens)[meter.unit]) > meter.whole:
+                return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.whole:g})"
         return None
 
     def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:  # noqa: C901  once a row: a call costs 0.1 µs
@@ -276,7 +276,7 @@ class Lane:
     def _most_of_each(self) -> Costs:
         """The least of the amounts that limit each unit: what one attempt can be charged at most."""
         requests, tokens, fed, output = (
-            min((int(meter.amount) for meter in self._meters if meter.unit == unit), default=MAX_TOKENS) for unit in Unit
+            min((int(meter.whole) for meter in self._meters if meter.unit == unit), default=MAX_TOKENS) for unit in Unit
         )
         return (requests, min(tokens, fed + output), fed, output)
 

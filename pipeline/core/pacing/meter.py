@@ -14,11 +14,13 @@ from msgspec import Struct
 from pipeline.core.pacing.sliding_log import CELLS_PER_PERIOD, MARGIN, SEND_SLACK_CELLS, SlidingLog
 
 if TYPE_CHECKING:
+    from pipeline.core.pacing.permits import Permits
     from pipeline.messages import Grant
 
 TICK_SECONDS = 0.010  # a gate that wakes for every ticket costs 300 µs a row at 3,000/s, one that wakes so often 75
 CATCH_UP_SHARE = 0.05  # of the period: a late wake releases what was due meanwhile, but never more than this at once,
 CATCH_UP_SECONDS = 0.25  # nor more than this: longer than a collection or a busy loop holds a wake, too short for a surge
+LEAST_PERMITS = 1e-3  # stands for none in the pace, so that what is owed to it survives a while without permits
 NOISE_SECONDS = 1e-6  # float noise of the pace at any clock; the log, which is exact, does not depend on it
 
 
@@ -89,6 +91,7 @@ class Meter:
         "log",
         "period",
         "unit",
+        "whole",
     )
 
     def __init__(self, limit: Limit) -> None:
@@ -101,7 +104,7 @@ class Meter:
         self._set(limit)
 
     def _set(self, limit: Limit) -> None:
-        self.amount = limit.amount
+        self.amount = self.whole = limit.amount  # they differ where others hold a part of the limit
         self.period = limit.period * (1 + MARGIN)
         self.catch_up = min(CATCH_UP_SHARE * limit.period, CATCH_UP_SECONDS)
         self._burst = limit.burst
@@ -119,6 +122,44 @@ class Meter:
         if self._tat > now:
             self._tat = now + (self._tat - now) * self._interval / before
         self._refund *= self._interval / before
+
+    # ---- where processes share the limit: permits that change hands (see `permits`) --------------------------------
+
+    def hold(self, amount: int, now: float) -> None:
+        """Send with so many permits of the whole limit from `now` on."""
+        before = self._interval
+        self.amount = amount
+        self._interval = self.period / max(amount, LEAST_PERMITS)
+        self._tick_amount = amount / self.log.period * TICK_SECONDS
+        if self._tat > now:
+            self._tat = now + (self._tat - now) * self._interval / before
+        self._refund *= self._interval / before
+
+    def receive(self, permits: Permits, now: float) -> None:
+        """Take permits over from another holder."""
+        self.log.advance(now)
+        for wait, count in permits:
+            if wait > 0:
+                self.log.take_over(now + wait, count)
+        self.hold(int(self.amount) + sum(count for _, count in permits), now)
+
+    def give_back(self, count: int, now: float) -> Permits:
+        """Part with at most so many permits: those that were not used first, then the others evenly over their ages."""
+        self.log.advance(now)
+        held = int(self.amount)
+        count = min(count, held)
+        unused = min(count, max(0, held - self.log.total))
+        back = [(0.0, unused)] if unused else []
+        if count > unused:
+            back += [(until - now, part) for until, part in self.log.hand_over(count - unused)]
+        if count:
+            self.hold(held - count, now)
+        return back
+
+    def ages(self, now: float, steps: int) -> Permits:
+        """What it holds and has used, in few numbers, each rounded to later."""
+        self.log.advance(now)
+        return [(until - now, count) for until, count in self.log.ages(steps)]
 
     def advance(self, now: float, *, waited: bool) -> None:
         """Come to `now`. waited: somebody waited on the lane since the last time, so that being late earns what was due."""

@@ -6,6 +6,8 @@ can be corrected in O(1) with nothing but its time, and no object per request is
 
 from __future__ import annotations
 
+from math import ceil
+
 CELLS_PER_PERIOD = 4000  # 0.25 ms of a second, 15 ms of a minute: the grain costs at most 0.025 %, 32 kB a limit
 # 0.45 % of the period: absorbs 4.5 ms of jitter per second between us and a server that counts too. With 0.25 % a server that took
 # 300 a second counted 302 or 303 by its own clock; with this 300, at 0.996 attained.
@@ -13,6 +15,7 @@ MARGIN_CELLS = 18
 SEND_SLACK_CELLS = 5  # of the margin, what may pass between ticket and send uncorrected; the rest is the network's
 WINDOW_CELLS = CELLS_PER_PERIOD + MARGIN_CELLS
 MARGIN = MARGIN_CELLS / CELLS_PER_PERIOD
+WINDOW_SECONDS_PER_PERIOD = WINDOW_CELLS / CELLS_PER_PERIOD
 RING = 4096  # a power of two above WINDOW_CELLS, so that the place in the ring is one `&`
 MASK = RING - 1
 NUDGE = 0.001  # of a cell: above float noise up to a clock of 10⁸ s, so that `free_at` is never "now" again
@@ -67,8 +70,12 @@ class SlidingLog:
         self.total += amount
 
     def correct(self, old_cell: int, old: int, new_cell: int, new: int) -> None:
-        """Put `new` into `new_cell`, not later than now, for the `old` in `old_cell`; what has left the window stays out."""
+        """Put `new` into `new_cell`, not later than now, for the `old` in `old_cell`; what has left the window stays out.
+
+        Of the old departure less may be left here, if others hold its permits now (`hand_over`).
+        """
         if old_cell >= self._tail:
+            old = min(old, self._ring[old_cell & MASK])
             self._ring[old_cell & MASK] -= old
             self.total -= old
         if new_cell >= self._tail:
@@ -84,6 +91,40 @@ class SlidingLog:
             if freed >= amount:
                 return (cell + WINDOW_CELLS) / self._cells_per_second
         return float("inf")
+
+    # ---- shared limits: permits that change hands ------------------------------------------------------------------
+
+    def ages(self, steps: int) -> list[tuple[float, int]]:
+        """(clock until which they count, how many) of all that counts, rounded to later, in at most so many steps and one."""
+        step = -(-WINDOW_CELLS // steps)
+        ages: dict[int, int] = {}
+        for cell in range(self._tail, self._cell + 1):
+            if amount := self._ring[cell & MASK]:
+                end = -(-(cell + WINDOW_CELLS) // step) * step
+                ages[end] = ages.get(end, 0) + amount
+        return [(end / self._cells_per_second, amount) for end, amount in ages.items()]
+
+    def hand_over(self, amount: int) -> list[tuple[float, int]]:
+        """Forget so much of what counts, spread evenly over its ages; (clock until which it counts, how much) of it."""
+        handed: list[tuple[float, int]] = []
+        total, passed = self.total, 0
+        for cell in range(self._tail, self._cell + 1):
+            if here := self._ring[cell & MASK]:
+                before = passed * amount // total
+                passed += here
+                if part := passed * amount // total - before:
+                    self._ring[cell & MASK] -= part
+                    handed.append(((cell + WINDOW_CELLS) / self._cells_per_second, part))
+        self.total -= amount
+        return handed
+
+    def take_over(self, until: float, amount: int) -> None:
+        """Count what another has used, until this clock, at most a window from now."""
+        cell = min(ceil(until * self._cells_per_second - NUDGE) - WINDOW_CELLS, self._cell)
+        if cell > self._cell - WINDOW_CELLS:
+            self._ring[cell & MASK] += amount
+            self._tail = min(self._tail, cell)
+            self.total += amount
 
     def _forget_all(self) -> None:
         if self.total:

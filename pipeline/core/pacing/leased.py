@@ -1,0 +1,101 @@
+"""A lane whose limits are shared with other processes: it sends with the permits that it holds (see `permits`)."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from pipeline.core.pacing.lane import UNBOUNDED, Lane, Wait
+from pipeline.core.pacing.meter import costs_of
+from pipeline.core.pacing.permits import Demand
+from pipeline.core.pacing.sliding_log import WINDOW_SECONDS_PER_PERIOD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pipeline.core.pacing.meter import Limit
+    from pipeline.core.pacing.permits import Permits, Reply
+    from pipeline.messages import Grant
+
+ASK_AGAIN_SECONDS = 0.02  # while a lane holds too few permits for what waits
+BOUND_SECONDS = 0.1  # a lane on which somebody waited so recently is held back; less, and the verdict changes with every report
+RATE_SECONDS = 0.1  # over which what is used is measured, at least
+AGES = 40  # steps of a period in which ages are reported
+
+
+class LeasedLane(Lane):
+    """A lane that holds none of its permits at first. `receive` gives it some, `demand` reports and gives some back.
+
+    A permit is handed over with the age of its departure as it is known then. A departure that turns out to be later
+    takes one of the permits that stayed here.
+    """
+
+    __slots__ = ("_measured_at", "_need", "_rates", "_release", "_used", "_waited_at", "valid_until")
+
+    def __init__(self, limits: Iterable[Limit], *, slots: int = UNBOUNDED, learn: bool = False) -> None:
+        super().__init__(limits, slots=slots, learn=learn)
+        for meter in self._meters:
+            meter.hold(0, -inf)
+        self._used = [0] * len(self._meters)  # since the last report, in each limit's unit
+        self._rates = [0.0] * len(self._meters)
+        self._release = [0] * len(self._meters)
+        self._measured_at = -inf
+        self._waited_at = -inf
+        self._need = 0
+        self.valid_until = -inf  # without a word from the coordinator until then, nothing leaves
+
+    @property
+    def shared(self) -> list[tuple[int, float, bool]]:
+        """What a coordinator must know of the limits: amount, seconds, by tokens."""
+        return [(int(meter.whole), meter.log.period * WINDOW_SECONDS_PER_PERIOD, meter.counts_tokens) for meter in self._meters]
+
+    @property
+    def held(self) -> list[int]:
+        """How many permits of each limit it holds."""
+        return [int(meter.amount) for meter in self._meters]
+
+    def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:
+        """As `Lane.admit`, with the permits that are held."""
+        costs = costs_of(tokens, output_tokens)
+        for meter in self._meters:
+            if now >= self.valid_until or meter.amount < costs[meter.unit]:
+                self._waited_at = now
+                self._need = max(self._need, costs[meter.unit] if meter.counts_tokens else 0)
+                return Wait(now + ASK_AGAIN_SECONDS, now + ASK_AGAIN_SECONDS, meter.bound)
+        granted = super().admit(now, tokens, output_tokens)
+        if isinstance(granted, Wait):
+            self._waited_at = now
+        else:
+            for number, meter in enumerate(self._meters):
+                self._used[number] += costs[meter.unit]
+        return granted
+
+    def demand(self, now: float) -> Demand:
+        """What to report to the coordinator now. It gives back what the last reply asked for."""
+        passed = now - self._measured_at
+        if passed >= RATE_SECONDS:
+            self._rates = [used / passed for used in self._used]
+            self._used = [0] * len(self._meters)
+            self._measured_at = now
+        back = self._give_back(self._release, now)
+        need, self._need = self._need, 0
+        self._release = [0] * len(self._meters)
+        ages = [meter.ages(now, AGES) for meter in self._meters]
+        return Demand(back, ages, now - self._waited_at < BOUND_SECONDS, list(self._rates), need)
+
+    def receive(self, reply: Reply, now: float, valid_until: float = inf) -> None:
+        """Take a coordinator's reply. valid_until: clock after which nothing leaves unless another reply has come."""
+        for meter, grant in zip(self._meters, reply.grants, strict=True):
+            if grant:
+                meter.receive(grant, now)
+        self._release = reply.release
+        self.valid_until = valid_until
+        self._now = -inf
+
+    def give_all_back(self, now: float) -> list[Permits]:
+        """Part with all permits, at the end."""
+        return self._give_back(self.held, now)
+
+    def _give_back(self, counts: Sequence[int], now: float) -> list[Permits]:
+        self._now = -inf
+        return [meter.give_back(count, now) for meter, count in zip(self._meters, counts, strict=True)]
