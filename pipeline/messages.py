@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from pipeline.records import NO_USAGE, Failure, FaultCause, Job, Scope, Usage
+from pipeline.records import NO_USAGE, Arrival, Failure, FaultCause, Job, Scope, Usage
 
 THROTTLED = frozenset({429, 503, 529})  # statuses of a provider that has too much to do
 
@@ -101,7 +101,7 @@ class Report(Struct, eq=False, gc=False):
 
     status: of the response, if there was one. usage: what the attempt cost, as far as it is known. seconds: how long it
     took. sent_at: clock when the request had left. headers: the answer's. now_utc: seconds since the epoch when it was in
-    hand. first_token_at: as in `Answer`. response_bytes: of the answer's body. ended: clock when the attempt had ended.
+    hand. arrival: as in `Answer`. response_bytes: of the answer's body. ended: clock when the attempt had ended.
     rejected, wasted: as in `Ticket`, with this attempt counted.
     """
 
@@ -113,7 +113,7 @@ class Report(Struct, eq=False, gc=False):
     sent_at: float | None = None
     headers: list[tuple[bytes, bytes]] | None = None
     now_utc: float = 0.0
-    first_token_at: float | None = None
+    arrival: Arrival | None = None
     response_bytes: int = 0
     ended: float = 0.0
     failure: Failure | None = None

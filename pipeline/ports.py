@@ -16,11 +16,54 @@ if TYPE_CHECKING:
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.rows.lines import RawRow
     from pipeline.events import AttemptRecord, RunEvent
-    from pipeline.records import Answer, Failure, Fault, Job, Outcome
+    from pipeline.records import Answer, Arrival, Failure, Fault, Job, Outcome
+
+
+class StreamConsumer(Protocol):
+    """Puts a streamed body together while it arrives, so that it need not be kept whole. Whoever receives the body tells it the time.
+
+    `take` is called for every piece, `fold` when `due` says so, and `end` once. `fold` and `end` take about 20 ms for a MB, so they may be
+    called in a thread.
+    """
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that it holds, about."""
+
+    @property
+    def due(self) -> int:
+        """Bytes that `fold` would work through now; 0 while they are too few to be worth it."""
+
+    @property
+    def first_token_at(self) -> float | None:
+        """Clock when the first part of the answer came."""
+
+    @property
+    def last_event_at(self) -> float:
+        """Clock when the last piece came that was more than comments and pings; before the first one, when the body began."""
+
+    def take(self, piece: bytes, now: float) -> None:
+        """Take what has come by this time."""
+
+    def fold(self) -> None:
+        """Put together what has come."""
+
+    def end(self) -> bytes:
+        """What came of the body, when it is whole or nothing more will come."""
+
+    @property
+    def arrival(self) -> Arrival:
+        """How it arrived, once ended."""
+
+
+OpenConsumer = Callable[[float], StreamConsumer]  # at this time
 
 
 class Sender(Protocol):
-    """Makes attempts over a connection of its own, one at a time."""
+    """Makes attempts over a connection of its own, one at a time.
+
+    The body of a stream goes through a StreamConsumer; the answer then says in `arrival` how it arrived.
+    """
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt: everything that may go wrong on the way is a Fault, and no attempt outlives its deadlines.

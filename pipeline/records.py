@@ -53,6 +53,7 @@ class FaultCause(Enum):
     CONNECT_TIMEOUT = "connect_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     TOTAL_TIMEOUT = "total_timeout"
+    STALL_TIMEOUT = "stall_timeout"  # a stream that says nothing any more, or whose first token takes too long
     CLOSED = "closed"  # reset, or closed before the response was whole
     PROTOCOL = "protocol"  # the bytes are not an HTTP response, or its content coding is broken
     TOO_LARGE = "too_large"  # over a size cap
@@ -80,7 +81,7 @@ class Job:
 
     index: 0-based place in the input, blank lines not counted. line: 1-based line in the source, for messages.
     url: path (and query) that starts with "/". body: encoded JSON. tokens: estimated cost of one attempt; output_tokens: the part of
-    it that is the longest answer that the body allows.
+    it that is the longest answer that the body allows. streams: it asks for its answer as a stream.
     """
 
     index: int
@@ -91,21 +92,33 @@ class Job:
     tokens: int
     line: int
     output_tokens: int = 0
+    streams: bool = False
+
+
+class Arrival(Struct, frozen=True, eq=False, gc=False):
+    """How a streamed answer arrived.
+
+    first_token_at: clock when the first part of the answer came, None if none did. longest_gap: seconds between two events after it;
+    comments and pings are none. cut: why the answer is not whole, where the transport put it together and it is not.
+    """
+
+    first_token_at: float | None = None
+    longest_gap: float = 0.0
+    cut: str | None = None
 
 
 class Answer(Struct, frozen=True, eq=False, gc=False):
     """A complete HTTP response, whatever its status.
 
     headers: as they came, names in lower case. body: content-decoded. sent_at: clock of the event loop, in
-    seconds, when the last byte of the request left; None where the transport cannot tell. first_token_at: clock when the
-    first token of a stream arrived; None for an answer that came in one piece.
+    seconds, when the last byte of the request left; None where the transport cannot tell. arrival: of an answer that came as a stream.
     """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
     sent_at: float | None = None
-    first_token_at: float | None = None
+    arrival: Arrival | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""
@@ -162,7 +175,8 @@ class Success:
     body: the provider's JSON exactly as it came, but without line breaks. usage: what this answer cost. attempts: 0 for an
     answer that was there already: from the cache, or of an identical row; then it cost nothing. finish_reason: why it ended, in
     OpenAI's words. rejected, wasted: earlier answers to this row that were none, and their tokens. lane: the name of the one that
-    answered, "" where there is only one.
+    answered, "" where there is only one. first_token_seconds: from the start of the attempt to the first token of a streamed answer;
+    None where it did not come as a stream.
     """
 
     index: int
@@ -177,6 +191,7 @@ class Success:
     rejected: int = 0
     wasted: Usage = NO_USAGE
     lane: str = ""
+    first_token_seconds: float | None = None
 
 
 @frozen(eq=False)

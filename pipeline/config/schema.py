@@ -228,11 +228,16 @@ class RoutingConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class TimeoutsConfig:
-    """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens."""
+    """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens.
+
+    Of streamed answers, stall_seconds: without an event, comments and pings not counted. first_token_seconds: from the start.
+    """
 
     connect_seconds: float = field(default=30.0, validator=must(above(0)))
     idle_seconds: float = field(default=600.0, validator=must(above(0)))
     total_seconds: float = field(default=600.0, validator=must(above(0)))
+    stall_seconds: float | None = field(default=None, validator=must(above(0)))
+    first_token_seconds: float | None = field(default=None, validator=must(above(0)))
 
 
 @frozen(kw_only=True, field_transformer=typed)

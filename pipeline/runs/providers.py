@@ -145,7 +145,14 @@ def _host_of(provider: ProviderConfig) -> str:
 
 def _endpoint(config: Config, provider: ProviderConfig, place: str, shown: Credentials, env: Mapping[str, str]) -> Endpoint:
     """The far end. A simulated one gets its address when it listens; until then one in its place."""
-    timeouts = Timeouts(config.timeouts.connect_seconds, config.timeouts.idle_seconds, config.timeouts.total_seconds)
+    given = config.timeouts
+    timeouts = Timeouts(
+        given.connect_seconds,
+        given.idle_seconds,
+        given.total_seconds,
+        given.stall_seconds or math.inf,
+        given.first_token_seconds or math.inf,
+    )
     tls = provider.tls
     if provider.base_url is None:
         endpoint = Endpoint("http://127.0.0.1", shown.key_header, shown.headers, timeouts, connection=_bounds(provider))

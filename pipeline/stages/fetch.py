@@ -97,9 +97,11 @@ async def _work(
             ended = trio.current_time()
             seconds = ended - started
             if settings.rules is None:
-                outcome, report = verdict(ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw)
+                outcome, report = verdict(
+                    ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw, None, started
+                )
             else:
-                outcome, report = await _judge_by(settings.rules, ticket, reply, meaning, seconds, settings)
+                outcome, report = await _judge_by(settings.rules, ticket, reply, meaning, seconds, started, settings)
             report.ended = ended
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
@@ -130,8 +132,15 @@ async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) 
 
 
 async def _judge_by(
-    rules: AnswerRules, ticket: Ticket, reply: Answer | Fault, meaning: Result | Trouble, seconds: float, settings: FetchSettings
+    rules: AnswerRules,
+    ticket: Ticket,
+    reply: Answer | Fault,
+    meaning: Result | Trouble,
+    seconds: float,
+    started: float,
+    settings: FetchSettings,
 ) -> tuple[Outcome | None, Report]:
     """The row's outcome, if it is known, and the report. What is expected of a large answer is looked for in a thread."""
-    judge = partial(verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw, rules=rules)
+    utc = settings.utc()
+    judge = partial(verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds, utc, settings.draw, rules, started)
     return await trio.to_thread.run_sync(judge) if isinstance(reply, Answer) and is_large(reply) else judge()

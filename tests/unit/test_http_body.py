@@ -28,7 +28,7 @@ def body_in(memory: AnswerMemory, codings: Sequence[bytes] = (), *, cap: int = C
 async def whole(body: Body, *pieces: bytes) -> bytes:
     for piece in pieces:
         await body.take([piece])
-    return body.finish()
+    return await body.finish()
 
 
 async def test_pieces_become_one_body() -> None:
@@ -60,7 +60,7 @@ async def test_tiny_chunks_take_no_more_than_a_few_times_their_size() -> None:
     for _ in range(100):
         reader.feed(chunks)
         await body.take(reader.take_chunks())
-    content = body.finish()
+    content = await body.finish()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

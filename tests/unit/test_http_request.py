@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.edges.http.endpoint import Endpoint
-from pipeline.edges.http.request import CACHED_HEADS, RequestHeads
+from pipeline.edges.http.request import CACHED_HEADS, RequestHeads, accepted_codings
 
 SECRET = "sk-never-shown"
 
@@ -102,3 +102,18 @@ def test_no_repr_shows_a_secret() -> None:
     assert SECRET not in repr(endpoint)
     assert SECRET not in repr(RequestHeads(endpoint, "headrace"))
     assert "X-Key" in repr(endpoint)
+
+
+@pytest.mark.parametrize("streams, coding", [(True, "identity"), (False, accepted_codings())])
+def test_a_stream_is_asked_for_without_a_content_coding(*, streams: bool, coding: str) -> None:
+    made = heads()
+
+    for _ in range(2):  # from the cache as well
+        assert f"accept-encoding: {coding}" in lines(made.head("POST", "/v1/x", 2, "i", streams=streams))
+    assert ("accept-encoding", coding) in made.parts("POST", "/v1/x", 2, "i", streams=streams)[1]
+
+
+def test_a_coding_that_the_user_asks_for_is_kept_for_streams() -> None:
+    made = RequestHeads(Endpoint("http://h/v1", headers={"Accept-Encoding": "br"}), "t")
+
+    assert "accept-encoding: br" in lines(made.head("POST", "/v1/x", 2, "i", streams=True))

@@ -310,3 +310,31 @@ def test_ids_under_other_names_are_claimed_by_a_resume(data: bytes) -> None:
     maker.claim_lines(data + b"\n", 0, 1, all_good=True)
 
     assert isinstance(maker.make_jobs([RawRow(2, 0, data)], 1)[0], Failure)
+
+
+@pytest.mark.parametrize(
+    "url, body, streams",
+    [
+        ("/v1/chat/completions", {"stream": True}, True),
+        ("/v1/chat/completions", {"stream": False}, False),
+        ("/v1/chat/completions", {"stream": "true"}, False),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": '"stream": true'}]}, False),
+        ("/v1/chat/completions", {}, False),
+        ("/v1beta/models/g:streamGenerateContent?alt=sse", {}, True),
+        ("/v1beta/models/g:generateContent", {}, False),
+        ("/api/chat", {}, True),
+        ("/api/chat", {"stream": False}, False),
+    ],
+)
+def test_a_job_says_whether_its_answer_comes_as_a_stream(url: str, body: dict[str, Any], *, streams: bool) -> None:
+    job = make(line(url=url, body=body))
+
+    assert isinstance(job, Job)
+    assert job.streams is streams
+
+
+def test_a_template_may_ask_for_streams() -> None:
+    job = make({"prompt": "a"}, Template.compile({"stream": True, "prompt": "{prompt}"}))
+
+    assert isinstance(job, Job)
+    assert job.streams

@@ -60,14 +60,16 @@ def says_a_token(piece: bytes) -> bool:
 
 
 class Assembler:
-    """One streamed answer. count: events so far, comments and pings not counted."""
+    """One streamed answer. count: events that were folded in, comments and pings not counted. waiting: bytes that were not yet."""
 
     def __init__(self, fold: int = FOLD_BYTES) -> None:
         self.count = 0
         self._first: bytes | None = None
         self._fold = fold
+        self._due = fold  # bytes of which the next block is made
+        self._taken = 0  # bytes that were folded
         self._pieces: list[bytes] = []
-        self._held = 0
+        self.waiting = 0
         self._framing: Events | _Lines | None = None
         self._dialect: Dialect | None = None
         self._problem: str | None = None
@@ -75,9 +77,15 @@ class Assembler:
     def feed(self, piece: bytes) -> None:
         """Take some more bytes of the body."""
         self._pieces.append(piece)
-        self._held += len(piece)
-        if self._held >= self._fold:
+        self.waiting += len(piece)
+        if self.waiting >= self._due:
             self._fold_in()
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept, about: of an event that is not whole, and of the answer so far."""
+        kept = self._dialect.held if isinstance(self._dialect, ChatStream | MessageStream) else self._taken
+        return self.waiting + (0 if self._framing is None else self._framing.pending) + kept
 
     def end(self) -> Streamed:
         """What the whole body came to. Whole, if it was no stream but an answer."""
@@ -103,10 +111,13 @@ class Assembler:
         if self._framing is None:
             self._framing = _framing_of(block)
             if self._framing is None:
-                self._pieces, self._held = [block], 0  # a list or an object is read when it is whole
+                self._pieces = [block]  # a list or an object is read when it is whole
+                self._due = 2 * max(len(block), self._fold)
                 return
-        self._pieces, self._held = [], 0
+        self._pieces, self.waiting = [], 0
+        self._taken += len(block)
         self._take(self._framing.feed(block))
+        self._due = max(self._fold, self._framing.pending)  # so that a long event is copied few times
 
     def _take(self, events: list[bytes]) -> None:
         events = [event for event in events if event != DONE and event.strip() != DONE] if DONE in b"".join(events[-1:]) else events
@@ -147,6 +158,10 @@ class _Lines:
     def __init__(self) -> None:
         self._rest = b""
 
+    @property
+    def pending(self) -> int:
+        return len(self._rest)
+
     def feed(self, piece: bytes) -> list[bytes]:
         *lines, self._rest = (self._rest + piece).split(b"\n")
         return [line for line in lines if line.strip()]
@@ -166,7 +181,7 @@ def assemble(body: bytes) -> Streamed:
 def _framing_of(block: bytes) -> Events | _Lines | None:
     """How a body is divided into events, told from how it begins; None if it must be read as a whole."""
     start = block.removeprefix(BOM).lstrip(BLANKS)
-    if start.startswith(b"["):
+    if not start or start.startswith(b"["):
         return None
     if not start.startswith(b"{"):
         return Events()

@@ -11,75 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.core.answers.chat_chunks import Chunk, decode_chunks, decode_loose, decode_tops
 from pipeline.core.answers.error_bodies import is_empty_error
 from pipeline.core.answers.mend import json_text
-from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, merged, taken
+from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, merged, settle, taken
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.core.answers.chat_chunks import ChoicePart, Delta, LooseChunk
+
 DROPPED = frozenset({"obfuscation"})  # random padding (OpenAI)
 APART = frozenset({"choices", "usage", "error", "object"})
 CHOICE_APART = frozenset({"index", "delta", "message", "finish_reason", "error"})
 WHOLE_OBJECT = {"chat.completion.chunk": "chat.completion"}
 TOP = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")  # of every event; the first that says one counts
-
-
-class _Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    content: str | None = None
-    role: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: None = None
-    tool_calls: None = None
-    function_call: None = None
-
-
-class _Choice(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    index: int = 0
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    text: str | None = None
-    logprobs: None = None
-    stop_reason: None = None
-    matched_stop: None = None
-    native_finish_reason: None = None
-
-
-class _Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NULL
-    id: msgspec.Raw = NULL
-    created: msgspec.Raw = NULL
-    model: msgspec.Raw = NULL
-    system_fingerprint: msgspec.Raw = NULL
-    service_tier: msgspec.Raw = NULL
-    provider: msgspec.Raw = NULL
-    object: msgspec.Raw = NULL
-    obfuscation: msgspec.Raw = NULL
-
-
-class _LooseChunk(msgspec.Struct, gc=False):
-    """A chunk with keys at its top that no other server sends."""
-
-    choices: list[_Choice] | None = None
-    usage: msgspec.Raw = NULL
-    id: msgspec.Raw = NULL
-    created: msgspec.Raw = NULL
-    model: msgspec.Raw = NULL
-    system_fingerprint: msgspec.Raw = NULL
-    service_tier: msgspec.Raw = NULL
-    provider: msgspec.Raw = NULL
-
-
-KNOWN = frozenset(_Chunk.__struct_fields__)
+KNOWN = frozenset(Chunk.__struct_fields__)
 TELLING = frozenset({"error", "x_groq"})  # keys that may end the stream
 
-_decode_loose = msgspec.json.Decoder(list[_LooseChunk]).decode
-_decode_tops = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
-_decode_chunks = msgspec.json.Decoder(list[_Chunk]).decode
 _decode_any = msgspec.json.Decoder().decode
 _NULL = b"null"
 
@@ -95,7 +46,7 @@ class _Building:
         self.calls: list[tuple[int, dict[str, Any]]] = []
         self.finish: str | None = None
 
-    def take(self, delta: _Delta) -> None:
+    def take(self, delta: Delta) -> None:
         """Take an ordinary piece of a message."""
         if delta.content is not None:
             self.add("content", delta.content)
@@ -113,6 +64,10 @@ class _Building:
             pieces.append(piece)
         else:
             merge(self.message, {key: piece})
+
+    def settle(self) -> int:
+        """Keep the texts in few pieces. Gives how much they have grown."""
+        return settle(self.message) + settle(self.more) + sum(settle(call) for _, call in self.calls[-1:])
 
     def add_call(self, call: dict[str, Any]) -> None:
         """Continue a call of a tool, or begin one: where the index is new, or the id another, or without index an id or name comes."""
@@ -143,9 +98,16 @@ class ChatStream:
         self.error: Any = None
         self.problem: str | None = None
         self.kind = "chat.completion"
+        self.held = 0
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
+        try:
+            self._take(events)
+        finally:
+            self.held += sum(map(_Building.settle, self.choices.values()))
+
+    def _take(self, events: list[bytes]) -> None:
         if not self.top and events:
             self._take_one(events[0])
             events = events[1:]
@@ -153,7 +115,7 @@ class ChatStream:
             return
         block = b"[" + b",".join(events) + b"]"
         try:
-            self._take_chunks(_decode_chunks(block))
+            self._take_chunks(decode_chunks(block))
         except msgspec.DecodeError:
             if not self._take_loose(block):
                 for event in events:
@@ -173,7 +135,7 @@ class ChatStream:
     def _take_loose(self, block: bytes) -> bool:
         """Take events of which only the tops are odd; False if something else is."""
         try:
-            chunks, tops = _decode_loose(block), _decode_tops(block)
+            chunks, tops = decode_loose(block), decode_tops(block)
         except msgspec.DecodeError:
             return False
         if any(not TELLING.isdisjoint(top) or bytes(top.get("object", NULL)) == b'"error"' for top in tops):
@@ -191,7 +153,7 @@ class ChatStream:
         """Take what stands beside the choices. A list is said again as a whole, never continued (Perplexity's citations)."""
         self.top[key] = value if isinstance(value, list) else merged(key, self.top.get(key), value)
 
-    def _take_chunks(self, chunks: Sequence[_Chunk | _LooseChunk]) -> None:
+    def _take_chunks(self, chunks: Sequence[Chunk | LooseChunk]) -> None:
         for chunk in chunks:
             if chunk.usage is not NULL and bytes(chunk.usage) != _NULL:
                 self.usage = chunk.usage
@@ -203,7 +165,7 @@ class ChatStream:
             if first is not None:
                 self.top[name] = first
 
-    def _take_part(self, part: _Choice) -> None:
+    def _take_part(self, part: ChoicePart) -> None:
         building = self.choices.get(part.index)
         if building is None:
             building = self.choices[part.index] = _Building()
@@ -223,7 +185,7 @@ class ChatStream:
             self.problem = self.problem or "an event is not JSON"
             return
         try:
-            chunks = _decode_chunks(b"[" + text + b"]")
+            chunks = decode_chunks(b"[" + text + b"]")
         except msgspec.DecodeError:
             self._take_one(text)
         else:
@@ -231,6 +193,7 @@ class ChatStream:
 
     def _take_one(self, event: bytes) -> None:
         value = _decode_any(event)
+        self.held += len(event)
         if not isinstance(value, dict):
             return
         self._note_error(value)

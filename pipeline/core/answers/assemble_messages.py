@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, taken
+from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, settle, taken
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -25,14 +25,20 @@ class MessageStream:
         self.blocks: dict[int, dict[str, Any]] = {}
         self.inputs: dict[int, Pieces] = {}
         self.error: Any = None
+        self.held = 0
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
+        self._take(events)
+        self.held += sum(map(settle, self.blocks.values())) + sum(map(Pieces.settle, self.inputs.values()))
+
+    def _take(self, events: list[bytes]) -> None:
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
             match event.get("type"):
                 case "content_block_delta":
                     self._continue(as_index(event.get("index")) or 0, as_object(event.get("delta")))
                 case "content_block_start":
+                    self.held += len(str(event))
                     self.blocks[as_index(event.get("index")) or 0] = taken(as_object(event.get("content_block")))
                 case "message_start":
                     self.message = taken(as_object(event.get("message")))
@@ -66,6 +72,7 @@ class MessageStream:
             case "signature_delta":
                 block["signature"] = delta.get("signature")
             case "citations_delta":
+                self.held += len(str(delta))
                 block["citations"] = [*as_list(block.get("citations")), delta.get("citation")]
             case _:
                 merge(block, delta, frozenset({"type"}))

@@ -65,6 +65,8 @@ def classify(answer: Answer, *, now_utc: float, url: str = "") -> Result | Troub
     now_utc: seconds since the epoch, for a Retry-After that is a date. url: of the request, whose endpoint tells whether
     a reply in no known shape may be an answer.
     """
+    if answer.arrival is not None and answer.arrival.cut is not None:
+        return _read_streamed(answer, Cut(answer.arrival.cut, json_text(answer.body)), url, now_utc)
     if OK <= answer.status < REDIRECT:
         return _whole_chat(answer) or _read_reply(answer, url, now_utc)
     return classify_failure(answer, now_utc)

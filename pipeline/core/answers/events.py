@@ -35,6 +35,11 @@ class Events:
         self._name = b""
         self._at_start = True
 
+    @property
+    def pending(self) -> int:
+        """Bytes of which the end has not come yet."""
+        return len(self._rest)
+
     def feed(self, piece: bytes) -> list[bytes]:
         """The data of the events that end within this piece, in order."""
         text = self._rest + piece if self._rest else piece

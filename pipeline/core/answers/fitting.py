@@ -14,6 +14,7 @@ from pipeline.core.answers.ask_again import with_feedback, with_longer_answer
 from pipeline.core.answers.expect import CUT, Answered, Expectation, Unfit
 from pipeline.core.answers.parts import items_of, object_of, objects_of, present, text_of
 from pipeline.core.answers.shapes import read_reply
+from pipeline.core.rows.asked import read_body
 from pipeline.records import FailureKind, Job
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def _declined(body: bytes) -> bool:
 
 
 def _with_body(job: Job, body: bytes) -> Job:
-    return Job(job.index, job.custom_id, job.method, job.url, body, max(1, job.tokens * len(body) // max(1, len(job.body))), job.line)
+    tokens, output, streams = read_body(body, job.url)
+    return Job(job.index, job.custom_id, job.method, job.url, body, tokens, job.line, output, streams)
 
 
 def _request(job: Job) -> Mapping[str, Any]:

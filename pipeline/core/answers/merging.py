@@ -21,6 +21,28 @@ PARTS = ("text", "thinking")  # types of parts that are written bit by bit
 class Pieces(list[str]):
     """A text that is still being written; `finished` makes a text of it."""
 
+    settled = 0  # how many of the pieces are long ones
+
+    def settle(self) -> int:
+        """Make one long piece of those that came since the last time: a short one takes ten times its length. Gives its length."""
+        if len(self) == self.settled:
+            return 0
+        piece = "".join(self[self.settled :])
+        self[self.settled :] = [piece]
+        self.settled += 1
+        return len(piece)
+
+
+def settle(value: dict[str, Any]) -> int:
+    """Settle all texts of an object, and of objects within it. Gives how much they have grown, in characters."""
+    grown = 0
+    for item in value.values():
+        if isinstance(item, Pieces):
+            grown += item.settle()
+        elif isinstance(item, dict):
+            grown += settle(item)
+    return grown
+
 
 def as_object(value: Any) -> dict[str, Any]:
     """A value where an object should stand; empty if it is none."""

@@ -35,18 +35,19 @@ def verdict(
     now_utc: float,
     draw: Callable[[], float],
     rules: AnswerRules | None = None,
+    started: float = 0.0,
 ) -> tuple[Outcome | None, Report]:
     """Judge a reply: the row's outcome if that is known here, and what the gate is to know about it.
 
     meaning: of the reply, as `classify` and `classify_fault` tell it. secrets: what no failure may show. seconds: how long
     the attempt took. now_utc: seconds since the epoch. draw: gives a number in [0, 1); called only for a failure.
-    rules: what answers must be; None takes every one.
+    rules: what answers must be; None takes every one. started: clock when the attempt began.
     """
     if isinstance(meaning, Trouble):
         return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())
     assert isinstance(reply, Answer)  # a result comes of an answer alone
     report = Report(
-        ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc, reply.first_token_at, len(reply.body)
+        ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc, reply.arrival, len(reply.body)
     )
     report.rejected, report.wasted = ticket.rejected, ticket.wasted
     if rules is not None:
@@ -57,10 +58,10 @@ def verdict(
             return None, report
         if misfit is not None:
             return _unfit(ticket, reply, meaning, misfit, report)
-    return _success(ticket, reply, meaning, seconds), report
+    return _success(ticket, reply, meaning, seconds, started), report
 
 
-def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float) -> Success:
+def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float, started: float) -> Success:
     return Success(
         ticket.job.index,
         ticket.job.custom_id,
@@ -74,6 +75,7 @@ def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float) -> 
         ticket.rejected,
         ticket.wasted,
         ticket.lane_name,
+        None if (arrival := answer.arrival) is None or arrival.first_token_at is None else arrival.first_token_at - started,
     )
 
 
@@ -136,7 +138,7 @@ def _failed(
         sent_at=reply.sent_at,
         headers=None if answer is None else answer.headers,
         now_utc=now_utc,
-        first_token_at=None if answer is None else answer.first_token_at,
+        arrival=None if answer is None else answer.arrival,
         response_bytes=0 if answer is None else len(answer.body),
         rejected=rejected,
         wasted=wasted,

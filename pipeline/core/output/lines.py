@@ -78,10 +78,12 @@ def encode_batch(outcome: Outcome) -> bytes:
 def encode_flat(outcome: Outcome) -> bytes:
     """The flat output line, with its line break: the same keys for every outcome."""
     content = usage = response = NULL
-    status, error, finish_reason = "success", None, None
+    status, error, finish_reason, first_token = "success", None, None, None
     if isinstance(outcome, Success):
         reading = read_reply(outcome.body)
         content, usage, finish_reason = reading.content, reading.usage, reading.finish_reason
+        if outcome.first_token_seconds is not None:
+            first_token = round(outcome.first_token_seconds, 6)
         if not reading.complete:
             response = _as_object(outcome.body)
     else:
@@ -99,7 +101,7 @@ def encode_flat(outcome: Outcome) -> bytes:
         error,
         outcome.attempts,
         round(outcome.latency_seconds, 6),
-        None,
+        first_token,
         outcome.lane or None,
         response,
     )

@@ -73,7 +73,7 @@ class EventLog:
             ticket.turn,
             ticket.left,
             report.sent_at,
-            report.first_token_at,
+            None if report.arrival is None else report.arrival.first_token_at,
             report.ended,
             result,
             report.status,

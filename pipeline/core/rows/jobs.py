@@ -6,11 +6,11 @@ A body goes out byte for byte as it came. It is checked as a whole but decoded o
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.rows.estimate import answer_tokens, estimate_tokens
+from pipeline.core.rows.asked import read_body
 from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in
 from pipeline.core.rows.ids import SeenIds
 from pipeline.core.rows.lines import RawRow, not_utf8
@@ -33,16 +33,6 @@ _half_of_a_pair = re.compile(
 ).search
 
 
-class _Sizes(msgspec.Struct, gc=False):
-    """What bounds an answer's length. A wrong type is for the provider to refuse, so any is taken."""
-
-    max_completion_tokens: Any = None
-    max_tokens: Any = None
-    max_output_tokens: Any = None
-    n: Any = None
-
-
-_decode_sizes = msgspec.json.Decoder(_Sizes).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -169,15 +159,16 @@ class JobMaker:
         name = numbered(index) if name is None else name
         check_name(name)
         url = request.url or self._url or DEFAULT_URL
-        tokens, output = _tokens(request.body)
-        return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, tokens, line, output)
+        tokens, output, streams = read_body(request.body, url)
+        return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, tokens, line, output, streams)
 
     def _rendered(self, template: Template, fields: Mapping[str, JSON], line: int, index: int) -> Job:
         body = template.render(fields)
         name = as_name(fields.get(self._name_field)) or numbered(index)
         check_name(name)
-        tokens, output = _tokens(body)
-        return Job(index, name, METHOD, self._url or DEFAULT_URL, body, tokens, line, output)
+        url = self._url or DEFAULT_URL
+        tokens, output, streams = read_body(body, url)
+        return Job(index, name, METHOD, url, body, tokens, line, output, streams)
 
     def _good_url(self, url: str) -> str:
         problem = url_problem(url)
@@ -199,17 +190,6 @@ class JobMaker:
         if half is not None:
             return f"is not JSON: it holds half of a surrogate pair ({half[0].decode()}), as text has that was cut within an emoji"
         return f"is not JSON: {error}" if isinstance(error, msgspec.DecodeError) else str(error)
-
-
-def _tokens(body: bytes) -> tuple[int, int]:
-    """What an attempt may cost in all, and the part of it that is the longest answer."""
-    try:
-        sizes = _decode_sizes(body)
-    except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
-        return estimate_tokens(body, None), 0
-    most = sizes.max_completion_tokens or sizes.max_tokens or sizes.max_output_tokens
-    output = answer_tokens(most if type(most) is int else None, sizes.n if type(sizes.n) is int else 1)
-    return estimate_tokens(body, None) + output, output
 
 
 def _number_of(row: RawRow, index: int) -> int:

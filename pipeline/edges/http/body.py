@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
 from trio.lowlevel import checkpoint
 
+from pipeline.core.answers.streamed_body import StreamedBody, begins_as_stream
 from pipeline.edges.http.decoding import Decoder
 from pipeline.edges.http.memory import FREE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from pipeline.edges.http.memory import AnswerMemory
+    from pipeline.ports import OpenConsumer, StreamConsumer
 
 JOIN_PIECES = 1024  # so many small pieces become one: each bytes object costs 33 bytes and a pointer besides its content
 
@@ -25,15 +28,39 @@ JOIN_PIECES = 1024  # so many small pieces become one: each bytes object costs 3
 PAUSE_BYTES = 1 << 20
 STEP_BYTES = 4096
 
+STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
+FOLD_HERE = 500_000  # bytes of a stream; from here on a block is folded in a thread, because that may take 10 ms
+
+
+def may_stream(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool | None:
+    """Whether a body is a stream by its headers; False if only its beginning can tell, None for a failure, which is kept as it comes."""
+    if not 200 <= status < 300:
+        return None
+    return any(name == b"content-type" and value.lower().startswith(STREAM_TYPES) for name, value in headers)
+
 
 class Body:
     """Takes the pieces of one body, undoes its codings, and keeps the result. Owns its count in the memory of answers; `close` it.
 
     cap: bytes after decoding. wait: called when the memory is full, before the body grows; it waits for room, and may stop the
-    clocks that run for the attempt. check: called after every checkpoint; raises if the attempt is over.
+    clocks that run for the attempt. check: called after every checkpoint; raises if the attempt is over. streams: as `may_stream` says.
+    streams_from: clock from which a stream is waited for, None for now. stream: who takes the body, if it is a stream.
     """
 
-    __slots__ = ("_check", "_decoder", "_fresh", "_joined", "_memory", "_size", "_wait")
+    __slots__ = (
+        "_check",
+        "_counts",
+        "_decoder",
+        "_fresh",
+        "_joined",
+        "_memory",
+        "_open_stream",
+        "_size",
+        "_sniffs",
+        "_streams_from",
+        "_wait",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -43,7 +70,15 @@ class Body:
         *,
         wait: Callable[[Body], Awaitable[None]],
         check: Callable[[], None] = lambda: None,
+        streams: bool | None = None,
+        streams_from: float | None = None,
+        open_stream: OpenConsumer = StreamedBody,
     ) -> None:
+        self._open_stream = open_stream
+        self._streams_from = streams_from
+        self.stream: StreamConsumer | None = self._begin_stream() if streams else None
+        self._sniffs = streams is False
+        self._counts = False  # in the memory of answers
         self._decoder = Decoder(codings, cap) if codings else None
         self._memory = memory
         self._wait = wait
@@ -70,10 +105,17 @@ class Body:
                 await checkpoint()
                 self._check()
 
-    def finish(self) -> bytes:
-        """The whole body. Raises MalformedResponseError if a coding is cut short."""
+    async def finish(self) -> bytes:
+        """The whole body, or what came of a stream. Raises MalformedResponseError if a coding is cut short.
+
+        Cancellation: the body is lost.
+        """
         if self._decoder is not None:
             self._decoder.finish()
+        if self.stream is not None:
+            if self.stream.held > FOLD_HERE:
+                return await trio.to_thread.run_sync(self.stream.end)
+            return self.stream.end()
         pieces = [*self._joined, *self._fresh]
         self._joined, self._fresh = [], []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -82,15 +124,34 @@ class Body:
         """Count no more. Calling it again does no harm."""
         self._memory.free(self)
 
+    def _begin_stream(self) -> StreamConsumer:
+        return self._open_stream(trio.current_time() if self._streams_from is None else self._streams_from)
+
     async def _add(self, piece: bytes) -> None:
         if not piece:
             return
-        if self._size + len(piece) > FREE_BYTES:
+        if self._sniffs:
+            self._sniffs = False
+            if begins_as_stream(piece):
+                self.stream = self._begin_stream()
+        stream = self.stream
+        size = (self._size if stream is None else stream.held) + len(piece)
+        if size > FREE_BYTES or self._counts:
+            self._counts = True
             if self._memory.is_full_for(self):
                 await self._wait(self)
                 self._check()
-            self._memory.hold(self, self._size + len(piece))
-        self._size += len(piece)
+            self._memory.hold(self, size)
+        if stream is not None:
+            stream.take(piece, trio.current_time())
+            if due := stream.due:
+                if due > FOLD_HERE:
+                    await trio.to_thread.run_sync(stream.fold)
+                    self._check()
+                else:
+                    stream.fold()
+            return
+        self._size = size
         self._fresh.append(piece)
         if len(self._fresh) >= JOIN_PIECES:
             self._joined.append(b"".join(self._fresh))

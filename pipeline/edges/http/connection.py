@@ -52,13 +52,14 @@ _BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, sin
 class Connection:
     """An open socket, its reader, and the deadlines of what is under way on it.
 
-    ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life; both are infinite at rest.
-    expired: which deadline ended it, "total" or "idle"; else "". is_woken: somebody calls `wake`. on_close: called before it closes.
+    ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life. stalls_at: clock when a stream must have
+    said more. All are infinite at rest. expired: which deadline ended it, "total", "idle" or "stall"; else "". is_woken: somebody
+    calls `wake`. on_close: called before it closes.
     """
 
     __slots__ = (
         "_ended", "_fd", "_mark", "_poll", "_reading", "_sent", "_sock", "_stirred",
-        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader",
+        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
@@ -69,7 +70,7 @@ class Connection:
         self._poll.register(self._fd, select.POLLIN)
         self._sent = self._mark = 0
         self.reader = ResponseReader(caps)
-        self.ends_at = self.heard_at = math.inf
+        self.ends_at = self.heard_at = self.stalls_at = math.inf
         self.expired = ""
         self.on_close: Callable[[Connection], None] | None = None
         self.is_woken = False

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from pipeline.edges.http.body import Body
+from pipeline.core.answers.streamed_body import StreamedBody, arrived_at_once
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
+from pipeline.edges.http.receiving import Receiver
 from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.edges.http.watch import REST
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.pairing import Trust
     from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
+    from pipeline.ports import OpenConsumer
     from pipeline.records import Job
 
 _TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
@@ -45,8 +47,8 @@ class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
     __slots__ = (
-        "_address", "_caps", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_held", "_hops", "_lifetime", "_memory",
-        "_pairing", "_patience", "_retire_at", "_timeouts", "_trust", "_waited", "_watch",
+        "_address", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_hops", "_lifetime", "_pairing", "_patience",
+        "_receiver", "_retire_at", "_timeouts", "_trust", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -59,35 +61,33 @@ class DirectSender:
         counts: Counts,
         memory: AnswerMemory,
         trust: Trust,
+        open_stream: OpenConsumer = StreamedBody,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._timeouts = endpoint.timeouts
         self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
         self._lifetime = endpoint.connection.max_seconds
-        self._caps = endpoint.caps
         self._heads = heads
         self._dialer = dialer
         self._watch = watch
         self._counts = counts
-        self._memory = memory
         self._trust = trust
         self._pairing = Pairing(trust, 0.0)  # of a connection to come
         self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
-        self._held: Body | None = None  # counts the last answer's body
+        self._receiver = Receiver(endpoint.timeouts, endpoint.caps, memory, watch, open_stream)
         self._ends_at = 0.0  # clock; of the attempt and of all redirects that it follows
         self._hops = 0  # redirects followed in this attempt
-        self._waited = 0.0  # seconds of this attempt for which its body waited for room
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Raises ValueError for a job that must not be sent.
 
         Cancellation: the attempt is lost and its connection dropped; the provider may have seen the request.
         """
-        head = self._heads.head(job.method, job.url, len(job.body), client_request_id)
+        head = self._heads.head(job.method, job.url, len(job.body), client_request_id, streams=job.streams)
         now = trio.current_time()
         ends_at = self._ends_at = now + self._timeouts.total if not self._hops else self._ends_at
-        self._waited = 0.0
+        self._receiver.waited = 0.0
         connection = self._connection
         if connection is not None:
             surplus = connection.surplus()
@@ -110,9 +110,7 @@ class DirectSender:
 
     def release(self) -> None:
         """The last answer is no longer in memory. Calling it again does no harm."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        self._receiver.release()
 
     def close(self) -> None:
         """Close the connection. Calling it again does no harm."""
@@ -136,12 +134,21 @@ class DirectSender:
         pairing.rows.append(job.custom_id)
         reader.begin(without_body=job.method == "HEAD")
         sent_at = None
+        arrival = None
+        if job.streams:
+            self._receiver.expect_stream(connection, asked_at)
         try:
             rest = connection.start(head + job.body)
             if whole := (rest is None or await connection.finish(rest)):
                 sent_at = trio.current_time()
             reader.feed(await connection.receive())
-            content = reader.body() if reader.complete and not reader.codings else await self._receive_rest(connection)
+            if reader.complete and not reader.codings:
+                content = reader.body()
+                if job.streams or not content.startswith(b"{"):
+                    arrival = arrived_at_once(content, trio.current_time())
+            else:
+                content = await self._receiver.rest(connection, asked_at, streams=job.streams)
+                arrival = None if (stream := self._receiver.stream) is None else stream.arrival
         except _TROUBLE as error:
             stale = reused and not reader.started and not connection.expired and connection.never_arrived(error)
             self._drop(connection)
@@ -149,7 +156,7 @@ class DirectSender:
         except BaseException:
             self._drop(connection)
             raise
-        connection.ends_at = connection.heard_at = REST
+        connection.ends_at = connection.heard_at = connection.stalls_at = REST
         if not (whole and reader.reusable) or connection.expired:
             self._drop(connection)
         before, last = pairing.before, pairing.last
@@ -161,7 +168,7 @@ class DirectSender:
                 self._drop(connection)
             message = out_of_step(self._address)
             return Fault(FailureKind.MALFORMED_RESPONSE, message, maybe_sent=True, cause=FaultCause.PROTOCOL, sent_at=sent_at)
-        answer = Answer(reader.status, reader.headers, content, sent_at)
+        answer = Answer(reader.status, reader.headers, content, sent_at, arrival)
         return await self._follow(job, answer, client_request_id) if reader.status in FOLLOWED else answer
 
     async def _follow(self, job: Job, answer: Answer, client_request_id: str) -> Answer | Fault:
@@ -179,7 +186,7 @@ class DirectSender:
         """Whether an answer belongs to its request, as far as anybody can know (`pairing`). Cancellation: the connection is dropped."""
         reader, pairing, trust = connection.reader, self._pairing, self._trust
         now = trio.current_time()
-        trust.took(now - asked_at - self._waited)
+        trust.took(now - asked_at - self._receiver.waited)
         if pairing.is_spent:
             self._retire_at = -math.inf
         if not 200 <= reader.status < 300:
@@ -211,48 +218,6 @@ class DirectSender:
         self._drop(connection)
         return not data or self._pairing.judge(data, self._address, doubt)  # a server that has closed says nothing more
 
-    async def _receive_rest(self, connection: Connection) -> bytes:
-        """Read on after the first piece; the whole body, decoded."""
-        reader = connection.reader
-        body: Body | None = None
-        self.release()  # else this body might wait for the last one
-        try:
-            while not reader.complete:
-                connection.heard_at = trio.current_time()
-                if reader.chunks:
-                    body = body or self._body(connection)
-                    await body.take(reader.take_chunks())
-                reader.feed(await connection.receive())
-            body = body or self._body(connection)
-            await body.take(reader.take_chunks())
-            content = body.finish()
-        except BaseException:
-            if body is not None:
-                body.close()
-            raise
-        self._held = body
-        return content
-
-    def _body(self, connection: Connection) -> Body:
-        """A collector of the body, which begins when the head is complete, for only then the codings are known."""
-
-        async def wait(body: Body) -> None:
-            # The server is not to blame for this wait, so its deadlines do not run.
-            since = trio.current_time()
-            left = connection.ends_at - since
-            connection.ends_at = connection.heard_at = REST
-            await self._memory.wait(body)
-            connection.heard_at = trio.current_time()
-            self._waited += connection.heard_at - since
-            connection.ends_at = connection.heard_at + left
-            self._watch.remind(min(connection.ends_at, connection.heard_at + self._timeouts.idle))
-
-        def check() -> None:
-            if connection.expired:
-                raise trio.ClosedResourceError
-
-        return Body(connection.reader.codings, self._caps.body, self._memory, wait=wait, check=check)
-
     def _fault(self, connection: Connection, error: Exception, sent_at: float | None) -> Fault:
         maybe_sent, started = sent_at is not None, connection.reader.started
         if connection.expired:
@@ -269,6 +234,8 @@ class DirectSender:
                 FaultCause.TOTAL_TIMEOUT,
                 f"no complete response from {self._address} within {self._timeouts.total:g} s (total deadline)",
             )
+        if deadline == "stall":
+            return FaultCause.STALL_TIMEOUT, self._receiver.deadlines.passed(self._address)
         return FaultCause.IDLE_TIMEOUT, f"not a byte from {self._address} for {self._timeouts.idle:g} s (idle deadline)"
 
     async def _open(self, ends_at: float) -> Connection | Fault:

@@ -18,11 +18,16 @@ MEBIBYTE = 1 << 20
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds. connect: name lookup, TCP and TLS. idle: without a byte from the server. total: the attempt, whatever comes."""
+    """Seconds. connect: name lookup, TCP and TLS. idle: without a byte from the server. total: the attempt, whatever comes.
+
+    Of streamed answers, stall: without an event (comments and pings are none). first_token: from the start of the attempt.
+    """
 
     connect: float = 30.0
     idle: float = 600.0
     total: float = 600.0
+    stall: float = math.inf
+    first_token: float = math.inf
 
 
 class Caps(Struct, frozen=True):

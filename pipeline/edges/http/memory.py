@@ -32,8 +32,11 @@ class AnswerMemory:
 
     def hold(self, owner: object, size: int) -> None:
         """Count a body with its size so far."""
-        self._used += size - self._held.get(owner, 0)
+        more = size - self._held.get(owner, 0)
+        self._used += more
         self._held[owner] = size
+        if more < 0:  # a stream that was folded
+            self._lot.unpark_all()
 
     def is_full_for(self, owner: object) -> bool:
         """Whether a body must wait before it grows."""

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from pipeline.edges.http.body import Body
+from pipeline.core.answers.streamed_body import StreamedBody
+from pipeline.edges.http.body import Body, may_stream
 from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.over_httpx_reuse import behind
 from pipeline.edges.http.pairing import out_of_step
+from pipeline.edges.http.receiving import StreamDeadlines
 from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
 from pipeline.edges.http.response import MalformedResponseError
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.over_httpx_reuse import ReusedConnection
     from pipeline.edges.http.proxies import Proxy
     from pipeline.edges.http.request import RequestHeads
+    from pipeline.ports import OpenConsumer, StreamConsumer
     from pipeline.records import Job
 
 # What happened before the whole request can have left. Everything else may have reached the provider.
@@ -96,6 +99,7 @@ class HttpxSender:
         memory: AnswerMemory,
         proxy: Proxy | None = None,
         reused: ReusedConnection | None = None,
+        open_stream: OpenConsumer = StreamedBody,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._memory = memory
@@ -106,6 +110,9 @@ class HttpxSender:
         self._transport = transport
         self._caps = endpoint.caps
         self._total = endpoint.timeouts.total
+        self._open_stream = open_stream
+        self._deadlines = StreamDeadlines(endpoint.timeouts)
+        self._ends_at = math.inf  # clock; total deadline of the attempt
         idle = endpoint.timeouts.idle
         self._extensions = {"timeout": {"connect": endpoint.timeouts.connect, "read": idle, "write": idle, "pool": None}}
 
@@ -114,7 +121,10 @@ class HttpxSender:
 
         Cancellation: the attempt is lost; the provider may have seen the request.
         """
-        with trio.CancelScope(deadline=trio.current_time() + self._total) as scope:
+        now = trio.current_time()
+        deadlines, self._ends_at = self._deadlines, now + self._total
+        deadlines.begin(now, asked=job.streams)
+        with trio.CancelScope(deadline=min(self._ends_at, deadlines.nearest()) if job.streams else self._ends_at) as scope:
             try:
                 return await self._attempt(job, client_request_id, scope)
             except (httpx.TransportError, httpx.DecodingError) as error:
@@ -122,6 +132,8 @@ class HttpxSender:
             except MalformedResponseError as error:
                 return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, cause=error.cause)
         assert scope.cancelled_caught
+        if scope.deadline < self._ends_at:
+            return Fault(FailureKind.TIMEOUT, deadlines.passed(self._address), maybe_sent=True, cause=FaultCause.STALL_TIMEOUT)
         message = f"no complete response from {self._address} within {self._total:g} s (total deadline)"
         return Fault(FailureKind.TIMEOUT, message, maybe_sent=True, cause=FaultCause.TOTAL_TIMEOUT)
 
@@ -145,7 +157,7 @@ class HttpxSender:
         self.release()
 
     def _request(self, job: Job, client_request_id: str) -> httpx.Request:
-        target, headers = self._heads.parts(job.method, job.url, len(job.body), client_request_id)
+        target, headers = self._heads.parts(job.method, job.url, len(job.body), client_request_id, streams=job.streams)
         base = self._heads.base
         url = httpx.URL(scheme=base.scheme, host=base.host, port=base.port, raw_path=target)
         request = httpx.Request(job.method, url, headers=headers, content=job.body, extensions=self._extensions)
@@ -156,7 +168,7 @@ class HttpxSender:
         response = await self._transport.handle_async_request(request)
         try:
             headers = [(name.lower(), value) for name, value in response.headers.raw]
-            content = await self._read(response, headers, scope)
+            content, stream = await self._read(response, headers, scope)
         finally:
             connection, surplus = behind(response)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):  # returns the connection, or closes it
@@ -167,7 +179,7 @@ class HttpxSender:
                     await connection.aclose()
         if response.status_code == PROXY_AUTH and self._proxy is not None and request.url.scheme == "http":
             return _proxy_wants_credentials(self._proxy)  # through a tunnel it would be the server's own answer
-        answer = Answer(response.status_code, headers, content)
+        answer = Answer(response.status_code, headers, content, None, None if stream is None else stream.arrival)
         if self._reused is not None and not await self._reused.is_own(answer, client_request_id, asked_at, surplus):
             return Fault(FailureKind.MALFORMED_RESPONSE, out_of_step(self._address), maybe_sent=True, cause=FaultCause.PROTOCOL)
         return answer
@@ -192,23 +204,34 @@ class HttpxSender:
         message = f"{self._address}: {name}: {error}" if str(error) else f"{self._address}: {name}"
         return Fault(kind, message, maybe_sent=not isinstance(error, self.unsent), cause=cause)
 
-    async def _read(self, response: httpx.Response, headers: list[tuple[bytes, bytes]], scope: trio.CancelScope) -> bytes:
-        """The body, decoded. scope: the total deadline, which does not run while the memory of answers is full."""
+    async def _read(
+        self, response: httpx.Response, headers: list[tuple[bytes, bytes]], scope: trio.CancelScope
+    ) -> tuple[bytes, StreamConsumer | None]:
+        """The body, decoded, and who took it if it is a stream. scope: ends at the next deadline; none runs while memory is full."""
         assert isinstance(response.stream, httpx.AsyncByteStream)
         codings = [coding.strip() for name, value in headers if name == b"content-encoding" for coding in value.lower().split(b",")]
 
         async def wait(body: Body) -> None:
-            since = trio.current_time()
-            left = scope.deadline - since
+            began, deadline = trio.current_time(), scope.deadline
             scope.deadline = math.inf
             await self._memory.wait(body)
-            now = trio.current_time()
-            scope.deadline = now + left
+            waited = trio.current_time() - began
+            self._ends_at += waited
+            scope.deadline = deadline + waited
             if self._reused is not None:
-                self._reused.note_wait(now - since)
+                self._reused.note_wait(waited)
 
         self.release()  # else this body might wait for the last one
-        body = Body(codings, self._caps.body, self._memory, wait=wait)
+        streams = may_stream(response.status_code, headers)
+        body = Body(
+            codings,
+            self._caps.body,
+            self._memory,
+            wait=wait,
+            streams=streams,
+            streams_from=self._deadlines.waits_from,
+            open_stream=self._open_stream,
+        )
         size = 0
         source = aiter(response.stream)
         try:
@@ -217,9 +240,12 @@ class HttpxSender:
                 if size > self._caps.body:
                     raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
                 await body.take([piece])
-            content = body.finish()
+                if body.stream is not None and self._deadlines.any:
+                    self._deadlines.stream = body.stream
+                    scope.deadline = min(self._ends_at, self._deadlines.nearest())
+            content = await body.finish()
             self._held = body
-            return content
+            return content, body.stream
         finally:
             if self._held is not body:
                 body.close()

@@ -13,6 +13,8 @@ from pipeline.core.rows.headers import RESERVED, TOKEN, VALUE
 from pipeline.core.rows.urls import split_base
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.edges.http.endpoint import Endpoint
 
 CACHED_HEADS = 64  # a batch file has one or two urls
@@ -29,7 +31,7 @@ def accepted_codings() -> str:
 class RequestHeads:
     """Builds the heads of requests to one endpoint, whose address is `base`. Holds its key: never log, never print."""
 
-    __slots__ = ("_cache", "_constant", "_headers", "_moved", "base")
+    __slots__ = ("_cache", "_constant", "_headers", "_moved", "_plain_headers", "base")
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
         self.base = split_base(endpoint.base_url)
@@ -44,24 +46,33 @@ class RequestHeads:
         if endpoint.key_header is not None:
             given.append(endpoint.key_header)
         headers.update((name.lower(), value) for name, value in given)
-        self._constant = b"".join(_line(name, value) for name, value in headers.items())
-        self._headers = headers
-        self._cache: dict[tuple[str, str], bytes] = {}
+        # Of a stream that is packed nothing can be seen before its end, and gateways that pack hold back what they should pass on.
+        own = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        plain = headers | own | {name.lower(): value for name, value in given}
+        self._headers, self._plain_headers = headers, plain
+        self._constant = {streams: _lines(plain if streams else headers) for streams in (False, True)}
+        self._cache: dict[tuple[str, str, bool], bytes] = {}
         self._moved: dict[tuple[str, str], str] = {}  # where redirects lead
 
-    def head(self, method: str, url: str, length: int, client_request_id: str) -> bytes:
-        """The whole head of one attempt. Raises ValueError for anything that is not a clean token, path or id."""
-        start = self._cache.get((method, url)) or self._start(method, url)
+    def head(self, method: str, url: str, length: int, client_request_id: str, *, streams: bool = False) -> bytes:
+        """The whole head of one attempt. streams: it asks for a stream.
+
+        Raises ValueError for anything that is not a clean token, path or id.
+        """
+        start = self._cache.get((method, url, streams)) or self._start(method, url, streams=streams)
         if not (client_request_id.isascii() and client_request_id.isprintable()):
             raise ValueError(f"a client request id must be printable ASCII, got {client_request_id!r}")
         if not length and method in _BODILESS:
             return b"%sx-client-request-id: %s\r\n\r\n" % (start, client_request_id.encode())
         return b"%scontent-length: %d\r\nx-client-request-id: %s\r\n\r\n" % (start, length, client_request_id.encode())
 
-    def parts(self, method: str, url: str, length: int, client_request_id: str) -> tuple[bytes, list[tuple[str, str]]]:
+    def parts(
+        self, method: str, url: str, length: int, client_request_id: str, *, streams: bool = False
+    ) -> tuple[bytes, list[tuple[str, str]]]:
         """Target and headers of one attempt, for a transport that writes heads by itself. Raises as `head` does."""
-        head = self.head(method, url, length, client_request_id)
-        return head.split(b" ", 2)[1], [*self._headers.items(), ("x-client-request-id", client_request_id)]
+        head = self.head(method, url, length, client_request_id, streams=streams)
+        headers = self._plain_headers if streams else self._headers
+        return head.split(b" ", 2)[1], [*headers.items(), ("x-client-request-id", client_request_id)]
 
     def target(self, method: str, url: str) -> str:
         """The path and query that a request goes to."""
@@ -72,16 +83,21 @@ class RequestHeads:
         if len(self._moved) >= CACHED_HEADS:
             self._moved.clear()
         self._moved[method, url] = target
-        self._cache.pop((method, url), None)
+        for streams in (False, True):
+            self._cache.pop((method, url, streams), None)
 
-    def _start(self, method: str, url: str) -> bytes:
+    def _start(self, method: str, url: str, *, streams: bool) -> bytes:
         target = self.target(method, url)
         if not (TOKEN.fullmatch(method) and url.startswith("/") and TARGET.fullmatch(target)):
             raise ValueError(f"cannot be sent: {method!r} {url!r}")
         if len(self._cache) >= CACHED_HEADS:
             self._cache.clear()
-        start = self._cache[method, url] = f"{method} {target} HTTP/1.1\r\n".encode() + self._constant
+        start = self._cache[method, url, streams] = f"{method} {target} HTTP/1.1\r\n".encode() + self._constant[streams]
         return start
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return b"".join(_line(name, value) for name, value in headers.items())
 
 
 def _line(name: str, value: str) -> bytes:

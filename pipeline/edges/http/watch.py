@@ -81,9 +81,9 @@ class Watch:
     def _look(self, now: float) -> float:
         nearest = math.inf
         for connection in self._connections:
-            due = min(connection.ends_at, connection.heard_at + self._idle)
+            due = min(connection.ends_at, connection.stalls_at, connection.heard_at + self._idle)
             if due <= now:
-                connection.expire("total" if connection.ends_at <= now else "idle")
+                connection.expire("total" if connection.ends_at <= now else "stall" if connection.stalls_at <= now else "idle")
             elif due < nearest:
                 nearest = due
         return nearest

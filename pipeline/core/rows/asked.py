@@ -1,0 +1,45 @@
+"""What must be known of a request's body before it is sent: what it may cost, and whether its answer comes as a stream."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from pipeline.core.rows.estimate import answer_tokens, estimate_tokens
+
+# Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
+_STREAMING_URL = re.compile(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$").search
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """What bounds an answer's length, and whether it is asked for as a stream. A wrong type is for the provider to refuse."""
+
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    max_output_tokens: Any = None
+    n: Any = None
+    stream: Any = None
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
+
+
+def read_body(body: bytes, url: str) -> tuple[int, int, bool]:
+    """What an attempt may cost in all, the part of it that is the longest answer, and whether the answer is to come as a stream."""
+    try:
+        asked = _decode_asked(body)
+    except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
+        return estimate_tokens(body, None), 0, False
+    most = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens
+    output = answer_tokens(most if type(most) is int else None, asked.n if type(asked.n) is int else 1)
+    streams = asked.stream is True or (asked.stream is None and _streams_unasked(url))
+    return estimate_tokens(body, None) + output, output, streams
+
+
+@lru_cache(maxsize=64)
+def _streams_unasked(url: str) -> bool:
+    """Whether an endpoint streams if the body says nothing of it."""
+    return _STREAMING_URL(url.partition("?")[0].rstrip("/")) is not None
