@@ -45,7 +45,7 @@ class Facts(Struct, frozen=True):
         limits = config.limits
         per_second = [limits.requests_per_second, None if limits.requests_per_minute is None else limits.requests_per_minute / 60]
         return cls(
-            source=os.path.basename(config.source.path) if config.source.path != "-" else "stdin",  # noqa: PTH119  a name for people
+            source=os.path.basename(config.source.name) if config.source.path != "-" else "stdin",  # noqa: PTH119  a name for people
             sink=os.path.basename(config.sink.path),  # noqa: PTH119
             requests=min((each for each in per_second if each is not None), default=None),
             tokens_per_minute=limits.tokens_per_minute,

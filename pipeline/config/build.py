@@ -195,9 +195,12 @@ class _Builder:
 
 
 def _arm_for(node: Node, arms: tuple[object, ...]) -> object:
-    """Which of several types a node is meant to be: a section where it is a mapping, else the first."""
-    sections = [arm for arm in arms if isinstance(arm, type) and attrs.has(arm)]
-    return sections[0] if sections and isinstance(node.value, dict) else arms[0]
+    """Which of several types a node is meant to be: a section where it is a mapping, a sequence where it is a list, else the first."""
+    if isinstance(node.value, dict):
+        fitting: list[object] = [arm for arm in arms if isinstance(arm, type) and attrs.has(arm)]
+    else:
+        fitting = [arm for arm in arms if isinstance(node.value, list) and get_origin(arm) is Sequence]
+    return fitting[0] if fitting else arms[0]
 
 
 def _guess(name: str, known: list[str]) -> str:

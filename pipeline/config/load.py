@@ -139,11 +139,21 @@ def _absolute(root: Node, folder: Path) -> Node:
 def _absolute_at(root: Node, paths: Iterable[Sequence[str]], folder: Path) -> Node:
     for steps in paths:
         leaf = _leaf(root, steps)
-        if leaf is None or not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
+        if leaf is None:
             continue
-        path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
-        root = _put(root, list(steps), Node(path, leaf.source, leaf.line))
+        if isinstance(leaf.value, list):
+            made = [_absolute_path(each, folder) for each in leaf.value]
+            root = _put(root, list(steps), Node(made, leaf.source, leaf.line, leaf.broken))
+        else:
+            root = _put(root, list(steps), _absolute_path(leaf, folder))
     return root
+
+
+def _absolute_path(leaf: Node, folder: Path) -> Node:
+    if not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
+        return leaf
+    path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
+    return Node(path, leaf.source, leaf.line)
 
 
 def _leaf(root: Node, steps: Sequence[str]) -> Node | None:

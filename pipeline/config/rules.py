@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+from fnmatch import fnmatchcase
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 from attrs.validators import and_
@@ -69,6 +71,30 @@ def not_empty(value: object) -> str | None:
     if not text.strip():
         return f"must not be empty, got {describe(value)}"
     return "must not hold a NUL character" if "\0" in text else None
+
+
+def input_paths(value: object) -> str | None:
+    """The path of an input, or several; stdin cannot be one of several."""
+    if isinstance(value, str):
+        return not_empty(value)
+    paths: Sequence[str] = value  # type: ignore[assignment]  # the type was checked first
+    if not paths:
+        return "must name at least one file, got an empty list"
+    said = ((at, "stdin cannot be one of several inputs" if path == "-" else not_empty(path)) for at, path in enumerate(paths, 1))
+    return next((f"item {at}: {message}" for at, message in said if message is not None), None)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern finds a path, as `glob` understands both: `**` is any number of folders."""
+    return has_magic(pattern) and _steps_match(pattern.split("/"), path.split("/"))
+
+
+def _steps_match(steps: Sequence[str], names: Sequence[str]) -> bool:
+    if not steps:
+        return not names
+    if steps[0] == "**":
+        return any(_steps_match(steps[1:], names[at:]) for at in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], steps[0]) and _steps_match(steps[1:], names[1:])
 
 
 def field_names(value: object) -> str | None:

@@ -22,6 +22,8 @@ from pipeline.config.rules import (
     file,
     header_name,
     headers,
+    input_paths,
+    matches,
     must,
     not_empty,
     one_character,
@@ -79,15 +81,26 @@ class Transport(Enum):
 
 @frozen(kw_only=True, field_transformer=typed)
 class SourceConfig:
-    """path: the input file; "-" is stdin. id: the field that names a row, None for `custom_id`. encoding: of the text.
+    """path: the input file, a pattern, or a list of these, read one after the other; "-" is stdin.
 
+    id: the field that names a row, None for `custom_id`. encoding: of the text.
     delimiter: of a table; None is told by its header.
     """
 
-    path: str = field(validator=must(not_empty))
+    path: str | Sequence[str] = field(validator=must(input_paths))
     id: str | None = field(default=None, validator=must(not_empty))
     encoding: str = field(default="utf-8", validator=must(text_encoding))
     delimiter: str | None = field(default=None, validator=must(one_character))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files and patterns."""
+        return (self.path,) if isinstance(self.path, str) else tuple(self.path)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.paths[0] if len(self.paths) == 1 else f"{self.paths[0]} and {len(self.paths) - 1} more"
 
 
 @frozen(kw_only=True, field_transformer=typed)
@@ -351,20 +364,23 @@ class Config:
     def __attrs_post_init__(self) -> None:
         """One file must not play two parts, and rows that are no requests need a template."""
         self._check_lanes()
-        source, sink = _identity(self.source.path), _identity(self.sink.path)
-        if source == sink:
+        source, sink = set(map(_identity, self.source.paths)), _identity(self.sink.path)
+        if sink in source:
             _refuse(self, "sink.path", "is the source; results need a file of their own")
-        if self.journal.path is not None and _identity(self.journal.path) in {source, sink}:
+        pattern = next((each for each in self.source.paths if matches(each, self.sink.path)), None)
+        if pattern is not None:
+            _refuse(self, "sink.path", f"is matched by the source {pattern}; results need a file that is not read as input")
+        if self.journal.path is not None and _identity(self.journal.path) in {*source, sink}:
             _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
         if self.budget.cost is not None and self.prices is None:
             _refuse(self, "budget.cost", "needs prices; set prices.prompt_per_million and prices.output_per_million")
         if self.cache is not None and _identity(self.cache.path) in {
-            source,
+            *source,
             sink,
             _identity(self.journal.path or f"{self.sink.path}.journal"),
         }:
             _refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
-        if self.request is None and _plain_name(self.source.path).endswith((".csv", ".tsv", ".txt")):
+        if self.request is None and any(_plain_name(path).endswith((".csv", ".tsv", ".txt")) for path in self.source.paths):
             _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
 
     def _check_lanes(self) -> None:

@@ -46,17 +46,17 @@ SHOWN = 5  # rows that a message names one by one
 class Changes:
     """How the rows that are done differ from those that were answered.
 
-    rows: those that are known to differ. lines: where the first of them stand, by row. missing: whether the input ends
+    rows: those that are known to differ. places: where the first of them stand, by row. missing: whether the input ends
     before the last of them. Nothing of it is set where rows differ and their hashes are not known.
     """
 
     rows: Intervals
-    lines: dict[int, int]
+    places: dict[int, str]
     missing: bool = False
 
     def __str__(self) -> str:
         """Which rows differ, for people."""
-        told = [f"row {row} (line {line})" if line else f"row {row}" for row, line in self.lines.items()]
+        told = [f"row {row} ({place})" if place else f"row {row}" for row, place in self.places.items()]
         more = len(self.rows) - len(told)
         rows = ", ".join(told) + (f" and {more:,} more" if more else "")
         if self.missing:
@@ -82,7 +82,7 @@ class KnownRows:
     compared: int = field(default=0, init=False)
     _sum: int = field(default=0, init=False)
     _changed: Intervals = field(factory=Intervals, init=False)
-    _lines: dict[int, int] = field(factory=dict, init=False)
+    _places: dict[int, str] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._expected = self.durable.state.row_sum
@@ -101,25 +101,25 @@ class KnownRows:
                 self._sum += row_term(index, digest)
                 if differs(entry, digest):
                     self._changed.add(index, index + 1)
-                    if len(self._lines) < SHOWN:
-                        self._lines[index] = row.line
+                    if len(self._places) < SHOWN:
+                        self._places[index] = row.place
         self.compared = first + len(rows)
 
     def changes(self) -> Changes | None:
         """How the rows that are done differ, all of which were compared; None if they do not."""
         missing = self.compared < self.end_of_done
         if missing or self._sum & MASK != self._expected:
-            return Changes(self._changed, self._lines, missing)
+            return Changes(self._changed, self._places, missing)
         return None
 
     def changes_so_far(self) -> Changes | None:
         """The same while rows that are done are still to come."""
-        return Changes(self._changed, self._lines) if self._changed else None
+        return Changes(self._changed, self._places) if self._changed else None
 
     def copy(self) -> KnownRows:
         """The same at this point, to be used beside it."""
         other = KnownRows(self.name, self.can_be_reopened, self.durable, self.hashes)
-        other.compared, other._sum, other._lines = self.compared, self._sum, dict(self._lines)
+        other.compared, other._sum, other._places = self.compared, self._sum, dict(self._places)
         other._changed = Intervals(self._changed)
         return other
 
@@ -139,13 +139,13 @@ class KnownRows:
     def end(self) -> None:
         """See that the input did not end too early. Raises InputChangedError."""
         if self.compared < self.end_of_done:
-            self._refuse(Changes(self._changed, self._lines, missing=True))
+            self._refuse(Changes(self._changed, self._places, missing=True))
 
     def _compare_made(self, rows: list[RawRow], first: int, entries: list[int]) -> list[int]:
         """Compare rows, and give what is to be noted of them: nothing new of those that are done."""
         self.compare(rows, first)
         if self._changed or (self.compared >= self.end_of_done and self._sum & MASK != self._expected):
-            self._refuse(Changes(self._changed, self._lines))
+            self._refuse(Changes(self._changed, self._places))
         was, done = self.hashes.read(first, len(rows)), self.durable.done
         return [old if old and index in done else new for index, old, new in zip(count(first), was, entries, strict=False)]
 

@@ -7,12 +7,15 @@ inserted, deleted or sorted, a result goes to the row that has the text and the 
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from attrs import define, field
 
 from pipeline.core.bookkeeping.fingerprint import row_digest
+from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.names import numbered
 from pipeline.durability.catch_up import SKIP_ROWS
 from pipeline.edges.store.hashes import HASH_MASK, differs, entry_of
@@ -29,13 +32,17 @@ UNNAMED = 0  # in place of an id's checksum, for rows that are named by their nu
 
 @define(eq=False)
 class PresentRows:
-    """The rows, 17 bytes each. entries: the hashes that were kept when the rows were answered. names: checksums of their ids."""
+    """The rows, 17 bytes each. entries: the hashes that were kept when the rows were answered. names: checksums of their ids.
+
+    files: the first row of each of several files, and its path.
+    """
 
     entries: array[int]
     digests: array[int] = field(factory=lambda: array("I"))
     names: array[int] = field(factory=lambda: array("I"))
     lines: array[int] = field(factory=lambda: array("Q"))
     bad: bytearray = field(factory=bytearray)
+    files: list[tuple[int, str]] = field(factory=list)
     _places: dict[tuple[int, int], list[int]] | None = field(default=None, init=False)  # of rows that are not what they were, last first
 
     @classmethod
@@ -44,6 +51,8 @@ class PresentRows:
         rows = cls(entries)
         while taken := source.take(SKIP_ROWS):
             made = jobs.make_jobs(taken, len(rows.digests))
+            if taken[0].file is not None and (not rows.files or rows.files[-1][1] != taken[0].file):  # no slice has rows of two
+                rows.files.append((len(rows.digests), taken[0].file))
             rows.digests.extend(map(row_digest, taken))
             rows.names.extend(_checksum(item.custom_id) for item in made)
             rows.lines.extend(row.line for row in taken)
@@ -56,6 +65,13 @@ class PresentRows:
         if index >= len(self.digests) or self.names[index] != _checksum(told.custom_id):
             return False
         return not differs(self._entry(index), self.digests[index]) and bool(self.bad[index]) == told.is_invalid
+
+    def place(self, index: int) -> str:
+        """Where a row stands, for people; "" if it is gone, or the input has no lines."""
+        if index >= len(self.lines):
+            return ""
+        at = bisect_right(self.files, index, key=itemgetter(0)) - 1
+        return RawRow(self.lines[index], 0, None, file=self.files[at][1] if at >= 0 else None).place
 
     def other_place(self, told: Written) -> int | None:
         """A row that this result answers now, since its own is another; each is given once. None if there is none."""

@@ -159,7 +159,7 @@ class _Rebuilding:
         known = len(self.rows.digests)
         self.refused.sort()
         shown = self.refused[:SHOWN]
-        told = ", ".join(f"row {at} ({f'line {self.rows.lines[at]}, ' if at < known else ''}{name!r})" for at, name in shown)
+        told = ", ".join(f"row {at} ({', '.join(filter(None, (self.rows.place(at), repr(name))))})" for at, name in shown)
         more = f" and {len(self.refused) - len(shown):,} more" if len(self.refused) > len(shown) else ""
         if self.refused[-1][0] >= known:
             return f"has fewer rows than were answered already: not what was answered, or gone: {told}{more}"

@@ -21,7 +21,6 @@ from attrs import define, evolve, field
 
 from pipeline.core.answers.expect import CheckError
 from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
-from pipeline.core.rows.lines import RawRow
 from pipeline.records import Job, Success, Usage
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.core.answers.fitting import AnswerRules
     from pipeline.core.rows.jobs import JobMaker
+    from pipeline.core.rows.lines import RawRow
     from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk
     from pipeline.records import Failure, Outcome
 
@@ -137,8 +137,7 @@ class CountedJobs:
     def claim_lines(self, text: bytes, first_index: int, count: int, *, all_good: bool) -> None:
         """Skip so many whole lines of JSON, none of them blank. Raises CacheError, InputError."""
         del count, all_good  # every request is counted, so each line is read
-        lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
-        self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
+        self.claim(self.jobs.rows_in(text, first_index), first_index)
 
 
 def _kept(success: Success) -> bytes:

@@ -103,7 +103,7 @@ def verify(config: Config) -> Verification:
 
     Raises: InputError, where either cannot be read, or the input is stdin, which cannot be read again.
     """
-    if config.source.path == "-":
+    if "-" in config.source.paths:
         raise InputError("the input was stdin, which cannot be read again; put it into a file to verify")
     found = _side_by_side(config) if config.sink.order.value == "input" else None
     if found is None:

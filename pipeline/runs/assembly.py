@@ -20,7 +20,7 @@ from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
-from pipeline.edges.sources.opening import open_source
+from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, InputError, RunAborted, RunInterrupted, UsageError
@@ -61,6 +61,7 @@ def job_maker(config: Config) -> JobMaker:
         seen=SeenOnDisk(),
         id_field=config.source.id,
         body_field=None if request is None else request.body_field,
+        one_file=isinstance(config.source.path, str) and not is_pattern(config.source.path),
     )
 
 

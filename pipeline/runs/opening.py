@@ -163,7 +163,7 @@ class _Opening:
         except (OutputChangedError, OutputExistsError, JournalDamagedError) as error:
             if not accept:
                 raise
-            self._see_that_it_can_be_read_again(self._config.source.path, None)
+            self._see_that_it_can_be_read_again(self._config.source.name, None)
             if not isinstance(error, OutputChangedError):
                 renew_journal(self._paths, self._identity)
             self._rebuild(failures=NO_FAILURES, stale=False, whole=True)

@@ -42,7 +42,7 @@ class JobMaker:
 
     template, url: for rows that are no whole requests; without a template every row must be one, and url is for those that
     say none. seen: where digests of ids are kept; closed with this. id_field: the field that names a row, None for
-    `custom_id`. body_field: the field that holds the body of every row.
+    `custom_id`. body_field: the field that holds the body of every row. one_file: a row's line alone says where it is.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class JobMaker:
         seen: DigestStore,
         id_field: str | None = None,
         body_field: str | None = None,
+        one_file: bool = True,
     ) -> None:
         problem = None if url is None else url_problem(url)
         if problem is not None:
@@ -62,6 +63,7 @@ class JobMaker:
         self._id_field = id_field
         self._name_field = id_field or CUSTOM_ID
         self._body_field = body_field
+        self._one_file = one_file
         self._store = seen
         self._seen = SeenIds(seen)
         self._urls: dict[str, str] = {}  # those found good, so that each is checked and kept once
@@ -97,14 +99,19 @@ class JobMaker:
         """
         names = leading_names(text) if all_good and self._id_field is None and self._body_field is None else None
         if names is None:
-            lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
-            self.claim([RawRow(number, 0, line) for number, line in enumerate(lines, first_index + 1)], first_index)
+            self.claim(self.rows_in(text, first_index), first_index)
             return
         prefix, first = run_of(names) if names else (numbered(0)[:-1], first_index)
         if first is None:
-            self._seen.claim(names, range(first_index + 1, first_index + 1 + count))
+            first_number, step = (first_index + 1, 1) if self._one_file else (-1 - first_index, -1)
+            self._seen.claim(names, range(first_number, first_number + step * count, step))
         else:
             self._seen.claim_run(prefix, first, count)
+
+    def rows_in(self, text: bytes, first_index: int) -> list[RawRow]:
+        """The rows of whole lines of JSON, none of them blank."""
+        lines = text.splitlines() if b"\r" in text else text.removesuffix(b"\n").split(b"\n")
+        return [RawRow(number if self._one_file else 0, 0, line) for number, line in enumerate(lines, first_index + 1)]
 
     def _name_of_good(self, row: RawRow, index: int) -> str | None:
         """The id of a row if it is a good one."""
@@ -198,7 +205,5 @@ def _number_of(row: RawRow, index: int) -> int:
 
 
 def _failure(row: RawRow, index: int, name: str, problem: str) -> Failure:
-    place = f"line {row.line}" if row.line else f"row {index}"
-    if row.file is not None:
-        place = f"{row.file}, {place}"
+    place = row.place if row.line else f"{row.file}, row {index}" if row.file is not None else f"row {index}"
     return Failure(index, name, FailureKind.INVALID_ROW, f"{place}: {problem}")

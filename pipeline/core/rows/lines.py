@@ -42,6 +42,12 @@ class RawRow(Struct, eq=False, gc=False):
     digest: int | None = None
     file: str | None = None
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for people; "" if the input has no lines."""
+        place = f"line {self.line}" if self.line else ""
+        return place if self.file is None else f"{self.file}, {place}" if place else self.file
+
 
 class HeaderError(ValueError):
     """A table whose header names no usable columns."""

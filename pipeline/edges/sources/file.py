@@ -228,6 +228,12 @@ class FileSource:
         return None
 
 
+def holds_lines_of_json(path: str) -> bool:
+    """Whether the name of a file says that each of its lines is a row."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in PACKINGS]
+    return suffixes[-1:] in ([".jsonl"], [".ndjson"])
+
+
 def _kind_of(path: Path) -> tuple[str, str]:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKINGS else ""

@@ -1,33 +1,48 @@
-"""Opens the input that a config names: a file of any kind, stdin, a dataset's folder, or all files that a pattern finds."""
+"""Opens the input that a config names: a file of any kind, stdin, a dataset's folder, or several of these by a list or a pattern."""
 
 from __future__ import annotations
 
 import glob
 import os
+import stat
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.edges.sources.file import STDIN, FileSource
+from pipeline.edges.sources.file import STDIN, FileSource, holds_lines_of_json
 from pipeline.edges.sources.recoding import UTF8
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from pipeline.ports import Source
 
 COLUMNS = (".parquet", ".arrow", ".feather")
 
 
-def open_source(path: str, *, encoding: str = UTF8, delimiter: str | None = None, used: Collection[str] | None = None) -> Source:
+def open_source(
+    path: str | Sequence[str], *, encoding: str = UTF8, delimiter: str | None = None, used: Collection[str] | None = None
+) -> Source:
     """Open an input by what its name tells; reads nothing yet.
 
-    encoding, delimiter: of text. used: the fields of a row that somebody asks for, None for all.
+    path: of a file, a pattern, or several of these, which are read one after the other. encoding, delimiter: of text.
+    used: the fields of a row that somebody asks for, None for all.
     Raises InputError if it is not there, or of no known kind.
     """
-    if path not in STDIN and glob.has_magic(path) and not os.path.lexists(path):
-        return _all_of(path, partial(open_source, encoding=encoding, delimiter=delimiter, used=used))
+    open_one = partial(_open_one, encoding=encoding, delimiter=delimiter, used=used)
+    if isinstance(path, str):
+        return _all_of(path, _found_by(path), open_one) if is_pattern(path) else open_one(path)
+    paths = [each for name in path for each in (_found_by(name) if is_pattern(name) else [name])]
+    return _all_of(" and ".join(path) if len(path) < 3 else f"{path[0]} and {len(path) - 1} more", paths, open_one)
+
+
+def is_pattern(path: str) -> bool:
+    """Whether a path stands for all files that it matches. A file that really has such a name is itself."""
+    return path not in STDIN and glob.has_magic(path) and not os.path.lexists(path)
+
+
+def _open_one(path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None) -> Source:
     if path not in STDIN and (path.lower().endswith(COLUMNS) or os.path.isdir(path)):  # noqa: PTH112  a Path of a pattern is no better
         from pipeline.edges.sources.arrow import ArrowSource  # noqa: PLC0415  few inputs are columns
 
@@ -35,10 +50,29 @@ def open_source(path: str, *, encoding: str = UTF8, delimiter: str | None = None
     return FileSource.open(path, encoding=encoding, delimiter=delimiter, used=used)
 
 
-def _all_of(pattern: str, open_one: partial[Source]) -> Source:
-    from pipeline.edges.sources.chain import ChainedSource, sizes_of  # noqa: PLC0415  few inputs are several
-
+def _found_by(pattern: str) -> list[str]:
+    """The files that a pattern matches, by name: the order must be the same in every run."""
     paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
     if not paths:
         raise InputError(f"{pattern}: no file has such a name")
-    return ChainedSource(pattern, paths, sizes_of(paths, os.path.getsize), open_one)
+    return paths
+
+
+def _all_of(name: str, paths: Sequence[str], open_one: partial[Source]) -> Source:
+    from pipeline.edges.sources.chain import ChainedSource  # noqa: PLC0415  few inputs are several
+
+    found: dict[tuple[int, int], str] = {}
+    sizes = []
+    for path in paths:
+        try:
+            status = os.stat(path)  # noqa: PTH116  paths are text here
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise InputError(f"{path} is no file; several inputs must be files, since a run may read them more than once")
+        file = (status.st_dev, status.st_ino)
+        if file in found:
+            raise InputError(f"{path}: this file is named twice" + (f", also as {found[file]}" if found[file] != path else ""))
+        found[file] = path
+        sizes.append(status.st_size if stat.S_ISREG(status.st_mode) else 0)
+    return ChainedSource(name, paths, sizes, open_one, as_text=all(map(holds_lines_of_json, paths)))
