@@ -79,7 +79,7 @@ def test_names_that_yaml_would_misread_are_quoted() -> None:
     main(["init", "--provider", "simulate", "--input", "odd: name #1.jsonl", "--model", "true", "c.yaml"])
 
     config = load_config("c.yaml")
-    assert Path(config.source.path).name == "odd: name #1.jsonl"
+    assert Path(config.source.name).name == "odd: name #1.jsonl"
     assert config.request is not None
     assert config.request.body is not None
     assert config.request.body["model"] == "true"
