@@ -9,13 +9,9 @@ A name is imported when it is first used, so that the command line starts at onc
 No module here may have the name of a public function: importing the module would replace the function.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-
-from pipeline.version import VERSION
-
-TYPE_CHECKING = False  # importing typing takes 4 ms, in which a Ctrl-C would be a traceback
+# Nothing is imported here, not even `annotations` from `__future__`: whatever Python does before `__main__` runs, a Ctrl-C turns into
+# a traceback. `typing`, `importlib` and the module with our version take 5 ms together.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pipeline.config import (
         AnswersConfig,
@@ -118,6 +114,7 @@ if TYPE_CHECKING:
     from pipeline.stages.read import ReadTally, read
     from pipeline.stages.record import record
     from pipeline.stages.write import write
+    from pipeline.version import VERSION as __version__  # noqa: N811  the name that every package has
 
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
 _HOMES = {
@@ -167,6 +164,7 @@ _HOMES = {
     "pipeline.edges.http": "open_senders senders_over",
     "pipeline.edges.http.endpoint": "ConnectionBounds Endpoint Timeouts TlsOptions",
     "pipeline.edges.http.client.transport": "HeadraceTransport",
+    "pipeline.version": "VERSION=__version__",
 }
 _HOME_OF = {
     public: (home, private)
@@ -174,7 +172,6 @@ _HOME_OF = {
     for private, public in ((name.split("=")[0], name.split("=")[-1]) for name in names.split())
 }
 
-__version__ = VERSION
 # Written out, because type checkers accept a name as public only if they can read it here.
 __all__ = [
     "run",
@@ -309,6 +306,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """A public name, imported from its home when it is first used."""
+    from importlib import import_module  # noqa: PLC0415  see the top
+
     if name not in _HOME_OF:
         message = f"module 'pipeline' has no attribute {name!r}"
         raise AttributeError(message)

@@ -1,5 +1,10 @@
 """`python -m pipeline` is `headrace`. A signal is heeded before the first import that takes time."""
 
+import _signal  # type: ignore[import-not-found]  # the part of `signal` in C: the module itself takes 4 ms
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # not where the parent process ignores it
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # which ends the process without a traceback, until `early_signals` is imported
+
 import gc
 import sys
 

@@ -40,6 +40,21 @@ del lock
 print("went on")
 """
 
+ASKED_FOR_WHILE_AN_INTERRUPT_IS_A_TRACEBACK = """
+import _signal, sys
+
+asked = []
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+            asked.append(name)
+
+sys.meta_path.insert(0, Finder())
+import pipeline.__main__
+print(*asked)
+"""
+
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -51,6 +66,10 @@ def test_a_signal_during_the_imports_ends_the_command(module: str, number: signa
     ended = _python(DURING_IMPORT.format(module=module, number=int(number)))
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
+
+
+def test_nothing_else_is_imported_before_a_signal_ends_the_command_without_a_traceback() -> None:
+    assert _python(ASKED_FOR_WHILE_AN_INTERRUPT_IS_A_TRACEBACK).stdout == "pipeline pipeline.__main__\n"
 
 
 def test_a_signal_is_heeded_where_an_exception_would_be_swallowed() -> None:
@@ -71,3 +90,4 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     ignoring = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + WHERE_AN_EXCEPTION_IS_SWALLOWED
 
     assert _python(ignoring).stdout == "went on\n"
+    assert _python(ignoring.replace("import signal, weakref", "import signal, weakref, pipeline.__main__")).stdout == "went on\n"
