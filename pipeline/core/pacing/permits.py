@@ -101,7 +101,10 @@ class Pool(Struct):
 
 
 class Holder(Struct):
-    """What the coordinator knows of one holder. held: permits of each limit. ages: (clock until which it is used, how many)."""
+    """What the coordinator knows of one holder. held: permits of each limit. ages: (clock until which they are in use, how many).
+
+    needs_since: clock since which a request that is larger than the share waits; the one that waits longest is served first.
+    """
 
     held: list[int]
     seen: float
@@ -109,6 +112,7 @@ class Holder(Struct):
     bound: bool = True
     rates: list[float] = field(default_factory=list)
     need: int = 0
+    needs_since: float = 0.0
 
 
 class Coordinator(Struct):
@@ -141,6 +145,8 @@ class Coordinator(Struct):
             pool.put(back, now)
             holder.held[number] -= sum(count for _, count in back)
         holder.seen = now
+        if demand.need and not holder.need:
+            holder.needs_since = now
         holder.bound, holder.rates, holder.need = demand.bound, demand.rates, demand.need
         holder.ages = [[(now + wait, count) for wait, count in ages] for ages in demand.ages]
         return self.answer(name, now)
@@ -154,6 +160,8 @@ class Coordinator(Struct):
             more = share - holder.held[number]
             grant = pool.take(more, now)
             holder.held[number] += sum(count for _, count in grant)
+            if self.by_tokens[number] and 0 < holder.need <= holder.held[number]:
+                holder.needs_since = now  # it is served, and others come first next time
             grants.append(grant)
             release.append(-more if more < -max(1, DEAD_BAND * share) else 0)
         return Reply(grants, release)
@@ -193,17 +201,23 @@ class Coordinator(Struct):
                 pool.put([(hold + pool.period, rest)], now)
 
     def _shares_of(self, name: str) -> list[int]:
-        shares = []
-        for number, pool in enumerate(self.pools):
-            wants = {
-                other: inf if holder.bound else SPARE * (holder.rates[number] if holder.rates else 0.0) * pool.period + 1
-                for other, holder in self.holders.items()
-            }
-            share = share_out(pool.amount, wants)[name]
-            if self.by_tokens[number]:
-                share = max(share, min(self.holders[name].need, pool.amount))
-            shares.append(share)
-        return shares
+        return [self._shares(number)[name] for number in range(len(self.pools))]
+
+    def _shares(self, number: int) -> dict[str, int]:
+        pool = self.pools[number]
+        wants = {
+            name: inf if holder.bound else SPARE * (holder.rates[number] if holder.rates else 0.0) * pool.period + 1
+            for name, holder in self.holders.items()
+        }
+        shares = share_out(pool.amount, wants)
+        if not self.by_tokens[number]:
+            return shares
+        large = [(holder.needs_since, name) for name, holder in self.holders.items() if holder.need > shares[name]]
+        if not large:
+            return shares
+        _, first = min(large)
+        need = min(self.holders[first].need, pool.amount)
+        return share_out(pool.amount - need, {name: want for name, want in wants.items() if name != first}) | {first: need}
 
 
 def share_out(amount: int, wants: Mapping[str, float]) -> dict[str, int]:
