@@ -164,5 +164,5 @@ def test_shares_add_up_and_are_fair(amount: int, wants: dict[str, float]) -> Non
     shares = share_out(amount, wants)
 
     assert sum(shares.values()) == amount
-    hungry = [shares[name] for name, want in wants.items() if want > shares[name]]
+    hungry = [shares[name] for name, want in wants.items() if want >= shares[name] + 1]  # whole permits: less than one may be missing
     assert all(shares[name] <= min(hungry) + 1 for name in wants) if hungry else True
