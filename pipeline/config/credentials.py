@@ -21,7 +21,11 @@ IN_A_HEADER = f"{ELSEWHERE}, or write {{env: NAME}} here"
 IN_A_URL = f"{ELSEWHERE}, and the header that carries it in provider.api_key_header (at Google, x-goog-api-key)"
 
 _PREFIXES = "sk|pk|hf|gsk|xai|csk|tok|ghp|pplx|nvapi"
-NAME = re.compile(r"(^|[-_])(authorization|auth|api-?key|key|token|secret|password|passwd|cookie|credential|signature)$", re.IGNORECASE)
+# `api_key`, `X-Api-Key` and `subscriptionKey`, and not `monkey`; `sig` is how Azure signs an address.
+NAME = re.compile(
+    r"(^|[-_]|(?<=[a-z])(?=[A-Z]))"
+    r"(?i:authorization|auth|api-?key|key|token|secret|password|passwd|pwd|cookie|credential|signature|sig|hmac|jwt|bearer)$"
+)
 NO_CREDENTIAL = re.compile(
     r"(^|[-_])(idempotency|cache|routing|partition|shard|session|sort|row|primary|stop)[-_]?(key|token)$", re.IGNORECASE
 )
@@ -31,6 +35,8 @@ BODY_NAME = re.compile(
 VALUE = re.compile(rf"(\b(Bearer|Basic)\s+\S)|(\b({_PREFIXES})[-_][A-Za-z0-9_-]{{6,}})|(\bAIza[0-9A-Za-z_-]{{20,}})")
 # A prompt may talk of keys, so in a body only a text that is nothing but a key counts.
 WHOLE_VALUE = re.compile(rf"((Bearer|Basic)\s+)?(({_PREFIXES})[-_][A-Za-z0-9_-]{{16,}}|AIza[0-9A-Za-z_-]{{30,}})")
+_SHOWN_NOWHERE = re.compile(rf"{WHOLE_VALUE.pattern}|-----BEGIN.*", re.DOTALL)
+_FUNCTION_KEY = re.compile(r"[A-Za-z0-9_+/=-]{30,}")  # of an Azure function, in `code`
 LOOKS_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
 _FIELD = re.compile(r"\{[^{}]+\}")
 
@@ -43,7 +49,23 @@ def in_header(name: str, text: str) -> bool:
 def in_query(url: str) -> bool:
     """Whether the query of a URL, or of a path, seems to hold a credential."""
     query = url.partition("?")[2].partition("#")[0]
-    return any(_is_name(name) or VALUE.search(text) or LOOKS_RANDOM.fullmatch(text) for name, text in parse_qsl(query))
+    return any(
+        _is_name(name)
+        or VALUE.search(text)
+        or LOOKS_RANDOM.fullmatch(text.rstrip("="))
+        or (name.lower() == "code" and _FUNCTION_KEY.fullmatch(text))
+        for name, text in parse_qsl(query)
+    )
+
+
+def is_key(text: str) -> bool:
+    """Whether a text is nothing but a key, perhaps with a folder before it, as where a key was pasted in place of a path."""
+    return _SHOWN_NOWHERE.fullmatch(text.rpartition("/")[2].strip()) is not None or text.startswith("-----BEGIN")
+
+
+def hidden_in(text: str) -> str:
+    """A message without what looks like a key in it."""
+    return _SHOWN_NOWHERE.sub("***", text)
 
 
 def in_body(body: Mapping[str, JSON], place: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Union, get_args, get_origin
 
 import attrs
 
+from pipeline.config.credentials import is_key
 from pipeline.core.rows.templates import JSON
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def describe(value: object) -> str:
         return "a mapping"
     if isinstance(value, list | tuple | set | frozenset):
         return "a list"
+    if isinstance(value, str) and is_key(value):
+        return "what looks like a key"
     shown = repr(value)
     return shown if len(shown) <= 40 else f"{shown[:36]}...{shown[-1]}"
 

@@ -70,7 +70,9 @@ def not_empty(value: object) -> str | None:
     text = str(value)
     if not text.strip():
         return f"must not be empty, got {describe(value)}"
-    return "must not hold a NUL character" if "\0" in text else None
+    if "\0" in text:
+        return "must not hold a NUL character"
+    return f"looks like a key, and {credentials.ELSEWHERE}" if credentials.is_key(text) else None
 
 
 def input_paths(value: object) -> str | None:
@@ -125,8 +127,8 @@ def file(value: object) -> str | None:
     """A file that is there and can be read."""
     path = str(value)
     if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises for a name that is too long
-        return f"no such file: {path}"
-    return None if os.access(path, os.R_OK) else f"cannot be read: {path}"
+        return f"no such file: {credentials.hidden_in(path)}"
+    return None if os.access(path, os.R_OK) else f"cannot be read: {credentials.hidden_in(path)}"
 
 
 def socket_path(value: object) -> str | None:
@@ -176,13 +178,16 @@ def base_url(value: object) -> str | None:
     try:
         split_base(str(value))
     except ValueError as error:
-        return str(error)
+        return credentials.hidden_in(str(error))
     return None
 
 
 def row_url(value: object) -> str | None:
     """The path of an API, to be joined to the provider's base_url."""
-    return credentials.IN_A_URL if credentials.in_query(str(value)) else url_problem(str(value))
+    if credentials.in_query(str(value)):
+        return credentials.IN_A_URL
+    problem = url_problem(str(value))
+    return None if problem is None else credentials.hidden_in(problem)
 
 
 def body(value: object) -> list[Problem]:

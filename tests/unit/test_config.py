@@ -292,7 +292,9 @@ IN_A_URL = f"{NO_KEY}, and the header that carries it in provider.api_key_header
 @pytest.mark.parametrize(
     "query",
     ["key=AIzaSyA1234567890abcdefghijklmnopqrstu", "api_key=abcdef", "subscription-key=abcdef", "v=1&access_token=abcdef",
-     "x=sk-proj-abcdefgh", "x=AbCdEf0123456789AbCdEf0123456789", "key=%73k-abcdef", "sig=a&signature=abcdef"],
+     "x=sk-proj-abcdefgh", "x=AbCdEf0123456789AbCdEf0123456789", "x=AbCdEf0123456789AbCdEf012345678%3D", "key=%73k-abcdef",
+     "sig=abcdef", "v=1&signature=abcdef", "X-Amz-Signature=abcdef", "X-Amz-Security-Token=abcdef", "X-Goog-Credential=abcdef",
+     "accessToken=abcdef", "subscriptionKey=abcdef", "jwt=abcdef", "code=abcdef0123456789abcdef0123456789abcd=="],
 )  # fmt: skip
 @pytest.mark.parametrize("key, url", [("provider.base_url", "https://a.example/v1"), ("request.url", "/v1/x")])
 def test_key_in_the_query_of_a_url_is_refused_without_being_shown(key: str, url: str, query: str) -> None:
@@ -300,7 +302,7 @@ def test_key_in_the_query_of_a_url_is_refused_without_being_shown(key: str, url:
 
 
 def test_other_queries_are_taken() -> None:
-    text = "https://a.example/v1?api-version=2024-10-21&beta=true&cache_key=t7&page_token_size=3"
+    text = "https://a.example/v1?api-version=2024-10-21&beta=true&cache_key=t7&page_token_size=3&monkey=1&design=x&code=de"
 
     assert load_config_text(GOOD, "c.yaml", [f"provider.base_url={text}"]).provider.base_url == text
 
@@ -331,6 +333,29 @@ def test_key_in_the_request_body_is_refused_without_being_shown(body: str, place
 )
 def test_body_that_only_talks_of_keys_is_taken(body: str) -> None:
     assert load_config_text(GOOD, "c.yaml", [f"request.body={body}"]).request is not None
+
+
+A_KEY = "sk-proj-abcdefghijklmnop0123"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["source.path", "sink.path", "journal.path", "cache.path", "provider.tls.ca", "provider.tls.key", "provider.unix_socket",
+     "provider.http2", "limits.burst", "sink.order", "source.delimiter"],
+)  # fmt: skip
+@pytest.mark.parametrize("folder", ["", "/no/where/"])
+def test_key_that_was_pasted_in_the_place_of_another_value_is_not_shown(key: str, folder: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config_text(GOOD, "c.yaml", ["provider.tls={}", "journal={}", "cache={}", f"{key}={folder}{A_KEY}"])
+
+    assert A_KEY not in str(caught.value)
+    assert "key" in str(caught.value)
+
+
+@pytest.mark.parametrize("url", [f"https://a.example/{A_KEY} /v1", f"ftp://{A_KEY}.example/v1", f"https://a.example/v1#{A_KEY}"])
+def test_key_elsewhere_in_a_url_that_is_refused_is_not_shown(url: str) -> None:
+    assert "abcdefgh" not in problem_with(f"provider.base_url={url}")
+    assert "abcdefgh" not in problem_with(f"request.url={url}")
 
 
 VARIABLES = """\
