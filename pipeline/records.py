@@ -176,7 +176,7 @@ class Success:
     answer that was there already: from the cache, or of an identical row; then it cost nothing. finish_reason: why it ended, in
     OpenAI's words. rejected, wasted: earlier answers to this row that were none, and their tokens. lane: the name of the one that
     answered, "" where there is only one. first_token_seconds: from the start of the attempt to the first token of a streamed answer;
-    None where it did not come as a stream.
+    longest_gap_seconds: between two of its events after that; None where it did not come as a stream.
     """
 
     index: int
@@ -192,6 +192,7 @@ class Success:
     wasted: Usage = NO_USAGE
     lane: str = ""
     first_token_seconds: float | None = None
+    longest_gap_seconds: float | None = None
 
 
 @frozen(eq=False)
@@ -264,6 +265,9 @@ class Summary:
     hex. from_cache: successes that cost no attempt. finish_reasons: answers by why they ended. rejected: answers under a success
     status that were none. failures: rows that failed in this run, by code; those of earlier runs are in `failed` alone. stopped:
     why the run ended before its input, None if it did not.
+
+    latency_seconds: p50, p95 and p99 of the answered attempts of this run. Of those that came as a stream: first_token_seconds,
+    longest_gap_seconds (between two events after the first token) and tokens_per_second (after the first token).
     """
 
     total: int = 0
@@ -289,6 +293,10 @@ class Summary:
     stopped: str | None = None
     lanes: tuple[LaneSummary, ...] = ()
     attained: float | None = None
+    latency_seconds: Mapping[str, float] = field(factory=dict)
+    first_token_seconds: Mapping[str, float] = field(factory=dict)
+    longest_gap_seconds: Mapping[str, float] = field(factory=dict)
+    tokens_per_second: Mapping[str, float] = field(factory=dict)
 
 
 @frozen

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.going import Going, RecentRate
-from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger, Priced
 from pipeline.edges.store.journal_schema import State
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Commits:
     spent: Callable[[], tuple[int, int, int, float]] | None = field(default=None, init=False)  # of the run's budget, if it has one
     learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
     going: Callable[[], tuple[int | None, int, int]] | None = field(default=None, init=False)  # as the first fields of `Going`
+    priced: Callable[[], Priced] | None = field(default=None, init=False)  # what the answers cost, where prices are known
     _rate: RecentRate = field(init=False)
     _ledger: Ledger = field(init=False)
     _row_sum: int = field(init=False)  # of the terms of the rows that are counted
@@ -63,7 +64,7 @@ class Commits:
     def __attrs_post_init__(self) -> None:
         was = self.state = self.journal.state
         self._written = (was.written, was.bytes, was.digest)
-        self._ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
+        self._ledger = ledger_of(was)
         self._row_sum = was.row_sum
         self._rate = RecentRate(time.monotonic(), was.recorded)
 
@@ -83,8 +84,8 @@ class Commits:
         """Count rows that the journal or the output has, each once."""
         for entry in entries:
             if entry.counts is not None:
-                succeeded, usage, term = entry.counts
-                self._ledger.count(usage, succeeded=succeeded)
+                succeeded, usage, term, reason, rejected = entry.counts
+                self._ledger.count(usage, succeeded=succeeded, finish_reason=reason, rejected=rejected)
                 self._row_sum += term
                 entry.counts = None
                 if not self.in_order:
@@ -117,6 +118,9 @@ class Commits:
             spent=was.spent if self.spent is None else self.spent(),
             learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
             going=was.going if self.going is None else Going(*self.going(), self._rate.note(time.monotonic(), ledger.total)),
+            finish_reasons=dict(ledger.finish_reasons),
+            rejected=ledger.rejected,
+            priced=was.priced if self.priced is None else self.priced(),
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []
@@ -130,6 +134,11 @@ class Commits:
         if self.power:
             self.sink.sync()
         self.journal.commit(((entry.place, entry.text()) for entry in commit.entries), commit.state, commit.done)
+
+
+def ledger_of(state: State) -> Ledger:
+    """The counts of a state, to go on from."""
+    return Ledger(state.succeeded, state.failed, state.prompt_tokens, state.output_tokens, state.finish_reasons, state.rejected)
 
 
 def runs_of(done: Intervals, rows: list[int]) -> list[tuple[int, int]]:

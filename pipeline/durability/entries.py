@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WRITE_BYTES = 4 << 20  # appended to the output at once
 SLOT_BYTES = 400  # of memory, for a row whose line is on disk
 
-Counts = tuple[bool, Usage, int]  # whether it succeeded, what it used, its term
+Counts = tuple[bool, Usage, int, str | None, int]  # whether it succeeded, what it used, its term, why it ended, answers rejected before
 
 
 class Entry(Struct, eq=False):

@@ -101,7 +101,7 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
             if not repair.whole and len(work.was) == len(work.done) and not work.moved:
                 raise _NothingToDoError
             sink.sync()
-            return work.state_of(sink, free_name(paths.output).name, journal.state.unknown), () if work.in_order else work.done
+            return work.state_of(sink, free_name(paths.output).name, journal.state), () if work.in_order else work.done
 
         try:
             journal.replace(_kept(work, paths.output, journal, sink), state)
@@ -146,7 +146,7 @@ class _Rebuilding:
         self.moved += index != told.index
         self.done.add(index, index + 1)
         self.row_sum += row_term(index, self.rows.digests[index])
-        self.ledger.count(told.usage, succeeded=told.succeeded)
+        self.ledger.count(told.usage, succeeded=told.succeeded, finish_reason=told.finish_reason)
         return index
 
     def _to_send_again(self, told: Written) -> bool:
@@ -165,8 +165,8 @@ class _Rebuilding:
             return f"has fewer rows than were answered already: not what was answered, or gone: {told}{more}"
         return f"has changed: not what was answered: {told}{more}"
 
-    def state_of(self, sink: FileSink, aside: str, unknown: int) -> State:
-        """The state of a run that has these results."""
+    def state_of(self, sink: FileSink, aside: str, was: State) -> State:
+        """The state of a run that has these results. was: its state before."""
         return State(
             written=self.written,
             bytes=sink.bytes_written,
@@ -174,8 +174,11 @@ class _Rebuilding:
             failed=self.ledger.failed,
             prompt_tokens=self.ledger.prompt_tokens,
             output_tokens=self.ledger.output_tokens,
+            finish_reasons=dict(self.ledger.finish_reasons),
+            rejected=was.rejected,
+            priced=was.priced,
             row_sum=self.row_sum & MASK,
-            unknown=unknown,
+            unknown=was.unknown,
             digest=sink.digest,
             aside=aside,
             committed_at=time.time(),

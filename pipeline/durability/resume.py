@@ -15,9 +15,8 @@ from attrs import define, evolve
 
 from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
-from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.lines import read_line
-from pipeline.durability.commits import Commits, runs_of
+from pipeline.durability.commits import Commits, ledger_of, runs_of
 from pipeline.durability.entries import pieces
 from pipeline.durability.keeping import Keeping
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
@@ -191,7 +190,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
     found: list[tuple[int, bytes]] = []
     rows: list[int] = []
     size = 0
-    ledger = Ledger(was.succeeded, was.failed, was.prompt_tokens, was.output_tokens)
+    ledger = ledger_of(was)
     row_sum = was.row_sum
 
     def commit() -> None:
@@ -201,6 +200,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             failed=ledger.failed,
             prompt_tokens=ledger.prompt_tokens,
             output_tokens=ledger.output_tokens,
+            finish_reasons=dict(ledger.finish_reasons),
             row_sum=row_sum & MASK,
         )
         journal.commit(found, state, [] if in_order else runs_of(done, rows))
@@ -216,7 +216,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
             held.add(place, place + 1)
             found.append((place, line))
             size += len(line)
-            ledger.count(told.usage, succeeded=told.succeeded)
+            ledger.count(told.usage, succeeded=told.succeeded, finish_reason=told.finish_reason)
             row_sum += term
             if size >= COMMIT_BYTES:
                 commit()

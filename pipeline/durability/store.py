@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
+    from pipeline.core.bookkeeping.ledger import Priced
     from pipeline.core.output.kept import KeptFields
     from pipeline.core.pacing.findings import Learned
     from pipeline.core.rows.lines import RawRow
@@ -155,7 +156,9 @@ class DurableStore:
             self._next_place += 1
         term = self._terms.pop(index)
         kept = self._fields.pop(index, b"")
-        counts = (isinstance(outcome, Success), usage_of(outcome), term)
+        reason = outcome.finish_reason if isinstance(outcome, Success) else None
+        rejected = outcome.rejected if outcome.attempts else 0
+        counts = (isinstance(outcome, Success), usage_of(outcome), term, reason, rejected)
         line = self.keeping.take(index)
         if line is None:
             return Entry(index, place, with_fields(self.keeping.encode(outcome), kept), counts)
@@ -257,6 +260,10 @@ class DurableStore:
     def note_spending(self, spent: Callable[[], tuple[int, int, int, float]]) -> None:
         """Store with each commit what this says was spent of the run's budget. It is called in another thread."""
         self.commits.spent = spent
+
+    def note_cost(self, priced: Callable[[], Priced]) -> None:
+        """Store with each commit what this says the answers cost. It is called in another thread."""
+        self.commits.priced = priced
 
     def note_learned(self, learned: Callable[[], dict[str, Learned]]) -> None:
         """Store with each commit what this says was found out about each lane's limits. It is called in another thread."""

@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from pipeline.config.answers import Feedback, Length
 from pipeline.core.answers.secrets import Secrets
+from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.core.rows.jobs import JobMaker
@@ -263,8 +264,23 @@ class Course:
         """What the answers cost, those of earlier processes included; None where that is not known."""
         if self.pricing is None or self.pricing.unknown:
             return None
-        before = self.pricing.cost_of_tokens(self.resumed.prompt_tokens, self.resumed.output_tokens) if self.resumed.recorded else 0.0
+        was = self.resumed
+        prompt, output = was.prompt_tokens - was.priced.prompt_tokens, was.output_tokens - was.priced.output_tokens
+        before = self.pricing.cost_of_tokens(max(0, prompt), max(0, output)) if prompt > 0 or output > 0 else 0.0
         return None if before is None else round(as_money(self.tallies.ledger.cost) + before, 6)
+
+    def priced(self) -> Priced:
+        """What the answers cost, as far as that was counted answer by answer."""
+        ledger, pricing, was = self.tallies.ledger, self.pricing, self.resumed
+        if pricing is None:
+            return was.priced
+        more = ledger.prompt_tokens - was.prompt_tokens, ledger.output_tokens - was.output_tokens
+        return Priced(
+            ledger.cost,
+            was.priced.prompt_tokens + more[0],
+            was.priced.output_tokens + more[1],
+            tuple(pricing.unknown),
+        )
 
     def _rows_expected(self) -> int | None:
         """About how many rows this run goes through, by what was read of the input."""
@@ -301,6 +317,11 @@ class Course:
         ledger = self.tallies.ledger
         ledger.succeeded, ledger.failed = state.succeeded, state.failed
         ledger.prompt_tokens, ledger.output_tokens = state.prompt_tokens, state.output_tokens
+        ledger.finish_reasons.update(state.finish_reasons)
+        ledger.cost = state.priced.cost
+        if self.pricing is not None:
+            self.pricing.unknown.update(dict.fromkeys(state.priced.unpriced))
+        ledger.rejected += state.rejected
 
     def has_nothing_to_keep(self) -> bool:
         """Whether the input gave no row at all, because it is not what it should be, and no earlier run has left anything."""
@@ -350,6 +371,10 @@ def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
         output_tokens=ledger.output_tokens,
         finish_reasons=dict(ledger.finish_reasons),
         rejected=ledger.rejected,
+        latency_seconds=ledger.latency.shown(),
+        first_token_seconds=ledger.first_token.shown(),
+        longest_gap_seconds=ledger.longest_gap.shown(),
+        tokens_per_second=ledger.pace.shown(),
         limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
         digest=digest,
         from_cache=ledger.from_cache,

@@ -103,6 +103,7 @@ async def run(
                 )
                 settings.lanes.recall(durable.state.learned, trio.current_time())
                 durable.note_going(course.going)
+                durable.note_cost(course.priced)
                 durable.note_learned(settings.lanes.learned)
                 await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))

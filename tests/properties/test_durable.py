@@ -49,8 +49,9 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 def outcome_of(index: int, name: str) -> Outcome:
     if index % 5 == 3:
         return Failure(index, name, FailureKind.TIMEOUT, "late")
-    body = b'{"text":"%s","usage":{"prompt_tokens":1,"completion_tokens":2}}' % (b"a" * LENGTHS[index % len(LENGTHS)])
-    return Success(index, name, 200, None, body, Usage(1, 2, 3), 1, 0.5)
+    reason, text = "length" if index % 3 else "stop", "a" * LENGTHS[index % len(LENGTHS)]
+    body = b'{"choices":[{"text":"%s","finish_reason":"%s"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}'
+    return Success(index, name, 200, None, body % (text.encode(), reason.encode()), Usage(1, 2, 3), 1, 0.5, reason)
 
 
 class Life:
@@ -214,3 +215,4 @@ def test_whatever_dies_when_the_finished_output_is_an_undisturbed_runs(lives: li
         failed = len([index for index in range(ROWS) if index % 5 == 3])
         assert (state.written, state.succeeded, state.failed) == (ROWS, ROWS - failed, failed)
         assert (state.prompt_tokens, state.output_tokens, state.rows) == (ROWS - failed, 2 * (ROWS - failed), ROWS)
+        assert state.finish_reasons == Counter("length" if index % 3 else "stop" for index in range(ROWS) if index % 5 != 3)

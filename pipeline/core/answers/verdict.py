@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from pipeline.core.answers.expect import CheckError
 from pipeline.core.answers.retry import BOUGHT, retry_delay
 from pipeline.core.answers.trouble import Trouble
@@ -62,7 +64,7 @@ def verdict(
 
 
 def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float, started: float) -> Success:
-    return Success(
+    success = Success(
         ticket.job.index,
         ticket.job.custom_id,
         answer.status,
@@ -75,8 +77,11 @@ def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float, sta
         ticket.rejected,
         ticket.wasted,
         ticket.lane_name,
-        None if (arrival := answer.arrival) is None or arrival.first_token_at is None else arrival.first_token_at - started,
     )
+    arrival = answer.arrival
+    if arrival is None or arrival.first_token_at is None:
+        return success
+    return evolve(success, first_token_seconds=arrival.first_token_at - started, longest_gap_seconds=arrival.longest_gap)
 
 
 def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, report: Report) -> tuple[Failure | None, Report]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from pipeline.core.bookkeeping.quantiles import Quantiles
 from pipeline.records import NO_USAGE, FailedRow, FailureGroup, FailureKind, Success
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.records import Failure, Outcome, Usage
 
@@ -28,15 +31,36 @@ def code_of(failure: Failure) -> str:
     return f"http_{status}" if status is not None and failure.kind in OF_A_RESPONSE else failure.kind.value
 
 
+class Priced(Struct, frozen=True, gc=False):
+    """What answers cost, at one moment.
+
+    cost: in PICO. prompt_tokens, output_tokens: those that it covers. unpriced: models without a price.
+    """
+
+    cost: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    unpriced: tuple[str, ...] = ()
+
+
 class Ledger:
     """Rows by their end, why their answers ended, and all tokens that the provider says it counted.
 
     price: what a row cost, from the tokens that were spent on it; None for a model whose price is not known. cost: the sum, in
     PICO. from_cache: successes that cost no attempt. rejected: answers under a success status that were none. failures: rows that
-    failed, by code; of rows that were counted before, only how many.
+    failed, by code; of rows that were counted before, only how many. latency: seconds of the answered attempts. first_token,
+    longest_gap (seconds) and pace (tokens a second): of those that came as a stream.
     """
 
-    def __init__(self, succeeded: int = 0, failed: int = 0, prompt_tokens: int = 0, output_tokens: int = 0) -> None:
+    def __init__(
+        self,
+        succeeded: int = 0,
+        failed: int = 0,
+        prompt_tokens: int = 0,
+        output_tokens: int = 0,
+        finish_reasons: Mapping[str, int] | None = None,
+        rejected: int = 0,
+    ) -> None:
         self.from_cache = 0
         self.price: Callable[[Outcome, Usage], int | None] | None = None
         self.cost = 0
@@ -44,8 +68,9 @@ class Ledger:
         self.failed = failed
         self.prompt_tokens = prompt_tokens
         self.output_tokens = output_tokens
-        self.finish_reasons: Counter[str] = Counter()
-        self.rejected = 0
+        self.finish_reasons: Counter[str] = Counter(finish_reasons)
+        self.rejected = rejected
+        self.latency, self.first_token, self.longest_gap, self.pace = Quantiles(), Quantiles(), Quantiles(), Quantiles()
         self._failures: dict[str, tuple[int, Failure]] = {}
 
     @property
@@ -65,21 +90,32 @@ class Ledger:
         for outcome in outcomes:
             success = isinstance(outcome, Success)
             usage = usage_of(outcome)
-            self.count(usage, succeeded=success)
+            reason = outcome.finish_reason if isinstance(outcome, Success) else None
+            self.count(usage, succeeded=success, finish_reason=reason, rejected=outcome.rejected if outcome.attempts else 0)
             if self.price is not None:
                 self.cost += self.price(outcome, usage) or 0
             if not isinstance(outcome, Success):
                 code = code_of(outcome)
                 self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
-            elif outcome.finish_reason is not None:
-                self.finish_reasons[outcome.finish_reason] += 1
-            if outcome.attempts:
-                self.rejected += outcome.rejected
+            elif outcome.attempts:
+                self._time(outcome)
             else:
-                self.from_cache += success
+                self.from_cache += 1
 
-    def count(self, usage: Usage, *, succeeded: bool) -> None:
+    def _time(self, success: Success) -> None:
+        seconds, first = success.latency_seconds, success.first_token_seconds
+        self.latency.add(seconds)
+        if first is not None:
+            self.first_token.add(first)
+            self.longest_gap.add(success.longest_gap_seconds or 0.0)
+            if success.usage.output_tokens > 1 and seconds > first:
+                self.pace.add((success.usage.output_tokens - 1) / (seconds - first))
+
+    def count(self, usage: Usage, *, succeeded: bool, finish_reason: str | None = None, rejected: int = 0) -> None:
         """Count one row."""
+        if finish_reason is not None:
+            self.finish_reasons[finish_reason] += 1
+        self.rejected += rejected
         if succeeded:
             self.succeeded += 1
         else:

@@ -171,6 +171,7 @@ class _ReadLine(msgspec.Struct, gc=False):
     usage: msgspec.Raw = NULL
     status_code: int | None = None
     response: msgspec.Raw = NULL
+    finish_reason: Any = None
 
 
 _decode_line = msgspec.json.Decoder(_ReadLine).decode
@@ -224,7 +225,8 @@ def read_line(line: bytes) -> Written | None:
     reply = NULL if response is None else response.body
     if read.error is None and status is not None and status < CLIENT_ERROR:
         usage = find_usage(object_of(reply)) if response is not None else read.usage
-        return Written(index, read.custom_id, True, read_usage(usage), status, content=read.content, reply=reply)
+        reason = _text(read.finish_reason)
+        return Written(index, read.custom_id, True, read_usage(usage), status, content=read.content, reply=reply, reason=reason)
     return _failed(index, read, status, None if response is None else bytes(reply))
 
 

@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.scopes import scope_of
+from pipeline.core.answers.shapes import read_reply
 from pipeline.records import FailureKind, Scope, Usage
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ MENDED_BETWEEN_RUNS = frozenset({Scope.KEY, Scope.QUOTA, Scope.SETUP})
 class Written(Struct, frozen=True):
     """What a line of the output says of its row.
 
-    content: of a flat line, and reply: of a batch line, where the content must be looked for; both JSON. code, message: why
+    content, reason: of a flat line, why its answer ended; reply: of a batch line, where both must be looked for. code, message: why
     the row failed.
 
     For a failure: transient: what it failed of may have passed. never_sent: no attempt was made. codes: the names that it can be
@@ -60,6 +61,14 @@ class Written(Struct, frozen=True):
     message: str | None = None
     content: Raw = NULL
     reply: Raw = NULL
+    reason: str | None = None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended; None for a failure."""
+        if not self.succeeded:
+            return None
+        return self.reason if self.reply is NULL else read_reply(bytes(self.reply)).finish_reason
 
     @property
     def is_invalid(self) -> bool:

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from pipeline.core.bookkeeping.fingerprint import Prefix
 from pipeline.core.bookkeeping.going import Going
+from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
 
@@ -52,6 +53,8 @@ class State:
     its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
     seconds since the epoch. spent: of a budget, where the run has one: cost (10⁻¹² of the currency), tokens, requests, seconds.
     learned: what was found out about the limits of each lane, by its name. going: what the run was about at that moment.
+    finish_reasons: answers by why they ended. rejected: answers under a success status that were none.
+    priced: what the answers cost.
     """
 
     written: int = 0
@@ -70,6 +73,9 @@ class State:
     spent: tuple[int, int, int, float] = (0, 0, 0, 0.0)
     learned: dict[str, Learned] = field(factory=dict)
     going: Going = field(factory=Going)
+    finish_reasons: dict[str, int] = field(factory=dict)
+    rejected: int = 0
+    priced: Priced = field(factory=Priced)
 
     @property
     def recorded(self) -> int:
