@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.flags import common_flags
-from pipeline.cli.frame import guarded
+from pipeline.cli.frame import guarded, tell
 from pipeline.cli.running import RunCommand, given_words, run_and_report, run_flags
 
 if TYPE_CHECKING:
@@ -125,6 +125,6 @@ def _splitting(terminal: Talk, flags: Flags, *, fresh: bool) -> Callable[[], Non
 
     def split() -> None:
         succeeded, failed = split_output(flags.output, flags.sink, failures)
-        terminal.say(f"{succeeded:,} successes in {flags.sink}, {failed:,} failures in {failures}")
+        tell(terminal, f"{succeeded:,} successes in {flags.sink}, {failed:,} failures in {failures}", ok=not failed)
 
     return split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pipeline.cli.frame import OK, SOME_FAILED, USAGE, answer
+from pipeline.cli.frame import OK, SOME_FAILED, USAGE, answer, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,13 @@ def check_config(terminal: Talk, config: Config, *, as_json: bool) -> int:
     from pipeline.inspect.check import check
 
     report = check(config)
-    terminal.say(report_text(report))
+    all_good = not (report.bad_rows or report.too_large)
+    tell(terminal, report_text(report), ok=all_good)
     if as_json:
         answer(attrs.asdict(report))
     if report.rows and not report.requests:
         return USAGE
-    return SOME_FAILED if report.bad_rows or report.too_large else OK
+    return OK if all_good else SOME_FAILED
 
 
 def see_that_it_could_start(config: Config) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.flags import common, json_flag, verbose_flag
-from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded
+from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, tell
 
 if TYPE_CHECKING:
     from pipeline.cli.frame import Talk
@@ -48,7 +48,7 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
         config = load_config(config_path, overrides)
         found = verify(config)
-        terminal.say(verification_text(found, config.sink.path))
+        tell(terminal, verification_text(found, config.sink.path), ok=found.ok)
         if as_json:
             answer(attrs.asdict(found))
         return OK if found.ok else SOME_FAILED
@@ -76,7 +76,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
         config = load_config(config_path, overrides)
         found = status(config)
-        terminal.say(status_text(found, config.sink.path, time.time()))
+        tell(terminal, status_text(found, config.sink.path, time.time()), ok=True)
         if as_json:
             answer(attrs.asdict(found))
         return OK
@@ -101,7 +101,7 @@ def export_command(config_path: str, target: str, overrides: tuple[str, ...], ve
         from pipeline.inspect.export import export_csv
 
         rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
-        terminal.say(f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"))
+        tell(terminal, f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"), ok=True)
         return OK
 
     return guarded(work, verbose)
@@ -135,7 +135,7 @@ def simulate_command(host: str, port: int, settings: str | None, overrides: tupl
             async with trio.open_nursery() as nursery:
                 await nursery.start(stop_on_signals, stop, stop.set, lambda _: None)
                 base_url: str = await nursery.start(lambda task_status: serve(config, host=host, port=port, task_status=task_status))
-                terminal.say(f"simulated provider at {base_url} (Ctrl-C stops it)")
+                tell(terminal, f"simulated provider at {base_url} (Ctrl-C stops it)", ok=True)
                 if as_json:
                     address = base_url.removeprefix("http://").removesuffix("/v1")
                     answer({"host": address.rpartition(":")[0], "port": int(address.rpartition(":")[2]), "base_url": base_url})

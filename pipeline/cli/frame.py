@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from pipeline.cli.flags import is_quiet
 from pipeline.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def _code_of(work: Callable[[Talk], int], terminal: Talk, verbose: int) -> int:
         _say_defect(terminal, group, verbose)
         codes.append(ABORTED)
     return codes[0]
+
+
+def tell(terminal: Talk, text: str, *, ok: bool) -> None:
+    """Say how something ended. With -q, say it only if it did not end well."""
+    if not (ok and is_quiet()):
+        terminal.say(text)
 
 
 def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:

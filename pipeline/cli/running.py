@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from pipeline.cli.flags import common
-from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves
+from pipeline.cli.flags import common, is_quiet
+from pipeline.cli.frame import OK, SOME_FAILED, answer, guarded, leaves, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,7 +130,7 @@ def run_and_report(
     from pipeline.errors import RunStopped
 
     try:
-        summary = launch(config, terminal, progress, choices, telling=telling)
+        summary = launch(config, terminal, "none" if is_quiet() else progress, choices, telling=telling)
     except* RunStopped as group:
         at_the_end()
         _show_summary(terminal, config, command, next(error.summary for error in leaves(group)), as_json=as_json)
@@ -155,6 +155,7 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
         terminal.say(json.dumps({"event": "summary", **value}))
     else:
         in_order, without_key = config.sink.order.value == "input", any(map(sends_no_key, config.lanes))
-        terminal.say(summary_text(summary, config.sink.path, command, in_order=in_order, without_key=without_key))
+        text = summary_text(summary, config.sink.path, command, in_order=in_order, without_key=without_key)
+        tell(terminal, text, ok=not summary.failed and summary.stopped is None)
     if as_json:
         answer(value)

@@ -117,6 +117,25 @@ def test_run_ends_well_however_progress_is_shown(config: str, capsys: Capture, k
     assert "results  " in said
 
 
+@pytest.mark.parametrize("command", ["check", "run", "verify", "status"])
+def test_a_quiet_command_says_nothing_where_all_is_well(config: str, capsys: Capture, command: str) -> None:
+    if command in {"verify", "status"}:
+        called(["run", config, "--quiet"], capsys)
+
+    code, stdout, stderr = called([command, config, "-q", "--json"], capsys)
+
+    assert code == 0
+    assert stdout
+    assert stderr == ""
+
+
+def test_a_quiet_run_still_tells_what_failed(config: str, capsys: Capture) -> None:
+    code, _, stderr = called(["run", config, "-q", "--set", "provider.simulate.faults={http_400: 1}"], capsys)
+
+    assert code == 1
+    assert "failed" in stderr
+
+
 def test_check_then_run_then_verify(config: str, tmp_path: Path, capsys: Capture) -> None:
     checked = called(["check", config, "--json"], capsys)
     nothing_written = not (tmp_path / "out.jsonl").exists()
