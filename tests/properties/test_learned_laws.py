@@ -207,6 +207,18 @@ def test_fifty_waiters_who_are_told_the_exact_wait_do_not_come_back_at_once(rate
     assert book.ended_at <= 1.1 * 3000 / rate
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_exact_waits_of_milliseconds_do_not_close_a_lane_again_and_again(seed: int) -> None:
+    """Requests under way are refused too and count, so that the wait which was told is no longer true when it is over."""
+    server = Bucket(30.0, 1.0, refused_count=True)
+    world = World(slots=100, rows=600, seed=seed, waits="exact", latency=0.8, sigma=0.5, shortest=0.1, network=0.001, jitter=0.004)
+
+    _, book = run(server, world=world)
+
+    assert book.ended_at <= 1.25 * 600 / 30
+    assert len(book.refused) <= 30
+
+
 @pytest.mark.parametrize("latency", [0.005, 0.05, 0.5])
 def test_server_without_a_limit_is_soon_used_with_all_slots(latency: float) -> None:
     server = Flaky(0.0, [0.5])

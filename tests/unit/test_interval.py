@@ -52,7 +52,7 @@ def test_rate_over_two_paces_bounds_nothing_from_above() -> None:
     span = Interval()
     span.between(5.0, 30.0)
 
-    span.renewed(20.0, START, START + 10.0, START + 12.0, START + 13.0, log)
+    span.renewed(20.0, 0.5, START, START + 10.0, START + 12.0, START + 13.0, log)
 
     assert span.high >= 19.0
     assert span.low == pytest.approx(90 / 13, rel=0.05)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UNSURE_RATIO = 1.04  # an interval wider than this is narrowed further
 TRIAL_SHARE = 0.35  # of what a test found, that is tried first: it leaves an empty bucket, which refuses any pace above its rate
+LEAST_FIRST = 0.5  # of the upper end: a bucket one second deep lets a search reach twice its rate
 FIRST_SHARE = 0.7  # of the first interval: its lower end counts a pause in, that most providers make longer than it need be
 TRIAL_RATIO = 1.06  # a trial so near what was known before has failed altogether
 TRIAL_SECONDS = 12.0  # a trial that is refused within these was above the limit
@@ -120,14 +121,17 @@ class Interval:
             if span >= lived or span > 4.0:
                 break
             span *= 1.4
-        self._bracket(low, high)
+        self._bracket(min(low, LEAST_FIRST * high), high)
         self.estimate = self.low + FIRST_SHARE * (self.high - self.low)
 
-    def renewed(self, pace: float, since: float, stepped: float, end: float, reopened: float, log: Departures) -> None:
-        """A pace was refused at `end`, and shut until `reopened`. since: when the cycle began; stepped: when the pace last rose."""
+    def renewed(self, pace: float, least: float, since: float, stepped: float, end: float, reopened: float, log: Departures) -> None:
+        """A pace was refused at `end`, and shut until `reopened`. since: when the cycle began; stepped: when the pace last rose.
+
+        least: share of the pace that is taken for the lower end where too little was let in to tell.
+        """
         let_in = log.count(since, end)
         if let_in < 5 or end - since <= 1.0 + reopened - end:
-            self._bracket(max(LEAST_LOWERED * pace, min(self._survived, 0.9 * pace)), pace)
+            self._bracket(max(least * pace, min(self._survived, 0.9 * pace)), pace)
             return
         steady = max(since, stepped) if end - stepped > 0.5 else since  # a rate over two paces bounds nothing
         low, high = let_in / max(0.1, reopened - since), log.count(steady, end) / max(0.1, end - steady)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything below one
 LEAST_GRACE = 0.1
 BETWEEN = 3  # let in between two refusals: the limit is not shut
+LEAST_LOWERED = (0.6, 0.6, 0.45, 0.3)  # of a pace that let next to nothing in, after so many outages that ended too soon
 PAUSE_SHARE = 40.0  # times a pause that it costs, between two tests: 2.5 % of the time
 
 
@@ -235,7 +236,8 @@ class Finder(Growing):
         again = left - self._reopened < 1.0 or self.log.count(self._reopened, left) < 5
         self._quick = self._quick + 1 if again and self.span.estimate is not None else 0
         delay = min(MOST_DELAY, max(LEAST_DELAY, 2.0 / self.rate) * 2**self._quick)
-        due = now + max(said, delay if self._quick or not said else 0.0)
+        others = 2.0 * (now - left) + 1.0 / self.rate  # those under way will be refused too, and may count
+        due = now + max(said, delay if self._quick or not said else others)
         if not said:
             due = max(due, self.windows.next_edge(now))
         tested = self.mode is Mode.TEST
@@ -298,7 +300,8 @@ class Finder(Growing):
             span.tested(self._testing_since, outage.since, self.log)
         else:
             self.noise.lowered()
-            span.renewed(self.rate, began, self._stepped, outage.since, admitted_at, self.log)
+            least = LEAST_LOWERED[min(self._quick, len(LEAST_LOWERED) - 1)]
+            span.renewed(self.rate, least, began, self._stepped, outage.since, admitted_at, self.log)
         if outage.tested:
             paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))
             self._hold_seconds = max(MIN_HOLD_SECONDS, PAUSE_SHARE * paused)
