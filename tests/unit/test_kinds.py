@@ -59,6 +59,18 @@ def test_window_that_is_shut_longer_than_a_sliding_one_would_be_is_fixed() -> No
     assert windows.period == 10.0
 
 
+def test_sliding_window_that_opens_a_period_after_the_last_outage_is_not_fixed() -> None:
+    """What left first after an outage leaves the window exactly a period later."""
+    windows = finder(until=START + 10)
+    windows.judge(outage(START + 10, said=50.0), START + 60.0, 10.0, None)
+    for place in range(300):
+        windows.log.add(START + 60.1 + 0.1 * place)
+
+    windows.judge(outage(START + 90, said=30.0), START + 120.1, 10.0, 1.7)
+
+    assert windows.kind is Kind.SLIDING
+
+
 def test_edge_of_a_fixed_window_is_known_better_with_every_outage() -> None:
     windows = finder(until=START + 10)
     windows.judge(outage(START + 10, refused_at=START + 14), START + 16, 10.0, None)  # the edge lies from 14 to 16

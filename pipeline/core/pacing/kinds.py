@@ -112,7 +112,8 @@ class WindowFinder:
         opens = self.log.oldest_since(end - self.period, end) + self.period  # were it a sliding window that still allows as much
         if before > -math.inf:
             windows = (opened - before) / self.period
-            return abs(windows - round(windows)) * self.period < SAME_EDGE_SECONDS
+            same = abs(windows - round(windows)) * self.period < SAME_EDGE_SECONDS
+            return same and abs(opened - opens) > 1.0  # a sliding window opens a period after the outage before, too
         return opened < opens - 1.0 or last_shut > opens + 0.5 + refusals / rate
 
     def _withdraw(self) -> None:
