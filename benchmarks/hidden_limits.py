@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @frozen
 class Room:
-    """What a server knows of a limit after one request. wait: seconds until the refused request could pass, or None."""
+    """What a server knows of a limit after one request.
+
+    wait: seconds until the refused request could pass, or None. broken: it answers with a 503, which is no word on limits.
+    """
 
     let_in: bool
     limit: float
     remaining: float
     reset: float
     wait: float | None = None
+    broken: bool = False
 
 
 class Server(Protocol):
@@ -167,20 +171,29 @@ class InFlight:
 
 @define
 class Flaky:
-    """No limit at all; a share of the requests is refused at random, whatever the pace. draws: uniform in [0, 1)."""
+    """A relay that answers a share of the requests with a 429 and a share with a 503, at random, whatever the pace.
+
+    draws: uniform in [0, 1). behind: the limit of the server that the others reach; None is no limit at all.
+    """
 
     share: float
     draws: Sequence[float]
     at_most: float = 1e9  # a second, for the accounts
+    broken: float = 0.0
+    behind: Server | None = None
+    wait: float = 0.5
     _next: int = 0
 
     def per_second(self, now: float) -> float:
-        return self.at_most
+        return self.at_most if self.behind is None else self.behind.per_second(now)
 
     def done(self, now: float) -> None:
-        pass
+        if self.behind is not None:
+            self.behind.done(now)
 
     def take(self, now: float, cost: float) -> Room:
         self._next += 1
-        let_in = self.draws[self._next % len(self.draws)] >= self.share
-        return Room(let_in, 0.0, 0.0, 0.0, None if let_in else 0.5)
+        drawn = self.draws[self._next % len(self.draws)]
+        if drawn < self.share + self.broken:
+            return Room(let_in=False, limit=0.0, remaining=0.0, reset=0.0, wait=self.wait, broken=drawn >= self.share)
+        return Room(let_in=True, limit=0.0, remaining=0.0, reset=0.0) if self.behind is None else self.behind.take(now, cost)

@@ -167,6 +167,8 @@ class _Drive:
             latency = min(20.0, max(world.shortest, self.random.lognormvariate(math.log(world.latency), world.sigma)))
             self.push(self.now + latency, self.leave_server)
             self.push(self.now + latency + world.network, self.answer, grant, said, cost)
+        elif room.broken:
+            self.push(self.now + world.network + self.random.random() * world.jitter, self.lose, grant, room)
         else:
             self.book.refused.append(self.now)
             self.push(self.now + world.network + self.random.random() * world.jitter, self.refuse, grant, room, said)
@@ -181,6 +183,11 @@ class _Drive:
             self.lane.news(grant, self.now, said)
         self.lane.settle(grant, self.now, cost[0] if self.world.by_tokens else None, grant.left)
         self.lane.answered(grant, self.now)
+
+    def lose(self, grant: Grant, room: Room) -> None:
+        self.in_flight -= 1
+        self.push(self.now + (room.wait or 1.0) + self.random.random() * 0.5, self.come_back)
+        self.lane.lost(grant, self.now)
 
     def refuse(self, grant: Grant, room: Room, said: ProviderLimits | None) -> None:
         world = self.world
@@ -203,19 +210,23 @@ def per_minute(server: Server) -> Speak:
     """Headers as OpenAI's: limit per minute, remaining, and reset = used / rate, whatever is enforced."""
     log: list[float] = []
 
-    def speak(now: float, room: Room) -> ProviderLimits:
+    def speak(now: float, room: Room) -> ProviderLimits | None:
         rate = server.per_second(now)
         while log and log[0] <= now - 60:
             log.pop(0)
         if room.let_in:
             log.append(now)
+        elif room.limit <= 0:
+            return None  # a relay's own refusal, which knows nothing of the limit
         quota = Quota(rate * 60, max(0.0, rate * 60 - len(log)), len(log) / rate)
         return ProviderLimits(requests=quota, tokens=Quota())
 
     return speak
 
 
-def as_enforced(now: float, room: Room) -> ProviderLimits:
+def as_enforced(now: float, room: Room) -> ProviderLimits | None:
     """Headers that say what is enforced: the window's limit, what remains of it, and seconds to its reset."""
     del now
+    if room.limit <= 0:
+        return None
     return ProviderLimits(requests=Quota(room.limit, room.remaining, room.reset), tokens=Quota())

@@ -170,6 +170,22 @@ def test_refusals_at_random_do_not_stop_the_lane(share: float, latency: float) -
     assert book.ended_at <= 1.5 * 300 * latency / 20 + (8 if share < 0.2 else 25)  # four of the first six may be refused
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize("share", [0.04, 0.1])
+@pytest.mark.parametrize("speaks", ["a minute", "what is enforced"])
+def test_early_refusals_at_random_are_not_taken_for_a_limit_far_below_the_announced_one(speaks: str, share: float, seed: int) -> None:
+    """A 429 right after the start made the pace fall to a fortieth of what the headers said, for half a minute."""
+    draws = Random(seed)
+    server = Flaky(share, [draws.random() for _ in range(10_007)], broken=share, behind=Bucket(55.0, 1.0), wait=0.2)
+    speak = per_minute(server) if speaks == "a minute" else as_enforced
+    world = World(slots=50, rows=300, seed=seed, latency=0.25, sigma=0.5, shortest=0.1, network=0.002, jitter=0.002, speak=speak)
+
+    _, book = run(server, world=world)
+
+    assert book.answered == 300
+    assert book.ended_at <= 3.5 * 300 / 55
+
+
 @pytest.mark.parametrize("factor", [1.1, 2.0])
 @pytest.mark.parametrize("kind", SHORT)
 def test_configured_limit_that_is_too_high_is_a_ceiling(kind: str, factor: float) -> None:

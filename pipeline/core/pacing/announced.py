@@ -42,6 +42,7 @@ LOW = 0.03  # of a limit: with less remaining it is nearly used up
 LEAST_BRAKE, OWN_BRAKE = 0.2, 0.95  # the second where we alone have used it up: what is enforced may be shorter than what is told
 LEAST_SHARE, MOST_SHARE = 0.02, 1.3  # of a limit's pace, between which a fixed window's rest is spent
 CHANGED = 0.005  # of a limit: less is rounding
+MOVED_SECONDS = 1.5  # the edge of a window of a second moves so far soon, one of a minute does not
 EDGE_SECONDS = 5.0  # two edges nearer than this are no period's
 SAME_EDGE_SECONDS = 1.1  # one edge, told in whole seconds
 
@@ -153,9 +154,12 @@ class Announced:
         if min(resets) > 0.95 * max(resets) and watched > 2:
             return _nearest(max(resets)), False
         self._longest_reset = max(self._longest_reset, *resets)
+        edges = [left + reset for left, _, _, reset in samples]
+        if self._longest_reset < SAME_EDGE_SECONDS and max(edges) - min(edges) > MOVED_SECONDS:
+            return SECOND, True
         if self._longest_reset > 11.0 or watched > 2.0 * self._longest_reset + 1.0:
             return _nearest(self._longest_reset), True
-        self._gap = min(self._gap, _gap_between_edges(sorted(left + reset for left, _, _, reset in samples)))
+        self._gap = min(self._gap, _gap_between_edges(sorted(edges)))
         return (self.period if self._gap == inf else _nearest(self._gap)), True
 
 

@@ -28,6 +28,7 @@ FIRST_HOLD_DEPARTURES, FIRST_HOLD_SECONDS = 30, 30.0  # before the first test: w
 MAX_HOLD_SECONDS = 120.0  # after this a test is due, however few have left: else a pace that fell too low stays there
 CATCH_UP_SECONDS = 0.03  # a late wake makes good what was due meanwhile, and no more
 MOST_PASSED = 4.0  # seconds of growth that one departure can bring: a pace below one a second grows in jumps
+CLEAN_DEPARTURES = 60  # without a refusal, at a pace below one that was refused: it was no noise of a twentieth or more
 LEAST_RATE = 1 / 60.0
 FROZEN = 4  # let in after a refusal of which it is not known what it was, before the search goes on
 
@@ -77,6 +78,7 @@ class Growing:
     _per_test: float = 1.3  # refusals that an episode costs, smoothed
     _hold_seconds: float = MIN_HOLD_SECONDS
     _confirmed: bool = False  # a test has found the estimate to be the limit
+    _not_kept: bool = False  # more is announced than is let in
     _bound_by_pace: bool = True  # and not by the attempts in flight
 
     def __attrs_post_init__(self) -> None:
@@ -102,6 +104,9 @@ class Growing:
             else:
                 self._climb(now)
         elif self._test_is_due(now):
+            if not self._refusals and self._left - self._began_left >= CLEAN_DEPARTURES:
+                self.noise.refuted()
+                self._not_kept = self.told
             self.mode, self._testing_since = Mode.TEST, now
             self._note(now, "test")
 

@@ -129,7 +129,7 @@ class Finder(Growing):
                 return
             if self.mode is Mode.OPEN and self.told:  # more is promised than is kept
                 self.span.sure(self.top)
-                self.mode, self.rate, self._confirmed = Mode.HOLD, self.top, True
+                self.mode, self.rate, self._confirmed, self.opened = Mode.HOLD, self.top, True, min(self.opened, left - 1.0)
             even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
             if self.crowd.refused(grant.crowd, left, even=even):
                 self._capped(now)
@@ -154,6 +154,7 @@ class Finder(Growing):
         if self.mode is Mode.CLOSED:
             return
         if self.mode is Mode.RAMP or changed:
+            self._not_kept = False
             self._open()
             self.opened = now
         elif self.mode is not Mode.OPEN:
@@ -177,10 +178,13 @@ class Finder(Growing):
     def _is_noise(self, left: float, now: float, crowd: int) -> bool:
         """Whether a refusal is put down to noise, so that the pace stays."""
         noise, pace = self.noise, self.log.count(left - 1.0, left) + 1.0
-        if noise.share > 0 or self.mode is Mode.RAMP or (self.mode is Mode.OPEN and not self.told):
+        if noise.share > 0 or self.mode is Mode.RAMP or (self.mode is Mode.OPEN and not self._not_kept):
             if noise.is_limit(left, pace, self.log):
                 noise.met_limit(pace)
+                self._not_kept = self.told and self.mode is Mode.OPEN
                 return False
+            if self.mode is Mode.OPEN and self.told and noise.often(left):
+                return False  # a lower pace is tried: if as many are refused there, it is noise
             if not noise.known:
                 self._frozen = self._left  # growing on would only cost more refusals
                 self._answers = min(self._answers, crowd)

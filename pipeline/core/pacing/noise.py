@@ -32,6 +32,7 @@ FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were no
 BETWEEN = 3  # let in since the refusal before: the limit is not shut
 MEASURED = 8  # let in between two refusals: enough to measure by
 RECENT_SECONDS = 30.0
+OFTEN = 3  # tolerated within these
 UNEXPLAINED = 2
 LOWERED = 4  # times in a row that lowering the pace did not end the refusals: the pace is not their cause
 
@@ -75,6 +76,10 @@ class Noise:
             del self._tolerated[:-64]
         return False
 
+    def often(self, left: float) -> bool:
+        """Whether so many were refused of late that it may be a limit that is exceeded by a little; while no noise is known."""
+        return not self.share and sum(at > left - RECENT_SECONDS for at, _ in self._tolerated) >= OFTEN
+
     @property
     def known(self) -> bool:
         """Whether noise was seen."""
@@ -86,6 +91,11 @@ class Noise:
             self.share = 0.0
         self._tolerated.clear()
         self.measured, self._measured_at, self._unexplained = 0.0, -inf, 0
+
+    def refuted(self) -> None:
+        """A slightly lower pace met no refusal at all: what was tolerated was a limit's."""
+        self._tolerated.clear()
+        self.share = self.score = 0.0
 
     def unexplained(self, left: float, pace: float, emptied_at: float, departures: Departures) -> bool:
         """Whether a known limit cannot have refused an attempt, for the second time; then noise is believed.
