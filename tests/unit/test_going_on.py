@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import trio
 
 import pipeline
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.rows.lines import RawRow
 from pipeline.durability.paths import Paths
-from pipeline.durability.resume import finish_renaming
+from pipeline.durability.resume import Kind, finish_renaming, open_durable
 from pipeline.edges.store.journal import Journal
+from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.journal_schema import State
+from pipeline.edges.store.output import FileSink
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = 6
+ROWS = [b'{"custom_id":"c-%d","body":{"model":"m","messages":[]}}\n' % at for at in range(6)]
 
 
-def run(folder: Path, order: str = "input", *, limit: int | None = None, accept_changes: bool = False) -> list[bytes]:
-    """Run over six rows; what was sent."""
+def run(
+    folder: Path, order: str = "input", *, rows: list[bytes] = ROWS, limit: int | None = None, accept_changes: bool = False
+) -> list[bytes]:
+    """Run over some rows; what was sent."""
     sent: list[bytes] = []
-    lines = (b'{"custom_id":"c-%d","body":{"model":"m","messages":[]}}\n' % at for at in range(ROWS))
-    (folder / "in.jsonl").write_bytes(b"".join(lines))
+    (folder / "in.jsonl").write_bytes(b"".join(rows))
     config = pipeline.load_config(write_config(folder, "http://127.0.0.1:9/v1", sink={"order": order}))
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -67,6 +73,53 @@ def test_lines_that_were_doubled_by_hand_are_taken_once(tmp_path: Path, order: s
 
     assert sent == []
     assert output.read_bytes().splitlines(keepends=True) == lines
+
+
+@pytest.mark.parametrize("order", ["input", "completion"])
+def test_a_line_that_was_doubled_by_hand_answers_no_second_row_that_reads_the_same(tmp_path: Path, order: str) -> None:
+    same, other = (b'{"body":{"model":"%s","messages":[]}}\n' % name for name in (b"same", b"other"))
+    run(tmp_path, order, rows=[same])
+    output = tmp_path / "out.jsonl"
+    output.write_bytes(2 * output.read_bytes())
+
+    sent = run(tmp_path, order, rows=[other, same, same], accept_changes=True)
+
+    assert sorted(b"same" in body for body in sent) == [False, True]
+
+
+async def test_a_rebuilt_output_is_on_the_disk_before_its_journal_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    sync, replace = FileSink.sync, Journal.replace
+
+    def noted_sync(sink: FileSink) -> None:
+        order.append("synced")
+        sync(sink)
+
+    def noted_replace(journal: Journal, lines: Any, state: Any) -> None:
+        replace(journal, lines, state)
+        order.append("replaced")
+
+    await trio.to_thread.run_sync(run, tmp_path)
+    output = tmp_path / "out.jsonl"
+    output.write_bytes(b"".join(output.read_bytes().splitlines(keepends=True)[:-1]))
+    monkeypatch.setattr(FileSink, "sync", noted_sync)
+    monkeypatch.setattr(Journal, "replace", noted_replace)
+
+    await trio.to_thread.run_sync(partial(run, tmp_path, accept_changes=True))
+
+    assert order[:2] == ["synced", "replaced"]
+
+
+def test_an_attempt_that_ended_without_an_outcome_is_not_counted_as_unknown(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal")
+    with closing(open_durable(paths, Kind(encode_batch, in_order=True, power=False), {})) as store:
+        store.begin([RawRow(index + 1, index, b"{}") for index in range(3)], 0)
+        for index in range(3):
+            store.left(index)
+        store.cleared(1)
+        store.finish(None)
+
+    assert peek(paths.journal)[0].unknown == 2
 
 
 @pytest.mark.parametrize("had_been_renamed", [False, True])

@@ -110,3 +110,13 @@ def test_a_line_with_a_list_of_very_many_objects_does_not_build_them() -> None:
 
     assert body in line
     assert peak < 8 * len(body)
+
+
+@pytest.mark.parametrize("shape", [0, 1])
+@pytest.mark.parametrize("place", [b"yes", b'"a"'])
+def test_a_line_that_is_no_utf8_is_no_line_of_results(shape: int, place: bytes) -> None:
+    line = SHAPES[shape](Success(3, "a", 200, None, b'{"choices":[{"message":{"content":"yes"}}]}', NO_USAGE, 1, 0.1))
+
+    assert read_line(line) is not None
+    assert place in line
+    assert read_line(line.replace(place, place[:-1] + b"\xff" + place[-1:])) is None
