@@ -138,3 +138,31 @@ def test_what_was_learned_follows_a_change_of_the_rows() -> None:
         calibration.learn(100, 200)
 
     assert 190 <= calibration.expected(100) <= 200
+
+
+def test_first_answers_weigh_as_much_as_the_guess_and_later_ones_less() -> None:
+    calibration = Calibration()
+
+    factors = []
+    for real in (200, 200, 200):
+        calibration.learn(100, real)
+        factors.append(calibration.factor)
+
+    assert factors == [pytest.approx(1.5), pytest.approx(5 / 3), pytest.approx(1.75)]
+    assert calibration.answers == 3
+
+
+def test_answer_of_one_token_is_learned_from() -> None:
+    calibration = Calibration()
+
+    calibration.learn(3, 1)
+
+    assert calibration.factor == pytest.approx(2 / 3)
+
+
+def test_answer_that_just_fits_its_reserve_is_covered() -> None:
+    calibration = Calibration(estimated=100.0, real=100.0, answers=100, spread=1.2)
+
+    calibration.learn(100, 120)
+
+    assert calibration.spread < 1.2

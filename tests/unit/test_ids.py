@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.core.rows import ids
-from pipeline.core.rows.ids import DigestStore, MemoryStore, SeenIds
+from pipeline.core.rows.ids import MAX_PREFIXES, PAGE_BITS, DigestStore, MemoryStore, SeenIds
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import InputError
 
@@ -86,3 +86,33 @@ def test_a_disk_that_refuses_is_an_input_error() -> None:
     with pytest.raises(InputError, match="full"):
         store.add([(number, number) for number in range(10_000)])
     store.close()
+
+
+def test_run_that_is_claimed_keeps_what_was_claimed_before() -> None:
+    seen = SeenIds(MemoryStore())
+    seen.claim(["r-3"], [1])
+
+    seen.claim_run("r-", 5, 2)
+
+    assert seen.claim([f"r-{number}" for number in range(3, 8)], list(range(10, 15))) == {0: None, 2: None, 3: None}
+
+
+def test_run_over_the_edge_of_a_page_is_claimed_whole() -> None:
+    seen = SeenIds(MemoryStore())
+    edge = 1 << PAGE_BITS
+    seen.claim([f"r-{edge}"], [1])
+
+    seen.claim_run("r-", edge - 2, 5)
+
+    taken = seen.claim([f"r-{number}" for number in range(edge - 3, edge + 4)], list(range(10, 17)))
+    assert sorted(taken) == [1, 2, 3, 4, 5]
+
+
+def test_run_without_a_page_is_told_by_the_lines_of_its_rows() -> None:
+    seen = SeenIds(MemoryStore())
+    for prefix in range(MAX_PREFIXES):
+        seen.claim([f"{prefix}-0"], [1])
+
+    seen.claim_run("late-", 4, 3)
+
+    assert seen.claim(["late-3", "late-4", "late-6"], [90, 91, 92]) == {1: 5, 2: 7}
