@@ -150,6 +150,7 @@ async def test_tls_server_on_a_plain_address_is_a_fault(authority: Authority) ->
     assert (fault.kind, fault.cause, fault.permanent) == (FailureKind.CONNECTION, FaultCause.CLOSED, False)
     assert "closed the connection without an answer" in fault.message
 
+
 async def test_body_that_ends_with_the_connection_needs_a_goodbye(authority: Authority) -> None:
     """Without one, anybody on the way could cut it."""
     head = b"HTTP/1.1 200 OK\r\n\r\n"
