@@ -22,11 +22,13 @@ if TYPE_CHECKING:
         ExpectConfig,
         FromEnvironment,
         JournalConfig,
+        LaneConfig,
         LimitsConfig,
         PricesConfig,
         ProviderConfig,
         RequestConfig,
         RetryConfig,
+        RoutingConfig,
         SinkConfig,
         SourceConfig,
         TimeoutsConfig,
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from pipeline.core.bookkeeping.ledger import Ledger
     from pipeline.core.bookkeeping.reorder import ReorderWindow
     from pipeline.core.pacing.lane import Lane
-    from pipeline.core.pacing.lanes import Lanes, LaneState
+    from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.rows.ids import MemoryStore
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.core.rows.lines import RawRow
@@ -125,8 +128,8 @@ _HOMES = {
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
         "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig "
-        "LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig SinkConfig SourceConfig TimeoutsConfig "
-        "TlsConfig load_config"
+        "LaneConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig RoutingConfig SinkConfig SourceConfig "
+        "TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": (
         "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "
@@ -157,7 +160,8 @@ _HOMES = {
     "pipeline.core.rows.jobs": "JobMaker",
     "pipeline.core.rows.ids": "MemoryStore",
     "pipeline.core.pacing.lane": "Lane",
-    "pipeline.core.pacing.lanes": "Lanes LaneState",
+    "pipeline.core.pacing.lane_state": "LaneState",
+    "pipeline.core.pacing.lanes": "Lanes",
     "pipeline.core.bookkeeping.ledger": "Ledger",
     "pipeline.core.bookkeeping.reorder": "ReorderWindow",
     "pipeline.core.answers.retry": "RetryPolicy",
@@ -191,11 +195,13 @@ __all__ = [
     "ExpectConfig",
     "FromEnvironment",
     "JournalConfig",
+    "LaneConfig",
     "LimitsConfig",
     "PricesConfig",
     "ProviderConfig",
     "RequestConfig",
     "RetryConfig",
+    "RoutingConfig",
     "SinkConfig",
     "SourceConfig",
     "TimeoutsConfig",

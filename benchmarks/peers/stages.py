@@ -20,7 +20,8 @@ from benchmarks.server import BODY
 from pipeline.cli.launch import COLLECT_AFTER
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.pacing.lane import Lane
-from pipeline.core.pacing.lanes import Lanes, LaneState
+from pipeline.core.pacing.lane_state import LaneState
+from pipeline.core.pacing.lanes import Lanes
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.templates import Template

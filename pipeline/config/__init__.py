@@ -1,27 +1,31 @@
 """The config: frozen records (`schema`), the rules on their values, and how YAML becomes them (`load`)."""
 
 from pipeline.config.answers import AnswersConfig, ExpectConfig
-from pipeline.config.load import load_config, load_config_text
-from pipeline.config.schema import (
+from pipeline.config.lanes import (
     BudgetConfig,
-    CacheConfig,
-    Config,
     ConnectionConfig,
-    Durability,
     FromEnvironment,
-    JournalConfig,
+    LaneConfig,
     LimitsConfig,
-    Order,
     PricesConfig,
     ProviderConfig,
+    RoutingConfig,
+    TlsConfig,
+    Transport,
+)
+from pipeline.config.load import load_config, load_config_text
+from pipeline.config.schema import (
+    CacheConfig,
+    Config,
+    Durability,
+    JournalConfig,
+    Order,
     RequestConfig,
     RetryConfig,
     Shape,
     SinkConfig,
     SourceConfig,
     TimeoutsConfig,
-    TlsConfig,
-    Transport,
 )
 
 __all__ = [
@@ -34,12 +38,14 @@ __all__ = [
     "ExpectConfig",
     "FromEnvironment",
     "JournalConfig",
+    "LaneConfig",
     "LimitsConfig",
     "Order",
     "PricesConfig",
     "ProviderConfig",
     "RequestConfig",
     "RetryConfig",
+    "RoutingConfig",
     "Shape",
     "SinkConfig",
     "SourceConfig",

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.config.lanes import FromEnvironment
 from pipeline.config.rules import environment_name
-from pipeline.config.schema import FromEnvironment
 from pipeline.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pipeline.config.lanes import ProviderConfig
     from pipeline.config.nodes import Node
-    from pipeline.config.schema import ProviderConfig
 
 _ASSIGNMENT = re.compile(r"(export\s+)?[A-Z_][A-Z0-9_]*=(?!=|$)")  # and not base64, which may end in =
 _SCHEME_AND_TOKEN = re.compile(r"[A-Za-z][A-Za-z-]* \S+")

@@ -11,7 +11,7 @@ import os
 import re
 from fnmatch import fnmatchcase
 from glob import has_magic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs.validators import and_
 from msgspec import Struct
@@ -248,3 +248,8 @@ def _typed(instance: object, attribute: Attribute[Any], value: object) -> None:
 
 def _error(instance: object, key: str, message: str) -> ConfigError:
     return ConfigError([Problem(key, message, type(instance).__name__)])
+
+
+def refuse(section: object, key: str, message: str) -> NoReturn:
+    """Say what is wrong with a section that no rule on one value can know."""
+    raise ConfigError([Problem(key, message, type(section).__name__)])

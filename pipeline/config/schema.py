@@ -11,31 +11,25 @@ from enum import Enum
 from attrs import field, frozen
 
 from pipeline.config.answers import AnswersConfig
+from pipeline.config.lanes import BudgetConfig, LaneConfig, LimitsConfig, PricesConfig, ProviderConfig, RoutingConfig
 from pipeline.config.rules import (
     MADE_LATER,
     above,
     at_least,
-    base_url,
     body,
-    environment_name,
     field_names,
-    file,
-    header_name,
-    headers,
     input_paths,
     matches,
     must,
     not_empty,
     one_character,
+    refuse,
     row_url,
-    socket_path,
     text_encoding,
     typed,
 )
 from pipeline.core.output.lines import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
-from pipeline.errors import ConfigError, Problem
-from pipeline.simulate.config import SimulateConfig
 
 
 class Order(Enum):
@@ -57,26 +51,6 @@ class Durability(Enum):
 
     PROCESS = "process"
     POWER = "power"
-
-
-class PriceSource(Enum):
-    """Where prices come from: the table that headrace brings, or the installed genai-prices."""
-
-    BUILTIN = "builtin"
-    GENAI_PRICES = "genai-prices"
-
-
-class Strategy(Enum):
-    """How a lane is chosen: the one that lets a row leave soonest."""
-
-    EARLIEST = "earliest"
-
-
-class Transport(Enum):
-    """Who speaks HTTP: headrace itself, or httpx (which knows proxies)."""
-
-    OWN = "own"
-    HTTPX = "httpx"
 
 
 @frozen(kw_only=True, field_transformer=typed)
@@ -118,125 +92,14 @@ class RequestConfig:
     def __attrs_post_init__(self) -> None:
         """A body that takes nothing from the rows asks the same question for each of them, and is hardly ever meant."""
         if (self.body is None) == (self.body_field is None):
-            _refuse(self, "body", "missing required key" if self.body is None else "and body_field exclude each other")
+            refuse(self, "body", "missing required key" if self.body is None else "and body_field exclude each other")
         if self.body is None or self.same_for_all or Template.compile(self.body).fields:
             return
         found = next(lookalikes(self.body), None)
         hint = f": {found}" if found else "; write {prompt} where the row's field `prompt` should go"
-        _refuse(
+        refuse(
             self, "body", f"takes no field of the rows, so every row would send the same request{hint} (or set request.same_for_all: true)"
         )
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class TlsConfig:
-    """PEM files. ca: trusted in place of the system's store. certificate: shown to the server; its key may be in the same file.
-
-    There is no way to switch verification off.
-    """
-
-    ca: str | None = field(default=None, validator=must(not_empty, file))
-    certificate: str | None = field(default=None, validator=must(not_empty, file))
-    key: str | None = field(default=None, validator=must(not_empty, file))
-
-    def __attrs_post_init__(self) -> None:
-        """A key proves nothing by itself."""
-        if self.key is not None and self.certificate is None:
-            _refuse(self, "key", "is of no use without provider.tls.certificate; name the certificate that it belongs to")
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class ConnectionConfig:
-    """How long a connection is used; it is closed between two requests, and another one opened. None: as long as the server keeps it."""
-
-    max_requests: int | None = field(default=None, validator=must(at_least(1)))
-    max_seconds: float | None = field(default=None, validator=must(above(0)))
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class FromEnvironment:
-    """A header's value that no config may hold. env: the environment variable that holds it."""
-
-    env: str = field(validator=must(environment_name))
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class ProviderConfig:
-    """Where requests go: exactly one of base_url and simulate.
-
-    api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
-    `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
-    A value that is secret is `FromEnvironment`. model: replaces the model in each request.
-    unix_socket: connected to in place of base_url's host. http2: spoken where the server offers it. A simulated provider
-    is spoken to plainly, whatever tls, unix_socket and http2 say.
-    """
-
-    base_url: str | None = field(default=None, validator=must(base_url))
-    simulate: SimulateConfig | None = None
-    api_key_env: str | None = field(default=None, validator=must(environment_name))
-    api_key_header: str = field(default="authorization", validator=must(header_name))
-    headers: Mapping[str, str | FromEnvironment] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
-    model: str | None = field(default=None, validator=must(not_empty))
-    transport: Transport = Transport.OWN
-    http2: bool = False
-    tls: TlsConfig = field(factory=TlsConfig)
-    unix_socket: str | None = field(default=None, validator=must(not_empty, socket_path))
-    connection: ConnectionConfig = field(factory=ConnectionConfig)
-
-    def __attrs_post_init__(self) -> None:
-        """What no field can know alone."""
-        if self.base_url is None and self.simulate is None:
-            _refuse(self, "base_url", "missing required key; or write `simulate: {}` for the embedded provider")
-        if self.base_url is not None and self.simulate is not None:
-            _refuse(self, "simulate", "base_url and simulate exclude each other; take one away (or set it to null)")
-        if self.http2 and self.base_url is not None and not self.base_url.lower().startswith("https:"):
-            _refuse(self, "http2", "is agreed upon in the TLS handshake, so base_url must be https; take one of the two back")
-        for name in self.headers if self.api_key_env is not None else ():
-            if name.lower() == self.api_key_header.lower():
-                _refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class LimitsConfig:
-    """What may leave, at most. A rate of None is no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
-
-    burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
-    None is chosen from max_in_flight. window_bytes: of requests that wait to be sent, besides those in flight.
-    """
-
-    learn: bool = True
-    requests_per_second: float | None = field(default=None, validator=must(above(0)))
-    requests_per_minute: float | None = field(default=None, validator=must(above(0)))
-    tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    input_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    output_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    burst: int | None = field(default=None, validator=must(at_least(1)))
-    max_in_flight: int = field(default=50, validator=must(at_least(1)))
-    window: int | None = field(default=None, validator=must(at_least(1)))
-    window_bytes: int = field(default=64_000_000, validator=must(at_least(1)))
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class LaneConfig(ProviderConfig):
-    """One of several providers, or one of several keys of the same.
-
-    name: in messages and results; None is made of the host. weight: its share of the rows, where several could take them.
-    priority: a higher number is used only while no lower one can take a row.
-    limits: of this lane; None are those of the run, for this lane by itself.
-    """
-
-    name: str | None = field(default=None, validator=must(not_empty))
-    weight: float = field(default=1.0, validator=must(above(0)))
-    priority: int = field(default=0, validator=must(at_least(0)))
-    limits: LimitsConfig | None = None
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class RoutingConfig:
-    """Which lane takes a row. fallback_after_seconds: how long a row waits for a lane of a lower priority number."""
-
-    strategy: Strategy = Strategy.EARLIEST
-    fallback_after_seconds: float = field(default=0.0, validator=must(at_least(0)))
 
 
 @frozen(kw_only=True, field_transformer=typed)
@@ -280,12 +143,12 @@ class SinkConfig:
     def __attrs_post_init__(self) -> None:
         """Results are resumed, ordered and verified in a file."""
         if self.path == "-":
-            _refuse(self, "path", 'must be a file, got "-"')
+            refuse(self, "path", 'must be a file, got "-"')
         if self.keep and self.shape is not Shape.FLAT:
-            _refuse(self, "keep", "needs sink.shape: flat; a batch line has the keys of the Batch API and no others")
+            refuse(self, "keep", "needs sink.shape: flat; a batch line has the keys of the Batch API and no others")
         for name in self.keep:
             if name in KEYS["flat"]:
-                _refuse(self, "keep", f"{name} is a key of every flat line already; give the input's field another name")
+                refuse(self, "keep", f"{name} is a key of every flat line already; give the input's field another name")
 
 
 @frozen(kw_only=True, field_transformer=typed)
@@ -302,40 +165,6 @@ class CacheConfig:
 
     path: str = field(validator=must(not_empty))
     max_age_seconds: float | None = field(default=None, validator=must(above(0)))
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class BudgetConfig:
-    """The most that a run may spend, over all the times that it is resumed; None is no limit. cost: in the currency of the prices."""
-
-    cost: float | None = field(default=None, validator=must(at_least(0)))
-    tokens: int | None = field(default=None, validator=must(at_least(0)))
-    requests: int | None = field(default=None, validator=must(at_least(0)))
-    seconds: float | None = field(default=None, validator=must(at_least(0)))
-
-
-@frozen(kw_only=True, field_transformer=typed)
-class PricesConfig:
-    """What a million tokens cost, in any one currency; for estimates and the summary. Either both rates, or a table.
-
-    cached_per_million, cache_write_per_million: of prompt tokens that are read from the provider's cache or written to it;
-    None for the rate of all others. table: rates of each model, in US dollars.
-    """
-
-    prompt_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    output_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    cached_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    cache_write_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    table: PriceSource | None = None
-
-    def __attrs_post_init__(self) -> None:
-        """What no field can know alone."""
-        named = [self.prompt_per_million, self.output_per_million, self.cached_per_million, self.cache_write_per_million]
-        if self.table is not None and any(rate is not None for rate in named):
-            _refuse(self, "table", "a table and rates exclude each other; take one away")
-        for name, rate in (("prompt_per_million", self.prompt_per_million), ("output_per_million", self.output_per_million)):
-            if self.table is None and rate is None:
-                _refuse(self, name, "missing required key; or write `table: builtin`")
 
 
 @frozen(kw_only=True, field_transformer=typed)
@@ -366,44 +195,40 @@ class Config:
         self._check_lanes()
         source, sink = set(map(_identity, self.source.paths)), _identity(self.sink.path)
         if sink in source:
-            _refuse(self, "sink.path", "is the source; results need a file of their own")
+            refuse(self, "sink.path", "is the source; results need a file of their own")
         pattern = next((each for each in self.source.paths if matches(each, self.sink.path)), None)
         if pattern is not None:
-            _refuse(self, "sink.path", f"is matched by the source {pattern}; results need a file that is not read as input")
+            refuse(self, "sink.path", f"is matched by the source {pattern}; results need a file that is not read as input")
         if self.journal.path is not None and _identity(self.journal.path) in {*source, sink}:
-            _refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
+            refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
         if self.budget.cost is not None and self.prices is None:
-            _refuse(self, "budget.cost", "needs prices; set prices.prompt_per_million and prices.output_per_million")
+            refuse(self, "budget.cost", "needs prices; set prices.prompt_per_million and prices.output_per_million")
         if self.cache is not None and _identity(self.cache.path) in {
             *source,
             sink,
             _identity(self.journal.path or f"{self.sink.path}.journal"),
         }:
-            _refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
+            refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
         if self.request is None and any(_plain_name(path).endswith((".csv", ".tsv", ".txt")) for path in self.source.paths):
-            _refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
+            refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
 
     def _check_lanes(self) -> None:
         if self.provider is None:
             if not self.providers:
-                _refuse(self, "provider", "missing required key")
+                refuse(self, "provider", "missing required key")
             object.__setattr__(self, "provider", self.providers[0])
         if self.providers and self.provider is not self.providers[0]:
-            _refuse(self, "providers", "provider and providers exclude each other; make provider the first of the list")
+            refuse(self, "providers", "provider and providers exclude each other; make provider the first of the list")
         names: set[str] = set()
         for index, lane in enumerate(self.providers):
             if lane.name in names:
-                _refuse(self, f"providers[{index}].name", f"is the name of an earlier one, too: {lane.name}")
+                refuse(self, f"providers[{index}].name", f"is the name of an earlier one, too: {lane.name}")
             names |= {lane.name} if lane.name is not None else set()
 
     @property
     def lanes(self) -> tuple[ProviderConfig, ...]:
         """Where requests go, at least one."""
         return tuple(self.providers) or (self.provider,)
-
-
-def _refuse(section: object, key: str, message: str) -> None:
-    raise ConfigError([Problem(key, message, type(section).__name__)])
 
 
 def _identity(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.config.schema import PriceSource
+from pipeline.config.lanes import PriceSource
 from pipeline.core.pacing.budget import PICO
 from pipeline.core.pacing.prices import PriceTable, Rates, Tier
 from pipeline.errors import ConfigError, Problem

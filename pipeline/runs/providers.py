@@ -13,10 +13,11 @@ import trio
 from attrs import evolve, frozen
 
 from pipeline.config.environment import Credentials, credentials_of
-from pipeline.config.schema import LaneConfig
+from pipeline.config.lanes import LaneConfig
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
-from pipeline.core.pacing.lanes import Lanes, LaneState
+from pipeline.core.pacing.lane_state import LaneState
+from pipeline.core.pacing.lanes import Lanes
 from pipeline.core.rows.models import with_model
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config, ProviderConfig
-    from pipeline.config.schema import LimitsConfig
+    from pipeline.config.lanes import LimitsConfig
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
 

@@ -19,7 +19,8 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import Course, account_of, cancel_at, flow_settings, source_opener
+from pipeline.runs.assembly import account_of, flow_settings, source_opener
+from pipeline.runs.course import Course, cancel_at
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED

@@ -10,7 +10,8 @@ import trio
 from attrs import define, field
 
 from pipeline.edges.sources.memory import Row, RowsFromPython
-from pipeline.runs.assembly import Course, flow_settings, job_maker, reuse_of
+from pipeline.runs.assembly import flow_settings, job_maker, reuse_of
+from pipeline.runs.course import Course
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.pass_through import PassThrough
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.budget import Refusal
-    from pipeline.core.pacing.lanes import Lanes, LaneState
+    from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
     from pipeline.records import Job, Outcome, Usage

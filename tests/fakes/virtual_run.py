@@ -11,7 +11,8 @@ from attrs import define, field, frozen
 
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
-from pipeline.core.pacing.lanes import Lanes, LaneState
+from pipeline.core.pacing.lane_state import LaneState
+from pipeline.core.pacing.lanes import Lanes
 from pipeline.core.rows.lines import RawRow
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings

@@ -9,7 +9,7 @@ from pipeline.config import load_config_text
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import RunInterrupted
 from pipeline.records import Failure, FailureKind
-from pipeline.runs.assembly import Course
+from pipeline.runs.course import Course
 
 CONFIG = "{source: {path: in.jsonl}, provider: {simulate: {}}, sink: {path: out.jsonl}}"
 

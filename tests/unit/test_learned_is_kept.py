@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.lane import Lane, Learned
-from pipeline.core.pacing.lanes import Lanes, LaneState
+from pipeline.core.pacing.lane_state import LaneState
+from pipeline.core.pacing.lanes import Lanes
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_schema import State
 

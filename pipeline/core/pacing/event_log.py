@@ -14,7 +14,7 @@ from pipeline.events import AttemptRecord, AttemptResult, PaceChanged
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pipeline.core.pacing.lanes import LaneState
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.events import RunEvent
     from pipeline.messages import Report
     from pipeline.records import Job, Usage

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pipeline.core.answers.quotas import ProviderLimits
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.event_log import EventLog
-    from pipeline.core.pacing.lanes import Lanes, LaneState
+    from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.records import Failure, Job
 
 UNAUTHORIZED = 401

@@ -13,135 +13,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from pipeline.core.answers.retry import RetryPolicy
-from pipeline.core.pacing.health import Health, State
-from pipeline.core.pacing.lane import Wait
-from pipeline.core.pacing.refusals import Refusals
+from pipeline.core.pacing.health import State
+from pipeline.core.pacing.lane_state import IN_FLIGHT, LANE_OUT, Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.core.pacing.findings import Learned
-    from pipeline.core.pacing.lane import Lane
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.messages import Ticket
-
-IN_FLIGHT = "in_flight"
-LANE_OUT = "lane_out"
-RATED_SECONDS = 5.0  # a lane's rate is taken over so long
-
-
-class Hold(Struct, frozen=True, eq=False):
-    """No lane lets the row leave now. wake: when to ask again, inf if only a report can change it. bound: what holds it back.
-
-    avoided: it is only held because it is not to go to the lane that has just failed it.
-    """
-
-    wake: float
-    bound: str
-    avoided: bool = False
-
-
-class LaneState:
-    """One lane in use: its limits, and what this run knows about it.
-
-    workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
-    but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
-    where it stands in the config, for messages. allowed: requests a second that its limits allow, None without such a limit.
-    """
-
-    __slots__ = (
-        "_rated", "allowed", "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out",
-        "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "weight", "workers",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        limits: Lane,
-        workers: int,
-        *,
-        index: int = 0,
-        name: str = "",
-        weight: float = 1.0,
-        priority: int = 0,
-        host: str = "the provider",
-        key: str | None = None,
-        setting: str = "provider",
-        allowed: float | None = None,
-        policy: RetryPolicy | None = None,
-    ) -> None:
-        self.limits = limits
-        self.workers = workers
-        self.index, self.name, self.weight, self.priority = index, name, weight, priority
-        self.host, self.key, self.setting = host, key, setting
-        self.allowed = allowed
-        policy = policy or RetryPolicy()
-        self.health = Health(policy.patience_seconds)
-        self.refusals = Refusals(workers, policy.stop_after)
-        self.out: str | None = None
-        self.refused: str | None = None
-        self.held_since: float | None = None  # clock since when it has not worked
-        self.out_seconds = 0.0  # for how long it did not work before
-        self.free = 0  # attempts that may still leave, as of the last `look`
-        self.attempts = self.succeeded = self.throttled = 0
-        self.rate = 0.0  # results a second of late
-        self._rated: tuple[float, int] | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether rows may be sent here, now or when it has been probed."""
-        return self.out is None
-
-    @property
-    def working(self) -> bool:
-        """Whether the lane is in use and nothing is wrong with it."""
-        return self.out is None and self.health.state is not State.HELD
-
-    def tick(self, now: float) -> bool:
-        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
-        if self._rated is None:
-            self._rated = now, self.succeeded
-        elif now - self._rated[0] >= RATED_SECONDS:
-            self.rate = (self.succeeded - self._rated[1]) / (now - self._rated[0])
-            self._rated = now, self.succeeded
-        return self.health.tick(now)
-
-    def look(self, now: float) -> None:
-        """Count how many attempts may leave now."""
-        if self.out is not None:
-            self.free = 0
-            return
-        refusals, health = self.refusals, self.health
-        free = health.slots(now, min(self.workers, self.limits.concurrency))
-        if refusals.open:
-            if refusals.frozen(now, health.flying):
-                free = 0
-            elif refusals.probing:
-                free = min(free, 1 - len(health.flying))
-        self.free = free
-
-    def admit(self, now: float, ticket: Ticket) -> Hold | None:
-        """Let a row's attempt leave, and fill in its ticket; or say what holds it back."""
-        if self.free <= 0:
-            return self._hold(now)
-        job = ticket.job
-        grant = self.limits.admit(now, job.tokens, job.output_tokens)
-        if isinstance(grant, Wait):
-            return Hold(grant.wake, grant.bound.value)
-        self.free -= 1
-        self.attempts += 1
-        ticket.grant = grant
-        ticket.lane = self.index
-        ticket.lane_name = self.name
-        ticket.number = self.health.departed(now)
-        return None
-
-    def _hold(self, now: float) -> Hold:
-        if self.out is None and self.health.state is not State.HELD:
-            return Hold(inf, IN_FLIGHT)
-        probe_at = inf if self.out is not None else self.health.next_probe()
-        return Hold(probe_at if probe_at > now else inf, LANE_OUT)
 
 
 class Lanes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.records import Scope
 
 if TYPE_CHECKING:
-    from pipeline.core.pacing.lanes import LaneState
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.refusals import Stop
     from pipeline.messages import Report
 
