@@ -49,6 +49,14 @@ class Spending(Struct, frozen=True):
 NOTHING = Spending()
 
 
+class Spent(Struct, frozen=True):
+    """What was spent of a run's budgets, for a later process. seconds: of running. lanes: of each lane, by its name."""
+
+    total: Spending = NOTHING
+    seconds: float = 0.0
+    lanes: dict[str, Spending] = {}
+
+
 class FailedAttempt(Struct, frozen=True, gc=False):
     """An earlier attempt of a row that may have been the row's own fault; the lane's later history decides.
 

@@ -243,7 +243,7 @@ class LaneSummary:
     """What one lane did in this run.
 
     learned_per_minute: requests that the provider was found to allow, None if nothing was found. kind: of its limit, such as
-    "sliding" or "bucket". out_seconds: for how long it took no rows.
+    "sliding" or "bucket". out_seconds: for how long it took no rows. out: why it is used no longer, None while it may be.
     """
 
     name: str
@@ -253,6 +253,7 @@ class LaneSummary:
     learned_per_minute: float | None = None
     kind: str | None = None
     out_seconds: float = 0.0
+    out: str | None = None
 
 
 @frozen

@@ -135,7 +135,10 @@ class LimitsConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class BudgetConfig:
-    """The most that a run may spend, over all the times that it is resumed; None is no limit. cost: in the currency of the prices."""
+    """The most that a run, or a lane of it, may spend, over all the times that it is resumed; None is no limit.
+
+    cost: in the currency of the prices.
+    """
 
     cost: float | None = field(default=None, validator=must(at_least(0)))
     tokens: int | None = field(default=None, validator=must(at_least(0)))
@@ -173,13 +176,16 @@ class LaneConfig(ProviderConfig):
 
     name: in messages and results; None is made of the host. weight: its share of the rows, where several could take them.
     priority: a higher number is used only while no lower one can take a row.
-    limits: of this lane; None are those of the run, for this lane by itself.
+    limits: of this lane; None are those of the run, for this lane by itself. prices: of this lane; None are those of the run.
+    budget: what may be spent on this lane, besides the run's.
     """
 
     name: str | None = field(default=None, validator=must(not_empty))
     weight: float = field(default=1.0, validator=must(above(0)))
     priority: int = field(default=0, validator=must(at_least(0)))
     limits: LimitsConfig | None = None
+    prices: PricesConfig | None = None
+    budget: BudgetConfig = field(factory=BudgetConfig)
 
 
 @frozen(kw_only=True, field_transformer=typed)

@@ -201,8 +201,7 @@ class Config:
             refuse(self, "sink.path", f"is matched by the source {pattern}; results need a file that is not read as input")
         if self.journal.path is not None and _identity(self.journal.path) in {*source, sink}:
             refuse(self, "journal.path", "is the source or the sink; the journal needs a file of its own")
-        if self.budget.cost is not None and self.prices is None:
-            refuse(self, "budget.cost", "needs prices; set prices.prompt_per_million and prices.output_per_million")
+        self._check_budgets()
         if self.cache is not None and _identity(self.cache.path) in {
             *source,
             sink,
@@ -211,6 +210,15 @@ class Config:
             refuse(self, "cache.path", "is the source, the sink or the journal; the cache needs a file of its own")
         if self.request is None and any(_plain_name(path).endswith((".csv", ".tsv", ".txt")) for path in self.source.paths):
             refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
+
+    def _check_budgets(self) -> None:
+        needs = "needs prices; set prices.prompt_per_million and prices.output_per_million"
+        unpriced = [index for index, lane in enumerate(self.providers) if lane.prices is None]
+        if self.budget.cost is not None and self.prices is None and (unpriced or not self.providers):
+            refuse(self, "budget.cost", needs)
+        for index in unpriced if self.prices is None else ():
+            if self.providers[index].budget.cost is not None:
+                refuse(self, f"providers[{index}].budget.cost", needs.replace("set ", f"set providers[{index}]."))
 
     def _check_lanes(self) -> None:
         if self.provider is None:

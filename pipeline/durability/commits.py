@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.durability.seen_input import SeenInput
     from pipeline.edges.store.journal import Journal
     from pipeline.edges.store.output import FileSink
+    from pipeline.messages import Spent
 
 
 class Commit(Struct, eq=False):
@@ -51,7 +52,7 @@ class Commits:
     in_order: bool
     power: bool
     state: State = field(init=False)
-    spent: Callable[[], tuple[int, int, int, float]] | None = field(default=None, init=False)  # of the run's budget, if it has one
+    spent: Callable[[], Spent] | None = field(default=None, init=False)  # of the run's budgets, if it has any
     learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
     going: Callable[[], tuple[int | None, int, int]] | None = field(default=None, init=False)  # as the first fields of `Going`
     priced: Callable[[], Priced] | None = field(default=None, init=False)  # what the answers cost, where prices are known
@@ -103,6 +104,8 @@ class Commits:
         """
         self.count(entries)
         was, ledger = self.state, self._ledger
+        spent = was.budgets if self.spent is None else self.spent()
+        total = spent.total
         self.state = State(
             *self._written[:2],
             ledger.succeeded,
@@ -115,12 +118,13 @@ class Commits:
             self.seen.done_up_to(self.first_index),
             was.rows if rows is None else rows,
             committed_at=time.time(),
-            spent=was.spent if self.spent is None else self.spent(),
+            spent=(total.cost, total.tokens, total.requests, spent.seconds),
             learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
             going=was.going if self.going is None else Going(*self.going(), self._rate.note(time.monotonic(), ledger.total)),
             finish_reasons=dict(ledger.finish_reasons),
             rejected=ledger.rejected,
             priced=was.priced if self.priced is None else self.priced(),
+            spent_by_lane={**was.spent_by_lane, **spent.lanes},
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []

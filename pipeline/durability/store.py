@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from pipeline.durability.keeping import Keeping
     from pipeline.edges.store.journal_schema import State
     from pipeline.edges.store.marks import SentMarks
+    from pipeline.messages import Spent
     from pipeline.records import Outcome
 
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
@@ -257,8 +258,8 @@ class DurableStore:
         self.commits.set_row_sum(row_sum)
         self.settle()
 
-    def note_spending(self, spent: Callable[[], tuple[int, int, int, float]]) -> None:
-        """Store with each commit what this says was spent of the run's budget. It is called in another thread."""
+    def note_spending(self, spent: Callable[[], Spent]) -> None:
+        """Store with each commit what this says was spent of the run's budgets. It is called in another thread."""
         self.commits.spent = spent
 
     def note_cost(self, priced: Callable[[], Priced]) -> None:

@@ -17,7 +17,7 @@ from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
-from pipeline.runs.pricing import pricing_of
+from pipeline.runs.pricing import prices_of
 from pipeline.runs.providers import lanes_of, limits_in
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ def _seconds(lanes: list[LimitsConfig], count: _Count) -> dict[str, float]:
 
 def _cost(config: Config, count: _Count) -> float | None:
     """The most that the answers may cost, if all rows use the model that the config names."""
-    pricing = pricing_of(config)
-    return None if pricing is None else pricing.cost_of_tokens(count.prompt_tokens, count.tokens - count.prompt_tokens)
+    prices = prices_of(config)
+    return None if prices is None else prices.most_for_tokens(count.prompt_tokens, count.tokens - count.prompt_tokens)
 
 
 def _notes(config: Config, count: _Count) -> list[str]:

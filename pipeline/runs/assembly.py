@@ -14,15 +14,11 @@ import msgspec
 
 from pipeline.config.answers import Feedback, Length
 from pipeline.core.answers.secrets import Secrets
-from pipeline.core.pacing.account import Account
-from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
 from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, UsageError
-from pipeline.messages import Spending
-from pipeline.runs.pricing import pricing_of
 from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings
@@ -32,11 +28,12 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.answers.fitting import AnswerRules
+    from pipeline.core.pacing.account import Accounts
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Store
     from pipeline.records import Failure, Job
-    from pipeline.runs.pricing import Pricing
+    from pipeline.runs.pricing import LanePrices
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
 
@@ -121,18 +118,6 @@ def _expected(config: Config) -> dict[str, str]:
     return {"answers.expect": msgspec.json.encode(told, order="sorted").decode()}
 
 
-def account_of(config: Config, spent: tuple[int, int, int, float], now: float) -> Account | None:
-    """The config's budget, with what earlier processes have spent of it; None if there is none. now: clock."""
-    budget = config.budget
-    limits = BudgetLimits(budget.cost, budget.tokens, budget.requests, budget.seconds)
-    if limits.unlimited:
-        return None
-    pricing = None if budget.cost is None else pricing_of(config)
-    *amounts, seconds = spent
-    kept = Budget(limits, started=now, spent=Spending(*amounts), seconds_spent=seconds)
-    return Account(kept, None if pricing is None else lambda job: pricing.rates_of(job.body), started=now - seconds)
-
-
 def rules_of(config: Config) -> AnswerRules | None:
     """What the config expects of answers; None if it takes every one. Its schema and check were found usable when it was made."""
     answers = config.answers
@@ -167,15 +152,15 @@ def flow_settings(
     limit: int | None = None,
     secrets: Sequence[str] = (),
     observers: Sequence[Observer] = (),
-    pricing: Pricing | None = None,
+    pricing: LanePrices | None = None,
     reuse: Reuse | None = None,
-    account: Account | None = None,
+    accounts: Accounts | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends.
 
     secrets: texts that no failure may show. pricing: for the observers' records.
     """
-    lanes = lanes_of(config)
+    lanes = lanes_of(config, accounts)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
         take_rows=take_rows,
@@ -198,5 +183,4 @@ def flow_settings(
         in_order=config.sink.order.value == "input",
         limit=limit,
         reuse=reuse,
-        account=account,
     )

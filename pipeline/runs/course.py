@@ -11,7 +11,7 @@ from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import InputError, RunAborted, RunInterrupted
 from pipeline.records import LaneSummary, Summary
-from pipeline.runs.pricing import Pricing, as_money, pricing_of
+from pipeline.runs.pricing import LanePrices, as_money, prices_of
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED, GateTally
 
@@ -43,10 +43,10 @@ class Course:
     unknown: int = 0  # attempts that were cut off, with a process or with a run
     source: Source | None = None
     limit: int | None = None
-    pricing: Pricing | None = field(init=False)
+    pricing: LanePrices | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.pricing = pricing_of(self.config)
+        self.pricing = prices_of(self.config)
         if self.pricing is not None:
             self.tallies.ledger.price = self.pricing.cost
 
@@ -83,7 +83,7 @@ class Course:
             return None
         was = self.resumed
         prompt, output = was.prompt_tokens - was.priced.prompt_tokens, was.output_tokens - was.priced.output_tokens
-        before = self.pricing.cost_of_tokens(max(0, prompt), max(0, output)) if prompt > 0 or output > 0 else 0.0
+        before = self.pricing.most_for_tokens(max(0, prompt), max(0, output)) if prompt > 0 or output > 0 else 0.0
         return None if before is None else round(as_money(self.tallies.ledger.cost) + before, 6)
 
     def priced(self) -> Priced:
@@ -230,4 +230,5 @@ def _lane_summary(state: LaneState) -> LaneSummary:
         None if learned is None or learned.requests_per_minute is None else round(learned.requests_per_minute, 3),
         None if learned is None else learned.kind,
         round(state.out_seconds + held, 3),
+        state.out or state.refused,
     )

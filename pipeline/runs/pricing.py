@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.config.lanes import PriceSource
+from pipeline.config.lanes import LaneConfig, PriceSource
 from pipeline.core.pacing.budget import PICO
 from pipeline.core.pacing.prices import PriceTable, Rates, Tier
 from pipeline.errors import ConfigError, Problem
 from pipeline.records import NO_USAGE, Usage
+from pipeline.runs.names import lane_name
 
 if TYPE_CHECKING:
-    from pipeline.config import Config, PricesConfig
+    from pipeline.config import Config, PricesConfig, ProviderConfig
     from pipeline.records import Job, Outcome
 
 TABLE = Path(__file__).with_name("price_table.json")
@@ -38,13 +39,15 @@ class Pricing:
     """Knows what a model's tokens cost. unknown: models of answers for which no price is known.
 
     table: None where all models cost the same, `fixed`. model: the one that the config names, for answers that name none.
+    asked: the one that takes the place of that in each request, if there is one.
     """
 
-    def __init__(self, fixed: Rates | None, table: PriceTable | None, model: str | None = None) -> None:
+    def __init__(self, fixed: Rates | None, table: PriceTable | None, model: str | None = None, asked: str | None = None) -> None:
         self.fixed = fixed
         self.table = table
         self.unknown: dict[str, None] = {}
         self._model = model
+        self._asked = asked
         self._known: dict[str, Rates | None] = {}
 
     @property
@@ -63,7 +66,7 @@ class Pricing:
 
     def rates_of(self, body: bytes) -> Rates | None:
         """The rates of the model that a request asks for; None if no price is known."""
-        return self.fixed or self.rates(_model_of(body))
+        return self.fixed or self.rates(self._asked or _model_of(body))
 
     def cost(self, outcome: Outcome, usage: Usage) -> int | None:
         """What a row cost, in PICO; None if its model has no known price. usage: all tokens that were spent on it."""
@@ -92,24 +95,62 @@ class Pricing:
         return as_money(prompt_tokens * tier.prompt + output_tokens * tier.output)
 
 
+class LanePrices:
+    """What answers cost by the lane that gave them.
+
+    by_lane: prices by the names of the lanes; "" is the only one. unknown: models of answers for which no price is known.
+    """
+
+    def __init__(self, by_lane: dict[str, Pricing]) -> None:
+        self.by_lane = by_lane
+        self.unknown: dict[str, None] = {}
+        for pricing in by_lane.values():
+            pricing.unknown = self.unknown
+
+    def cost(self, outcome: Outcome, usage: Usage) -> int | None:
+        """What a row cost, in PICO; None if that is not known. usage: all tokens that were spent on it."""
+        pricing = self.by_lane.get(outcome.lane)
+        return 0 if pricing is None else pricing.cost(outcome, usage)
+
+    def cost_of_attempt(self, job: Job, usage: Usage, lane: str) -> float | None:
+        """What an attempt on a lane cost, in units of the currency; None if that is not known."""
+        pricing = self.by_lane.get(lane)
+        return None if pricing is None else pricing.cost_of_attempt(job, usage)
+
+    def most_for_tokens(self, prompt_tokens: int, output_tokens: int) -> float | None:
+        """What so many tokens cost at most, whatever lane answers; None if that is not known."""
+        costs = [pricing.cost_of_tokens(prompt_tokens, output_tokens) for pricing in self.by_lane.values()]
+        known = [cost for cost in costs if cost is not None]
+        return max(known) if len(known) == len(costs) else None
+
+
 def as_money(pico: int) -> float:
     """PICO as units of the currency."""
     return round(pico / PICO, 6)
 
 
-def pricing_of(config: Config) -> Pricing | None:
-    """The prices that a config asks for; None if it asks for none. Raises ConfigError if a table is not installed."""
-    prices = config.prices
+def prices_of(config: Config) -> LanePrices | None:
+    """The prices of every lane; None if a lane has none. Raises ConfigError if a table is not installed."""
+    found = {lane_name(config, index): pricing_of(config, provider) for index, provider in enumerate(config.lanes)}
+    known = {name: pricing for name, pricing in found.items() if pricing is not None}
+    return LanePrices(known) if len(known) == len(found) else None
+
+
+def pricing_of(config: Config, provider: ProviderConfig) -> Pricing | None:
+    """The prices of one lane: its own, or those of the run; None if there are none. Raises ConfigError as `prices_of`."""
+    lane = provider if isinstance(provider, LaneConfig) else None
+    prices = config.prices if lane is None or lane.prices is None else lane.prices
     if prices is None:
         return None
     body = config.request.body if config.request is not None else None
     model = body.get("model") if isinstance(body, dict) else None
     named = model if isinstance(model, str) else None
+    own = None if lane is None else lane.model
     if prices.table is PriceSource.GENAI_PRICES:
-        return Pricing(None, _installed(), named)
+        return Pricing(None, _installed(), own or named, own)
     if prices.table is not None:
-        return Pricing(None, msgspec.json.decode(TABLE.read_bytes(), type=PriceTable), named)
-    return Pricing(_fixed(prices), None, named)
+        return Pricing(None, msgspec.json.decode(TABLE.read_bytes(), type=PriceTable), own or named, own)
+    return Pricing(_fixed(prices), None, own or named, own)
 
 
 def _fixed(prices: PricesConfig) -> Rates:

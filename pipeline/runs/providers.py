@@ -7,7 +7,6 @@ import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import trio
 from attrs import evolve, frozen
@@ -24,6 +23,7 @@ from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, T
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.errors import ConfigError, Problem
+from pipeline.runs.names import host_of, lane_name, place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.lanes import LimitsConfig
+    from pipeline.core.pacing.account import Accounts
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
 
@@ -69,25 +70,27 @@ def open_providers(
     return _all_opened(config, endpoints, transport)
 
 
-def lanes_of(config: Config) -> Lanes:
-    """The lanes of a config, with their limits and what is said of them in messages."""
+def lanes_of(config: Config, accounts: Accounts | None = None) -> Lanes:
+    """The lanes of a config, with their limits and what is said of them in messages. accounts: its budgets, if it has any."""
     policy = retry_policy(config)
     states = []
     for index, provider in enumerate(config.lanes):
         limits = limits_in(config, provider)
         lane = provider if isinstance(provider, LaneConfig) else None
+        name = lane_name(config, index)
         state = LaneState(
             limits_of(limits),
             limits.max_in_flight,
             index=index,
-            name=_name_of(lane, index),
+            name=name,
             weight=1.0 if lane is None else lane.weight,
             priority=0 if lane is None else lane.priority,
-            host=_host_of(provider),
+            host=host_of(provider),
             key=provider.api_key_env,
             setting=place_of(config, index),
             allowed=_allowed(limits),
             policy=policy,
+            account=None if accounts is None else accounts.lanes[name],
         )
         states.append(state)
     wanted = sum(state.workers for state in states)
@@ -125,23 +128,6 @@ def limits_of(limits: LimitsConfig) -> Lane:
 def _allowed(limits: LimitsConfig) -> float | None:
     per_minute = None if limits.requests_per_minute is None else limits.requests_per_minute / 60
     return min((rate for rate in (limits.requests_per_second, per_minute) if rate is not None), default=None)
-
-
-def place_of(config: Config, index: int) -> str:
-    """Where a lane stands in the config."""
-    return "provider" if not config.providers else f"providers[{index}]"
-
-
-def _name_of(lane: LaneConfig | None, index: int) -> str:
-    if lane is None:
-        return ""
-    return lane.name or f"{_host_of(lane)}#{index}"
-
-
-def _host_of(provider: ProviderConfig) -> str:
-    if provider.base_url is None:
-        return "the simulated provider"
-    return provider.unix_socket or urlsplit(provider.base_url).netloc.rpartition("@")[2]
 
 
 def _endpoint(config: Config, provider: ProviderConfig, place: str, shown: Credentials, env: Mapping[str, str]) -> Endpoint:

@@ -19,7 +19,8 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import account_of, flow_settings, source_opener
+from pipeline.runs.accounts import accounts_of
+from pipeline.runs.assembly import flow_settings, source_opener
 from pipeline.runs.course import Course, cancel_at
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
@@ -86,9 +87,9 @@ async def run(
 
         try:
             async with provider as senders:
-                account = account_of(config, durable.state.spent, trio.current_time())
-                if account is not None:
-                    durable.note_spending(account.snapshot)
+                accounts = accounts_of(config, durable.state.budgets, trio.current_time())
+                if accounts is not None:
+                    durable.note_spending(accounts.snapshot)
                 settings = flow_settings(
                     config,
                     take_rows,
@@ -97,7 +98,7 @@ async def run(
                     durable,
                     limit=limit,
                     reuse=files.reuse,
-                    account=account,
+                    accounts=accounts,
                     secrets=secrets_of(shown),
                     observers=observers,
                     pricing=course.pricing,

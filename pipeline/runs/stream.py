@@ -10,6 +10,8 @@ import trio
 from attrs import define, field
 
 from pipeline.edges.sources.memory import Row, RowsFromPython
+from pipeline.messages import Spent
+from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, job_maker, reuse_of
 from pipeline.runs.course import Course
 from pipeline.runs.providers import credentials, open_providers, secrets_of
@@ -154,6 +156,7 @@ class _FlowSide:
                         secrets=self.secrets,
                         observers=self.observers,
                         pricing=course.pricing,
+                        accounts=accounts_of(self.config, Spent(), trio.current_time()),
                     )
                     await course.follow(settings)
                 course.conclude()

@@ -34,7 +34,6 @@ from pipeline.stages.write import write
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, Reuse, Store
@@ -63,9 +62,8 @@ class FlowSettings:
     in_order: bool = True
     limit: int | None = None
     reuse: Reuse | None = None
-    account: Account | None = None
     observers: Sequence[Observer] = ()
-    cost_of: Callable[[Job, Usage], float | None] | None = None
+    cost_of: Callable[[Job, Usage, str], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
     grace_seconds: float = GRACE_SECONDS
 
@@ -153,7 +151,6 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             halt=halt,
             observers=settings.observers,
             cost_of=settings.cost_of,
-            account=settings.account,
             full=lambda: tallies.read.full,
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows

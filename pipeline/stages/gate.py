@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.answers.retry import RetryPolicy
-    from pipeline.core.pacing.account import Account
-    from pipeline.core.pacing.budget import Refusal
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.messages import GateMessage
@@ -77,23 +75,21 @@ async def gate(
     stop: trio.Event,
     halt: Callable[[], None] | None = None,
     observers: Sequence[Observer] = (),
-    cost_of: Callable[[Job, Usage], float | None] | None = None,
-    account: Account | None = None,
+    cost_of: Callable[[Job, Usage, str], float | None] | None = None,
     full: Callable[[], bool] | None = None,
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
     tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
     next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observers: told what
-    happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`. account: the run's budget, None if it has
-    none. full: whether no more rows may be read now. After a stop what is in flight may finish, and the rows that wait here
-    are dropped without an outcome.
+    happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`. full: whether no more rows may be read
+    now. After a stop what is in flight may finish, and the rows that wait here are dropped without an outcome.
     """
     with inbox, tickets, outcomes:
         telling = Telling(observers, cost_of) if observers else None
         judge = Judge(lanes, policy, log=None if telling is None else telling.log)
         tally.lanes = lanes.states
-        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, account, full).run()
+        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, full).run()
 
 
 @define(eq=False)
@@ -107,10 +103,10 @@ class _Gate:
     stop: trio.Event
     halt: Callable[[], None] | None
     telling: Telling | None
-    account: Account | None
     full: Callable[[], bool] | None
     jobs: deque[Job] = field(factory=deque)
     retries: list[tuple[float, int, Ticket]] = field(factory=list)  # heap by due time; the number breaks ties
+    parked: list[tuple[Ticket, str | None]] = field(factory=list)  # rows that no lane that works could take, and why none ever will
     pushed: int = 0
     in_flight: int = 0
     look_at: float = -inf  # when to look at the clock next
@@ -123,6 +119,8 @@ class _Gate:
             if not self.in_flight and due == inf:  # no report and no time will change anything
                 self.judge.idle(now)
                 decided = self._decide()
+                if not decided and self.parked and all(never for _, never in self.parked) and self._missing() != "input":
+                    self._stop(self.parked[0][1] or "")
                 if self._finished():
                     return
                 if decided:
@@ -130,7 +128,7 @@ class _Gate:
             await self._wait(now, due, bound)
 
     def _idle(self) -> bool:
-        return not (self.in_flight or self.jobs or self.retries)
+        return not (self.in_flight or self.jobs or self.retries or self.parked)
 
     def _finished(self) -> bool:
         return self._idle() and (self.ended or self.tally.stopped is not None)
@@ -143,8 +141,11 @@ class _Gate:
         aside: list[Ticket] = []
         self.lanes.look(now)
         due, bound = self._fill(group, aside, now)
-        for ticket in aside:
+        for ticket in aside if self.tally.stopped is None else ():
             self._put_back(ticket)
+        for state in self.lanes.states:
+            if state.unhandled:  # its budget is spent
+                self.judge.went_out(state, now)
         if group:
             if self.telling is not None:
                 self.telling.left(group, now, self.tally.bound)
@@ -164,19 +165,19 @@ class _Gate:
             ticket = self._next_ticket(now, fresh=in_doubt)
             if ticket is None:
                 return (self.retries[0][0], "retry") if self.retries else (inf, self._missing())
-            if self.account is not None and (refusal := self.account.reserve(ticket, now)) is not None:
-                return self._refused(ticket, refusal)
             hold = lanes.admit(now, ticket)
-            if hold is not None and self.account is not None:
-                self.account.release(ticket)
             if hold is None:
                 if ticket.attempt > 1:
                     self.tally.retries += 1
                 group.append(ticket)
+            elif hold.parked:
+                self.parked.append((ticket, hold.never))
             elif hold.avoided:
                 aside.append(ticket)
             else:
                 self._put_back(ticket)
+                if hold.never is not None and not any(state.unhandled for state in lanes.states):
+                    self._stop(hold.never)
                 return hold.wake, hold.bound
 
     def _missing(self) -> str:
@@ -184,13 +185,6 @@ class _Gate:
         if self.ended:
             return ""
         return "output" if self.full is not None and self.full() else "input"
-
-    def _refused(self, ticket: Ticket, refusal: Refusal) -> tuple[float, str]:
-        """The budget does not allow the next attempt: wait for what is in flight to turn out cheaper, or stop."""
-        self._put_back(ticket)
-        if refusal.final and self.account is not None:
-            self._stop(self.account.told(refusal, ticket.job))
-        return inf, refusal.bound
 
     def _next_ticket(self, now: float, *, fresh: bool) -> Ticket | None:
         """The row whose turn it is: a retry that is due, else a new one. fresh: the other way round."""
@@ -244,6 +238,8 @@ class _Gate:
             elif self.tally.stopped is None:
                 self.jobs.extend(message)
         if later >= self.look_at:
+            while self.parked:
+                self._put_back(self.parked.pop()[0])
             self.judge.tick(later)
             self.look_at = later + LOOK_SECONDS
             self.tally.waits_for = self.judge.waits_for(later) if self.tally.stopped is None else ""
@@ -265,13 +261,15 @@ class _Gate:
         self.tally.waits_for = ""
         self.jobs.clear()
         self.retries.clear()
+        self.parked.clear()
 
     # ---- reports -------------------------------------------------------------------------------------------------
 
     def _settle(self, report: Report, now: float) -> None:
         self.in_flight -= 1
-        if self.account is not None:
-            self.account.settle(report)
+        account = self.lanes.states[report.ticket.lane].account
+        if account is not None:
+            account.settle(report)
         if report.answered:
             self.judge.succeeded(report, now)
             return

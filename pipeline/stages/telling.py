@@ -22,7 +22,7 @@ class Telling:
     """Observers of a run, and what they have not been told yet. cost_of: see `EventLog`."""
 
     observers: Sequence[Observer]
-    cost_of: Callable[[Job, Usage], float | None] | None = None
+    cost_of: Callable[[Job, Usage, str], float | None] | None = None
     log: EventLog = field(init=False)
     _turns: dict[int, float] = field(factory=dict)  # when rows that were held back were first the next ones to leave, by index
 

@@ -11,10 +11,13 @@ import trio.testing
 from attrs import define, field, frozen
 
 from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.pacing.account import Account
+from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.pacing.lane_state import LaneState
 from pipeline.core.pacing.lanes import Lanes
 from pipeline.core.rows.lines import RawRow
+from pipeline.messages import Spending
 from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
     from pipeline.records import Outcome
 
-FOREVER = 1e5
+FOREVER = 5e3
+NO_BUDGET = BudgetLimits()
 
 
 @frozen
@@ -38,6 +42,9 @@ class LanePlan:
     weight: float = 1.0
     priority: int = 0
     dies: tuple[float, float, str | int | FaultCause] | None = None
+    budget: BudgetLimits = NO_BUDGET
+    tokens_per_minute: float | None = None
+    flaky: float = 0.0  # share of the attempts that get a 500
 
 
 @define
@@ -51,6 +58,10 @@ class LaneRun:
     patience_seconds: float = 600.0
     fallback_after_seconds: float = 0.0
     in_flight: int | None = None
+    budget: BudgetLimits = NO_BUDGET
+    tokens: tuple[int, int] = (1, 0)  # of a row and of its longest answer
+    large: dict[int, int] = field(factory=dict)  # rows that need other tokens
+    billed: list[Spending] = field(factory=list)  # by each lane's server
     stop_at: float | None = None
     sent: list[tuple[float, int, int]] = field(factory=list)  # when, lane, row
     answered: list[tuple[float, int, int]] = field(factory=list)
@@ -76,15 +87,18 @@ class LaneRun:
 
     async def _main(self) -> None:
         policy = RetryPolicy(6, 0.5, 60.0, self.patience_seconds)
+        whole = Budget(self.budget, started=trio.current_time())
+        self.billed = [Spending() for _ in self.lanes]
         self.states = [
             LaneState(
-                Lane.from_limits(requests_per_second=plan.rate),
+                Lane.from_limits(requests_per_second=plan.rate, tokens_per_minute=plan.tokens_per_minute),
                 plan.workers,
                 index=index,
                 name=f"lane-{index}",
                 weight=plan.weight,
                 priority=plan.priority,
                 policy=policy,
+                account=self._account(whole, plan, index),
             )
             for index, plan in enumerate(self.lanes)
         ]
@@ -113,6 +127,11 @@ class LaneRun:
                 nursery.cancel_scope.cancel()
         self.ended = self._now()
 
+    def _account(self, whole: Budget, plan: LanePlan, index: int) -> Account | None:
+        if self.budget.unlimited and all(each.budget.unlimited for each in self.lanes):
+            return None
+        return Account(whole, Budget(plan.budget, started=trio.current_time()), setting=f"providers[{index}]")
+
     def _now(self) -> float:
         return trio.current_time() - self.started
 
@@ -134,7 +153,11 @@ class LaneRun:
         return [RawRow(line=n + 1, offset=n, data=b"") for n in range(first, self._read)]
 
     def _make_jobs(self, rows: list[RawRow], first: int) -> Sequence[Job | Failure]:
-        return [Job(index, f"id-{index}", "POST", "/v1/x", b"{}", 1, index + 1) for index in range(first, first + len(rows))]
+        tokens, output = self.tokens
+        return [
+            Job(index, f"id-{index}", "POST", "/v1/x", b"{}", self.large.get(index, tokens), index + 1, output)
+            for index in range(first, first + len(rows))
+        ]
 
     async def _emit(self, outcomes: list[Outcome]) -> None:
         await trio.lowlevel.checkpoint()
@@ -143,6 +166,7 @@ class LaneRun:
     async def answer(self, lane: int, job: Job) -> Answer | Fault:
         plan, now = self.lanes[lane], self._now()
         self.sent.append((now, lane, job.index))
+        self.billed[lane] += Spending(requests=1)
         if plan.dies is not None and plan.dies[0] <= now < plan.dies[1]:
             return await self._dead(plan.dies[2])
         latency = min(10 * plan.latency, max(0.3 * plan.latency, plan.latency * self._random.lognormvariate(0.0, 0.6)))
@@ -150,8 +174,15 @@ class LaneRun:
             await trio.sleep(min(latency, 1.0))
             return _error(500)
         await trio.sleep(latency)
+        if plan.flaky and self._random.random() < plan.flaky:
+            return _error(500)
         self.answered.append((self._now(), lane, job.index))
-        return Answer(200, [], json.dumps({"answer": job.index}).encode(), sent_at=trio.current_time() - latency)
+        body: dict[str, object] = {"answer": job.index}
+        if job.output_tokens:
+            prompt, output = self._random.randint(0, job.tokens - job.output_tokens), self._random.randint(0, job.output_tokens)
+            body["usage"] = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+            self.billed[lane] += Spending(tokens=prompt + output)
+        return Answer(200, [], json.dumps(body).encode(), sent_at=trio.current_time() - latency)
 
     async def _dead(self, kind: str | int | FaultCause) -> Answer | Fault:
         if kind == "hole":

@@ -119,7 +119,7 @@ class VirtualRun:
         settings = FlowSettings(
             take_rows=self._take_rows,
             make_jobs=self._make_jobs,
-            lanes=Lanes([LaneState(limits, plan.workers, policy=policy)]),
+            lanes=Lanes([LaneState(limits, plan.workers, policy=policy, account=self.account)]),
             fetch=FetchSettings(
                 (self._open_sender,),
                 policy,
@@ -132,7 +132,6 @@ class VirtualRun:
             in_order=plan.in_order,
             limit=plan.limit,
             observers=self.observers,
-            account=self.account,
         )
         self.started = trio.current_time()
         with trio.fail_after(FOREVER):

@@ -15,6 +15,7 @@ from pipeline import (
     BudgetConfig,
     Config,
     ConfigError,
+    LaneConfig,
     LimitsConfig,
     PricesConfig,
     ProviderConfig,
@@ -151,3 +152,53 @@ def test_a_budget_of_money_needs_prices(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"budget\.cost.*needs prices"):
         attrs.evolve(config, prices=None, budget=BudgetConfig(cost=1.0))
+
+
+def two_lanes(folder: Path, spare: BudgetConfig) -> Config:
+    dear = PricesConfig(prompt_per_million=10, output_per_million=20)
+    lanes = (
+        LaneConfig(name="main", base_url="http://main.invalid/v1", budget=BudgetConfig(requests=6)),
+        LaneConfig(
+            name="spare",
+            base_url="http://spare.invalid/v1",
+            prices=dear,
+            budget=spare,
+        ),
+    )
+    return attrs.evolve(config_of(folder, BudgetConfig()), provider=lanes[0], providers=lanes)
+
+
+def test_each_lane_keeps_its_own_budget_and_a_resumed_run_goes_on_from_it(tmp_path: Path) -> None:
+    shop = Shop()
+    with pytest.raises(RunAborted) as caught:
+        go(two_lanes(tmp_path, BudgetConfig(requests=9)), shop)
+
+    assert str(caught.value).count("is used up") == 2
+    assert "providers[1].budget.requests is used up: 9 requests are spent" in str(caught.value)
+    assert shop.requests == 15
+
+    summary = go(two_lanes(tmp_path, BudgetConfig()), shop)
+
+    assert (summary.succeeded, shop.requests) == (ROWS, ROWS)
+    assert {lane.name: lane.attempts for lane in summary.lanes} == {"main": 0, "spare": 25}
+    assert summary.lanes[0].out is not None
+    assert summary.cost == pytest.approx((6 * 50 + 34 * 500) / 1e6)
+
+
+def test_a_lane_with_a_budget_of_money_stops_at_it(tmp_path: Path) -> None:
+    shop = Shop()
+
+    with pytest.raises(RunAborted, match=r"providers\[1\]\.budget\.cost is used up: 0\.00\d+ is spent"):
+        go(two_lanes(tmp_path, BudgetConfig(cost=0.005)), shop)
+
+    assert 6 + 8 <= shop.requests <= 6 + 10  # 0.0005 an answer
+
+
+def test_a_list_in_memory_keeps_to_the_budget_too(tmp_path: Path) -> None:
+    shop = Shop()
+
+    with pytest.raises(RunAborted, match=r"budget\.requests is used up") as caught:
+        pipeline.run_batch(["a", "b", "c", "d"], config_of(tmp_path, BudgetConfig(requests=2)), transport=httpx.MockTransport(shop))
+
+    assert shop.requests == 2
+    assert len(caught.value.outcomes) == 2

@@ -11,7 +11,7 @@ import trio
 
 import pipeline
 from pipeline import AnswersConfig, Config, ExpectConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig, Summary
-from pipeline.config.schema import PriceSource
+from pipeline.config.lanes import PriceSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,6 @@ from pipeline.cli.narrator import Narrator
 from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget, BudgetLimits
 from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunBegan, RunStopping
-from pipeline.messages import Spending
 from pipeline.records import Failure, FaultCause, Success
 from tests.fakes.observers import Book
 from tests.fakes.virtual_run import Outage, Plan, RowPlan, Try, VirtualRun
@@ -190,7 +189,7 @@ def test_a_run_goes_the_same_way_whether_it_is_observed_or_not() -> None:
 
 def test_a_budget_that_is_used_up_is_told_as_the_reason_to_stop() -> None:
     book = Book()
-    account = Account(Budget(BudgetLimits(None, None, 5, None), started=0.0, spent=Spending()), None, started=0.0)
+    account = Account(Budget(BudgetLimits(requests=5), started=0.0), Budget(BudgetLimits(), started=0.0))
     VirtualRun(Plan(rows=(WELL,) * 50), observers=(book,), account=account).run()
 
     assert isinstance(book.told[-1], RunStopping)

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from types import SimpleNamespace
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from pipeline.core.pacing.budget import PICO
 from pipeline.core.pacing.prices import PriceTable, Rates, Tier
 from pipeline.records import NO_USAGE, Success, Usage
 from pipeline.runs.genai_table import price_on, tiers_of
-from pipeline.runs.pricing import TABLE, as_money, pricing_of
+from pipeline.runs.pricing import TABLE, Pricing, as_money, prices_of, pricing_of
 
 SONNET = Rates((Tier.per_million(3, 15, 0.3, 3.75), Tier.per_million(6, 22.5, 0.6, 7.5, above=200_000)))
 TOKENS = st.integers(0, 400_000)
@@ -112,8 +113,12 @@ def test_the_built_in_table_is_small_dated_and_whole() -> None:
     )
 
 
+def the_pricing_of(config: Config) -> Pricing | None:
+    return pricing_of(config, config.provider)
+
+
 def test_each_answer_is_priced_by_its_own_model() -> None:
-    pricing = pricing_of(config_of("{table: builtin}"))
+    pricing = the_pricing_of(config_of("{table: builtin}"))
     assert pricing is not None
 
     costs = [pricing.cost(answer(model, Usage(1000, 100)), Usage(1000, 100)) for model in ("gpt-4o-2024-08-06", "gpt-4o-mini", None)]
@@ -124,7 +129,7 @@ def test_each_answer_is_priced_by_its_own_model() -> None:
 
 
 def test_a_model_without_a_price_is_named_and_costs_nothing_known() -> None:
-    pricing = pricing_of(config_of("{table: builtin}", model="my-deployment"))
+    pricing = the_pricing_of(config_of("{table: builtin}", model="my-deployment"))
     assert pricing is not None
 
     assert pricing.cost(answer("local-llama", Usage(10, 10)), Usage(10, 10)) is None
@@ -134,12 +139,12 @@ def test_a_model_without_a_price_is_named_and_costs_nothing_known() -> None:
 
 
 def test_rates_of_the_config_hold_for_every_model() -> None:
-    pricing = pricing_of(config_of("{prompt_per_million: 2, output_per_million: 10, cached_per_million: 1}"))
+    pricing = the_pricing_of(config_of("{prompt_per_million: 2, output_per_million: 10, cached_per_million: 1}"))
     assert pricing is not None
 
     assert as_money(pricing.cost(answer("any", NO_USAGE), Usage(1_000_000, 100_000, 0, 500_000)) or 0) == 2.5
     assert pricing.cost_of_tokens(1_000_000, 0) == 2.0
-    assert pricing_of(config_of("null")) is None
+    assert the_pricing_of(config_of("null")) is None
 
 
 @pytest.mark.parametrize(
@@ -170,3 +175,51 @@ def test_tiers_of_all_columns_become_rows() -> None:
 
     assert tiers_of(price) == [[0, 3.0, 15.0, 0.3, 3.0], [200_000, 6.0, 15.0, 0.3, 6.0]]
     assert tiers_of(SimpleNamespace(audio_hours=1)) == []
+
+
+LANES = """
+source: {path: in.jsonl}
+sink: {path: out.jsonl}
+prices: {prompt_per_million: 1, output_per_million: 2}
+providers:
+  - {name: dear, base_url: "http://a/v1", prices: {prompt_per_million: 10, output_per_million: 20}}
+  - {name: plain, base_url: "http://b/v1"}
+  - {name: other, base_url: "http://c/v1", model: gpt-4o-mini, prices: {table: builtin}}
+"""
+
+
+def test_each_answer_is_priced_by_the_lane_that_gave_it() -> None:
+    prices = prices_of(load_config_text(LANES, "c.yaml"))
+    assert prices is not None
+    usage = Usage(1_000_000, 100_000)
+
+    costs = {lane: prices.cost(attrs.evolve(answer(None, usage), lane=lane), usage) for lane in ("dear", "plain", "other")}
+
+    assert {lane: as_money(cost or 0) for lane, cost in costs.items()} == {"dear": 12.0, "plain": 1.2, "other": 0.21}
+    assert prices.most_for_tokens(1_000_000, 100_000) == 12.0
+
+
+def test_lanes_without_prices_leave_the_cost_unknown() -> None:
+    assert prices_of(load_config_text(LANES.replace("prices: {prompt_per_million: 1, output_per_million: 2}\n", ""), "c.yaml")) is None
+
+
+def test_a_request_is_reserved_at_the_price_of_the_model_that_the_lane_asks_for() -> None:
+    config = load_config_text(LANES, "c.yaml")
+    pricing = pricing_of(config, config.lanes[2])
+    assert pricing is not None
+
+    assert pricing.rates_of(b'{"model": "gpt-4o"}') == pricing.rates("gpt-4o-mini") != pricing.rates("gpt-4o")
+
+
+@pytest.mark.parametrize(
+    "change, key",
+    [
+        (("name: plain,", "name: plain, budget: {cost: 1},"), r"providers\[1\]\.budget\.cost: needs prices; set providers\[1\]\.prices"),
+        (("source:", "budget: {cost: 1}\nsource:"), r"budget\.cost: needs prices"),
+    ],
+)
+def test_a_budget_of_money_needs_prices_on_the_lanes_that_it_counts(change: tuple[str, str], key: str) -> None:
+    text = LANES.replace("prices: {prompt_per_million: 1, output_per_million: 2}\n", "").replace(*change)
+
+    with pytest.raises(ConfigError, match=key):
+        load_config_text(text, "c.yaml")

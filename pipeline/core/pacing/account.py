@@ -1,4 +1,4 @@
-"""Keeps a run within its budget: what an attempt may cost at most, and what it did cost.
+"""Keeps a lane within its budget and the run's: what an attempt may cost at most, and what it did cost.
 
 The worst case of an attempt is bounded by what can be known before it is sent. No token is shorter than a byte, so a prompt has
 at most as many tokens as its request has bytes; media counts by its estimate. An answer has at most `max_tokens`. A request that
@@ -8,11 +8,11 @@ exceeded, and the documentation says so.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.budget import PICO, Budget, BudgetBound, Refusal
-from pipeline.core.rows.estimate import estimate_tokens
-from pipeline.messages import NOTHING, Spending
+from pipeline.messages import NOTHING, Spending, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,83 +25,128 @@ UNBOUNDED = 1024  # output tokens that a request without a bound is taken to all
 
 
 class Account:
-    """What the gate asks before an attempt leaves, and tells when it has ended.
+    """What a lane asks before an attempt leaves, and is told when it has ended.
 
-    rates_of: what a request's model costs, None for a model whose price is not known; None where only tokens, requests and
-    seconds count. started: clock at which the run would have begun, had it never been interrupted.
+    run: the budget of the whole run, which all lanes share. own: of this lane. rates_of: what a request's model costs here, None for
+    a model whose price is not known; None where only tokens, requests and seconds count. setting: where the lane stands in the
+    config, for messages. unreserved: attempts in flight that left before there was a budget; nothing leaves until they have ended.
     """
 
-    __slots__ = ("_longest", "_now", "_rates_of", "_started", "budget")
+    __slots__ = ("_job", "_longest", "_worst", "asked_at", "own", "rates_of", "run", "setting", "unreserved")
 
-    def __init__(self, budget: Budget, rates_of: Callable[[Job], Rates | None] | None, *, started: float) -> None:
-        self.budget = budget
-        self._rates_of = rates_of
-        self._started = started
-        self._now = started
+    def __init__(
+        self, run: Budget, own: Budget, rates_of: Callable[[Job], Rates | None] | None = None, *, setting: str = "", unreserved: int = 0
+    ) -> None:
+        self.run = run
+        self.own = own
+        self.rates_of = rates_of
+        self.setting = setting
+        self.unreserved = unreserved
+        self.asked_at = -inf  # clock of the last time that somebody asked
         self._longest = 0  # output tokens of one answer
+        self._job: Job | None = None  # the one that was asked for last: while it waits it is asked for again and again
+        self._worst: Spending | None = None
 
     def reserve(self, ticket: Ticket, now: float) -> Refusal | None:
-        """Reserve an attempt's worst case, or say what does not allow it."""
-        self._now = now
+        """Reserve an attempt's worst case in both budgets, or say what does not allow it; then nothing is reserved."""
+        self.asked_at = now
+        if self.unreserved:
+            return Refusal(BudgetBound.REQUESTS, final=False)
         worst = self._worst_of(ticket.job)
         if worst is None:
             return Refusal(BudgetBound.COST, final=True)
-        refusal = self.budget.admit(worst, now)
-        ticket.reserved = None if refusal is not None else worst
+        refusal = self.run.refuses(worst, now) or self.own.admit(worst, now)
+        if refusal is None:
+            self.run.admit(worst, now)
+            ticket.reserved = worst
         return refusal
 
     def release(self, ticket: Ticket) -> None:
         """Give back what was reserved: the attempt does not leave now."""
         if ticket.reserved is not None:
-            self.budget.settle(ticket.reserved, NOTHING)
+            self._settle(ticket.reserved, NOTHING)
             ticket.reserved = None
 
     def settle(self, report: Report) -> None:
         """Count what an attempt cost."""
         worst = report.ticket.reserved
-        if worst is not None:
-            self._longest = max(self._longest, report.usage.output_tokens)
-            self.budget.settle(worst, self._real(report, worst))
-
-    def snapshot(self) -> tuple[int, int, int, float]:
-        """What a later process must take as spent: cost, tokens and requests, what is in flight at its worst; seconds of running."""
-        total = self.budget.spent + self.budget.reserved
-        return total.cost, total.tokens, total.requests, self._now - self._started
-
-    def told(self, refusal: Refusal, job: Job) -> str:
-        """Why the run stops, and what to do."""
-        spent, worst = self.budget.spent, self._worst_of(job)
         if worst is None:
-            return "budget.cost cannot be kept: no price is known for the model of a row; write prices.prompt_per_million"
+            self.unreserved = max(0, self.unreserved - 1)
+        self._longest = max(self._longest, report.usage.output_tokens)
+        self._settle(worst or NOTHING, self._real(report, worst))
+
+    def exhausted(self, refusal: Refusal, job: Job, now: float) -> tuple[str, bool]:
+        """Why nothing more leaves here, and whether it is this lane's own budget that does not allow it."""
+        worst = self._worst_of(job)
+        if worst is None:
+            return "budget.cost cannot be kept: no price is known for the model of a row; write prices.prompt_per_million", False
+        budget, place = self.run, ""
+        if budget.refuses(worst, now) is None:
+            budget, place = self.own, f"{self.setting}."
+        spent = budget.spent
         amount = {
             BudgetBound.COST: f"{spent.cost / PICO:,.4f} is spent, and the next row may cost {worst.cost / PICO:,.4f} more",
             BudgetBound.TOKENS: f"{spent.tokens:,} tokens are spent, and the next row may need {worst.tokens:,} more",
             BudgetBound.REQUESTS: f"{spent.requests:,} requests are spent",
             BudgetBound.SECONDS: "the time is up",
         }[refusal.bound]
-        return f"{refusal.bound} is used up: {amount}; raise it, and run the same command to go on"
+        return f"{place}{refusal.bound} is used up: {amount}; raise it, and run the same command to go on", budget is self.own
+
+    def _settle(self, worst: Spending, real: Spending) -> None:
+        self.own.settle(worst, real)
+        self.run.settle(worst, real)
 
     def _worst_of(self, job: Job) -> Spending | None:
         """The most that one attempt may cost; None if its price is not known."""
-        estimate = estimate_tokens(job.body, None)
-        output = job.tokens - estimate
-        if output <= 0:
-            output = max(UNBOUNDED, 2 * self._longest)
+        if job is self._job and (job.output_tokens or self._worst is None):
+            return self._worst
+        estimate = job.tokens - job.output_tokens
+        output = job.output_tokens or max(UNBOUNDED, 2 * self._longest)
         prompt = max(estimate, min(len(job.body), 4 * estimate))
+        self._job = job
+        self._worst = None
         cost = 0
-        if self._rates_of is not None:
-            rates = self._rates_of(job)
+        if self.rates_of is not None:
+            rates = self.rates_of(job)
             if rates is None:
                 return None
             cost = rates.most(prompt, output)
-        return Spending(cost, prompt + output, 1)
+        self._worst = Spending(cost, prompt + output, 1)
+        return self._worst
 
-    def _real(self, report: Report, worst: Spending) -> Spending:
+    def _real(self, report: Report, worst: Spending | None) -> Spending:
         usage = report.usage
         if usage.total_tokens or usage.prompt_tokens or usage.output_tokens:
-            rates = None if self._rates_of is None else self._rates_of(report.ticket.job)
+            rates = None if self.rates_of is None else self.rates_of(report.ticket.job)
             tokens = max(usage.total_tokens, usage.prompt_tokens + usage.output_tokens)
             return Spending(0 if rates is None else rates.cost(usage), tokens, 1)
+        if worst is None:
+            worst = self._worst_of(report.ticket.job) or Spending(requests=1)
         if report.answered or report.maybe_sent:  # it may have been billed, and nobody says how much
             return worst
         return Spending(requests=1)
+
+
+class Accounts:
+    """All accounts of a run, by the names of their lanes.
+
+    run: the budget of the whole run. started: clock at which the run would have begun, had it never been interrupted.
+    """
+
+    __slots__ = ("lanes", "run", "started")
+
+    def __init__(self, run: Budget, lanes: dict[str, Account], *, started: float) -> None:
+        self.run = run
+        self.lanes = lanes
+        self.started = started
+
+    def snapshot(self) -> Spent:
+        """What a later process must take as spent, what is in flight at its worst. May be called in another thread."""
+        now = max(account.asked_at for account in self.lanes.values())
+        lanes = {name: _gone(account.own) for name, account in self.lanes.items()}
+        return Spent(_gone(self.run), max(0.0, now - self.started), lanes)
+
+
+def _gone(budget: Budget) -> Spending:
+    reserved = budget.reserved  # read first: what is settled meanwhile counts twice rather than not at all
+    return budget.spent + reserved

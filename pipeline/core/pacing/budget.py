@@ -50,7 +50,7 @@ class BudgetLimits(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """An attempt that the budget does not allow now. final: it will not allow it later either."""
+    """An attempt that a budget does not allow now. final: it will not allow it later either."""
 
     bound: BudgetBound
     final: bool
@@ -59,7 +59,7 @@ class Refusal(Struct, frozen=True):
 class Budget:
     """Keeps one budget. Every reservation must be settled exactly once, whatever becomes of the attempt."""
 
-    __slots__ = ("_limits", "_reserved", "_spent", "_until")
+    __slots__ = ("_limits", "_reserved", "_spent", "_unlimited", "_until")
 
     def __init__(self, limits: BudgetLimits, *, started: float, spent: Spending = NOTHING, seconds_spent: float = 0.0) -> None:
         """Begin, or go on from what earlier processes have spent. started: clock at which this process began."""
@@ -75,6 +75,11 @@ class Budget:
         return self._spent
 
     @property
+    def limits(self) -> BudgetLimits:
+        """What may be spent at most."""
+        return self._limits
+
+    @property
     def reserved(self) -> Spending:
         """The worst case of what is in flight."""
         return self._reserved
@@ -82,6 +87,7 @@ class Budget:
     def retune(self, limits: BudgetLimits, *, started: float, seconds_spent: float = 0.0) -> None:
         """Take other limits while running. What was spent and reserved stays."""
         self._limits = limits
+        self._unlimited = limits.unlimited
         self._until = inf if limits.seconds is None else started + max(0.0, limits.seconds - seconds_spent)
 
     def admit(self, worst: Spending, now: float) -> Refusal | None:
@@ -93,6 +99,8 @@ class Budget:
 
     def refuses(self, worst: Spending, now: float) -> Refusal | None:
         """What does not allow an attempt now, or None. Reserves nothing."""
+        if self._unlimited:
+            return None
         if now >= self._until:
             return Refusal(BudgetBound.SECONDS, final=True)
         for bound, most, spent, reserved, wanted in self._parts(worst):
@@ -102,8 +110,8 @@ class Budget:
 
     def settle(self, worst: Spending, real: Spending) -> None:
         """Replace a reservation by what the attempt really cost. worst: exactly what was reserved for it."""
+        self._spent += real  # first, so that a reader in another thread never sees less than what is gone
         self._reserved -= worst
-        self._spent += real
 
     def overdrawn(self) -> BudgetBound | None:
         """Which part was exceeded because a provider charged more than the worst case, or None."""

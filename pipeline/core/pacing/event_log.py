@@ -25,12 +25,12 @@ NOTABLE = 0.01  # of a pace: a smaller change of it is not told
 class EventLog:
     """What happened since it was last handed over: `records` and `events`, each with the oldest first.
 
-    cost_of: what an attempt cost that used so many tokens, in the currency; None where no price is known.
+    cost_of: what an attempt cost that used so many tokens on the lane of this name; None where no price is known.
     """
 
     __slots__ = ("_cost_of", "_paces", "events", "records")
 
-    def __init__(self, cost_of: Callable[[Job, Usage], float | None] | None = None) -> None:
+    def __init__(self, cost_of: Callable[[Job, Usage, str], float | None] | None = None) -> None:
         self._cost_of = cost_of
         self._paces: dict[int, tuple[float, str]] = {}  # the last one told of each lane
         self.records: list[AttemptRecord] = []
@@ -88,7 +88,7 @@ class EventLog:
             usage.cached_tokens,
             usage.output_tokens,
             job.tokens,
-            None if self._cost_of is None else self._cost_of(job, usage),
+            None if self._cost_of is None else self._cost_of(job, usage, ticket.lane_name),
             len(job.body),
             report.response_bytes,
         )

@@ -263,6 +263,11 @@ class Judge:
     def _lane_out(self, state: LaneState, reason: str, now: float) -> None:
         """Use a lane no longer."""
         state.out = reason
+        self.went_out(state, now)
+
+    def went_out(self, state: LaneState, now: float) -> None:
+        """Act on it that a lane is used no longer: its rows go elsewhere, or the run stops."""
+        state.unhandled = False
         self._lane_is_held(state, now)
         self._leave(state, now)
 

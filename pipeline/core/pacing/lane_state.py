@@ -13,8 +13,11 @@ from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
 
 if TYPE_CHECKING:
+    from pipeline.core.pacing.account import Account
+    from pipeline.core.pacing.budget import Refusal
     from pipeline.core.pacing.lane import Lane
     from pipeline.messages import Ticket
+    from pipeline.records import Job
 
 IN_FLIGHT = "in_flight"
 LANE_OUT = "lane_out"
@@ -24,12 +27,15 @@ RATED_SECONDS = 5.0  # a lane's rate is taken over so long
 class Hold(Struct, frozen=True, eq=False):
     """No lane lets the row leave now. wake: when to ask again, inf if only a report can change it. bound: what holds it back.
 
-    avoided: it is only held because it is not to go to the lane that has just failed it.
+    avoided: it is only held because it is not to go to the lane that has just failed it. parked: no lane that works could ever take
+    it, so others need not wait behind it. never: why no lane will ever let it leave.
     """
 
     wake: float
     bound: str
     avoided: bool = False
+    parked: bool = False
+    never: str | None = None
 
 
 class LaneState:
@@ -38,11 +44,12 @@ class LaneState:
     workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
     but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
     where it stands in the config, for messages. allowed: requests a second that its limits allow, None without such a limit.
+    account: its budget and the run's, None if there is none. unhandled: it has gone out of use, and nobody has acted on that yet.
     """
 
     __slots__ = (
-        "_rated", "allowed", "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out",
-        "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "weight", "workers",
+        "_rated", "account", "allowed", "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out",
+        "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "unhandled", "weight", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -59,16 +66,19 @@ class LaneState:
         setting: str = "provider",
         allowed: float | None = None,
         policy: RetryPolicy | None = None,
+        account: Account | None = None,
     ) -> None:
         self.limits = limits
         self.workers = workers
         self.index, self.name, self.weight, self.priority = index, name, weight, priority
         self.host, self.key, self.setting = host, key, setting
         self.allowed = allowed
+        self.account = account
         policy = policy or RetryPolicy()
         self.health = Health(policy.patience_seconds)
         self.refusals = Refusals(workers, policy.stop_after)
         self.out: str | None = None
+        self.unhandled = False
         self.refused: str | None = None
         self.held_since: float | None = None  # clock since when it has not worked
         self.out_seconds = 0.0  # for how long it did not work before
@@ -112,12 +122,14 @@ class LaneState:
 
     def admit(self, now: float, ticket: Ticket) -> Hold | None:
         """Let a row's attempt leave, and fill in its ticket; or say what holds it back."""
-        if self.free <= 0:
-            return self._hold(now)
-        job = ticket.job
-        grant = self.limits.admit(now, job.tokens, job.output_tokens)
-        if isinstance(grant, Wait):
-            return Hold(grant.wake, grant.bound.value)
+        account = self.account
+        if account is not None and self.out is None and (refusal := account.reserve(ticket, now)) is not None:
+            return self._refused(account, refusal, ticket.job, now)
+        grant = None if self.free <= 0 else self.limits.admit(now, ticket.job.tokens, ticket.job.output_tokens)
+        if grant is None or isinstance(grant, Wait):
+            if account is not None:
+                account.release(ticket)
+            return self._hold(now) if grant is None else Hold(grant.wake, grant.bound.value)
         self.free -= 1
         self.attempts += 1
         ticket.grant = grant
@@ -125,6 +137,15 @@ class LaneState:
         ticket.lane_name = self.name
         ticket.number = self.health.departed(now)
         return None
+
+    def _refused(self, account: Account, refusal: Refusal, job: Job, now: float) -> Hold:
+        """A budget does not allow the attempt: wait for what is in flight to turn out cheaper, or use the lane no longer."""
+        if not refusal.final:
+            return Hold(inf, refusal.bound)
+        reason, is_own = account.exhausted(refusal, job, now)
+        if is_own:
+            self.out, self.unhandled = reason, True
+        return Hold(inf, refusal.bound, never=reason)
 
     def _hold(self, now: float) -> Hold:
         if self.out is None and self.health.state is not State.HELD:

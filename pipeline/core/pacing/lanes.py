@@ -80,26 +80,50 @@ class Lanes:
 
     def _choose(self, now: float, ticket: Ticket) -> Hold | None:
         job = ticket.job
-        others = any(state.working and state.index != ticket.avoid for state in self.states)
+        fitting = [state for state in self.states if state.out is None and state.limits.refuses(job.tokens, job.output_tokens) is None]
+        if not any(state.working for state in fitting) and any(state.working for state in self.states):
+            return self._park(now, ticket, fitting)
+        others = any(state.working and state.index != ticket.avoid for state in fitting)
         held: Hold | None = None
+        never: Hold | None = None
+        avoided: LaneState | None = None
         blocked: int | None = None  # the priority that has said no
-        for state in sorted(self.states, key=self._preference):
-            if state.limits.refuses(job.tokens, job.output_tokens) is not None:
-                continue
+        for state in sorted(fitting, key=self._preference):
             if blocked is not None and state.priority > blocked and not self._falls_back(now, blocked, held):
                 break
             if state.index == ticket.avoid and others:
-                if state.free > 0 and held is None:
-                    held = Hold(inf, IN_FLIGHT, avoided=True)
+                avoided = state
                 continue
             hold = state.admit(now, ticket)
             if hold is None:
                 self._blocked.pop(state.priority, None)
                 return None
+            if hold.never is not None:
+                never = hold
+                continue
             held = hold if held is None or hold.wake < held.wake else held
             if state.working:
                 blocked = state.priority
-        return held or Hold(inf, LANE_OUT)
+        if avoided is not None and held is None and never is not None:
+            return avoided.admit(now, ticket)  # no other lane can pay for it
+        if avoided is not None and avoided.free > 0 and (held is None or held.wake == inf):
+            return Hold(inf, IN_FLIGHT, avoided=True)
+        return held or never or Hold(inf, LANE_OUT)
+
+    def _park(self, now: float, ticket: Ticket, fitting: Sequence[LaneState]) -> Hold | None:
+        """Probe a lane with a row that is too large for those that work, or say that it waits for such a lane."""
+        wake = inf
+        for state in fitting:
+            hold = state.admit(now, ticket)
+            if hold is None:
+                return None
+            wake = min(wake, hold.wake)
+        never = None
+        if all(state.out is not None or state.health.expired(now) for state in fitting):
+            causes = {f"{state.name}: {state.out or state.health.cause}" for state in self.states if not state.working}
+            needs = f"{ticket.job.custom_id} needs {ticket.job.tokens} tokens"
+            never = f"{needs}, and no lane that allows so many works ({'; '.join(sorted(causes))})"
+        return Hold(wake, LANE_OUT, parked=True, never=never)
 
     @property
     def in_doubt(self) -> bool:

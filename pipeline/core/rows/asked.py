@@ -22,6 +22,8 @@ class _Asked(msgspec.Struct, gc=False):
     max_output_tokens: Any = None
     n: Any = None
     stream: Any = None
+    generationConfig: Any = None  # noqa: N815  Gemini's name for it
+    options: Any = None  # Ollama's
 
 
 _decode_asked = msgspec.json.Decoder(_Asked).decode
@@ -33,8 +35,12 @@ def read_body(body: bytes, url: str) -> tuple[int, int, bool]:
         asked = _decode_asked(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
         return estimate_tokens(body, None), 0, False
-    most = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens
-    output = answer_tokens(most if type(most) is int else None, asked.n if type(asked.n) is int else 1)
+    most, answers = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens, asked.n
+    if isinstance(asked.generationConfig, dict):
+        most, answers = asked.generationConfig.get("maxOutputTokens"), asked.generationConfig.get("candidateCount")
+    elif isinstance(asked.options, dict):
+        most = most or asked.options.get("num_predict")
+    output = answer_tokens(most if type(most) is int else None, answers if type(answers) is int else 1)
     streams = asked.stream is True or (asked.stream is None and _streams_unasked(url))
     return estimate_tokens(body, None) + output, output, streams
 

@@ -21,6 +21,7 @@ from pipeline.core.bookkeeping.going import Going
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
+from pipeline.messages import Spending, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,9 +53,9 @@ class State:
     outcome are recognised by. unknown: attempts that left and of which nothing more is known. rows: of the input, None while
     its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
     seconds since the epoch. spent: of a budget, where the run has one: cost (10⁻¹² of the currency), tokens, requests, seconds.
-    learned: what was found out about the limits of each lane, by its name. going: what the run was about at that moment.
-    finish_reasons: answers by why they ended. rejected: answers under a success status that were none.
-    priced: what the answers cost.
+    learned: what was found out about the limits of each lane, spent_by_lane: what was spent of its budget, by its name.
+    going: what the run was about at that moment. finish_reasons: answers by why they ended. rejected: answers under a success
+    status that were none. priced: what the answers cost.
     """
 
     written: int = 0
@@ -76,11 +77,18 @@ class State:
     finish_reasons: dict[str, int] = field(factory=dict)
     rejected: int = 0
     priced: Priced = field(factory=Priced)
+    spent_by_lane: dict[str, Spending] = field(factory=dict)
 
     @property
     def recorded(self) -> int:
         """Rows that have an outcome."""
         return self.succeeded + self.failed
+
+    @property
+    def budgets(self) -> Spent:
+        """What was spent of the run's budget and of its lanes'."""
+        *amounts, seconds = self.spent
+        return Spent(Spending(*amounts), seconds, self.spent_by_lane)
 
 
 class _OldState(msgspec.Struct):
