@@ -57,6 +57,7 @@ class FaultCause(Enum):
     CLOSED = "closed"  # reset, or closed before the response was whole
     PROTOCOL = "protocol"  # the bytes are not an HTTP response, or its content coding is broken
     TOO_LARGE = "too_large"  # over a size cap
+    FILE = "file"  # a file that the request carries cannot be read, or has changed
 
 
 class Scope(Enum):
@@ -73,6 +74,23 @@ class Scope(Enum):
     KEY = "key"
     QUOTA = "quota"
     SETUP = "setup"
+
+
+class FileFound(Struct, frozen=True):
+    """A file that a request carries. path: as its row has it, within the folder that the config names. mime: by its first bytes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    mime: str
+
+
+class Attachment(Struct, frozen=True):
+    """A file of one request. marker: where in the body it goes. conversion: how, see `core/rows/attached`."""
+
+    marker: bytes
+    conversion: str
+    file: FileFound
 
 
 @define(eq=False)
@@ -93,6 +111,7 @@ class Job:
     line: int
     output_tokens: int = 0
     streams: bool = False
+    files: tuple[Attachment, ...] = ()
 
 
 class Arrival(Struct, frozen=True, eq=False, gc=False):

@@ -30,6 +30,7 @@ PATHS = (
     ("journal", "path"),
     ("cache", "path"),
     ("answers", "expect", "schema"),
+    ("request", "files", "root"),
     *(("provider", *steps) for steps in LANE_PATHS),
 )
 

@@ -131,6 +131,14 @@ def file(value: object) -> str | None:
     return None if os.access(path, os.R_OK) else f"cannot be read: {credentials.hidden_in(path)}"
 
 
+def folder(value: object) -> str | None:
+    """A folder that is there and can be entered."""
+    path = str(value)
+    if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises for a name that is too long
+        return f"no such folder: {path}"
+    return None if os.access(path, os.R_OK | os.X_OK) else f"cannot be entered: {path}"
+
+
 def socket_path(value: object) -> str | None:
     """A path that fits into a socket's address. Whether somebody listens there shows when it is connected to."""
     size = len(os.fsencode(str(value)))

@@ -18,6 +18,7 @@ from pipeline.config.rules import (
     at_least,
     body,
     field_names,
+    folder,
     input_paths,
     matches,
     must,
@@ -78,21 +79,35 @@ class SourceConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class FilesConfig:
+    """Files that requests carry. root: the folder that they are in; nothing outside of it is read. max_bytes: of one file."""
+
+    root: str = field(validator=must(not_empty, folder))
+    max_bytes: int = field(default=20_000_000, validator=must(at_least(1)))
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class RequestConfig:
     """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template.
 
     same_for_all: a body that takes no field of the rows is meant. body_field: the field of a row that holds its whole body.
+    files: where the files are that `{photo!data}` and the like send; None sends none.
     """
 
     url: str = field(validator=must(not_empty, row_url))
     body: Mapping[str, JSON] | None = field(default=None, validator=must(body))
     same_for_all: bool = False
     body_field: str | None = field(default=None, validator=must(not_empty))
+    files: FilesConfig | None = None
 
     def __attrs_post_init__(self) -> None:
         """A body that takes nothing from the rows asks the same question for each of them, and is hardly ever meant."""
         if (self.body is None) == (self.body_field is None):
             refuse(self, "body", "missing required key" if self.body is None else "and body_field exclude each other")
+        holes = () if self.body is None else Template.compile(self.body).files
+        if holes and self.files is None:
+            written = f"{{{holes[0].name}!{holes[0].conversion}}}"
+            refuse(self, "body", f"sends files ({written}), which are read only from the folder that request.files.root names")
         if self.body is None or self.same_for_all or Template.compile(self.body).fields:
             return
         found = next(lookalikes(self.body), None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from pipeline.config.environment import sends_no_key
-from pipeline.core.rows.estimate import estimate_tokens
+from pipeline.core.rows.attached import shown
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
@@ -83,7 +83,7 @@ class _Count:
         else:
             self.requests += 1
             self.first = self.first or item
-            self.prompt_tokens += estimate_tokens(item.body, None)
+            self.prompt_tokens += item.tokens - item.output_tokens
             self.tokens += item.tokens
             self.output_tokens += item.output_tokens
 
@@ -123,7 +123,7 @@ def _report(config: Config, count: _Count) -> CheckReport:
         in_flight_binds_above_seconds=None if rate is None else round(sum(limits.max_in_flight for limits in lanes) / rate, 3),
         cost=_cost(config, count),
         first_request_url=None if count.first is None else _address(config.lanes[0], count.first.url),
-        first_request_body=None if count.first is None else count.first.body.decode(),
+        first_request_body=None if count.first is None else shown(count.first).decode(),
         notes=tuple(_notes(config, count)),
     )
 

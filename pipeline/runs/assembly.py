@@ -7,6 +7,7 @@ import time
 import uuid
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +19,7 @@ from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
 from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.seen import SeenOnDisk
-from pipeline.errors import CacheError, UsageError
+from pipeline.errors import CacheError, InputError, UsageError
 from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.account import Accounts
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
-    from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Store
+    from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job
     from pipeline.runs.pricing import LanePrices
 
@@ -44,7 +45,7 @@ WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours bef
 def job_maker(config: Config) -> JobMaker:
     """What makes jobs of the configured input's rows."""
     request = config.request
-    template = None if request is None or request.body is None else Template.compile(request.body)
+    template = None if request is None or request.body is None else Template.compile(request.body, token_hex())
     return JobMaker(
         template,
         None if request is None else request.url,
@@ -57,9 +58,25 @@ def job_maker(config: Config) -> JobMaker:
 
 def source_opener(config: Config) -> OpenSource:
     """What opens the configured input, as often as it can be read. What it raises, the opener raises: InputError."""
-    return partial(
-        open_source, config.source.path, encoding=config.source.encoding, delimiter=config.source.delimiter, used=_used_of(config)
-    )
+    source = config.source
+    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used=_used_of(config))
+    return lambda: looking_at_files(config, open_rows())
+
+
+def looking_at_files(config: Config, source: Source) -> Source:
+    """A source whose rows' files are looked at, if the config sends any. Owns the source. Raises InputError."""
+    request = config.request
+    if request is None or request.body is None or request.files is None:
+        return source
+    from pipeline.edges.attachments.folder import Folder  # noqa: PLC0415  few runs send files
+    from pipeline.edges.attachments.looking import RowsWithFiles  # noqa: PLC0415
+
+    try:
+        folder = Folder(request.files.root, request.files.max_bytes)
+    except InputError:
+        source.close()
+        raise
+    return RowsWithFiles(source, folder, [hole.name for hole in Template.compile(request.body).files])
 
 
 def _used_of(config: Config) -> set[str]:

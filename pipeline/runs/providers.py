@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.lanes import LimitsConfig
     from pipeline.core.pacing.account import Accounts
+    from pipeline.edges.attachments.folder import Folder
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
 
@@ -176,10 +177,25 @@ async def _all_opened(
 ) -> AsyncIterator[tuple[OpenSender, ...]]:
     async with AsyncExitStack() as opened:
         senders = []
+        folder = _folder_of(config, opened)
         for provider, endpoint in zip(config.lanes, endpoints, strict=True):
             open_sender = await opened.enter_async_context(_opened(provider, endpoint, transport))
+            if folder is not None:
+                from pipeline.edges.attachments.sending import sending_files  # noqa: PLC0415  few runs send files
+
+                open_sender = sending_files(open_sender, folder)
             senders.append(open_sender if provider.model is None else _asking_for(provider.model, open_sender))
         yield tuple(senders)
+
+
+def _folder_of(config: Config, opened: AsyncExitStack) -> Folder | None:
+    """The folder of which files are sent, closed with `opened`. Raises InputError."""
+    files = None if config.request is None else config.request.files
+    if files is None:
+        return None
+    from pipeline.edges.attachments.folder import Folder  # noqa: PLC0415  few runs send files
+
+    return opened.enter_context(closing(Folder(files.root, files.max_bytes)))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from attrs import define, field
 from pipeline.edges.sources.memory import Row, RowsFromPython
 from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
-from pipeline.runs.assembly import flow_settings, job_maker, reuse_of
+from pipeline.runs.assembly import flow_settings, job_maker, looking_at_files, reuse_of
 from pipeline.runs.course import Course
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.pass_through import PassThrough
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Observer, OpenSender
+    from pipeline.ports import Observer, OpenSender, Source
     from pipeline.records import Outcome
 
 
@@ -125,6 +125,7 @@ class _FlowSide:
     provider: AbstractAsyncContextManager[tuple[OpenSender, ...]]
     secrets: tuple[str, ...] = field(repr=False)
     rows: RowsFromPython
+    source: Source | None = field(default=None, init=False)  # the rows, with their files looked at
     observers: tuple[Observer, ...]
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
@@ -141,6 +142,7 @@ class _FlowSide:
             jobs = opened.enter_context(closing(job_maker(self.config)))
             course = Course(self.config, trio.Event())
             try:
+                self.source = opened.enter_context(closing(looking_at_files(self.config, self.rows)))
                 reuse = None
                 if self.config.cache is not None or self.config.dedupe:
                     reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, self.config, None)))
@@ -166,7 +168,8 @@ class _FlowSide:
                 self.trouble.append(error)
 
     async def take_rows(self, most: int) -> list[RawRow]:
-        return self.rows.take(most)
+        assert self.source is not None
+        return self.source.take(most)
 
     async def emit(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:

@@ -95,7 +95,9 @@ def test_starter_documents_every_setting_and_no_other() -> None:
 
 
 def test_what_stands_behind_a_comment_is_the_default() -> None:
-    config = load_config_text(complete, "starter.yaml", ["provider.base_url=null", "prices=null", "cache=null", "answers.expect=null"])
+    config = load_config_text(
+        complete, "starter.yaml", ["provider.base_url=null", "prices=null", "cache=null", "answers.expect=null", "request.files=null"]
+    )
     minimal = load_config_text(starter, "starter.yaml")
 
     assert config.provider.simulate == SimulateConfig()

@@ -29,6 +29,7 @@ BASE = {
 SECTION = re.compile(r"^(\w+):", re.MULTILINE)
 CHECK = re.compile(r"check: (\w+\.py):(\w+)")
 PEM_FILE = re.compile(r"\w+\.pem")
+FOLDER = re.compile(r"root: ([./\w]+)")
 COMMENT = re.compile(r"\s*#.*$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 
@@ -73,6 +74,8 @@ def test_yaml_block_is_a_config_or_a_part_of_one(block: Block, tmp_path: Path) -
     for name in PEM_FILE.findall(block.text):
         (tmp_path / name).touch()  # a config that names a missing one does not load
 
+    for name in FOLDER.findall(block.text):
+        (tmp_path / name).mkdir()
     for name, function in CHECK.findall(block.text):
         (tmp_path / name).write_text(f"def {function}(value, request): return None\n")
     load_config_text("\n".join([block.text, *rest]), str(block), folder=tmp_path)

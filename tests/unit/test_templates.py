@@ -99,7 +99,7 @@ def test_an_empty_body_is_an_empty_object() -> None:
         ('{"a": 1}', "x", 'names no field; write "{{" and "}}" for braces'),
         ("{ a }", "x", "names no field"),
         ("{\n}", "x", "names no field"),
-        ("{a!r}", "x", 'after "!" only "s" (as text) is known'),
+        ("{a!r}", "x", 'after "!" only s (as text), data'),
         (dt.date(2025, 1, 2), "x", "(date) cannot be JSON; put it in quotes"),
         (math.nan, "x", "nan (float) cannot be JSON"),
         ({1: "a"}, "x.1", "a key must be text, got 1; put it in quotes"),

@@ -27,6 +27,7 @@ _SCOPE_OF_CAUSE = {
     FaultCause.TLS: Scope.SETUP,
     FaultCause.PROXY_AUTH: Scope.SETUP,
     FaultCause.TOO_LARGE: Scope.ROW,
+    FaultCause.FILE: Scope.ROW,
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from pipeline.core.rows.attached import identity
+
 if TYPE_CHECKING:
     from pipeline.records import Job
 
@@ -17,7 +19,7 @@ DIGEST_BYTES = 16  # among 10⁹ requests two different ones meet by chance once
 
 def request_digest(scope: bytes, job: Job) -> bytes:
     """The digest of everything that is sent. scope: which provider is asked."""
-    digest = blake2b(job.body, digest_size=DIGEST_BYTES)
+    digest = blake2b(identity(job) if job.files else job.body, digest_size=DIGEST_BYTES)
     # Lengths stand before the texts, so that no two ways of cutting them give the same bytes.
     for part in (scope, job.method.encode(), job.url.encode()):
         digest.update(b"%d:%b" % (len(part), part))

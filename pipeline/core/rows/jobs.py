@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.core.rows.asked import read_body
+from pipeline.core.rows.attached import FileError, attachments
+from pipeline.core.rows.estimate import MEDIA_TOKENS
 from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in
 from pipeline.core.rows.ids import SeenIds
 from pipeline.core.rows.lines import RawRow, not_utf8
@@ -132,15 +134,15 @@ class JobMaker:
     def _make(self, row: RawRow, index: int) -> Job | Failure:
         try:
             if isinstance(row.data, bytes):
-                return self._from_json(row.data, row.line, index)
+                return self._from_json(row.data, row, index)
             if row.data is not None:
-                return self._from_fields(row.data, row.line, index)
+                return self._from_fields(row.data, row, index)
             problem = row.problem or "is empty"
-        except (RowError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        except (RowError, FileError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
             problem = self._explain(error, row.data)
         return _failure(row, index, self._own_name(row.data) or readable_name(row.data) or numbered(index), problem)
 
-    def _from_json(self, data: bytes, line: int, index: int) -> Job:
+    def _from_json(self, data: bytes, row: RawRow, index: int) -> Job:
         if not data.isascii():
             data.decode()  # the decoder does not look into what it skips
         if self._template is not None:
@@ -148,17 +150,17 @@ class JobMaker:
             if not isinstance(fields, dict):
                 raise RowError(f"must be a JSON object, got {data[:40].decode(errors='replace')}")
             if not is_whole_request(fields):
-                return self._rendered(self._template, fields, line, index)
-        return self._from_request(data, line, index)
+                return self._rendered(self._template, fields, row, index)
+        return self._from_request(data, row.line, index)
 
-    def _from_fields(self, fields: Mapping[str, JSON], line: int, index: int) -> Job:
+    def _from_fields(self, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         if self._template is not None and not is_whole_request(fields):
-            return self._rendered(self._template, fields, line, index)
+            return self._rendered(self._template, fields, row, index)
         try:
             data = _encode(dict(fields))
         except (TypeError, OverflowError) as error:
             raise RowError(f"cannot be written as JSON: {error}") from None
-        return self._from_request(data, line, index)
+        return self._from_request(data, row.line, index)
 
     def _from_request(self, data: bytes, line: int, index: int) -> Job:
         request = read_request(data) if self._body_field is None else request_in(data, self._body_field)
@@ -169,13 +171,15 @@ class JobMaker:
         tokens, output, streams = read_body(request.body, url)
         return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, tokens, line, output, streams)
 
-    def _rendered(self, template: Template, fields: Mapping[str, JSON], line: int, index: int) -> Job:
+    def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
+        files = attachments(template.files, body, row.files) if template.files else ()
         name = as_name(fields.get(self._name_field)) or numbered(index)
         check_name(name)
         url = self._url or DEFAULT_URL
         tokens, output, streams = read_body(body, url)
-        return Job(index, name, METHOD, url, body, tokens, line, output, streams)
+        tokens += MEDIA_TOKENS * sum(file.conversion != "mime" for file in files)
+        return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files)
 
     def _good_url(self, url: str) -> str:
         problem = url_problem(url)

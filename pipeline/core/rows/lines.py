@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pipeline.core.rows.templates import JSON
+    from pipeline.records import FileFound
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
 TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
@@ -33,6 +34,7 @@ class RawRow(Struct, eq=False, gc=False):
     line: 1-based line where it starts, blank lines counted. offset: of its first byte in the uncompressed stream.
     data: a line of JSON, or a row whose fields are known already; None if there is a problem. problem: why it cannot be read.
     digest: kept by `row_digest`, so that a row is summed once. file: where the line is, if the input is several files.
+    files: what was found of the files that its fields name, or what is wrong with them, where the config wants them sent.
     """
 
     line: int
@@ -41,6 +43,7 @@ class RawRow(Struct, eq=False, gc=False):
     problem: str | None = None
     digest: int | None = None
     file: str | None = None
+    files: Mapping[str, FileFound | str] | None = None
 
     @property
     def place(self) -> str:

@@ -1,8 +1,9 @@
 """Makes request bodies from rows.
 
 `{name}` in any text of the body takes the row's field of that name, `{a.b}` reaches into an object, `{name?}` may be missing
-or null; `{{` and `}}` are braces. A text that is one place and nothing else takes the value with its JSON type (`!s` makes it a
-text); within other text every value becomes text. A missing `{name?}` is null alone, and nothing within other text.
+or null, `{name!data}` is the file that the field names (see `attached`); `{{` and `}}` are braces. A text that is one place and
+nothing else takes the value with its JSON type (`!s` makes it a text); within other text every value becomes text. A missing
+`{name?}` is null alone, and nothing within other text.
 
 A body is compiled once to pieces of encoded JSON with holes; rendering encodes the row's values and joins. So a value can never
 end a string or start a field, and braces in it mean nothing. Keys of the body are taken as they are.
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Union
 
 import msgspec
 
+from pipeline.core.rows.attached import CONVERSIONS, FileHole
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,6 +28,8 @@ JSON = Union[Mapping[str, "JSON"], Sequence["JSON"], str, int, float, bool, None
 _encode = msgspec.json.Encoder().encode
 # A token of a templated string: a doubled brace, a name in braces, a brace that stands alone, or text.
 _tokens = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])|[^{}]+").finditer
+# A field's name, whether it may be missing, and what becomes of it.
+_field = re.compile(rf"(?s)(?P<name>.*?)(?P<before>\?)?(?:!(?P<conversion>s|{'|'.join(CONVERSIONS)}))?(?P<behind>\?)?").fullmatch
 _UNLIKELY_NAME = re.compile(r'^\s|\s$|["\x00-\x1f\x7f]').search  # JSON or code in a prompt, whose braces were not doubled
 
 
@@ -56,11 +61,16 @@ class RowError(ValueError):
 
 
 class _Hole(msgspec.Struct, frozen=True):
-    """Where a row's field goes. encode: what becomes of its value. absent: what stands for a missing or null one, if it may be missing."""
+    """Where a row's field goes. encode: what becomes of its value. absent: what stands for a missing or null one, if it may be missing.
+
+    conversion: how a file goes there, "" if it is the value itself that does. alone: nothing else is in the text.
+    """
 
     name: str
     encode: Callable[[JSON], bytes]
     absent: bytes | None = None
+    conversion: str = ""
+    alone: bool = False
 
     @property
     def simple(self) -> bool:
@@ -80,9 +90,10 @@ class _Hole(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True, eq=False):
-    """A compiled body. fields: the names it takes from a row, each once, in the order in which they appear."""
+    """A compiled body. fields: the names it takes from a row, each once, in the order in which they appear. files: where files go."""
 
     fields: tuple[str, ...]
+    files: tuple[FileHole, ...]
     _pieces: list[bytes]  # fixed JSON, and b"" for each hole
     _simple: list[tuple[int, str, Callable[[JSON], bytes]]]  # most holes: a name and nothing else
     _others: list[tuple[int, _Hole]]
@@ -91,23 +102,30 @@ class Template(msgspec.Struct, frozen=True, eq=False):
         return f"Template(fields={self.fields})"  # not the text, which may be long, and is private
 
     @classmethod
-    def compile(cls, body: Mapping[str, JSON]) -> Template:
-        """Check and encode a body. Raises TemplateError, which names every wrong place."""
+    def compile(cls, body: Mapping[str, JSON], token: str = "") -> Template:
+        """Check and encode a body. token: for the markers of files; no input may know it.
+
+        Raises TemplateError, which names every wrong place.
+        """
         problems: list[tuple[str, str]] = []
         parts = list(_parts(body, "", problems))
         if problems:
             raise TemplateError(problems)
         pieces = [b""]
         holes: list[tuple[int, _Hole]] = []
+        files: list[FileHole] = []
         for part in parts:
             if isinstance(part, _Hole):
+                if part.conversion:
+                    files.append(FileHole(part.name, part.conversion, b"headrace-file-%b-%d;" % (token.encode(), len(files))))
+                    part = msgspec.structs.replace(part, encode=_marking(files[-1].marker, alone=part.alone))  # noqa: PLW2901
                 holes.append((len(pieces), part))
                 pieces += [b"", b""]
             else:
                 pieces[-1] += part
         simple = [(at, hole.name, hole.encode) for at, hole in holes if hole.simple]
         others = [(at, hole) for at, hole in holes if not hole.simple]
-        return cls(tuple(dict.fromkeys(hole.name for _, hole in holes)), pieces, simple, others)
+        return cls(tuple(dict.fromkeys(hole.name for _, hole in holes)), tuple(files), pieces, simple, others)
 
     def render(self, row: Mapping[str, JSON]) -> bytes:
         """The body for one row, as compact JSON. Raises RowError if a field is missing, null, or cannot be written as JSON."""
@@ -122,6 +140,17 @@ class Template(msgspec.Struct, frozen=True, eq=False):
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise RowError(_complaint(row, name, error)) from None
         return b"".join(pieces)
+
+
+def _marking(marker: bytes, *, alone: bool) -> Callable[[JSON], bytes]:
+    """What puts a marker where a file goes, if the field is the path of one."""
+
+    def mark(value: JSON) -> bytes:
+        if not isinstance(value, str) or not value:
+            raise RowError("must be the path of a file")
+        return b'"%b"' % marker if alone else marker
+
+    return mark
 
 
 def reach(row: Mapping[str, JSON], name: str) -> JSON:
@@ -183,13 +212,15 @@ def _parts(value: object, place: str, problems: list[tuple[str, str]]) -> Iterat
 
 def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Iterator[bytes | _Hole]:
     tokens = list(_tokens(text))
-    if len(tokens) == 1 and tokens[0]["name"] is not None and not tokens[0]["name"].endswith("!s"):
-        yield _hole(tokens[0]["name"], _as_value, b"null", place, problems)
-        return
+    if len(tokens) == 1 and tokens[0]["name"] is not None:
+        hole = _hole(tokens[0]["name"], place, problems, alone=True)
+        if hole.alone:
+            yield hole
+            return
     yield b'"'
     for token in tokens:
         if token["name"] is not None:
-            yield _hole(token["name"].removesuffix("!s"), _as_text, b"", place, problems)
+            yield _hole(token["name"], place, problems, alone=False)
         elif token["lone"]:
             brace = token["lone"]
             problems.append((place, f'a lone "{brace}" at character {token.start() + 1}; write "{brace * 2}" for a brace'))
@@ -198,9 +229,14 @@ def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Ite
     yield b'"'
 
 
-def _hole(written: str, encode: Callable[[JSON], bytes], absent: bytes, place: str, problems: list[tuple[str, str]]) -> _Hole:
-    name = _name(written.removesuffix("?"), place, problems)
-    return _Hole(name, encode, absent if written.endswith("?") else None)
+def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: bool) -> _Hole:
+    """What is between two braces. alone: nothing else is in the text, so that a value may keep its type; `!s` says that it must not."""
+    found = _field(written)
+    assert found is not None  # it matches everything
+    conversion, name = found["conversion"] or "", _name(found["name"], place, problems)
+    alone = alone and conversion != "s"
+    absent = (b"null" if alone else b"") if found["before"] or found["behind"] else None
+    return _Hole(name, _as_value if alone else _as_text, absent, conversion.removeprefix("s"), alone)
 
 
 def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
@@ -209,7 +245,7 @@ def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
     elif _UNLIKELY_NAME(name):
         problems.append((place, f'"{{{name}}}" names no field; write "{{{{" and "}}}}" for braces'))
     elif "!" in name:
-        problems.append((place, f'"{{{name}}}": after "!" only "s" (as text) is known'))
+        problems.append((place, f'"{{{name}}}": after "!" only s (as text), data, base64 and mime (of a file) are known'))
     return name
 
 
