@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
 
 FOREVER = 5e3
+FAR = 1 << 40
 NO_BUDGET = BudgetLimits()
 
 
@@ -54,6 +55,8 @@ class LaneRun:
     lanes: Sequence[LanePlan]
     rows: int
     poison: int = 0  # every so many rows always get a 500
+    poison_from: int = FAR  # from this row on all of them always get `poison_status`
+    poison_status: int = 500
     idle_seconds: float = 60.0
     patience_seconds: float = 600.0
     fallback_after_seconds: float = 0.0
@@ -173,6 +176,9 @@ class LaneRun:
         if self.poison and job.index % self.poison == self.poison // 2:
             await trio.sleep(min(latency, 1.0))
             return _error(500)
+        if job.index >= self.poison_from:
+            await trio.sleep(min(latency, 1.0))
+            return _error(self.poison_status)
         await trio.sleep(latency)
         if plan.flaky and self._random.random() < plan.flaky:
             return _error(500)

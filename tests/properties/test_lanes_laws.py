@@ -46,6 +46,31 @@ def test_rows_that_fail_wherever_they_go_hold_no_lane() -> None:
     assert {failure.attempts for failure in run.failed()} == {6}
 
 
+@pytest.mark.parametrize("left_over", [2, 3, 9])
+def test_rows_at_the_end_that_fail_wherever_they_go_become_failures(left_over: int) -> None:
+    """Nothing is left that could show that the lane works. The run waited until its patience was over, and again at each resume."""
+    run = LaneRun((LanePlan(10, 1.0),), rows=100, poison_from=100 - left_over).run()
+
+    assert len(run.failed()) == left_over
+    assert run.tallies.gate.stopped is None
+    assert run.ended <= 300
+
+
+@pytest.mark.parametrize("status", [502, 503])
+def test_few_rows_at_the_end_that_meet_a_gateway_without_a_server_are_not_written(status: int) -> None:
+    run = LaneRun((LanePlan(10, 1.0),), rows=100, poison_from=95, poison_status=status).run()
+
+    assert run.failed() == []
+    assert str(status) in (run.tallies.gate.stopped or "")
+
+
+def test_many_rows_at_the_end_that_get_an_error_are_not_written() -> None:
+    run = LaneRun((LanePlan(10, 1.0),), rows=100, poison_from=70).run()
+
+    assert run.failed() == []
+    assert "500" in (run.tallies.gate.stopped or "")
+
+
 def test_the_run_stops_when_no_lane_is_left() -> None:
     lanes = (LanePlan(10, 1.0, dies=(20, 1e9, 401)), LanePlan(10, 1.0, dies=(40, 1e9, FaultCause.REFUSED)))
     run = LaneRun(lanes, rows=10_000, patience_seconds=60).run()

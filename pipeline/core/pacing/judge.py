@@ -18,25 +18,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing import reasons
-from pipeline.core.pacing.health import FEW_ROWS, State
-from pipeline.core.pacing.refusals import Stop, gist_of
+from pipeline.core.pacing.again import another_attempt, another_request
+from pipeline.core.pacing.health import State
+from pipeline.core.pacing.learner import limits_told
+from pipeline.core.pacing.refusals import Stop
+from pipeline.core.pacing.unsure import NO_SERVER, Unsure
 from pipeline.events import LaneBack, LaneOut, Paused
-from pipeline.messages import FailedAttempt, Report, Ticket
+from pipeline.messages import FailedAttempt
 from pipeline.records import FaultCause, Scope
 
 if TYPE_CHECKING:
-    from pipeline.core.answers.quotas import ProviderLimits
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.event_log import EventLog
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
-    from pipeline.records import Failure, Job
+    from pipeline.messages import Report, Ticket
+    from pipeline.records import Failure
 
 UNAUTHORIZED = 401
 BUSY = frozenset({503, 529})  # not the row's doing: like a 429's its Retry-After holds for everybody
-NO_SERVER = frozenset(
-    {FaultCause.REFUSED, FaultCause.UNREACHABLE, FaultCause.DNS, FaultCause.TLS_OTHER, FaultCause.PROXY, FaultCause.CONNECT_TIMEOUT}
-)
 
 
 class Judge:
@@ -53,9 +53,8 @@ class Judge:
         self.again: list[tuple[float, Ticket]] = []
         self.stop: str | None = None
         self.log = log
-        self._told: tuple[str, ...] = ()  # the causes of what is waited for
-        self._telling = ""
-        self._unsure: list[Report] = []  # rows that have had their attempts while nothing else worked either
+        self._waiting = reasons.Waiting()
+        self._unsure = Unsure(lanes.states, policy.patience_seconds)
 
     # ---- reports ----------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ class Judge:
             limits.settle(grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
             limits.answered(grant, now)
             if limits.wants_news(now):
-                limits.news(grant, now, _limits_told(report))
+                limits.news(grant, now, limits_told(report))
         state.health.succeeded(ticket.number, now, first=not ticket.failed)
         if state.held_since is not None:
             self._lane_is_back(state, now)
@@ -78,11 +77,11 @@ class Judge:
             for held in state.refusals.succeeded(ticket.number):
                 self._own(held, now)
         if self._unsure:
-            self._settle_unsure()
+            self._write(self._unsure.known())
         if report.stop is not None:
             self.stop = self.stop or report.stop
         elif report.ask_again is not None:
-            self._ask_again(report, report.ask_again, now)
+            self.again.append((now, another_request(report, report.ask_again)))
         if self.log is not None:
             self.log.succeeded(report)
 
@@ -106,8 +105,6 @@ class Judge:
             if scope is Scope.THROTTLE and report.wait_seconds:
                 self.log.events.append(Paused(now, report.wait_seconds, report.message, state.name))
 
-    # ---- the clock --------------------------------------------------------------------------------------------------
-
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second. A lane may have fallen silent, or nothing may have worked for too long."""
         for state in self.lanes.states:
@@ -124,15 +121,7 @@ class Judge:
 
     def waits_for(self, now: float) -> str:
         """What the run waits for while nothing works, or "" while something does. It stays the same until another cause is met."""
-        usable = [state for state in self.lanes.states if state.usable]
-        if not usable or any(state.refused is None and not state.health.is_down(now) for state in usable):
-            self._told = ()
-            return ""
-        causes = tuple(gist_of(state.refused or state.health.cause) for state in usable)
-        if causes != self._told:
-            self._told = causes
-            self._telling = "; ".join(reasons.waiting(state, now) for state in usable)
-        return self._telling
+        return self._waiting.told([state for state in self.lanes.states if state.usable], now)
 
     def idle(self, now: float) -> None:
         """Nothing is in flight or queued: decide what is still held."""
@@ -143,19 +132,14 @@ class Judge:
             else:
                 for held in verdict:
                     self._own(held, now)
-        unsure, self._unsure = self._unsure, []
-        for state in self.lanes.states:
-            mine = [report for report in unsure if report.ticket.lane == state.index]
-            if not mine:
-                continue
-            if self.policy.patience_seconds <= 0 or (state.health.served and len(mine) <= FEW_ROWS):
-                self._write(mine)
-            else:
-                first = mine[0]
-                state.health.hold(now, first.message)
-                self._lane_is_held(state, now)
-                for report in mine:
-                    self._again(report, now, failed=())
+        own, probes = self._unsure.idle(now)
+        self._write(own)
+        for mine in probes:
+            state = self.lanes.states[mine[0].ticket.lane]
+            state.health.hold(now, mine[0].message)
+            self._lane_is_held(state, now)
+            for report in mine:
+                self._again(report, now, failed=())
 
     # ---- failures ---------------------------------------------------------------------------------------------------
 
@@ -165,7 +149,7 @@ class Judge:
         wait = report.wait_seconds
         if ticket.grant is not None:
             parallel = report.scope is Scope.PARALLEL
-            state.limits.refused(ticket.grant, now, wait, _limits_told(report), parallel=parallel)
+            state.limits.refused(ticket.grant, now, wait, limits_told(report), parallel=parallel)
         health.limited(ticket.number, now, wait, report.message, first=not ticket.failed)
         self._lane_is_back(state, now)
         if wait is not None and wait > self.policy.patience_seconds:
@@ -177,7 +161,7 @@ class Judge:
         # One for each time that the limit was shut: while it is, every attempt is refused.
         if not (failed and health.limits_others and failed[-1].lane == state.index and failed[-1].number > health.last_good):
             failed = (*failed, FailedAttempt(state.index, ticket.number, report.scope))
-        if len(failed) >= self.policy.attempts and not health.by_chance(len(failed), limited=True) and self._known(failed):
+        if len(failed) >= self.policy.attempts and not health.by_chance(len(failed), limited=True) and self._unsure.tells(failed):
             self._write([report])
         elif self._others(state):
             self._again(report, now, failed=failed, avoid=state.index)
@@ -203,16 +187,19 @@ class Judge:
         if held:
             self._lane_is_held(state, now)
             self._send_unsure_again(now)
+        if self._unsure.was_left_over(report, now):
+            self._write([report])
+            return
         outage = unreachable or health.in_outage(ticket.number)
         failed = ticket.failed if outage else (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
-        failed = tuple(each for each in failed if not self._in_outage(each))
+        failed = tuple(each for each in failed if not self._unsure.in_outage(each))
         avoid = state.index if others else -1
         if len(failed) < self.policy.attempts or health.by_chance(len(failed), limited=False):
             self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
-        elif self._known(failed):
+        elif self._unsure.tells(failed):
             self._write([report])
         else:
-            self._unsure.append(report)
+            self._unsure.hold(report)
 
     def _permanent(self, state: LaneState, report: Report, now: float) -> None:
         ticket, health = report.ticket, state.health
@@ -221,7 +208,7 @@ class Judge:
         if report.scope is Scope.ROW:
             health.answered(ticket.number, first=not ticket.failed)
             self._lane_is_back(state, now)
-            self._settle_unsure()
+            self._write(self._unsure.known())
         else:
             health.refused(ticket.number)
         if report.retryable and report.scope is Scope.ROW:
@@ -298,36 +285,8 @@ class Judge:
 
     # ---- rows -------------------------------------------------------------------------------------------------------
 
-    def _again(
-        self,
-        report: Report,
-        due: float,
-        *,
-        failed: tuple[FailedAttempt, ...],
-        avoid: int = -1,
-        refused: bool = False,
-    ) -> None:
-        old = report.ticket
-        ticket = Ticket(
-            old.job,
-            old.attempt + 1,
-            None,
-            failed=failed,
-            refused=old.refused or refused,
-            avoid=avoid,
-            rejected=report.rejected,
-            wasted=report.wasted,
-            original=old.original,
-            turn=old.turn,
-        )
-        self.again.append((due, ticket))
-
-    def _ask_again(self, report: Report, job: Job, now: float) -> None:
-        """Let a row whose answer did not fit be asked once more. It has failed in nothing, so its attempts stay as they are."""
-        old = report.ticket
-        ticket = Ticket(job, old.attempt + 1, None, failed=old.failed, rejected=report.rejected, wasted=report.wasted, turn=old.turn)
-        ticket.original = old.original or old.job
-        self.again.append((now, ticket))
+    def _again(self, report: Report, due: float, *, failed: tuple[FailedAttempt, ...], avoid: int = -1, refused: bool = False) -> None:
+        self.again.append((due, another_attempt(report, failed, avoid=avoid, refused=refused)))
 
     def _own(self, report: Report, now: float) -> None:
         """A permanent failure that is the row's own: a first 401 is tried once more, anything else is written."""
@@ -340,37 +299,7 @@ class Judge:
     def _write(self, reports: list[Report]) -> None:
         self.write.extend(report.failure for report in reports if report.failure is not None)
 
-    def _in_outage(self, failed: FailedAttempt) -> bool:
-        return self.lanes.states[failed.lane].health.in_outage(failed.number)
-
-    def _known(self, failed: tuple[FailedAttempt, ...]) -> bool:
-        """Whether others were answered after one of these attempts had left, so that they tell of the row."""
-        return any(self.lanes.states[each.lane].health.last_good > each.number for each in failed)
-
-    def _settle_unsure(self) -> None:
-        if not self._unsure:
-            return
-        known = [report for report in self._unsure if self._known_report(report)]
-        if known:
-            self._unsure = [report for report in self._unsure if report not in known]
-            self._write(known)
-
-    def _known_report(self, report: Report) -> bool:
-        ticket = report.ticket
-        return self._known((*ticket.failed, FailedAttempt(ticket.lane, ticket.number, report.scope)))
-
     def _send_unsure_again(self, now: float) -> None:
         """A lane is held: what failed there of late may not have been the rows' fault."""
-        unsure, self._unsure = self._unsure, []
-        for report in unsure:
-            if self._in_outage(FailedAttempt(report.ticket.lane, report.ticket.number, report.scope)):
-                self._again(report, now, failed=())
-            else:
-                self._unsure.append(report)
-
-
-def _limits_told(report: Report) -> ProviderLimits | None:
-    """What the headers of an answer say of the provider's limits."""
-    from pipeline.core.answers.quotas import limits_in  # noqa: PLC0415  a run that learns nothing does not pay for the import
-
-    return None if report.headers is None else limits_in(report.headers, report.now_utc)
+        for report in self._unsure.from_outage():
+            self._again(report, now, failed=())

@@ -18,7 +18,7 @@ from pipeline.core.pacing.meter import TICK_SECONDS, Unit
 if TYPE_CHECKING:
     from pipeline.core.answers.quotas import ProviderLimits, Quota
     from pipeline.core.pacing.meter import Costs
-    from pipeline.messages import Grant
+    from pipeline.messages import Grant, Report
 
 NEWS_SECONDS = 0.1  # between two readings of headers: ten a second follow every change, and cost nothing at 3,000 answers a second
 EXPLAINED_SECONDS = 15.0  # within these a second refusal is not explained by the headers any more: they promise too much
@@ -159,3 +159,10 @@ class Learner:
         self._top = top
         requests = self._announced.get(Unit.REQUESTS)
         self.finder.retune(slots, top if requests is None or requests.rate is None else min(top, requests.rate))
+
+
+def limits_told(report: Report) -> ProviderLimits | None:
+    """What the headers of an answer say of the provider's limits."""
+    from pipeline.core.answers.quotas import limits_in  # noqa: PLC0415  a run that learns nothing does not pay for the import
+
+    return None if report.headers is None else limits_in(report.headers, report.now_utc)

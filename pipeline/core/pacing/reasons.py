@@ -7,14 +7,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.core.pacing.refusals import gist_of
 from pipeline.records import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.refusals import Stop
     from pipeline.messages import Report
 
 LATER = "the rows that waited are not written; the same command goes on with them"
+
+
+class Waiting:
+    """What a run waits for while nothing works. It stays the same until another cause is met, so that nobody reads it twice."""
+
+    def __init__(self) -> None:
+        self._causes: tuple[str, ...] = ()
+        self._told = ""
+
+    def told(self, usable: Sequence[LaneState], now: float) -> str:
+        """The causes in words, or "" while a lane works. usable: the lanes that may still come back."""
+        if not usable or any(state.refused is None and not state.health.is_down(now) for state in usable):
+            self._causes = ()
+            return ""
+        causes = tuple(gist_of(state.refused or state.health.cause) for state in usable)
+        if causes != self._causes:
+            self._causes = causes
+            self._told = "; ".join(waiting(state, now) for state in usable)
+        return self._told
 
 
 def waiting(state: LaneState, now: float) -> str:
