@@ -1,4 +1,4 @@
-"""`python -m pipeline` is `headrace`. A signal is heeded before the first import that takes time."""
+"""`python -m pipeline` is `headrace`. Signals are handled before the first slow import."""
 
 import _signal  # type: ignore[import-not-found]  # the part of `signal` in C: the module itself takes 4 ms
 

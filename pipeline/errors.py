@@ -8,7 +8,7 @@
     │   └── RunChangedError   a run cannot go on: input, config or output is another
     │       ├── InputChangedError   it is the input
     │       └── OutputChangedError  it is the output
-    ├── SinkError             the output takes no more; a run turns it into RunAborted
+    ├── SinkError             the output cannot be written; a run turns it into RunAborted
     ├── JournalError          the journal can be neither read nor written; likewise
     │   ├── JournalDamagedError  it is not what was written
     │   └── JournalGoneError  somebody deleted it while the run wrote to it
@@ -115,7 +115,7 @@ class OutputChangedError(RunChangedError):
 
 
 class SinkError(HeadraceError):
-    """The output takes no more. name: that output; cause: what the system said."""
+    """The output cannot be written. name: that output; cause: the system's error."""
 
     def __init__(self, name: str, cause: OSError) -> None:
         self.name = name

@@ -1,7 +1,7 @@
 """What observers are told: one record for each attempt that ended, and events of the run and its lanes.
 
 They are made only if somebody listens, and never hold a body or a key. Clocks (`at`, `left`, `ended` and the like) are the event
-loop's, in seconds; `RunBegan` tells what time of the day they stand for. `lane` is a lane's name, "" where there is only one.
+loop's, in seconds; `RunBegan` says which time of day they correspond to. `lane` is a lane's name, "" where there is only one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the stages tell each other. A message is filled in by its maker; nobody writes to one after it was sent.
+"""What the stages send each other. A message is filled in by its maker; nobody writes to one after it was sent.
 
 These are msgspec structs, because several are made per row: one takes 0.08 µs to make, an attrs instance 0.5 µs.
 """

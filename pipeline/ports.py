@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class StreamConsumer(Protocol):
-    """Puts a streamed body together while it arrives, so that it need not be kept whole. Whoever receives the body tells it the time.
+    """Puts a streamed body together while it arrives, so that it need not be kept whole. The receiver of the body passes in the time.
 
     `take` is called for every piece, `fold` when `due` says so, and `end` once. `fold` and `end` take about 20 ms for a MB, so they may be
     called in a thread.
@@ -137,7 +137,7 @@ class Source(Protocol):
         """How many rows there are; None if that is not known before they are read."""
 
     def take(self, most: int) -> list[RawRow]:
-        """The next rows: at most so many, and at least one, or none at the end. Does not wait for more once it has some.
+        """The next rows: at most this many, and at least one, or none at the end. Does not wait for more once it has some.
 
         Raises InputError where the input breaks off, after all rows before that place were taken, and again at every later call.
         """

@@ -1,8 +1,8 @@
 """The records that pass between stages: plain values, no behaviour, nothing that touches the world.
 
-What a user makes or is given is an attrs class. What only the stages pass to each other, several of them a row, is a
-msgspec struct: made in 0.08 µs where attrs takes 0.5, and its class in 12 µs where attrs takes 400, which every start pays.
-`Job`, `Ticket` and `Report` are not frozen, for their makers fill them in; by agreement nobody writes to one after it was sent.
+What a user makes or is given is an attrs class. Messages between stages, several per row, are
+msgspec structs: one is made in 0.08 µs where attrs takes 0.5, and its class in 12 µs where attrs takes 400, which every start pays.
+`Job`, `Ticket` and `Report` are not frozen, because their makers fill them in; nobody may write to one after it was sent.
 """
 
 from __future__ import annotations

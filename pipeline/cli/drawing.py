@@ -1,7 +1,7 @@
-"""Draws a view as lines for a terminal: pieces of text with the name of a style. Knows neither rich nor the terminal.
+"""Draws a view as lines for a terminal: pieces of text with the name of a style. It uses neither rich nor a terminal.
 
 Rules: no line wraps, so everything is cut to the width; nothing moves unless its value has; a colour only repeats what a
-figure says. What matters least goes first where the terminal is low, by the number in front of each line.
+figure says. On a low terminal the least important lines are left out first, by the number in front of each line.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ASCII = Signs(full="#", half="#", rest="-", mark="|", dot=", ", arrow="->", time
 
 
 def draw(view: View, width: int, height: int, signs: Signs = UNICODE) -> list[Line]:
-    """The lines that fit into a terminal of so many columns and rows."""
+    """The lines that fit into a terminal of this many columns and rows."""
     canvas = _Canvas(view, min(width, WIDEST), signs)
     if width < FULL_FROM:
         canvas.draw_small()

@@ -1,7 +1,7 @@
-"""What all commands share: exit codes, who says what where, and how trouble becomes a message and a code.
+"""What all commands share: exit codes, where output goes, and how an error becomes a message and a code.
 
-All talk goes to stderr, through the terminal that a command is given; stdout carries only what was asked for. Expected trouble is
-a message, never a traceback. Exception groups, which is what comes out of a nursery, are taken apart here and nowhere else.
+All messages go to stderr, through the terminal that a command is given; stdout carries only what was asked for. An expected error is
+a message, never a traceback. Exception groups, which nurseries raise, are unpacked here and nowhere else.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def answer(value: object) -> None:
 def print_text(text: str) -> None:
     """Print what was asked for on stdout.
 
-    Raises: RunAborted, where stdout takes no more; a reader that has gone has what it wanted.
+    Raises: RunAborted, if stdout cannot be written; a reader that has gone has what it wanted.
     """
     if sys.stdout is None:
         return

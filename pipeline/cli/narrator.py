@@ -1,7 +1,7 @@
-"""Tells what happens in a run, for `-v`: why attempts failed, pauses, changes of pace, lanes. Sentences out of events.
+"""Logs what happens in a run, for `-v`: why attempts failed, pauses, changes of pace, lanes. It makes sentences of events.
 
-A provider in trouble fails thousands of attempts a second, so of each kind the first is told at once, and the others are counted
-and told together with the newest of them.
+A provider in trouble can fail thousands of attempts a second. So the first failure of each kind is logged at once, and the others are
+counted and logged together with the newest of them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Pauses(Struct):
 
 
 class Narrator:
-    """An observer that says what it is told."""
+    """An observer that prints what happens."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

@@ -34,7 +34,7 @@ LAST_SECONDS = 10.0  # how long the end of a command waits for somebody to read 
 class Output:
     """A text stream that writes straight to the descriptor behind another one, or to that stream where it has none.
 
-    Error handling: a reader that has gone is no error; what was to be written is lost.
+    Error handling: a reader that has gone is not an error; the rest of the output is lost.
     """
 
     def __init__(self, stream: TextIO | None) -> None:

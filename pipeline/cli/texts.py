@@ -1,6 +1,6 @@
-"""What the command line says in sentences: the findings of check, verify and status.
+"""What the command line says in sentences: the results of check, verify and status.
 
-Pure text out of records: no clock and no terminal.
+Records become text here, without a clock or a terminal.
 """
 
 from __future__ import annotations

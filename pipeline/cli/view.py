@@ -1,4 +1,4 @@
-"""What people see of a run that is going on, worked out of the records of its progress; no text longer than a label is made here.
+"""What people see of a running run, computed from its progress records; no text longer than a label is made here.
 
 A `Watcher` remembers the last minute, because a rate needs two moments. It has no clock: a record says how much time has passed.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
 TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute
-ROWS_FOR_A_TOTAL = 100  # read before the size of the input tells how many there are
+ROWS_FOR_A_TOTAL = 100  # read before the size of the input shows how many there are
 
 NOTHING = ("nothing", "as fast as answers come")
 WORDS = {

@@ -66,7 +66,7 @@ def columns(text: str) -> int:
 
 
 def cut(text: str, width: int, sign: str = "…") -> str:
-    """A text on one line of at most so many columns, without anything that a terminal would take for a command."""
+    """A text on one line of at most this many columns, without anything that a terminal would take for a command."""
     text = "".join(each if each.isprintable() else " " for each in text)
     if columns(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""A tree of nodes becomes attrs records, strictly, and every problem on the way is kept with its line.
+"""Turns a tree of nodes into attrs records, strictly, and collects every problem with its line.
 
 Knows annotations, not settings: any attrs class whose fields are scalars, enums, JSON, mappings, sequences, `T | None` or other
 such classes can be built. A problem that a class itself raises (ConfigError or ValueError) is given its key and line here.

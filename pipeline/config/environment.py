@@ -72,7 +72,7 @@ def sends_no_key(provider: ProviderConfig) -> bool:
 def problems_in(root: Node, environment: Mapping[str, str]) -> Iterator[Problem]:
     """Everything that is wrong with the variables that a config names, with the lines of the keys that name them.
 
-    Looks at the tree, so that these problems can be told beside all others. What is no name of a variable is passed over.
+    Looks at the tree, so that these problems can be reported together with all others. What cannot be a variable's name is skipped.
     """
     provider, several = root.child("provider"), root.child("providers")
     if provider is not None:

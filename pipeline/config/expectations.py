@@ -1,4 +1,4 @@
-"""Rules on what an answer is expected to be, and how a config's expectation is loaded: schema files, patterns, the user's own check."""
+"""Rules for `answers.expect`, and how it is loaded: schema files, patterns, the user's own check."""
 
 from __future__ import annotations
 

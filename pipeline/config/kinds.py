@@ -1,4 +1,4 @@
-"""Which values a type accepts, strictly: true is no integer, "4" is no number, 4.0 is no integer.
+"""Which values a type accepts, strictly: true is not an integer, "4" is not a number, 4.0 is not an integer.
 
 Used by the loader on what YAML held and by the schema on what Python code passed, so that both hold to one rule. A mismatch
 is a sentence with the way out; None means that the value fits.

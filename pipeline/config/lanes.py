@@ -115,7 +115,7 @@ class ProviderConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class LimitsConfig:
-    """What may leave, at most. A rate of None is no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
+    """What may leave, at most. A rate of None means no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
 
     burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
     None is chosen from max_in_flight. window_bytes: of requests that wait to be sent, besides those in flight.
@@ -135,7 +135,7 @@ class LimitsConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class BudgetConfig:
-    """The most that a run, or a lane of it, may spend, over all the times that it is resumed; None is no limit.
+    """The most that a run, or a lane of it, may spend, over all the times that it is resumed; None means no limit.
 
     cost: in the currency of the prices.
     """

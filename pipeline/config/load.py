@@ -1,4 +1,4 @@
-"""A config file, and what the command line says over it, becomes a `Config`; or everything that is wrong with it does.
+"""Turns a config file and the overrides of the command line into a `Config`, or reports everything that is wrong with it.
 
 The only module here that reads a file. A relative path in a config, or in an override, is relative to the config file's folder.
 """
@@ -41,7 +41,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     """The config in a YAML file.
 
     overrides: `KEY=VALUE`, dotted key and YAML value; each wins over the file and over those before it. environment: where
-    the variables that the config names must be set; None leaves that to whoever sends.
+    the variables that the config names must be set; None leaves that to the code that sends.
     Raises: ConfigError, with every problem at once.
     """
     file = Path(path)
@@ -84,7 +84,7 @@ def load_config_text(
 def load_simulate(overrides: Sequence[str], path: str | os.PathLike[str] | None = None) -> SimulateConfig:
     """A simulated provider from a YAML file and `KEY=VALUE`.
 
-    path: a file whose keys are those below `provider.simulate`, or a run's config, of which that section is taken; None is no file.
+    path: a file whose keys are those below `provider.simulate`, or a run's config, of which that section is taken; None means no file.
     Raises: ConfigError, with every problem at once.
     """
     problems: list[Problem] = []
@@ -101,7 +101,7 @@ def overridden(root: Node, overrides: Sequence[str], problems: list[Problem]) ->
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
-        source = f"--set {key}" if equals or LIKE_A_KEY.fullmatch(key) else "--set"  # what is no key may be a secret
+        source = f"--set {key}" if equals or LIKE_A_KEY.fullmatch(key) else "--set"  # what is not a key may be a secret
         if not equals or not all(key.split(".")):
             problems.append(Problem("", "must be KEY=VALUE with a dotted key, such as --set limits.max_in_flight=10", source))
             continue

@@ -1,8 +1,8 @@
-"""YAML text becomes a tree that knows the line of every key.
+"""Turns YAML text into a tree that knows the line of every key.
 
 The only module that imports ruamel.yaml. Scalars are read by YAML 1.2's core schema and by nothing else, so `no`, `12:30` and
 `2026-01-01` are text and `1e3` is a number. What YAML allows and a config must not hold (duplicate keys, tags, keys that are not
-text, loops, mountains of aliases) is a problem here; what the keys mean is no business of this module.
+text, loops, mountains of aliases) is a problem here; what the keys mean is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Node(Struct, frozen=True, eq=False):
     broken: bool = False
 
     def child(self, name: str) -> Node | None:
-        """What is below a key, or None; also where this is no mapping."""
+        """What is below a key, or None; also if this is not a mapping."""
         return self.value.get(name) if isinstance(self.value, dict) else None
 
     def problem(self, key: str, message: str) -> Problem:
@@ -60,7 +60,7 @@ class Node(Struct, frozen=True, eq=False):
 
 
 def parse(text: str, source: str, problems: list[Problem], *, key: str = "", numbered: bool = True) -> Node:
-    """The tree of one YAML document; an empty document is a null, a text that is no YAML a broken node.
+    """The tree of one YAML document; an empty document is a null, a text that is not YAML a broken node.
 
     problems: takes every problem that is found. key: path at which the tree will stand. numbered: whether the text has
     lines that a reader could look up.

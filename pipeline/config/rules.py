@@ -66,7 +66,7 @@ def above(bound: float) -> Rule:
 
 
 def not_empty(value: object) -> str | None:
-    """Text with something in it, and no NUL, which no path or header bears."""
+    """Text with something in it, and no NUL, which no path or header may contain."""
     text = str(value)
     if not text.strip():
         return f"must not be empty, got {describe(value)}"
@@ -118,7 +118,7 @@ def text_encoding(value: object) -> str | None:
 
 
 def one_character(value: object) -> str | None:
-    """A delimiter: one ASCII character that is no quote and no line end."""
+    """A delimiter: one ASCII character that is neither a quote nor a line end."""
     text = str(value)
     return None if len(text) == 1 and text.isascii() and text not in '"\r\n' else f"must be one ASCII character, got {describe(value)}"
 

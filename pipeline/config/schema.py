@@ -59,7 +59,7 @@ class SourceConfig:
     """path: the input file, a pattern, or a list of these, read one after the other; "-" is stdin.
 
     id: the field that names a row, None for `custom_id`. encoding: of the text.
-    delimiter: of a table; None is told by its header.
+    delimiter: of a table; None means that it is found in the header.
     """
 
     path: str | Sequence[str] = field(validator=must(input_paths))
@@ -206,7 +206,7 @@ class Config:
     cache: CacheConfig | None = None
 
     def __attrs_post_init__(self) -> None:
-        """One file must not play two parts, and rows that are no requests need a template."""
+        """One file must not be used for two things, and rows that are not requests need a template."""
         self._check_lanes()
         source, sink = set(map(_identity, self.source.paths)), _identity(self.sink.path)
         if sink in source:

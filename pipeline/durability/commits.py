@@ -39,7 +39,7 @@ class Commit(Struct, eq=False):
 
 @define(eq=False)
 class Commits:
-    """The journal and the output that it tells of.
+    """The journal and the output that it describes.
 
     done: rows that have an outcome; kept up to date where rows are written in the order of completion, where the output's
     length does not say which they are. state: as of the last commit, or of the one that is being made.
@@ -78,7 +78,7 @@ class Commits:
         return 0 if first else end
 
     def note_written(self, lines: int) -> None:
-        """Note that the output has so many more lines."""
+        """Note that the output has this many more lines."""
         self._written = (self._written[0] + lines, self.sink.bytes_written, self.sink.digest)
 
     def count(self, entries: Sequence[Entry]) -> None:

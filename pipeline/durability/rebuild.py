@@ -1,8 +1,8 @@
-"""Makes an output and a journal anew from those that are there, without the results that no longer hold.
+"""Writes a new output and a new journal from the present ones, without the results that are no longer valid.
 
-A line is kept only if the input still says what it said when the row was answered. Nothing is deleted: the old output gets
-another name. All is prepared beside it, made true by one commit of the journal, and then renamed; a process that dies in between
-leaves either the old run or the new one, and both can go on.
+A line is kept only if its row in the input is still the same as when it was answered. Nothing is deleted: the old output gets
+another name. The new files are prepared beside the old ones, take effect by one commit of the journal, and are then renamed. If the
+process dies in between, either the old run or the new one is there, and both can continue.
 """
 
 from __future__ import annotations
@@ -47,12 +47,11 @@ if TYPE_CHECKING:
 
 @frozen
 class Repair:
-    """Which results are given up. Those of rows that were never sent always are, if a repair is made and they may be good now.
+    """Which results are dropped. A repair always drops those of rows that were never sent, because they may be good now.
 
-    failures: rows to send again though nothing of them has changed. stale: give up every failure, since other requests are made
-    now. accept_changes: answers go with their rows to other places, and those to rows that are gone are given up; else there must
-    be none of either. whole: make the output
-    anew even if every line of it is kept.
+    failures: rows to send again though nothing of them has changed. stale: drop every failure, because other requests are made
+    now. accept_changes: answers move with their rows, and answers to rows that are gone are dropped; otherwise there must be none of
+    either. whole: write a new output even if every line is kept.
     """
 
     failures: FailureChoice = NO_FAILURES
@@ -62,7 +61,7 @@ class Repair:
 
 
 def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
-    """Begin a journal anew with what is whole in the one that is there, if any; that one gets another name. Blocks.
+    """Begin a new journal with what is intact in the present one, if any; that one gets another name. Blocks.
 
     Raises UsageError while another run is at it; JournalError.
     """
@@ -81,7 +80,7 @@ class _NothingToDoError(Exception):
 
 
 def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: Mapping[str, str], repair: Repair) -> int:
-    """Begin the run's output anew with the lines that still hold, and forget the others; how many are forgotten. Blocks.
+    """Begin a new output with the lines that are still valid, and drop the others; how many were dropped. Blocks.
 
     source, jobs: both untouched; they are used up.
 
@@ -134,7 +133,7 @@ class _Rebuilding:
     ledger: Ledger = field(factory=Ledger)
 
     def place(self, told: Written) -> int | None:
-        """Count a row's result; the row that it is kept for, None if it is given up."""
+        """Count a row's result; the row that it is kept for, None if it is dropped."""
         self.was.add(told.index, told.index + 1)
         index: int | None = told.index
         if not self.rows.holds(told):

@@ -51,7 +51,7 @@ _decode = msgspec.msgpack.Decoder(_Kept).decode
 
 @define(eq=False)
 class AnswerReuse:
-    """What a flow asks before it sends a row, and tells after. Implements `Reuse`. Owns its cache; close it.
+    """What a flow asks before it sends a row, and informs afterwards. Implements `Reuse`. Owns its cache; close it.
 
     scope: which provider is asked; part of every key. occurrences: None for dedupe, where equal rows are one question.
     rules: what answers must be; one that was kept and does not fit is asked for again. Only an answer that came to a good end
@@ -135,7 +135,7 @@ class CountedJobs:
         self.reuse.keys_of([item for item in self.jobs.make_jobs(rows, first_index) if isinstance(item, Job)])
 
     def claim_lines(self, text: bytes, first_index: int, count: int, *, all_good: bool) -> None:
-        """Skip so many whole lines of JSON, none of them blank. Raises CacheError, InputError."""
+        """Skip this many whole lines of JSON, none of them blank. Raises CacheError, InputError."""
         del count, all_good  # every request is counted, so each line is read
         self.claim(self.jobs.rows_in(text, first_index), first_index)
 

@@ -275,7 +275,7 @@ class DurableStore:
         self.commits.going = going
 
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
-        """Store all that is under way, and note that so many more lines are written. Blocks. Raises JournalError, SinkError.
+        """Store all that is under way, and note that this many more lines are written. Blocks. Raises JournalError, SinkError.
 
         unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
         """

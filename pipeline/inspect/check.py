@@ -1,6 +1,6 @@
 """What a run would take, found by reading config and input alone: nothing is sent and nothing is written.
 
-The time is the least that the limits allow; answers that are slower than `max_in_flight` bears make it longer.
+The time is the least that the limits allow; if answers are slow, `max_in_flight` makes it longer.
 """
 
 from __future__ import annotations

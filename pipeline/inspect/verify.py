@@ -1,7 +1,7 @@
-"""Holds a run's output against its input: every row once, in its place, nothing missing and nothing foreign.
+"""Checks that a run's output has exactly one correct line per input row, in its place, nothing missing and nothing foreign.
 
-An output that is right is read beside its input, in memory that does not grow. Only where the two part is the whole input put into a
-map (8 bytes of digest a row and a dictionary's overhead), so that it can be said of every line what is wrong with it.
+A correct output is read in parallel with its input, in constant memory. Only when the two differ is the whole input put into a map (a
+digest of 8 bytes per row and a dictionary's overhead), to find out for every line what is wrong with it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Findings:
 
 
 def verify(config: Config) -> Verification:
-    """Hold the output against the input.
+    """Compare the output with the input.
 
     Raises: InputError, where either cannot be read, or the input is stdin, which cannot be read again.
     """

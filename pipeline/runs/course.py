@@ -1,4 +1,4 @@
-"""One run from its start to its conclusion: what it counts, what it tells meanwhile, and how it ends."""
+"""One run from its start to its conclusion: what it counts, what it reports meanwhile, and how it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.ports import Source
     from pipeline.records import Progress
 
-PROGRESS_SECONDS = 0.5  # between two looks at a run; what is due in a log is up to whoever is told
+PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what it logs
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
 
 
@@ -31,7 +31,7 @@ LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was us
 class Course:
     """One run from its start to its conclusion.
 
-    stop: set by whoever wants it to end early. source, limit: what is read, and how many rows of it.
+    stop: set it to end the run early. source, limit: what is read, and how many rows of it.
     """
 
     config: Config

@@ -1,7 +1,7 @@
-"""Opens a run's files and catches up with what an earlier run has left: all that happens before anything is sent.
+"""Opens a run's files and catches up with what an earlier run has left: everything that happens before the first request is sent.
 
-An earlier run's results are gone on with as they are, unless something about them does not hold any more: rows whose text
-has changed, failures that are to be sent again, other settings, an output that was edited. Then the output is made anew once,
+The run continues with an earlier run's results, unless some of them are no longer valid: rows whose text has changed,
+failures that are to be sent again, other settings, an output that was edited. Then a new output is written once,
 without those results (`durability/rebuild.py`), and opened again.
 """
 
@@ -90,7 +90,7 @@ class OpenedRun:
 
 
 def open_run(config: Config, source: Source, choices: Choices) -> OpenedRun:
-    """Open the files of a config's run, mended where that was asked for, and take the source behind the rows that are done.
+    """Open the files of a config's run, repair them if that was asked for, and move the source past the rows that are done.
 
     source: owned by the run from here on, also after an error. Blocks.
     Raises UsageError as `pipeline.run` does, also where a folder cannot be written to, and JournalError.

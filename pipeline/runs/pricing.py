@@ -87,7 +87,7 @@ class Pricing:
         return None if rates is None else rates.cost(usage) / PICO
 
     def cost_of_tokens(self, prompt_tokens: int, output_tokens: int) -> float | None:
-        """What so many tokens of the configured model cost, in units of the currency; None if that is not known."""
+        """What this many tokens of the configured model cost, in units of the currency; None if that is not known."""
         rates = self.rates(None)
         if rates is None:
             return None
@@ -118,7 +118,7 @@ class LanePrices:
         return None if pricing is None else pricing.cost_of_attempt(job, usage)
 
     def most_for_tokens(self, prompt_tokens: int, output_tokens: int) -> float | None:
-        """What so many tokens cost at most, whatever lane answers; None if that is not known."""
+        """What this many tokens cost at most, whatever lane answers; None if that is not known."""
         costs = [pricing.cost_of_tokens(prompt_tokens, output_tokens) for pricing in self.by_lane.values()]
         known = [cost for cost in costs if cost is not None]
         return max(known) if len(known) == len(costs) else None

@@ -52,7 +52,7 @@ async def run(
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
-    fresh: move what an earlier run left aside and start over. limit: only the first so many rows. accept_changes: go on
+    fresh: move what an earlier run left aside and start over. limit: only the first rows, this many. accept_changes: go on
     although the input, the config or the output is another: rows whose text has changed are sent again. retry_failed: failed
     rows to send again, "transient" (or True), "all", or codes with commas between, and whatever was never sent; their results
     take the places of the failures. stop: set it to let nothing more leave, finish what
@@ -163,7 +163,7 @@ async def _open_source(open_source: OpenSource, course: Course) -> Source:
 
 
 def _disk_trouble(error: Exception) -> str | None:
-    """What a disk said that takes no more, if that is all that went wrong."""
+    """The error of a disk that cannot be written, if nothing else went wrong."""
     if isinstance(error, ExceptionGroup):
         reasons = [_disk_trouble(inner) for inner in error.exceptions]
         return None if None in reasons else reasons[0]

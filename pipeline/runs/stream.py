@@ -81,7 +81,7 @@ class OutcomeStream(AsyncIterator["Outcome"]):
     """Outcomes of a flow that runs beside its reader, from the first outcome that is asked for. Made by `stream`.
 
     The flow has a task of its own and is not in its reader's, because a generator that yields inside a nursery breaks
-    the cancel scopes of whoever leaves it early (PEP 789).
+    the cancel scopes of a caller that leaves it early (PEP 789).
     """
 
     def __init__(self, flow: _FlowSide) -> None:

@@ -49,7 +49,7 @@ class Answered(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What tells it from other answers."""
+        """What distinguishes it from other answers."""
         return self.digest.hex()[:24]
 
 

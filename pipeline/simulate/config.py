@@ -1,4 +1,4 @@
-"""What a simulated provider can be told: frozen values with their checks, all with defaults. Nothing here acts.
+"""The settings of a simulated provider: frozen values with their checks, all with defaults. Nothing here acts.
 
 The defaults are a provider without latency, limits or faults. The annotations are read at run time, so they must stay real types.
 """

@@ -1,6 +1,6 @@
 """One client's connection to the simulated provider: HTTP/1.1 by h11. It carries out what `provider` decided.
 
-A client that goes away while its answer is waited for is noticed, and its request given up.
+If a client disconnects while it waits for its answer, this is noticed and its request is cancelled.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Connection:
         provider.tally.connections += 1
 
     async def serve(self) -> None:
-        """Answer requests until either side has enough. A client that breaks off is no error."""
+        """Answer requests until either side has enough. A client that disconnects is not an error."""
         try:
             while await self._cycle():
                 self._http.start_next_cycle()

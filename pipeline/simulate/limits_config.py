@@ -1,4 +1,4 @@
-"""What can be set of a simulated provider's limits: frozen values with their checks. Nothing here acts.
+"""The settings of a simulated provider's limits: frozen values with their checks. Nothing here acts.
 
 The annotations are read at run time, so they must stay real types.
 """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.simulate.config import LatencyConfig, SimulateConfig
 
 NORMAL = NormalDist()
-REDRAWN_MEDIANS = 4  # a first latency above so many medians is remembered, so that a retry draws anew
+REDRAWN_MEDIANS = 4  # a first latency above this many medians is remembered, so that a retry draws a new one
 REMEMBERED = 65_536  # rows between an attempt and its retry: a minute of back-off at a thousand a second
 
 

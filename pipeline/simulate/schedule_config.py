@@ -1,4 +1,4 @@
-"""What can be set of keys and outages: frozen values with their checks. Nothing here acts.
+"""The settings of keys and outages: frozen values with their checks. Nothing here acts.
 
 The annotations are read at run time, so they must stay real types.
 """

@@ -1,4 +1,4 @@
-"""What a fault makes of the body of a right reply: bodies that are no answer, and odd ones that are. Pure: a reply in, a reply out."""
+"""What a fault makes of the body of a right reply: bodies that are not answers, and odd ones that are. Pure: a reply in, a reply out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fault does on the wire: a reply's bytes become steps for the socket to take. Pure: bytes in, steps out."""
+"""What a fault does on the wire: turns a reply's bytes into steps for the socket. Pure: bytes in, steps out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where workers wait for their next ticket: what a channel without a buffer does, for half of its cost.
+"""Idle workers wait here for their next ticket: like a channel without a buffer, at half of its cost.
 
 A worker comes here once for every attempt, and a channel's `receive` tries, fails and catches before it waits.
 """

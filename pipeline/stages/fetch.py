@@ -1,6 +1,6 @@
 """Makes attempts: up to N workers, each with a sender (and so a connection) of its own, started when a ticket finds none idle.
 
-A worker makes one attempt at a time, says what came of it, and never sleeps a back-off.
+A worker makes one attempt at a time, reports the result, and never sleeps during a back-off.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def fetch(
 ) -> None:
     """Make the attempts that tickets allow. Every attempt ends in a report, and a success in an outcome too.
 
-    tickets: whoever sends them counts the workers; this stage starts as many as there are tickets at once.
+    tickets: their sender counts the workers; this stage starts as many as there are tickets at once.
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """

@@ -101,7 +101,7 @@ class Tallies:
 async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -> None:
     """Run the stages until every row has its outcome, or until `stop` is set and what was in flight has ended.
 
-    Raises an ExceptionGroup of whatever a stage could not bear.
+    Raises an ExceptionGroup of the errors that a stage did not handle.
     Cancellation: rows in memory that are not recorded have no outcome; the output is a whole prefix.
     """
     window, workers, policy = settings.window, settings.lanes.most_in_flight, settings.fetch.policy
@@ -191,7 +191,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
 
 
 async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None] = lambda: None) -> None:
-    """Run a stage. A broken channel means that its neighbour has gone, and the neighbour tells why."""
+    """Run a stage. A broken channel means that its neighbour has ended, and the neighbour reports why."""
     try:
         await run()
     except* trio.BrokenResourceError:

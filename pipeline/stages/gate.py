@@ -81,7 +81,7 @@ async def gate(
     """Release tickets as the lanes allow, until every job has ended.
 
     tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
-    next tick; whoever sets it also sends Notice.STOP. halt: called when the gate stops by itself. observers: told what
+    next tick; the code that sets it also sends Notice.STOP. halt: called when the gate stops by itself. observers: told what
     happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`. full: whether no more rows may be read
     now. After a stop what is in flight may finish, and the rows that wait here are dropped without an outcome.
     """

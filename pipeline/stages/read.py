@@ -87,7 +87,7 @@ async def read(
             try:
                 taken = rows[:free]
                 made = make_jobs(taken, index)
-            except InputError as error:  # the place on disk where it remembers ids takes no more
+            except InputError as error:  # the disk where it remembers ids is full
                 tally.problem = str(error)
                 break
             rows = rows[free:]

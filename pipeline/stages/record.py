@@ -1,4 +1,4 @@
-"""Makes outcomes durable as they come, before they are put in order: a slow first row must not put paid answers at risk."""
+"""Makes outcomes durable as they arrive, before they are put in order: a slow first row must not put paid answers at risk."""
 
 from __future__ import annotations
 

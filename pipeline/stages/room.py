@@ -1,4 +1,4 @@
-"""How many bytes of requests wait to be sent: the reader stops while they are too many, however many rows it might still read.
+"""Counts the bytes of requests that wait to be sent: the reader stops while there are too many, however many rows it might still read.
 
 A request waits from the moment when its row is read until an attempt for it leaves, and again between attempts. What is in
 flight does not count here, so memory is bounded by the limit and what is in flight. Short requests are not counted one by

@@ -91,16 +91,16 @@ def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("ignored, heeded", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)])
-def test_a_signal_that_the_parent_ignores_stays_ignored(tmp_path: Path, ignored: signal.Signals, heeded: signal.Signals) -> None:
+@pytest.mark.parametrize("ignored, handled", [(signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)])
+def test_a_signal_that_the_parent_ignores_stays_ignored(tmp_path: Path, ignored: signal.Signals, handled: signal.Signals) -> None:
     process = start(tmp_path, "{latency: {median_seconds: 0.05}}", before=ignoring(ignored))
 
-    for _ in range(2):  # two of one that is heeded would cancel
+    for _ in range(2):  # two of one that is handled would cancel
         process.send_signal(ignored)
     output = tmp_path / "out.jsonl"
     lines = output.read_bytes().count(b"\n")
     wait_until(lambda: output.read_bytes().count(b"\n") > lines + 20, process)
-    process.send_signal(heeded)
+    process.send_signal(handled)
     _, err = process.communicate(timeout=30)
 
     assert process.returncode == 130

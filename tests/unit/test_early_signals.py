@@ -72,7 +72,7 @@ def test_nothing_else_is_imported_before_a_signal_ends_the_command_without_a_tra
     assert _python(ASKED_FOR_WHILE_AN_INTERRUPT_IS_A_TRACEBACK).stdout == "pipeline pipeline.__main__\n"
 
 
-def test_a_signal_is_heeded_where_an_exception_would_be_swallowed() -> None:
+def test_a_signal_is_handled_where_an_exception_would_be_swallowed() -> None:
     ended = _python(WHERE_AN_EXCEPTION_IS_SWALLOWED)
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")

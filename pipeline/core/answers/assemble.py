@@ -195,7 +195,7 @@ def _is_piece(line: bytes) -> bool:
 
 
 def _ordinary(body: bytes) -> Streamed:
-    """A body that is no stream: an answer as it is, or the list that Google sends without `alt=sse`."""
+    """A body that is not a stream: an answer as it is, or the list that Google sends without `alt=sse`."""
     text = json_text(body)
     if text is None:
         return Cut("the body is neither JSON nor a stream of events")

@@ -1,7 +1,7 @@
-"""What an HTTP response means for its row: a result, a failure that a retry may mend, or one that it cannot.
+"""What an HTTP response means for its row: a result, a failure that a retry may fix, or a permanent one.
 
-A success status alone is no result: the body must hold what its endpoint promises (`shapes`). What is none is judged by its
-own code like any failure (`trouble`). Nearly all replies are whole chat completions: those are told by one typed decode
+A success status alone is not a result: the body must hold what its endpoint promises (`shapes`). Anything else is judged by its
+own code, like any failure (`trouble`). Nearly all replies are whole chat completions: those are told by one typed decode
 that builds nothing of the content; everything else takes the general way.
 """
 
@@ -169,7 +169,7 @@ def _error_in_success(answer: Answer, error: ErrorBody, body: bytes, now_utc: fl
 
 
 def _malformed(answer: Answer, what: str, body: bytes, *, final: bool = False) -> Trouble:
-    """A success status over something that is no answer. It may be the same every time, and is billed every time."""
+    """A success status with a body that is not an answer. It may be the same every time, and is billed every time."""
     return Trouble(
         FailureKind.MALFORMED_RESPONSE,
         f"HTTP {answer.status} with {what}",

@@ -1,4 +1,4 @@
-"""Integers so long that Python's json refuses the whole text (more than 4,300 digits) become texts of the same digits.
+"""Turns integers that Python's json refuses to read (more than 4,300 digits) into strings of the same digits.
 
 An answer that holds one was paid for, and a reader of the output must be able to load its line.
 Source: Python's documentation, "Integer string conversion length limitation" (`sys.int_info.default_max_str_digits`).

@@ -1,4 +1,4 @@
-"""Takes an event stream apart: pieces of bytes in, the data of its events out. Knows nothing of what the data mean.
+"""Splits an event stream: pieces of bytes in, the data of its events out. It does not interpret the data.
 
 Theory of operation. Nearly all streams are nothing but `data: {…}` and a blank line, again and again. One regular expression
 takes a whole block of those apart; its matches must cover the block to the last byte, or else the block is read line by line,

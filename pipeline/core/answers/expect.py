@@ -46,7 +46,7 @@ class Unfit(msgspec.Struct, frozen=True):
 
 
 class CheckError(Exception):
-    """The user's own check raised something that is no verdict: it is at fault, not the answer."""
+    """The user's own check raised something that is not a verdict: it is at fault, not the answer."""
 
 
 class Expectation(msgspec.Struct, frozen=True, eq=False):

@@ -88,7 +88,7 @@ _decode_head = msgspec.json.Decoder(Head).decode
 
 
 def first_byte(raw: msgspec.Raw) -> int:
-    """The first byte of a value, which tells its type."""
+    """The first byte of a value, which shows its type."""
     return memoryview(raw)[0]
 
 

@@ -21,7 +21,7 @@ class SchemaError(ValueError):
 
 
 def schema_check(schema: Any) -> Callable[[Any], str | None]:
-    """What tells why a JSON value does not fit a schema, None if it does. Draft by `$schema`, else 2020-12. Raises SchemaError."""
+    """Makes a function that says why a JSON value does not fit, None if it does. Draft by `$schema`, else 2020-12. Raises SchemaError."""
     library = _library()
     try:
         validator = library.validator_for(schema, validate_formats=True, offline=True)
@@ -41,7 +41,7 @@ def schema_check(schema: Any) -> Callable[[Any], str | None]:
 
 
 def pattern_check(pattern: str) -> Callable[[str], str | None]:
-    """What tells that a text has no match of an ECMA-262 pattern anywhere. Raises SchemaError."""
+    """A function that says whether a text has no match of an ECMA-262 pattern anywhere. Raises SchemaError."""
     library = _library()
     try:
         validator = library.validator_for({"type": "string", "pattern": pattern}, offline=True)

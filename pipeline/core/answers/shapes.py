@@ -137,7 +137,7 @@ def read_object(reply: Object) -> Reading | None:
 
 
 def find_usage(reply: Object) -> msgspec.Raw:
-    """The object in which a reply tells the tokens that it used; null if there is none."""
+    """The object in which a reply reports the tokens that it used; null if there is none."""
     for key in USAGE_KEYS:
         if key in reply and is_object(reply[key]):
             return reply[key]
@@ -154,7 +154,7 @@ def find_usage(reply: Object) -> msgspec.Raw:
 
 @lru_cache(maxsize=256)
 def promises(url: str) -> bool:
-    """Whether an endpoint's answers have a known shape, so that a reply in none of them is no answer."""
+    """Whether an endpoint's answers have a known shape, so that a reply in none of them is not an answer."""
     path = url.partition("?")[0].rstrip("/")
     return path.rpartition("/")[2].rpartition(":")[2] in ENDPOINTS
 

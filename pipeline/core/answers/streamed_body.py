@@ -1,6 +1,6 @@
 """A streamed body while it arrives: when its parts came, and its events folded into the answer that they make.
 
-Without folding, fifty streams of 9 MB at once take 600 MB. A stream below 64 kB stays as it came, because whoever reads the
+Without folding, fifty streams of 9 MB at once take 600 MB. A stream below 64 kB stays as it came, because the code that reads the
 answer takes it apart anyway; so short streams cost no more than before. The clock is an argument.
 """
 
@@ -25,7 +25,7 @@ def begins_as_stream(piece: bytes) -> bool:
 
 
 def arrived_at_once(body: bytes, now: float) -> Arrival | None:
-    """How a body arrived that came in one piece; None if it is no stream."""
+    """How a body arrived that came in one piece; None if it is not a stream."""
     return Arrival(now if says_a_token(body) else None) if begins_as_stream(body) else None
 
 

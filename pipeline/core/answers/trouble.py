@@ -69,7 +69,7 @@ def classify_fault(fault: Fault) -> Trouble:
 
 
 def classify_failure(answer: Answer, now_utc: float) -> Trouble:
-    """What a response that is no success means for its row."""
+    """What an unsuccessful response means for its row."""
     body = json_text(answer.body)
     return judge(answer, answer.status, read_error(body), body, now_utc)
 

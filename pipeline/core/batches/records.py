@@ -1,6 +1,6 @@
 """Files and batches as they are kept, and as the API shows them. Every key is always there; what is not known is null.
 
-Times are whole seconds since the epoch. A record never changes: whoever moves a batch on makes a new one.
+Times are whole seconds since the epoch. A record never changes: code that moves a batch on makes a new one.
 """
 
 from __future__ import annotations

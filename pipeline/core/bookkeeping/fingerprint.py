@@ -52,7 +52,7 @@ def text_checksum(text: bytes, checksum: int = 0) -> int:
 
 
 def rows_checksum(rows: Sequence[RawRow], digests: Sequence[int], checksum: int = 0) -> int:
-    """The same over rows that were cut; a row that is no line of JSON stands there by its digest."""
+    """The same over rows that were cut; a row that is not a line of JSON is represented by its digest."""
     texts = [row.data if isinstance(row.data, bytes) else b"%d" % digest for row, digest in zip(rows, digests, strict=True)]
     return crc32(b"\n".join([*texts, b""]), checksum)
 

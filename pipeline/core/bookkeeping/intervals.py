@@ -57,7 +57,7 @@ class Intervals:
             ends.insert(at, end)
 
     def take(self, first: int, most: int) -> int:
-        """Remove the numbers from `first` on, as far as they come in one run and at most so many; how many were removed.
+        """Remove the numbers from `first` on, as far as they come in one run and at most this many; how many were removed.
 
         first: the start of a run, or a number that is not in the set (then nothing is removed).
         """

@@ -25,7 +25,7 @@ class ReorderWindow(Generic[T]):
     """Takes rows in any order, gives them out in the order of their index, each once.
 
     first: index of the first row to come. held: rows that already wait elsewhere (in a journal) and will not be pushed.
-    How many wait in memory is bounded by the credits of whoever feeds it, and by `spill`.
+    How many wait in memory is bounded by the credits of its feeder, and by `spill`.
     """
 
     def __init__(self, first: int = 0, held: Intervals | None = None) -> None:

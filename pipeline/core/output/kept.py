@@ -52,7 +52,7 @@ class KeptFields:
 
 
 def with_fields(line: bytes, kept: bytes) -> bytes:
-    """A flat line with these fields behind its own."""
+    """A flat line with these fields after its own."""
     return line[:-2] + kept + b"}\n" if kept else line
 
 

@@ -199,7 +199,7 @@ def index_of_id(name: object) -> int | None:
 
 
 def moved_line(line: bytes, told: Written, index: int) -> bytes:
-    """The line of a row that stands in another place now. told: what it says; an id that was made of its place is made anew."""
+    """The line of a row that stands in another place now. told: what it says; an id that was made of its place gets the new one."""
     parts = _decode_parts(line)
     if "index" in parts:
         parts["index"] = msgspec.Raw(b"%d" % index)

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 SECOND, MINUTE = 1.0, 60.0
 PERIODS = (1.0, 10.0, 60.0, 3600.0, 86_400.0)
-QUOTA_PERIOD = 3600.0  # from here on it is no pace
+QUOTA_PERIOD = 3600.0  # from here on it is not a pace
 SHARE = 0.995  # of what is announced, that is used
 AGREE = 1.15  # answers agree on a period if all of them are within this
 ANSWERS = 5  # that must agree
-TINY, TINY_ANSWERS = 6.0, 3  # a limit below this is not taken for one of a minute before so many answers
+TINY, TINY_ANSWERS = 6.0, 3  # a limit below this is not taken for one of a minute before this many answers
 FULL = 0.0025  # of a limit: with less room in our own window, it is full
 KEPT_ANSWERS = 60
 NOBODY = 0.02  # of a limit: others that use less are nobody
@@ -43,7 +43,7 @@ LEAST_BRAKE, OWN_BRAKE = 0.2, 0.95  # the second where we alone have used it up:
 LEAST_SHARE, MOST_SHARE = 0.02, 1.3  # of a limit's pace, between which a fixed window's rest is spent
 CHANGED = 0.005  # of a limit: less is rounding
 MOVED_SECONDS = 1.5  # the edge of a window of a second moves so far soon, one of a minute does not
-EDGE_SECONDS = 5.0  # two edges nearer than this are no period's
+EDGE_SECONDS = 5.0  # two edges nearer than this are not a period
 SAME_EDGE_SECONDS = 1.1  # one edge, told in whole seconds
 
 

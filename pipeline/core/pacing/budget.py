@@ -36,7 +36,7 @@ class BudgetBound(StrEnum):
 
 
 class BudgetLimits(Struct, frozen=True):
-    """The most that may be spent; None is no limit. cost: in the currency of the prices. seconds: of the run, interruptions not counted."""
+    """The most that may be spent; None: no limit. cost: in the currency of the prices. seconds: of the run, interruptions not counted."""
 
     cost: float | None = None
     tokens: int | None = None

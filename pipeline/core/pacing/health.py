@@ -20,7 +20,7 @@ silent. One slow answer after that proves that it is slow and not dead.
 attempts in flight, then one more with every answer, so twice as many each round trip.
 
 *Outages.* From the first failure to the first answered probe is an outage, kept as a range of numbers. A failure within an
-outage is no fault of its row.
+outage does not count against its row.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SLOW_SECONDS, SLOW_TIMES = 1.0, 2  # an attempt that takes so much longer than f
 FIRST_PROBE_SECONDS = 1.0
 LAST_PROBE_SECONDS = 8.0
 PROBE_LOST_SECONDS = 10.0  # a probe that is not answered by then is given up as a probe, but not as an attempt
-LOST_PROBES = 16  # at most so many probes wait for an answer that may never come
+LOST_PROBES = 16  # at most this many probes wait for an answer that may never arrive
 LIMITED_SHARE, FAILED_SHARE = 0.05, 0.5  # of late first attempts: from here on a row's own failures may be chance
 CHANCE = 1e-6  # a row is to blame when its failures could be chance so rarely
-FEW_ROWS = 2  # so many rows may be at fault themselves
+FEW_ROWS = 2  # this many rows may be at fault themselves
 OUTAGES = 64  # that are remembered
 WORTH_A_WORD_SECONDS = 3.0  # refusals by a limit, and nothing else, for so long
 

@@ -6,7 +6,7 @@ row's attempts and is written as no row's result. Pure: `now` is an argument; de
 
 How a failure is judged depends on whom it seems to concern:
 
-- KEY, QUOTA, SETUP, and what no other attempt would mend: held in `refusals` until it is the lane's or the row's own.
+- KEY, QUOTA, SETUP, and failures that another attempt would not change: held in `refusals` until it is the lane's or the row's own.
 - SERVER: the row is tried again. Each such attempt may count against it; whether it does is looked up when the row has had
   its attempts, in the lane's outages. No lane is held for rows that fail wherever they go.
 - THROTTLE, PARALLEL: tried again. It counts against the row only if others passed meanwhile, and only if so many refusals

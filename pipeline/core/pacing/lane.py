@@ -79,7 +79,7 @@ class Lane:
         max_in_flight: int = UNBOUNDED,
         learn: bool = False,
     ) -> Self:
-        """A lane with the limits that are given; None is no limit. learn: find the pace that the provider allows under them.
+        """A lane with the limits that are given; None means no limit. learn: find the pace that the provider allows under them.
 
         Less than one request in a period is kept as one in so much longer a period.
         """
@@ -99,7 +99,7 @@ class Lane:
     # ---- what may leave --------------------------------------------------------------------------------------------
 
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
-        """Why a request of so many tokens could never pass, or None if it will. output_tokens: the part that is the answer's."""
+        """Why a request of this many tokens could never pass, or None if it will. output_tokens: the part that is the answer's."""
         for meter in self._meters:
             if meter.counts_tokens and (cost := costs_of(tokens, output_tokens)[meter.unit]) > meter.whole:
                 return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.whole:g})"

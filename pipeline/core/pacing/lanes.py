@@ -70,7 +70,7 @@ class Lanes:
                 state.limits.restore(learned[state.name], now)
 
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:
-        """Why a request of so many tokens could never pass any lane, or None if one will let it. output_tokens: the answer's part."""
+        """Why a request of this many tokens could never pass any lane, or None if one will let it. output_tokens: the answer's part."""
         reason = None
         for state in self.states:
             reason = state.limits.refuses(tokens, output_tokens)
@@ -127,7 +127,7 @@ class Lanes:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a row that has not failed yet should leave next: it tells more about a lane that has just failed others."""
+        """Whether a row that has not failed yet should leave next: it shows more about a lane that has just failed others."""
         return any(state.health.in_doubt for state in self.states)
 
     @property

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 KEPT = 100  # answers of which the time is remembered
-FEW = 10  # below so many nothing is known
+FEW = 10  # below this many nothing is known
 SILENT_SECONDS = 3.0  # no shorter silence counts, however fast the answers were
 WINDOW, MISSING = 10, 8  # of the last ten departures that should be back, eight are not
 
@@ -51,7 +51,7 @@ class Latency:
         return sum(number in flying for number in range(last - WINDOW, last)) >= MISSING
 
     def forget(self) -> None:
-        """Learn the times anew: answers have become slower than all that was known."""
+        """Start over: answers have become slower than all that was known."""
         self._kept.clear()
         self._departures.clear()
         self.p95 = inf

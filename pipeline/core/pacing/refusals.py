@@ -1,6 +1,6 @@
 """Decides whether a permanent failure is the row's own, or one that every row of the lane would get.
 
-A permanent failure is one that another attempt would not mend: a refused key, a model that does not exist, a request that
+A permanent failure is one that another attempt would not change: a refused key, a model that does not exist, a request that
 the provider does not accept. Rows that got one are held here until it is known whose fault it is, so that a stopped run
 has written nothing of them and a later one sends them again.
 

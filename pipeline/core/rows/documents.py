@@ -1,6 +1,6 @@
 """Cuts a stream of bytes into the objects of a JSON document: an array of them, or several one after the other, however laid out.
 
-Only brackets, braces and strings are looked at. What stands in an object is for whoever decodes it.
+Only brackets, braces and strings are looked at. The content of an object is left to the code that decodes it.
 """
 
 from __future__ import annotations

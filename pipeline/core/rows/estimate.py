@@ -1,7 +1,7 @@
 """What a request will cost in tokens, guessed from its bytes before it is sent; `usage` corrects it afterwards.
 
 The guess is right for English text and wrong by up to 2 for other scripts and for digits. How wrong it is for the rows of one
-run with one model hardly changes from row to row, so that one learned factor mends it (`Calibration`).
+run with one model hardly changes from row to row, so that one learned factor corrects it (`Calibration`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ASCII_BYTES_PER_TOKEN = 4  # OpenAI's rule of thumb, "What are tokens and how to
 OTHER_BYTES_PER_TOKEN = 3  # a kana or ideograph takes 3 bytes and about one token; an accented letter takes 2 and rarely a whole one
 MOST = 10**9  # of max_tokens and of n: more is a mistake, and a number of 400 digits would fit into no sum of costs
 MEDIA_TOKENS = 1600  # an image in full detail: 85 + 8 * 170 at OpenAI, at most some 1,600 at Anthropic; its base64 would count as 350,000
-# Base64 is told from text by its length alone: no text has so many characters without a blank. A shorter one counts as text,
+# Base64 is distinguished from text by its length alone: no text has this many characters without a blank. A shorter one counts as text,
 # and so as fewer tokens than media do.
 SAMPLE, LETTERS = 64, 4  # a run of one letter or two is a text that somebody made up; so many letters are looked at, so many must differ
 MEDIA_BYTES = MEDIA_TOKENS * ASCII_BYTES_PER_TOKEN

@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 class JobMaker:
     """Makes jobs of rows, slice by slice, and refuses an id that was used before.
 
-    template, url: for rows that are no whole requests; without a template every row must be one, and url is for those that
+    template, url: for rows that are not whole requests; without a template every row must be one, and url is for those that
     say none. seen: where digests of ids are kept; closed with this. id_field: the field that names a row, None for
     `custom_id`. body_field: the field that holds the body of every row. one_file: a row's line alone says where it is.
     """
@@ -95,7 +95,7 @@ class JobMaker:
         self._seen.claim([name for name, _ in claims], [number for _, number in claims])
 
     def claim_lines(self, text: bytes, first_index: int, count: int, *, all_good: bool) -> None:
-        """The same for so many whole lines of JSON, none of them blank and the first of the file among them or before.
+        """The same for this many whole lines of JSON, none of them blank and the first of the file among them or before.
 
         all_good: every one of them has become a job; then their ids need not be decoded, if they stand where they usually do.
         """

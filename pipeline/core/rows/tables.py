@@ -5,7 +5,7 @@ piece; what the fields of a whole record are is decided by the standard reader.
 
 A quote that was never meant to open a field would swallow rows until the next quote, and glue them into one prompt. So a quoted
 field that runs over several lines must be closed properly (by a quote before a delimiter or a line end), and must not look
-like rows of this table. Otherwise its first line alone is a bad row, and the lines behind it are read anew.
+like rows of this table. Otherwise its first line alone is a bad row, and the lines after it are read again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LIKE_ROWS = 4  # whole lines within one field, each with as many delimiters as a
 class TableRows(RowCutter):
     """Each record is a row by the header's names. Too few fields are missing fields; too many are a problem, unless they are empty.
 
-    delimiter: None is told by the header. used: the columns that somebody asks for, None for all: others may have no name, or one
+    delimiter: None: it is found in the header. used: the columns that somebody asks for, None for all: others may have no name, or one
     name twice.
     """
 
@@ -107,7 +107,7 @@ class TableRows(RowCutter):
         yield from self._records(lines)
 
     def _first_line_alone(self, problem: str, lines: deque[bytes]) -> RawRow:
-        """The first line of the record as a bad row; those behind it are to be read anew."""
+        """The first line of the record as a bad row; those after it are to be read again."""
         last = self.line + len(self._record) - 1
         lines.extendleft(reversed(self._record[1:]))
         del self._record[1:]

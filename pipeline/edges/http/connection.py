@@ -14,7 +14,7 @@ while it waits. That is why this class uses plain sockets and trio's lowest wait
   socket stays open until its owner closes it, so that the owner finds the reason in `expired`.
 - The attempt is cancelled. trio calls `_stop_reading`, which forgets the waiting task; no byte is lost, for none was read.
 
-Only one task may use a connection at a time. `close` first tells whoever looks after it (`on_close`), then wakes what waits.
+Only one task may use a connection at a time. `close` first informs its owner (`on_close`), then wakes what waits.
 """
 
 from __future__ import annotations
@@ -282,4 +282,4 @@ class TlsConnection(Connection):
         if data:
             self._in.write(data)
         else:
-            self._in.write_eof()  # OpenSSL then tells a goodbye from a cut
+            self._in.write_eof()  # OpenSSL can then distinguish a proper end from a cut

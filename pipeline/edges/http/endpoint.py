@@ -1,4 +1,4 @@
-"""The seam between fetch and HTTP: what a worker asks of whoever sends for it, and what there is to know about the far end.
+"""The seam between fetch and HTTP: what a worker asks of its sender, and what is known about the other end.
 
 Nothing here opens a socket. A sender belongs to one worker and makes one attempt at a time.
 """

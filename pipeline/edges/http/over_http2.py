@@ -28,7 +28,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Pr
 
 
 class Http2Sender(HttpxSender):
-    """A Sender over an httpx transport that no other sender uses. Whoever made the transport closes it."""
+    """A Sender over an httpx transport that no other sender uses. The code that made the transport closes it."""
 
     unsent = _UNSENT
 

@@ -83,7 +83,7 @@ class _Once:
 
 
 class HttpxSender:
-    """A Sender over an httpx transport. Whoever made the transport closes it.
+    """A Sender over an httpx transport. The code that made the transport closes it.
 
     proxy: the one that the transport goes through, for messages. reused: the transport's connection, where no other sender uses it.
     unsent: errors before the whole request can have left.

@@ -1,6 +1,6 @@
 """The one connection of an httpx transport that only one sender uses: when it is renewed, and whether its answers are its own.
 
-httpcore looks for unexpected bytes before it uses a connection again, but tells nobody what they were, and believes every answer.
+httpcore looks for unexpected bytes before it uses a connection again, but does not report what they were, and accepts every answer.
 So this looks as well, through the network stream that a response shows, and asks `pairing` what to believe.
 """
 

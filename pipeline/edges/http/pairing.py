@@ -1,4 +1,4 @@
-"""Notices when the responses on a connection no longer belong to its requests. No socket, no clock: whoever sends asks here.
+"""Notices when the responses on a connection no longer belong to its requests. No socket, no clock: the sender asks here.
 
 Theory of operation. HTTP/1.1 numbers nothing: the first response belongs to the first request, and so on. A relay that answers
 one request twice shifts everything behind it by one: the second copy is read as the answer to the next request, whose own answer
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 REST_EVERY = 256  # requests: a rest of three mean answers then costs about 1 % of what a connection can carry
 REST_EVERY_SECONDS = 10.0  # and so long: with answers of milliseconds, rests would keep workers from waking up together
 ASK_AGAIN = 64
-REST_MEANS = 3.0  # a rest lasts so many times as long as a mean answer takes
+REST_MEANS = 3.0  # a rest lasts this many times as long as a mean answer takes
 LEAST_REST_SECONDS, MOST_REST_SECONDS = 0.02, 30.0
-FREE_REPEATS = 8  # after so many, repeats are counted against the number of answers
+FREE_REPEATS = 8  # after this many, repeats are counted against the number of answers
 REPEATS_PER_ANSWER = 1 / 64  # of a provider whose answers repeat more often than this, they say nothing
 REMEMBERED_IDS = 64
 UNLIMITED = 1 << 62
@@ -85,7 +85,7 @@ class Trust:
         self._mean_seconds += (seconds - self._mean_seconds) * max(MEAN_WEIGHT, 1 / self._samples)
 
     def count(self, answers: int) -> None:
-        """Note that so many more answers came."""
+        """Note that this many more answers came."""
         self._answers += answers
 
     def minds_repeat(self) -> bool:
@@ -199,7 +199,7 @@ def fingerprint(body: bytes) -> int:
 
 
 def answer_in(surplus: bytes) -> bytes | None:
-    """The body of a successful answer in bytes that nobody had asked for, empty if it is not all there; None if it is no such.
+    """The body of a successful answer in bytes that nobody had asked for, empty if it is not all there; None if it is not one.
 
     A server that closes an idle connection may send a 408 or another failure first, and some send line breaks: no harm is in that.
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """Wakes the connections that were added. Where there is no epoll it wakes none, and they wait on trio."""
+    """Wakes the connections that were added. Without epoll it wakes none, and they wait on trio."""
 
     __slots__ = ("_connections", "_epoll")
 

@@ -46,7 +46,7 @@ class ResponseReader:
 
     complete: the response is whole. reusable (once complete): the connection may carry another request. started: at
     least one byte of it came. headers: as they came, names in lower case, trailers dropped. codings: content codings in the
-    order they were applied. chunks: the body's pieces as framed, codings untouched; whoever streams may take them away.
+    order they were applied. chunks: the body's pieces as framed, codings untouched; a streaming caller may take them away.
     surplus: what came behind the response in the same piece, as far as it can be told.
     """
 
@@ -105,7 +105,7 @@ class ResponseReader:
         return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
 
     def take_chunks(self) -> list[bytes]:
-        """The body's pieces since the last call; whoever takes them holds them. Take them after every `feed`, for they are many."""
+        """The body's pieces since the last call; the caller then owns them. Take them after every `feed`, because there are many."""
         chunks, self.chunks = self.chunks, []
         return chunks
 

@@ -19,7 +19,7 @@ STOPPING = "stopping: nothing more is sent, what is in flight may finish; once m
 CANCELLING = "cancelling what is in flight"
 
 
-def heeded() -> list[signal.Signals]:
+def handled() -> list[signal.Signals]:
     """The signals that stop a command: those that are not ignored."""
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
@@ -36,7 +36,7 @@ async def stop_on_signals(
     say: told what happens. Started once signals are watched for; must run in the main thread.
     Cancellation: the signals' former handlers are back.
     """
-    numbers = heeded()
+    numbers = handled()
     if not numbers:
         task_status.started()
         await trio.sleep_forever()

@@ -102,7 +102,7 @@ class FileSource:
         used: Collection[str] | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> FileSource:
-        """Open a file by the kind that its name tells; "-" is stdin, as JSONL. Reads nothing yet.
+        """Open a file; its name says of which kind it is; "-" is stdin, as JSONL. Reads nothing yet.
 
         used: the columns of a table that somebody asks for, None for all.
         Raises InputError if it is not there, not a file, or of no known kind.

@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 class RowsFromPython:
     """A `Source` of an iterator of the caller's.
 
-    broken: the exception that the iterator raised. The rows before it count as all there are; whoever reads the outcomes raises
+    broken: the exception that the iterator raised. The rows before it count as all there are; the reader of the outcomes raises
     it after theirs.
     """
 

@@ -24,7 +24,7 @@ COLUMNS = (".parquet", ".arrow", ".feather")
 def open_source(
     path: str | Sequence[str], *, encoding: str = UTF8, delimiter: str | None = None, used: Collection[str] | None = None
 ) -> Source:
-    """Open an input by what its name tells; reads nothing yet.
+    """Open an input; its name says of which kind it is. Reads nothing yet.
 
     path: of a file, a pattern, or several of these, which are read one after the other. encoding, delimiter: of text.
     used: the fields of a row that somebody asks for, None for all.

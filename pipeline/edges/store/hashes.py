@@ -2,7 +2,7 @@
 
 The file holds 4 bytes a row, at the row's index: 30 bits of its hash, a bit that says that there is one, and a bit for a
 row that was bad and so claimed no id. It is written when rows are read, thus before any of them has an outcome. The
-journal's sum over the rows decides whether an input has changed; this file tells where.
+journal's sum over the rows decides whether an input has changed; this file shows where.
 """
 
 from __future__ import annotations

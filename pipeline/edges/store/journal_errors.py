@@ -1,4 +1,4 @@
-"""Says what is wrong with a journal: damage that --accept-changes mends, or a trouble of the moment."""
+"""Says what is wrong with a journal: damage that --accept-changes repairs, or a temporary problem."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _read_through(path: Path) -> int:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's code without its details; an error that has none tells of text that is not UTF-8, or of an overlong value."""
+    """SQLite's code without its details; an error that has none is about text that is not UTF-8, or of an overlong value."""
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & 0xFF
 

@@ -1,8 +1,8 @@
 """Reads a journal that a run may be writing at this moment, or that is damaged. Changes nothing and leaves nothing behind.
 
 SQLite makes a log and an index of it beside the database when it opens one for reading, and does not remove them again. So a
-journal without a log is opened as a file that nobody changes, which a run that begins at that moment would break; whoever reads
-looks afterwards whether one has. With a log, SQLite needs the index: if it is not there, both files are copied to a temporary
+journal without a log is opened as a file that nobody changes, which a run that begins at that moment would break; the reader
+checks afterwards whether one has. With a log, SQLite needs the index: if it is not there, both files are copied to a temporary
 folder and read there.
 """
 

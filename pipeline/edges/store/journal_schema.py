@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA_VERSION = 3
-APPLICATION_ID = 0x68647263  # "hdrc": tells our files from other people's databases
-CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is no better than a spoilt one
+APPLICATION_ID = 0x68647263  # "hdrc": distinguishes our files from other databases
+CHECKSUM_MASK = 0xFFFFFFFF  # a line's checksum begins with its place, so that a line in another's place is found like a damaged one
 BUSY_SECONDS = 30.0  # somebody else may hold it for a while (a backup, a shell)
 TABLES = {"meta", "outcomes"}
 CREATE_DONE = "CREATE TABLE done (first INTEGER PRIMARY KEY, end INTEGER NOT NULL)"

@@ -1,7 +1,7 @@
 """Writes the output file: appends whole lines, never overwrites, and leaves no broken line behind if that can be helped.
 
 All calls block and belong in a thread. Nothing is buffered: what `write` took, the operating system has. A file that is open
-here is locked; `OutputLock` is for whoever renames an output and must not take it from a run.
+here is locked; `OutputLock` is for code that renames an output and must not take it from a run.
 """
 
 from __future__ import annotations

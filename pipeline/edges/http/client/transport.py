@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection
 
 NO_LIMIT = 1 << 62
-STREAMED = Caps(body=NO_LIMIT)  # whoever reads the stream holds the body, and decides how much of it to read
+STREAMED = Caps(body=NO_LIMIT)  # the reader of the stream holds the body, and decides how much of it to read
 SYSTEM_TRUST = TlsOptions()
 IDLE_SECONDS = 60.0  # below the 75 s after which nginx hangs up by default
 
