@@ -7,6 +7,8 @@ that builds nothing of the content; everything else takes the general way.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import msgspec
 
 from pipeline.core.answers.assemble import assemble, is_streamed
@@ -112,7 +114,9 @@ def _read_streamed(answer: Answer, streamed: Streamed, url: str, now_utc: float)
     if isinstance(streamed, Cut):
         usage = NO_USAGE if streamed.body is None else read_reply(streamed.body).tokens
         body = as_json_text(answer.body) if streamed.body is None else streamed.body
-        return _with_usage(_malformed(answer, f"a stream that ended too early: {streamed.reason}", body), usage)
+        trouble = _with_usage(_malformed(answer, f"a stream that ended too early: {streamed.reason}", body), usage)
+        trouble.cut = crc32(answer.body) + 1
+        return trouble
     return _read_json(answer, one_line(streamed.body), url, now_utc)
 
 

@@ -39,7 +39,8 @@ class Trouble(msgspec.Struct, eq=False, gc=False):
     server had a part in it. wait_seconds: the least wait that the provider asks for, however long, or None; it holds for
     everybody if `throttled`, even where this row is not to be sent again. body: JSON without line breaks. bought: an answer
     came that is none, although the provider says of no error; it may be billed, and so may be asked for once more only.
-    usage: the tokens that a rejected answer cost.
+    usage: the tokens that a rejected answer cost. cut: checksum of a stream that broke off, which passes like a lost connection
+    does unless the same bytes come again; 0 for all else.
     """
 
     kind: FailureKind
@@ -54,6 +55,7 @@ class Trouble(msgspec.Struct, eq=False, gc=False):
     body: bytes | None = None
     bought: bool = False
     usage: Usage = NO_USAGE
+    cut: int = 0
 
 
 def classify_fault(fault: Fault) -> Trouble:

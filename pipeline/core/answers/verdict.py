@@ -125,13 +125,14 @@ def _failed(
     rejected = ticket.rejected + trouble.bought
     wasted = ticket.wasted + trouble.usage
     request_id = None if answer is None else _request_id(answer)
+    same = not trouble.cut or trouble.cut == ticket.cut
     return Report(
         ticket,
         failure=_failure(ticket, trouble, request_id if request_id is None else secrets.hidden_in(request_id), seconds, rejected, wasted),
         code=trouble.kind.value if trouble.status_code is None else f"http_{trouble.status_code}",
         message=trouble.message,
         scope=trouble.scope,
-        retryable=trouble.retryable and not (trouble.bought and rejected >= BOUGHT),
+        retryable=trouble.retryable and not (trouble.bought and rejected >= BOUGHT and same),
         delay=retry_delay(trouble, len(ticket.failed) + 1, policy, draw),
         wait_seconds=trouble.wait_seconds,
         limited=trouble.rate_limited,
@@ -147,6 +148,7 @@ def _failed(
         response_bytes=0 if answer is None else len(answer.body),
         rejected=rejected,
         wasted=wasted,
+        cut=trouble.cut,
     )
 
 

@@ -23,6 +23,7 @@ def another_attempt(report: Report, failed: tuple[FailedAttempt, ...], *, avoid:
         avoid=avoid,
         rejected=report.rejected,
         wasted=report.wasted,
+        cut=report.cut,
         original=old.original,
         turn=old.turn,
     )
