@@ -56,14 +56,26 @@ class Paths:
         """Where a run with dedupe keeps the answers that equal rows share."""
         return self.journal.with_name(self.journal.name + ANSWERS[0])
 
+    def make_folders(self) -> None:
+        """Make the folders of the output and of the journal. Raises UsageError."""
+        for path, what in ((self.output, "output"), (self.journal, "journal")):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"{path}: the {what} cannot be created: {error.strerror or error}") from error
+
     def remove_answers(self) -> None:
         """Remove them, when no row is left that could share one."""
         for part in ANSWERS:
             self.journal.with_name(self.journal.name + part).unlink(missing_ok=True)
 
+    def all(self) -> list[Path]:
+        """Every file of the run: the output, and all that lies beside it and the journal."""
+        return [self.output, self.rebuilt, self.marks, *(path for path, _ in _parts_of(self.journal))]
+
     def remove_all(self) -> None:
         """Remove the output and all that lies beside it. Only for a run that has nothing to keep."""
-        for path in (self.output, self.marks, *(path for path, _ in _parts_of(self.journal))):
+        for path in self.all():
             path.unlink(missing_ok=True)
 
     @property
@@ -81,13 +93,13 @@ def see_that_output_can_be(paths: Paths, *, fresh: bool) -> None:
         )
     for path, what in ((paths.output, "output"), (paths.journal, "journal")):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not path.is_file():
                 raise UsageError(f"{path} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
         except OSError as error:
             raise UsageError(f"{path}: the {what} cannot be created: {error.strerror or error}") from error
     if not fresh and not paths.journal.exists() and os.path.lexists(paths.output):
         raise OutputExistsError(paths.output)
+    paths.make_folders()
 
 
 def move_all_aside(paths: Paths) -> None:

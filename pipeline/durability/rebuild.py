@@ -22,6 +22,7 @@ from pipeline.core.output.lines import moved_line, read_line
 from pipeline.core.output.written import NO_FAILURES, FailureChoice
 from pipeline.durability.catch_up import SHOWN
 from pipeline.durability.entries import WRITE_BYTES
+from pipeline.durability.made import Made, missing_folders
 from pipeline.durability.paths import move_journal_aside
 from pipeline.durability.present_rows import PresentRows
 from pipeline.durability.resume import finish_renaming, open_journal
@@ -66,7 +67,12 @@ def renew_journal(paths: Paths, identity: Mapping[str, str]) -> None:
     Raises UsageError while another run is at it; JournalError.
     """
     new = paths.journal.with_name(paths.journal.name + ".renewed")
-    with closing(SentMarks.open(paths.marks)) as marks, closing(OutputLock.take(paths.output)):
+    folders = missing_folders(paths)
+    with ExitStack() as opened:
+        paths.make_folders()
+        marks = opened.enter_context(closing(SentMarks.open(paths.marks)))
+        opened.push(Made.since(paths, folders, is_new=marks.is_new).on_refusal)
+        opened.enter_context(closing(OutputLock.take(paths.output)))
         new.unlink(missing_ok=True)
         with closing(Journal.open(new, identity)) as journal:
             journal.commit(salvage(paths.journal), State())
@@ -88,7 +94,7 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
     cannot be read, unless that is accepted; SinkError, JournalError.
     """
     with ExitStack() as opened:
-        _, journal, _ = open_journal(opened, paths, identity, power=kind.power)
+        _, journal, *_ = open_journal(opened, paths, identity, power=kind.power)
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
         work = _Rebuilding(kind.in_order, repair, PresentRows.read(source, jobs, hashes.read_all()))
         paths.rebuilt.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pipeline.core.output.lines import read_line
 from pipeline.durability.commits import Commits, ledger_of, runs_of
 from pipeline.durability.entries import pieces
 from pipeline.durability.keeping import Keeping
+from pipeline.durability.made import Made, missing_folders
 from pipeline.durability.paths import move_all_aside, see_that_output_can_be
 from pipeline.durability.seen_input import SeenInput
 from pipeline.durability.store import DurableStore
@@ -73,7 +74,7 @@ def open_durable(
     cannot be read.
     """
     with ExitStack() as opened:
-        marks, journal, lock = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
+        marks, journal, lock, made = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
         _refuse_another_kind_of_output(journal, identity)
         held = journal.places(journal.state.written)
         _see_that_it_is_whole(journal, held, in_order=kind.in_order, every_line=accept_changes)
@@ -87,7 +88,7 @@ def open_durable(
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         done = _done(journal, held, in_order=kind.in_order)
         commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
-        durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held, kind.kept)
+        durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held, made, kind.kept)
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)
@@ -101,14 +102,17 @@ def open_durable(
 
 def open_journal(
     opened: ExitStack, paths: Paths, identity: Mapping[str, str], *, power: bool, fresh: bool = False
-) -> tuple[SentMarks, Journal, OutputLock]:
+) -> tuple[SentMarks, Journal, OutputLock, Made]:
     """Lock a run's files and open its journal; what an earlier process had begun to rename is renamed. Closed with `opened`.
 
     Raises as `open_durable`.
     """
+    folders = missing_folders(paths)
     see_that_output_can_be(paths, fresh=fresh)
     marks = SentMarks.open(paths.marks)
     opened.callback(marks.close)
+    made = Made.since(paths, folders, is_new=marks.is_new)
+    opened.push(made.on_refusal)
     lock = OutputLock.take(paths.output)  # another config may name this output, and another journal
     opened.callback(lock.close)
     if fresh:
@@ -116,7 +120,7 @@ def open_journal(
         marks.forget()
     journal = opened.enter_context(closing(Journal.open(paths.journal, identity, power=power)))
     finish_renaming(journal, paths)
-    return marks, journal, lock
+    return marks, journal, lock, made
 
 
 def finish_renaming(journal: Journal, paths: Paths) -> None:

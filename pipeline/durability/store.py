@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.commits import Commit, Commits
     from pipeline.durability.keeping import Keeping
+    from pipeline.durability.made import Made
     from pipeline.edges.store.journal_schema import State
     from pipeline.edges.store.marks import SentMarks
     from pipeline.messages import Spent
@@ -64,14 +65,15 @@ LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows
 class DurableStore:
     """A `Store` that survives its process. Owns its files; close it.
 
-    held: line numbers of the output whose rows the journal holds. kept: what of a row goes into its line.
-    done_end: no row from here on was done when this was opened.
+    held: line numbers of the output whose rows the journal holds. made: which of the files were not there before.
+    kept: what of a row goes into its line. done_end: no row from here on was done when this was opened.
     """
 
     commits: Commits
     keeping: Keeping
     marks: SentMarks
     held: Intervals
+    made: Made
     kept: KeptFields | None = None
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
     has_room: bool = field(default=True, init=False)

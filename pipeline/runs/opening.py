@@ -18,6 +18,7 @@ from pipeline.core.output.kept import KeptFields
 from pipeline.core.output.lines import encode_batch, encode_flat
 from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up
+from pipeline.durability.made import REFUSALS
 from pipeline.durability.paths import Paths
 from pipeline.durability.rebuild import Repair, rebuild, renew_journal
 from pipeline.durability.resume import Kind, open_durable
@@ -35,6 +36,9 @@ from pipeline.errors import (
 from pipeline.runs.assembly import identity_of, job_maker, reuse_of, source_opener
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
     from pipeline.config import Config
     from pipeline.core.output.written import FailureChoice
     from pipeline.core.rows.jobs import JobMaker
@@ -127,6 +131,8 @@ class _Opening:
             stale = self._is_stale(run.durable)
             if changes is not None or stale or (choices.retry is not None and not choices.fresh):
                 self._see_that_it_can_be_read_again(source.name, changes)
+                run.durable.marks.forget()  # nothing was sent, and what comes may be refused
+                run.durable.keeping.spool.remove()
                 files.close()
                 self._rebuild(failures=choices.retry or NO_FAILURES, stale=stale, whole=choices.accept_changes and changes is not None)
                 source = files.enter_context(closing(self._open_source()))
@@ -143,6 +149,7 @@ class _Opening:
         config, paths = self._config, self._paths
         reuse = None if config.cache is None else files.enter_context(closing(reuse_of(config, None)))
         durable = files.enter_context(closing(self._open_output(fresh=fresh)))
+        files.push(_taking_back(durable))
         if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
             reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
@@ -180,3 +187,18 @@ class _Opening:
         if changes is not None:
             raise InputChangedError(f"{name} has changed: {changes}", can_be_read_again=False)
         raise InputError(f"{name} cannot be read again; put the input into a file to send some of its rows again")
+
+
+def _taking_back(durable: DurableStore) -> Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]:
+    """For an ExitStack: close the files of a run whose start is refused, and remove those that it has made."""
+
+    def leave(kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None or not issubclass(kind, REFUSALS):
+            return
+        with ExitStack() as closing:  # the last first; the marks are the lock
+            closing.callback(durable.marks.close)
+            closing.callback(durable.made.remove)
+            for close in (durable.commits.sink.close, durable.keeping.spool.remove, durable.marks.forget, durable.commits.journal.close):
+                closing.callback(close)
+
+    return leave

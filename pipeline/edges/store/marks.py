@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from pipeline.edges.store.files import allocate
+from pipeline.edges.store.files import allocate, identity
 from pipeline.errors import JournalError, UsageError
 
 if TYPE_CHECKING:
@@ -30,25 +30,30 @@ LOCK_SECONDS = 0.02
 
 @define(eq=False)
 class SentMarks:
-    """The open file of marks. Held by one run at a time."""
+    """The open file of marks. Held by one run at a time. is_new: it was not there before."""
 
     path: Path
     _descriptor: int
+    is_new: bool = False
     _maps: dict[int, mmap.mmap] = field(factory=dict, init=False)
 
     @classmethod
     def open(cls, path: Path) -> SentMarks:
         """Open or create it, and lock it. Raises UsageError while another run has it, JournalError if it cannot be opened."""
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise JournalError(path, f"cannot be opened: {error.strerror}") from error
-        try:
-            _lock(path, descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return cls(path, descriptor)
+        while True:
+            try:
+                is_new = not path.exists()
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise JournalError(path, f"cannot be opened: {error.strerror}") from error
+            try:
+                _lock(path, descriptor)
+                if identity(path) == _identity_of(descriptor):
+                    return cls(path, descriptor, is_new)
+                os.close(descriptor)  # a start that was refused has removed it meanwhile
+            except BaseException:
+                os.close(descriptor)
+                raise
 
     def reserve(self, index: int) -> None:
         """Reserve room for marks from this row on: a full disk is told before anything is sent. Raises JournalError."""
@@ -121,6 +126,11 @@ class SentMarks:
             self._maps.pop(next(iter(self._maps))).close()
         self._maps[chunk] = marks
         return marks
+
+
+def _identity_of(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
 
 
 def _lock(path: Path, descriptor: int) -> None:
