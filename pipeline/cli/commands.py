@@ -87,20 +87,39 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 @click.command("export")
 @click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would work out.")
 @click.option("--out", "target", default="-", metavar="PATH", type=click.Path(), help="A new file; stdout if left out.")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "tsv", "jsonl", "parquet", "arrow"]), help="By the name of the file if left out."
+)
+@click.option(
+    "--columns", multiple=True, metavar="NAMES", help='Fields of the input to add, with commas between; "*" adds all. Repeatable.'
+)
+@click.option("--excel", is_flag=True, help="Begin a CSV file with the mark by which Excel knows UTF-8.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable.")
 @verbose_flag
 @click.argument("config_path", metavar="CONFIG", type=click.Path())
-def export_command(config_path: str, target: str, overrides: tuple[str, ...], verbose: int, *, neutralise_formulas: bool) -> int:
-    """Write the results as CSV.
+def export_command(
+    config_path: str,
+    target: str,
+    form: str | None,
+    columns: tuple[str, ...],
+    overrides: tuple[str, ...],
+    verbose: int,
+    *,
+    excel: bool,
+    neutralise_formulas: bool,
+) -> int:
+    """Write the results as a table: CSV, TSV, JSON Lines, Parquet or Arrow.
 
     Takes what CONFIG's output holds so far, one row for each line. The output stays as it is.
     """
 
     def work(terminal: Talk) -> int:
         from pipeline.config import load_config
-        from pipeline.inspect.export import export_csv
+        from pipeline.inspect.export import export
 
-        rows = export_csv(load_config(config_path, overrides), target, neutralise_formulas=neutralise_formulas)
+        names = [name.strip() for each in columns for name in each.split(",") if name.strip()]
+        config = load_config(config_path, overrides)
+        rows = export(config, target, form=form, columns=names, excel=excel, neutralise_formulas=neutralise_formulas)
         tell(terminal, f"{rows:,} rows exported" + ("" if target == "-" else f" to {target}"), ok=True)
         return OK
 

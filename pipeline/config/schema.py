@@ -32,6 +32,8 @@ from pipeline.config.rules import (
 from pipeline.core.output.lines import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
 
+PACKED, TABLES = (".gz", ".zst"), (".parquet", ".arrow", ".feather", ".csv", ".tsv")  # names of what a run does not write
+
 
 class Order(Enum):
     """In which order results are written."""
@@ -159,11 +161,25 @@ class SinkConfig:
         """Results are resumed, ordered and verified in a file."""
         if self.path == "-":
             refuse(self, "path", 'must be a file, got "-"')
+        self._refuse_other_format()
         if self.keep and self.shape is not Shape.FLAT:
             refuse(self, "keep", "needs sink.shape: flat; a batch line has the keys of the Batch API and no others")
         for name in self.keep:
             if name in KEYS["flat"]:
                 refuse(self, "keep", f"{name} is a key of every flat line already; give the input's field another name")
+
+    def _refuse_other_format(self) -> None:
+        """What the name of a file says must be in it."""
+        name, ending = os.path.splitext(self.path)  # noqa: PTH122  paths are text here
+        if ending.lower() in PACKED:
+            refuse(
+                self,
+                "path",
+                f"results are written as they come and gone on with later, so not compressed: name it {name}, and pack it later",
+            )
+        if ending.lower() in TABLES:
+            told = f"results are JSON Lines: name it {name}.jsonl, and make a {ending} of it with headrace export"
+            refuse(self, "path", told)
 
 
 @frozen(kw_only=True, field_transformer=typed)

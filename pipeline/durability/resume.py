@@ -145,6 +145,8 @@ def _refuse_another_kind_of_output(journal: Journal, identity: Mapping[str, str]
     for key in FIXED:
         if journal.identity.get(key) != identity.get(key):
             changed = next(change for change in changes if change.startswith(key))
+            if key == "sink.keep":
+                changed += "; headrace export --columns adds fields to the results that are there"
             raise UsageError(f"{key} cannot change within one output ({changed}); use --fresh to start over (what is there is moved aside)")
 
 

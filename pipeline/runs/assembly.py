@@ -56,10 +56,13 @@ def job_maker(config: Config) -> JobMaker:
     )
 
 
-def source_opener(config: Config) -> OpenSource:
-    """What opens the configured input, as often as it can be read. What it raises, the opener raises: InputError."""
+def source_opener(config: Config, also: Sequence[str] = ()) -> OpenSource:
+    """What opens the configured input, as often as it can be read. also: fields that are asked for besides those that the config uses.
+
+    What it raises, the opener raises: InputError.
+    """
     source = config.source
-    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used=_used_of(config))
+    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used={*_used_of(config), *also})
     return lambda: looking_at_files(config, open_rows())
 
 
