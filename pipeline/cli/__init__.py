@@ -11,6 +11,7 @@ from pipeline.cli.batch import run_batch_command
 from pipeline.cli.commands import check_command, export_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
 from pipeline.cli.running import run_command
+from pipeline.cli.serving import serve_command
 from pipeline.cli.starting import init_command, schema_command
 from pipeline.edges.process.early_signals import ending_at_once
 from pipeline.version import VERSION
@@ -40,6 +41,7 @@ for command in (
     init_command,
     schema_command,
     simulate_command,
+    serve_command,
 ):
     headrace.add_command(command)
 

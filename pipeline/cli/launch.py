@@ -45,7 +45,7 @@ def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *
     """
     require_descriptors()  # the event loop itself needs some
     narrator = Narrator(terminal.say) if telling else None
-    _spare_the_collector()
+    spare_the_collector()
 
     async def main() -> Summary:
         stop, give_up = trio.Event(), trio.Event()
@@ -81,7 +81,7 @@ def _showing(terminal: Talk) -> Callable[[Progress], None]:
     return show
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Let the garbage collector look at what a run makes, less often, and no more at what the imports made.
 
     Nearly everything is freed by its reference count; the default threshold of 700 costs 5 to 10 % of a run's CPU. To collect

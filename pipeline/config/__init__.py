@@ -13,7 +13,7 @@ from pipeline.config.lanes import (
     TlsConfig,
     Transport,
 )
-from pipeline.config.load import load_config, load_config_text
+from pipeline.config.load import load_config, load_config_text, load_serve
 from pipeline.config.schema import (
     CacheConfig,
     Config,
@@ -27,6 +27,7 @@ from pipeline.config.schema import (
     SourceConfig,
     TimeoutsConfig,
 )
+from pipeline.config.serving import ServeConfig
 
 __all__ = [
     "AnswersConfig",
@@ -46,6 +47,7 @@ __all__ = [
     "RequestConfig",
     "RetryConfig",
     "RoutingConfig",
+    "ServeConfig",
     "Shape",
     "SinkConfig",
     "SourceConfig",
@@ -54,4 +56,5 @@ __all__ = [
     "Transport",
     "load_config",
     "load_config_text",
+    "load_serve",
 ]

@@ -31,9 +31,11 @@ PATHS = (
     ("cache", "path"),
     ("answers", "expect", "schema"),
     ("request", "files", "root"),
+    ("serve", "data"),
     *(("provider", *steps) for steps in LANE_PATHS),
 )
 
+SERVE_DATA = "headrace-data"  # beside the config
 CHECK = ("answers", "expect", "check")  # a file's path and a function's name
 
 
@@ -79,6 +81,39 @@ def load_config_text(
     if environment is not None:
         problems.extend(problems_in(root, environment))
     return build(_absolute(root, folder or Path.cwd()), Config, problems)
+
+
+def load_serve(
+    path: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """The config of a server, which needs no source and no sink: those that it has are not used, and nor is its request.
+
+    data: the data folder, in place of the config's; relative to the working directory. Results leave the flow as they come, and
+    each batch puts its own in order.
+    Raises: ConfigError, with every problem at once.
+    """
+    file = Path(path)
+    problems: list[Problem] = []
+    root = overridden(parse(_read(file), str(file), problems), overrides, problems)
+    if data is not None:
+        root = _put(root, ["serve", "data"], Node(str(Path(data).absolute()), "--data", None))
+    elif _leaf(root, ("serve", "data")) is None:
+        root = _put(root, ["serve", "data"], Node(SERVE_DATA, str(file), None))
+    if environment is not None:
+        problems.extend(problems_in(root, environment))
+    ours = {
+        "source": {"path": "input.jsonl"},
+        "sink": {"path": "results.jsonl", "order": "completion"},
+    }
+    for section, entries in ours.items():
+        root = _put(root, [section], Node({key: Node(value, section, None) for key, value in entries.items()}, section, None))
+    if _leaf(root, ("journal", "path")) is not None:
+        root = _put(root, ["journal", "path"], Node(None, str(file), None))
+    return build(_absolute(_put(root, ["request"], Node(None, "request", None)), file.absolute().parent), Config, problems)
 
 
 def load_simulate(overrides: Sequence[str], path: str | os.PathLike[str] | None = None) -> SimulateConfig:

@@ -29,6 +29,7 @@ from pipeline.config.rules import (
     text_encoding,
     typed,
 )
+from pipeline.config.serving import ServeConfig
 from pipeline.core.output.lines import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
 
@@ -220,6 +221,7 @@ class Config:
     answers: AnswersConfig = field(factory=AnswersConfig)
     dedupe: bool = False
     cache: CacheConfig | None = None
+    serve: ServeConfig = field(factory=ServeConfig)
 
     def __attrs_post_init__(self) -> None:
         """One file must not be used for two things, and rows that are not requests need a template."""

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.batches.sharing import LEAST_AHEAD, Ahead, Shares
 
+BIG, SMALL = OLD, NEW = 1, 2
+
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(1, 4))
 def test_no_batch_is_ahead_of_another_that_has_rows_by_more_than_one_turn(sizes: list[int], turn: int) -> None:
@@ -15,7 +17,7 @@ def test_no_batch_is_ahead_of_another_that_has_rows_by_more_than_one_turn(sizes:
         shares.join(key)
 
     while left:
-        key = next(key for key in left if key == shares.next(left))
+        key = shares.next(left)
         rows = min(turn, left[key])
         shares.gave(key, rows)
         given_rows[key] += rows
@@ -30,32 +32,32 @@ def test_no_batch_is_ahead_of_another_that_has_rows_by_more_than_one_turn(sizes:
 
 def test_a_small_batch_that_comes_late_gets_every_second_row() -> None:
     shares = Shares()
-    shares.join("big")
+    shares.join(BIG)
     for _ in range(1000):
-        shares.gave("big", 1)
-    shares.join("small")
+        shares.gave(BIG, 1)
+    shares.join(SMALL)
 
     order = []
     for _ in range(10):
-        key = shares.next({"big", "small"})
+        key = shares.next({BIG, SMALL})
         shares.gave(key, 1)
         order.append(key)
 
-    assert order.count("small") == 5
+    assert order.count(SMALL) == 5
 
 
 def test_a_batch_that_waited_does_not_catch_up_on_what_it_missed() -> None:
     shares = Shares()
-    shares.join("old")
-    shares.gave("old", 500)
-    shares.join("new")
-    shares.gave("new", 100)
-    shares.leave("old")
-    shares.join("old")
+    shares.join(OLD)
+    shares.gave(OLD, 500)
+    shares.join(NEW)
+    shares.gave(NEW, 100)
+    shares.leave(OLD)
+    shares.join(OLD)
 
-    assert [shares.next({"old", "new"}) for _ in range(1)] == ["new"]
-    shares.gave("new", 1)
-    assert shares.next({"old", "new"}) == "old"
+    assert [shares.next({OLD, NEW}) for _ in range(1)] == [NEW]
+    shares.gave(NEW, 1)
+    assert shares.next({OLD, NEW}) == OLD
 
 
 def test_few_rows_wait_at_a_slow_pace() -> None:

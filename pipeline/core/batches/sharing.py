@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
+    from collections.abc import Collection
 
 LEAST_AHEAD = 2  # rows
 RECENT_SECONDS = 0.25  # what has left within this time foretells what will
@@ -23,24 +23,24 @@ BUCKETS = 5  # of RECENT_SECONDS
 
 
 class Shares:
-    """Deals turns out to batches, named by any keys."""
+    """Deals turns out to batches, named by numbers."""
 
     def __init__(self) -> None:
-        self._given: dict[Hashable, float] = {}
+        self._given: dict[int, float] = {}
 
-    def join(self, key: Hashable) -> None:
+    def join(self, key: int) -> None:
         """A batch has rows to give."""
         self._given.setdefault(key, min(self._given.values(), default=0.0))
 
-    def leave(self, key: Hashable) -> None:
+    def leave(self, key: int) -> None:
         """It has none any more."""
         self._given.pop(key, None)
 
-    def next(self, able: Collection[Hashable]) -> Hashable:
+    def next(self, able: Collection[int]) -> int:
         """The batch among these, one at least, that is to give rows now: of equal ones the one that came first."""
         return min((key for key in self._given if key in able), key=self._given.__getitem__)
 
-    def gave(self, key: Hashable, rows: int) -> None:
+    def gave(self, key: int, rows: int) -> None:
         """It gave so many rows."""
         if key in self._given:
             self._given[key] += rows
