@@ -3,6 +3,7 @@
     summary = trio.run(pipeline.run, pipeline.load_config("configs/quickstart.yaml"))
     results = pipeline.run_batch(prompts, config)
     async for outcome in pipeline.stream(config, rows): ...
+    results = await pipeline.aio.run_batch(prompts, config)
 
 Everything public is in `__all__` here; import it from here. The modules below are private and may move.
 A name is imported when it is first used, so that the command line starts at once.
@@ -72,6 +73,8 @@ if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport, check
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
+    from pipeline.library.batch import run_batch
+    from pipeline.library.outcomes import Outcomes
     from pipeline.messages import GateMessage, Notice, Report, Ticket
     from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
     from pipeline.records import (
@@ -90,7 +93,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from pipeline.runs.run import run
-    from pipeline.runs.stream import run_batch, stream
+    from pipeline.runs.stream import stream
     from pipeline.simulate import Dialect as SimulatedDialect
     from pipeline.simulate import Distribution as SimulatedDistribution
     from pipeline.simulate import (
@@ -122,7 +125,9 @@ if TYPE_CHECKING:
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
 _HOMES = {
     "pipeline.runs.run": "run",
-    "pipeline.runs.stream": "run_batch stream",
+    "pipeline.runs.stream": "stream",
+    "pipeline.library.batch": "run_batch",
+    "pipeline.library.outcomes": "Outcomes",
     "pipeline.inspect.check": "CheckReport check",
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
@@ -181,6 +186,7 @@ __all__ = [
     "run",
     "run_batch",
     "stream",
+    "Outcomes",
     "CheckReport",
     "check",
     "Status",
@@ -311,9 +317,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """A public name, imported from its home when it is first used."""
+    """A public name, imported from its home when it is first used. `pipeline.aio` is a module."""
     from importlib import import_module  # noqa: PLC0415  see the top
 
+    if name == "aio":
+        return import_module("pipeline.aio")
     if name not in _HOME_OF:
         message = f"module 'pipeline' has no attribute {name!r}"
         raise AttributeError(message)

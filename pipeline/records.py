@@ -8,8 +8,9 @@ msgspec structs: one is made in 0.08 µs where attrs takes 0.5, and its class in
 from __future__ import annotations
 
 from enum import Enum
+from importlib import import_module
 from operator import add
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, field, frozen
 from msgspec import Struct
@@ -187,7 +188,11 @@ class Usage(Struct, frozen=True, gc=False):
 NO_USAGE = Usage()
 
 
-@frozen(eq=False)
+OF_A_RESPONSE = frozenset({FailureKind.HTTP, FailureKind.REFUSED, FailureKind.QUOTA})  # failures of which the status says it all
+SHOWN = 60  # characters of a content or message in a repr
+
+
+@frozen(eq=False, repr=False)
 class Success:
     """A row's answer.
 
@@ -213,8 +218,22 @@ class Success:
     first_token_seconds: float | None = None
     longest_gap_seconds: float | None = None
 
+    ok = True
+    error: ClassVar[str | None] = None
+    error_code: ClassVar[str | None] = None
 
-@frozen(eq=False)
+    @property
+    def content(self) -> Any:
+        """The answer's text or what stands for it, as `pipeline.content_of` gives it."""
+        # What a reply says is known in core, which stands above this module; the import waits until somebody asks.
+        return import_module("pipeline.core.answers.content").content_of(self)
+
+    def __repr__(self) -> str:
+        """In a few words, without the body."""
+        return f"<Success {self.index} {self.custom_id!r}: {_short(self.content)}>"
+
+
+@frozen(eq=False, repr=False)
 class Failure:
     """A row's failure: its final result.
 
@@ -235,6 +254,29 @@ class Failure:
     rejected: int = 0
     wasted: Usage = NO_USAGE
     lane: str = ""
+
+    ok = False
+    content: ClassVar[None] = None
+
+    @property
+    def error_code(self) -> str:
+        """What failures are counted by: the kind, or `http_400` where the response says it all."""
+        status = self.status_code
+        return f"http_{status}" if status is not None and self.kind in OF_A_RESPONSE else self.kind.value
+
+    @property
+    def error(self) -> str:
+        """The code and the message."""
+        return f"{self.error_code}: {self.message}"
+
+    def __repr__(self) -> str:
+        """In a few words, without the body."""
+        return f"<Failure {self.index} {self.custom_id!r}: {_short(self.error)}>"
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
 
 Outcome = Success | Failure

@@ -1,7 +1,7 @@
 """Checks the dependency direction by reading every import, those for type checkers included.
 
 version ← {records, errors, messages, events} ← core ← ports ← simulate ← config ← edges ← {stages, durability} ← runs
-← {inspect, serve, engines} ← cli
+← {inspect, serve, engines} ← cli ← library ← aio
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ LEVELS = [
     {"runs"},
     {"inspect", "serve", "engines"},
     {"cli"},
+    {"library"},
+    {"aio"},
 ]
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 TOP = {"", "__main__"}  # the package itself and its command may import everything

@@ -82,7 +82,10 @@ def configs(path: Path) -> pipeline.Config:
 
 def lists(config: pipeline.Config) -> list[str]:
     outcomes = pipeline.run_batch(["a text", {"a": "row", "of": ["fields", 1, None]}], config)
-    assert_type(outcomes, list[Success | Failure])
+    assert_type(outcomes, pipeline.Outcomes)
+    as_list: list[Outcome] = outcomes
+    assert_type(as_list[0].ok, bool)
+    assert_type(as_list[0].error, str | None)
     texts = []
     for outcome in outcomes:
         assert_type(outcome.index, int)

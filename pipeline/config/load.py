@@ -61,6 +61,20 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = (), *, 
     return config
 
 
+def given_config(config: Config | str | os.PathLike[str]) -> Config:
+    """The config that a caller gave, or the one in the file that it named.
+
+    Raises: ConfigError, as `load_config`; TypeError for anything else.
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, (str, os.PathLike)):
+        return load_config(config)
+    what = "list" if isinstance(config, (list, tuple)) else type(config).__name__
+    hint = "; the rows are the other argument" if what == "list" else ""
+    raise TypeError(f"config must be a pipeline.Config or the path of a YAML file, got a {what}{hint}")
+
+
 def load_config_text(
     text: str,
     name: str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pipeline.config.load import given_config
 from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
@@ -22,11 +23,13 @@ from pipeline.errors import (
 from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, source_opener
 from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.loops import require_trio
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     import httpx
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 
 async def run(
-    config: Config,
+    config: Config | str | os.PathLike[str],
     *,
     fresh: bool = False,
     limit: int | None = None,
@@ -52,19 +55,20 @@ async def run(
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
-    fresh: move what an earlier run left aside and start over. limit: only the first rows, this many. accept_changes: go on
-    although the input, the config or the output is another: rows whose text has changed are sent again. retry_failed: failed
-    rows to send again, "transient" (or True), "all", or codes with commas between, and whatever was never sent; their results
-    take the places of the failures. stop: set it to let nothing more leave, finish what
-    is in flight and end. give_up: set it too to cut off what is in flight. progress: called about twice a second, and at
-    the end. transport: any of httpx's, to carry the requests in place of the configured one; you close it.
-    observers: told what happens, as it happens.
+    config: or the path of one. fresh: move what an earlier run left aside and start over. limit: only the first rows, this many.
+    accept_changes: go on although the input, the config or the output is another: rows whose text has changed are sent again.
+    retry_failed: failed rows to send again, "transient" (or True), "all", or codes with commas between, and whatever was never
+    sent; their results take the places of the failures. stop: set it to let nothing more leave, finish what is in flight and end.
+    give_up: set it too to cut off what is in flight. progress: called about twice a second, and at the end. transport: any of
+    httpx's, to carry the requests in place of the configured one; you close it. observers: told what happens, as it happens.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
     done, and the run can go on later.
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
+    require_trio("run")
+    config = given_config(config)
     require_descriptors()
     keep_large_blocks()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence, Sized
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Self
 
 import trio
 from attrs import define, field
 
-from pipeline.edges.sources.memory import Row, RowsFromPython
+from pipeline.config.load import given_config
+from pipeline.edges.sources.memory import Row, RowsArriving, RowsFromPython
 from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, job_maker, looking_at_files, reuse_of
 from pipeline.runs.course import Course
+from pipeline.runs.loops import require_trio
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -26,55 +30,46 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, OpenSender, Source
-    from pipeline.records import Outcome
+    from pipeline.records import Outcome, Progress
+    from pipeline.stages.flow import FlowSettings
 
 
 def stream(
-    config: Config, rows: Iterable[Row], *, transport: httpx.AsyncBaseTransport | None = None, observers: Sequence[Observer] = ()
+    config: Config | str | os.PathLike[str],
+    rows: Iterable[Row] | AsyncIterable[Row],
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Callable[[Progress], None] | None = None,
 ) -> OutcomeStream:
     """Send rows by `config`, whose source and sink are not used, and give the outcomes back as they come.
 
-    rows: a text is the row `{"prompt": text}`; a mapping is a row of fields, or an OpenAI Batch line. They are taken
-    as room becomes free, in the event loop: an iterator that blocks holds everything up. transport: any of httpx's
-    (`httpx.MockTransport` too) to carry the requests in place of the configured one. observers: told what happens.
+    config: or the path of one. rows: a text is the row `{"prompt": text}`; a mapping is a row of fields, or an OpenAI Batch line.
+    They are taken as room becomes free. A plain iterator is asked in the event loop, so one that blocks holds everything up; an
+    async iterator may wait. transport: any of httpx's (`httpx.MockTransport` too) to carry the requests in place of the configured
+    one. observers: told what happens. progress: called about twice a second, and at the end.
 
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
-    outcomes`, so that the attempts in flight end with the block.
+    outcomes`, so that the attempts in flight end with the block. It needs trio; `pipeline.aio.stream` is the same for asyncio.
 
     Raises ConfigError, and TypeError for a single row, at once; out of the loop RunAborted when going on is pointless, and
     what `rows` raised, after the outcomes of the rows before it.
     """
-    if isinstance(rows, (str, Mapping)):
-        raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
+    config = given_config(config)
+    source = _source_of(rows)
     shown = credentials(config)
     provider = open_providers(config, shown, transport)
-    return OutcomeStream(_FlowSide(config, provider, secrets_of(shown), RowsFromPython(iter(rows)), tuple(observers)))
+    return OutcomeStream(_FlowSide(config, provider, secrets_of(shown), source, tuple(observers), progress))
 
 
-def run_batch(
-    prompts: Iterable[Row], config: Config, *, transport: httpx.AsyncBaseTransport | None = None, observers: Sequence[Observer] = ()
-) -> list[Outcome]:
-    """Send prompts and wait for all outcomes: a list in, a list out, in the same order. Blocks; needs no event loop.
-
-    prompts, transport, observers: as for `stream`.
-
-    Raises ConfigError before anything is sent, RunAborted when going on is pointless, and what `prompts` raised, as it is.
-    The `outcomes` of the last two are what came before.
-    """
-    outcomes: list[Outcome] = []
-
-    async def collect() -> None:
-        async with stream(config, prompts, transport=transport, observers=observers) as results:
-            async for outcome in results:
-                outcomes.append(outcome)  # noqa: PERF401  what came before an abort is kept
-
-    try:
-        trio.run(collect)
-    except Exception as error:
-        with suppress(AttributeError):  # the caller's own exception may have no room for it
-            error.outcomes = tuple(outcomes)  # type: ignore[attr-defined]  # as RunStopped has it
-        raise
-    return outcomes
+def _source_of(rows: Iterable[Row] | AsyncIterable[Row]) -> RowsFromPython | RowsArriving:
+    if isinstance(rows, (str, Mapping)):
+        raise TypeError(f"rows must be several rows, got one {type(rows).__name__}; put it into a list")
+    if isinstance(rows, AsyncIterable):
+        return RowsArriving(aiter(rows))
+    if not isinstance(rows, Iterable):
+        raise TypeError(f"rows must be a list or another iterable of texts and mappings, got {type(rows).__name__}")
+    return RowsFromPython(iter(rows), len(rows) if isinstance(rows, Sized) else None)
 
 
 class OutcomeStream(AsyncIterator["Outcome"]):
@@ -106,6 +101,7 @@ class OutcomeStream(AsyncIterator["Outcome"]):
 
     async def __anext__(self) -> Outcome:
         if self._flow is not None:
+            require_trio("stream")
             # The task must not hold on to this object: dropping it is how a reader that leaves the loop ends the flow.
             trio.lowlevel.spawn_system_task(self._flow.drive, name="headrace.stream")
             self._flow = None
@@ -124,9 +120,10 @@ class _FlowSide:
     config: Config
     provider: AbstractAsyncContextManager[tuple[OpenSender, ...]]
     secrets: tuple[str, ...] = field(repr=False)
-    rows: RowsFromPython
+    rows: RowsFromPython | RowsArriving
     source: Source | None = field(default=None, init=False)  # the rows, with their files looked at
     observers: tuple[Observer, ...]
+    progress: Callable[[Progress], None] | None = None
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -140,7 +137,9 @@ class _FlowSide:
             opened.enter_context(self.scope)
             opened.enter_context(self.send)
             jobs = opened.enter_context(closing(job_maker(self.config)))
-            course = Course(self.config, trio.Event())
+            course = Course(self.config, trio.Event(), self.progress)
+            if isinstance(self.rows, RowsFromPython):
+                course.source = self.rows
             try:
                 self.source = opened.enter_context(closing(looking_at_files(self.config, self.rows)))
                 reuse = None
@@ -160,15 +159,24 @@ class _FlowSide:
                         pricing=course.pricing,
                         accounts=accounts_of(self.config, Spent(), trio.current_time()),
                     )
-                    await course.follow(settings)
+                    await self.follow(course, settings)
                 course.conclude()
                 if self.rows.broken is not None:
                     self.trouble.append(self.rows.broken)
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)
 
+    async def follow(self, course: Course, settings: FlowSettings) -> None:
+        async with trio.open_nursery() as nursery:
+            if isinstance(self.rows, RowsArriving):
+                nursery.start_soon(self.rows.feed)
+            await course.follow(settings)
+            nursery.cancel_scope.cancel()
+
     async def take_rows(self, most: int) -> list[RawRow]:
         assert self.source is not None
+        if isinstance(self.rows, RowsArriving):
+            await self.rows.arrive(most)
         return self.source.take(most)
 
     async def emit(self, outcomes: list[Outcome]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.bookkeeping.ledger import Ledger, code_of
+from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import Failure, FailureKind, Success, Usage
 
 
@@ -36,7 +36,7 @@ def test_failures_are_counted_by_their_code_and_shown_by_the_last_one() -> None:
 def test_code_names_the_status_only_where_the_response_says_it_all() -> None:
     exhausted = failed(0, FailureKind.RETRIES_EXHAUSTED, 429)
 
-    assert [code_of(one) for one in (failed(0, FailureKind.REFUSED, 401), failed(0, FailureKind.HTTP), exhausted)] == [
+    assert [one.error_code for one in (failed(0, FailureKind.REFUSED, 401), failed(0, FailureKind.HTTP), exhausted)] == [
         "http_401",
         "http_error",
         "retries_exhausted",

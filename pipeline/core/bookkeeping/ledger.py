@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.quantiles import Quantiles
-from pipeline.records import NO_USAGE, FailedRow, FailureGroup, FailureKind, Success
+from pipeline.records import NO_USAGE, FailedRow, FailureGroup, Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from pipeline.records import Failure, Outcome, Usage
-
-OF_A_RESPONSE = frozenset({FailureKind.HTTP, FailureKind.REFUSED, FailureKind.QUOTA})
 
 
 def usage_of(outcome: Outcome) -> Usage:
@@ -23,12 +21,6 @@ def usage_of(outcome: Outcome) -> Usage:
     if not outcome.attempts:
         return NO_USAGE
     return outcome.usage + outcome.wasted if isinstance(outcome, Success) else outcome.wasted
-
-
-def code_of(failure: Failure) -> str:
-    """What failures are counted by: the kind, or `http_400` where the response says it all."""
-    status = failure.status_code
-    return f"http_{status}" if status is not None and failure.kind in OF_A_RESPONSE else failure.kind.value
 
 
 class Priced(Struct, frozen=True, gc=False):
@@ -95,7 +87,7 @@ class Ledger:
             if self.price is not None:
                 self.cost += self.price(outcome, usage) or 0
             if not isinstance(outcome, Success):
-                code = code_of(outcome)
+                code = outcome.error_code
                 self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
             elif outcome.attempts:
                 self._time(outcome)

@@ -1,7 +1,7 @@
 """Rows from Python: an iterable of texts and mappings becomes rows as they would come out of a file.
 
 What JSON cannot say is a bad row. msgspec would write bytes as base64, a set as a list and NaN as null, and a request that
-nobody meant would be sent and paid for.
+nobody meant would be sent and paid for. Numbers and arrays of numpy, and dates, are written as what they are.
 """
 
 from __future__ import annotations
@@ -11,17 +11,32 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import trio
 
 from pipeline.core.rows.lines import RawRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 Row = str | Mapping[str, Any]
 
 _PLAIN = frozenset({str, int, bool, type(None)})
 
-_encode = msgspec.json.Encoder().encode
+PREFETCHED = 64  # rows of an async iterator that wait here, so that they can be taken in groups
+
+
+def _plain_value(value: object) -> object:
+    """What JSON can say in place of a number or an array of numpy, or a time of pandas. Raises TypeError, ValueError for anything else."""
+    for method in ("tolist", "item", "isoformat"):
+        if callable(convert := getattr(value, method, None)):
+            plain = convert()
+            if (problem := _problem_in(plain, _kind(value))) is not None:
+                raise ValueError(problem)
+            return plain
+    raise TypeError(f"a {_kind(value)} is nothing that JSON can hold")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain_value).encode
 
 
 class RowsFromPython:
@@ -51,6 +66,55 @@ class RowsFromPython:
                 break
             except Exception as error:  # noqa: BLE001  the caller's own; it is given back as it is
                 self.broken = error
+        return taken
+
+    def text_before(self, line: int, offset: int) -> None:
+        """See `Source`. There is no text."""
+        del line, offset
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class RowsArriving:
+    """A `Source` of an async iterator. `feed` runs beside whoever takes the rows, and `arrive` waits for some of them."""
+
+    name = "rows"
+    can_be_reopened = False
+    size: int | None = None
+    length: int | None = None
+    bytes_read = 0
+
+    def __init__(self, rows: AsyncIterator[Row]) -> None:
+        self._rows = rows
+        self._send, self._receive = trio.open_memory_channel[RawRow](PREFETCHED)
+        self._arrived: list[RawRow] = []
+        self.broken: Exception | None = None
+
+    async def feed(self) -> None:
+        """Take the iterator's rows until it ends. Cancellation: a row that was not taken yet is lost."""
+        with self._send:
+            try:
+                async for row in self._rows:
+                    await self._send.send(raw_row(row))
+            except trio.BrokenResourceError:
+                pass
+            except Exception as error:  # noqa: BLE001  the caller's own; it is given back as it is
+                self.broken = error
+
+    async def arrive(self, most: int) -> None:
+        """Wait for a row, so that it and those that are there with it can be taken; there is none at the end."""
+        try:
+            self._arrived.append(await self._receive.receive())
+            while len(self._arrived) < most:
+                self._arrived.append(self._receive.receive_nowait())
+        except (trio.EndOfChannel, trio.WouldBlock):
+            pass
+
+    def take(self, most: int) -> list[RawRow]:
+        """The rows that have arrived."""
+        del most
+        taken, self._arrived = self._arrived, []
         return taken
 
     def text_before(self, line: int, offset: int) -> None:
