@@ -154,4 +154,4 @@ def test_only_the_edges_speak_http() -> None:
         return {part_of(module) for module, imported in IMPORTS.items() if library in {name.split(".")[0] for name in imported}}
 
     assert users("httptools") == {"edges"}
-    assert users("httpx") == {"edges", "runs"}  # runs only names the type of a transport that a caller brings
+    assert users("httpx") == {"edges", "runs", "library", "aio"}  # all but the edges only name the type of a transport that a caller brings
