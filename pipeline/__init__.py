@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         Summary,
         Usage,
     )
+    from pipeline.runs.changing import Changed, LiveConfig
     from pipeline.runs.run import run
     from pipeline.runs.stream import stream
     from pipeline.simulate import Dialect as SimulatedDialect
@@ -125,6 +126,7 @@ if TYPE_CHECKING:
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
 _HOMES = {
     "pipeline.runs.run": "run",
+    "pipeline.runs.changing": "Changed LiveConfig",
     "pipeline.runs.stream": "stream",
     "pipeline.library.batch": "run_batch",
     "pipeline.library.outcomes": "Outcomes",
@@ -184,6 +186,8 @@ _HOME_OF = {
 # Written out, because type checkers accept a name as public only if they can read it here.
 __all__ = [
     "run",
+    "Changed",
+    "LiveConfig",
     "run_batch",
     "stream",
     "Outcomes",

@@ -6,10 +6,14 @@ These are msgspec structs, because several are made per row: one takes 0.08 µs 
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pipeline.records import NO_USAGE, Arrival, Failure, FaultCause, Job, Scope, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 THROTTLED = frozenset({429, 503, 529})  # statuses of a provider that has too much to do
 
@@ -156,4 +160,10 @@ class Notice(Enum):
     TICK = auto()  # a second has passed
 
 
-GateMessage = list[Job] | Report | Notice
+class Change(Struct, frozen=True, eq=False):
+    """Something about the lanes or budgets of a run that is to be changed. apply: does it; called by the gate, with its clock."""
+
+    apply: Callable[[float], None]
+
+
+GateMessage = list[Job] | Report | Notice | Change

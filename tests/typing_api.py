@@ -14,9 +14,9 @@ from pipeline import (
     Failure,
     FailureKind,
     FetchSettings,
+    GateMessage,
     GateTally,
     HeadraceTransport,
-    Job,
     JobMaker,
     Lane,
     Lanes,
@@ -25,7 +25,6 @@ from pipeline import (
     Ledger,
     LimitsConfig,
     MemoryStore,
-    Notice,
     OpenSender,
     Outcome,
     PassThrough,
@@ -34,7 +33,6 @@ from pipeline import (
     RawRow,
     ReadTally,
     ReorderWindow,
-    Report,
     RequestConfig,
     RetryPolicy,
     Sender,
@@ -171,7 +169,7 @@ async def flows(transport: httpx.AsyncBaseTransport) -> None:
 
 async def stages(jobs: JobMaker, open_sender: OpenSender) -> None:
     give, credits_ = trio.open_memory_channel[int](1)
-    post, inbox = trio.open_memory_channel[list[Job] | Report | Notice](1)
+    post, inbox = trio.open_memory_channel[GateMessage](1)
     grant, tickets = trio.open_memory_channel[list[Ticket]](1)
     end, outcomes = trio.open_memory_channel[Outcome](1)
     keep, recorded = trio.open_memory_channel[list[Outcome]](1)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 import trio
 
 from pipeline.cli.display import screen_for
 from pipeline.cli.narrator import Narrator
+from pipeline.cli.reloading import reloading
 from pipeline.cli.terminal import Screen
 from pipeline.cli.view import Facts
 from pipeline.edges.process.descriptors import require_descriptors
-from pipeline.edges.process.signals import stop_on_signals
+from pipeline.edges.process.signals import hangup_is_a_request, reload_on_hangup, stop_on_signals
+from pipeline.runs.changing import LiveConfig
 from pipeline.runs.run import run
 
 if TYPE_CHECKING:
@@ -38,21 +41,32 @@ class RunChoices(TypedDict):
     retry_failed: bool | str
 
 
-def launch(config: Config, terminal: Talk, progress: str, choices: RunChoices, *, telling: bool = False) -> Summary:
+def launch(
+    config: Config,
+    terminal: Talk,
+    progress: str,
+    choices: RunChoices,
+    *,
+    telling: bool = False,
+    read_again: Callable[[], Config] | None = None,
+) -> Summary:
     """Run to the end; the first signal lets what is in flight finish, the second cancels it.
 
-    progress: how it is shown. telling: say what happens.
+    progress: how it is shown. telling: say what happens. read_again: reads the config again where SIGHUP asks for that.
     """
     require_descriptors()  # the event loop itself needs some
     narrator = Narrator(terminal.say) if telling else None
     spare_the_collector()
 
     async def main() -> Summary:
-        stop, give_up = trio.Event(), trio.Event()
+        stop, give_up, live = trio.Event(), trio.Event(), LiveConfig()
+        reads_again = read_again is not None and hangup_is_a_request()
         async with trio.open_nursery() as nursery:
-            await nursery.start(stop_on_signals, stop, give_up.set, terminal.say)
+            await nursery.start(partial(stop_on_signals, stop, give_up.set, terminal.say, hangup_stops=not reads_again))
+            if read_again is not None and reads_again:
+                await nursery.start(reload_on_hangup, reloading(live, read_again, terminal.say))
             observers = () if narrator is None else (narrator,)
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observers=observers)
+            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observers=observers, live=live)
             nursery.cancel_scope.cancel()
         return summary
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -98,10 +99,11 @@ def run_command(
             from pipeline.cli.checking import check_file
 
             return check_file(terminal, config_path, overrides, as_json=as_json)
-        config = load_config(config_path, overrides, environment=os.environ)
+        read = partial(load_config, config_path, overrides, environment=os.environ)
+        config = read()
         command = shlex.join(["headrace", "run", config_path, *set_flags(overrides)])
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
-        return run_and_report(terminal, config, command, choices, progress, as_json=as_json, telling=verbose > 0)
+        return run_and_report(terminal, config, command, choices, progress, as_json=as_json, telling=verbose > 0, read_again=read)
 
     return guarded(work, verbose)
 
@@ -121,16 +123,18 @@ def run_and_report(
     as_json: bool,
     telling: bool,
     at_the_end: Callable[[], None] = lambda: None,
+    read_again: Callable[[], Config] | None = None,
 ) -> int:
     """Run a config, show its summary, and give the exit code.
 
     command: what continues the run, for the summary's advice. at_the_end: called before the summary, also of a run that was stopped.
+    read_again: reads the config again, None where there is none.
     """
     from pipeline.cli.launch import launch
     from pipeline.errors import RunStopped
 
     try:
-        summary = launch(config, terminal, "none" if is_quiet() else progress, choices, telling=telling)
+        summary = launch(config, terminal, "none" if is_quiet() else progress, choices, telling=telling, read_again=read_again)
     except* RunStopped as group:
         at_the_end()
         _show_summary(terminal, config, command, next(error.summary for error in leaves(group)), as_json=as_json)

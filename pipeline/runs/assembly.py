@@ -27,11 +27,14 @@ from pipeline.stages.flow import FlowSettings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    import trio
+
     from pipeline.config import Config
     from pipeline.core.answers.fitting import AnswerRules
     from pipeline.core.pacing.account import Accounts
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
+    from pipeline.messages import Change
     from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job
     from pipeline.runs.pricing import LanePrices
@@ -166,7 +169,7 @@ def flow_settings(
     config: Config,
     take_rows: Callable[[int], Awaitable[list[RawRow]]],
     make_jobs: MakeJobs,
-    open_senders: tuple[OpenSender, ...],
+    open_senders: Sequence[OpenSender],
     store: Store[Any],
     *,
     limit: int | None = None,
@@ -175,6 +178,7 @@ def flow_settings(
     pricing: LanePrices | None = None,
     reuse: Reuse | None = None,
     accounts: Accounts | None = None,
+    changes: trio.MemoryReceiveChannel[Change] | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends.
 
@@ -203,4 +207,5 @@ def flow_settings(
         in_order=config.sink.order.value == "input",
         limit=limit,
         reuse=reuse,
+        changes=changes,
     )

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.config import Config
+    from pipeline.core.pacing.account import Accounts
     from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.core.pacing.lanes import Lanes
+    from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
     from pipeline.records import Progress
 
@@ -49,6 +52,23 @@ class Course:
         self.pricing = prices_of(self.config)
         if self.pricing is not None:
             self.tallies.ledger.price = self.pricing.cost
+
+    def keep_in(self, durable: DurableStore, lanes: Lanes, accounts: Accounts | None) -> None:
+        """Store with each commit how the run goes on, what it has spent, and what was learned."""
+        if accounts is not None:
+            durable.note_spending(accounts.snapshot)
+        durable.note_going(self.going)
+        durable.note_cost(self.priced)
+        durable.note_learned(lanes.learned)
+
+    def use_prices(self, config: Config) -> None:
+        """Count by the prices of another config from now on."""
+        prices = prices_of(config)
+        if self.pricing is None or prices is None:
+            self.pricing = prices
+        else:
+            self.pricing.become(prices)  # the same object, because observers were given it
+        self.tallies.ledger.price = None if self.pricing is None else self.pricing.cost
 
     async def follow(self, settings: FlowSettings, give_up: trio.Event | None = None) -> None:
         """Run the flow, telling of its progress meanwhile. give_up: set it to cut off what is in flight."""

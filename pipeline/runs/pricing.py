@@ -102,8 +102,16 @@ class LanePrices:
     """
 
     def __init__(self, by_lane: dict[str, Pricing]) -> None:
-        self.by_lane = by_lane
+        self.by_lane: dict[str, Pricing] = {}
         self.unknown: dict[str, None] = {}
+        self._take(by_lane)
+
+    def become(self, other: LanePrices) -> None:
+        """Take other prices; those of lanes that are gone stay for what is still in flight there."""
+        self._take(other.by_lane)
+
+    def _take(self, by_lane: dict[str, Pricing]) -> None:
+        self.by_lane.update(by_lane)
         for pricing in by_lane.values():
             pricing.unknown = self.unknown
 

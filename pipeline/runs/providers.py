@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.pacing.lane_state import LaneState
 from pipeline.core.pacing.lanes import Lanes
+from pipeline.core.pacing.meter import limits_from
 from pipeline.core.rows.models import with_model
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
@@ -34,9 +35,18 @@ if TYPE_CHECKING:
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.lanes import LimitsConfig
     from pipeline.core.pacing.account import Accounts
-    from pipeline.edges.attachments.folder import Folder
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
+
+
+RATES = (
+    "requests_per_second",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "input_tokens_per_minute",
+    "output_tokens_per_minute",
+    "burst",
+)
 
 
 def credentials(config: Config) -> tuple[Credentials, ...]:
@@ -52,52 +62,85 @@ def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
     return tuple(sorted({text for each in shown for text in each.secrets}, key=len, reverse=True))
 
 
+class Providers:
+    """The open providers of a run. senders: makes a sender to each, in the order of the lanes."""
+
+    def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None) -> None:
+        self.senders: list[OpenSender] = []
+        self._nursery = nursery
+        self._transport = transport
+
+    async def add(self, provider: ProviderConfig, endpoint: Endpoint) -> None:
+        """Open one more, until the run ends."""
+        open_sender: OpenSender = await self._nursery.start(self._keep_open, provider, endpoint)
+        self.senders.append(open_sender if provider.model is None else _asking_for(provider.model, open_sender))
+
+    async def _keep_open(
+        self, provider: ProviderConfig, endpoint: Endpoint, *, task_status: trio.TaskStatus[OpenSender] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        async with _opened(provider, endpoint, self._transport) as open_sender:
+            task_status.started(open_sender)
+            await trio.sleep_forever()
+
+    def endpoint(self, config: Config, index: int, shown: Credentials) -> Endpoint:
+        """The far end of a lane. Raises ConfigError where it cannot be used."""
+        return endpoint_of(config, index, shown, self._transport)
+
+
 def open_providers(
     config: Config, shown: tuple[Credentials, ...], transport: httpx.AsyncBaseTransport | None = None
-) -> AbstractAsyncContextManager[tuple[OpenSender, ...]]:
-    """A maker of senders to each provider; embedded ones are served meanwhile.
+) -> AbstractAsyncContextManager[Providers]:
+    """The providers of a config; embedded ones are served meanwhile.
 
     shown: what each provider is shown. transport: carries the requests in place of the configured one; its owner closes it.
     Raises ConfigError at once, before anything is open.
     """
-    endpoints = []
-    for index, provider in enumerate(config.lanes):
-        place = place_of(config, index)
-        uses_proxies = transport is None and provider.base_url is not None
-        endpoints.append(_endpoint(config, provider, place, shown[index], os.environ if uses_proxies else {}))
-        if provider.http2 and transport is None and find_spec("h2") is None:
-            message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
-            raise ConfigError([Problem(f"{place}.http2", message, "config")])
-    return _all_opened(config, endpoints, transport)
+    return _all_opened(config, [endpoint_of(config, index, shown[index], transport) for index in range(len(config.lanes))], transport)
+
+
+def endpoint_of(config: Config, index: int, shown: Credentials, transport: httpx.AsyncBaseTransport | None) -> Endpoint:
+    """The far end of a lane. Raises ConfigError where it cannot be used."""
+    provider, place = config.lanes[index], place_of(config, index)
+    uses_proxies = transport is None and provider.base_url is not None
+    if provider.http2 and transport is None and find_spec("h2") is None:
+        message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
+        raise ConfigError([Problem(f"{place}.http2", message, "config")])
+    return _endpoint(config, provider, place, shown, os.environ if uses_proxies else {})
 
 
 def lanes_of(config: Config, accounts: Accounts | None = None) -> Lanes:
     """The lanes of a config, with their limits and what is said of them in messages. accounts: its budgets, if it has any."""
-    policy = retry_policy(config)
-    states = []
-    for index, provider in enumerate(config.lanes):
-        limits = limits_in(config, provider)
-        lane = provider if isinstance(provider, LaneConfig) else None
-        name = lane_name(config, index)
-        state = LaneState(
-            limits_of(limits),
-            limits.max_in_flight,
-            index=index,
-            name=name,
-            weight=1.0 if lane is None else lane.weight,
-            priority=0 if lane is None else lane.priority,
-            host=host_of(provider),
-            key=provider.api_key_env,
-            setting=place_of(config, index),
-            allowed=_allowed(limits),
-            policy=policy,
-            account=None if accounts is None else accounts.lanes[name],
-        )
-        states.append(state)
-    wanted = sum(state.workers for state in states)
+    states = [lane_state(config, index, index, accounts) for index in range(len(config.lanes))]
+    return Lanes(states, most_in_flight=in_flight_possible(config), fallback_after_seconds=config.routing.fallback_after_seconds)
+
+
+def lane_state(config: Config, at: int, index: int, accounts: Accounts | None) -> LaneState:
+    """One lane. at: its place in the config. index: its place among the lanes of the run."""
+    provider = config.lanes[at]
+    limits = limits_in(config, provider)
+    lane = provider if isinstance(provider, LaneConfig) else None
+    name = lane_name(config, at)
+    return LaneState(
+        limits_of(limits),
+        limits.max_in_flight,
+        index=index,
+        name=name,
+        weight=1.0 if lane is None else lane.weight,
+        priority=0 if lane is None else lane.priority,
+        host=host_of(provider),
+        key=provider.api_key_env,
+        setting=place_of(config, at),
+        allowed=allowed_by(limits),
+        policy=retry_policy(config),
+        account=None if accounts is None else accounts.lanes[name],
+    )
+
+
+def in_flight_possible(config: Config) -> int:
+    """How many attempts may be in flight over all lanes, by the files that this process may open."""
+    wanted = sum(limits_in(config, provider).max_in_flight for provider in config.lanes)
     embedded = any(provider.simulate is not None for provider in config.lanes)
-    possible = connections_possible(wanted, files_each=2 if embedded else 1)
-    return Lanes(states, most_in_flight=possible, fallback_after_seconds=config.routing.fallback_after_seconds)
+    return connections_possible(wanted, files_each=2 if embedded else 1)
 
 
 def retry_policy(config: Config) -> RetryPolicy:
@@ -114,19 +157,16 @@ def limits_in(config: Config, provider: ProviderConfig) -> LimitsConfig:
 
 def limits_of(limits: LimitsConfig) -> Lane:
     """What a lane lets leave."""
-    return Lane.from_limits(
-        requests_per_second=limits.requests_per_second,
-        requests_per_minute=limits.requests_per_minute,
-        tokens_per_minute=limits.tokens_per_minute,
-        input_tokens_per_minute=limits.input_tokens_per_minute,
-        output_tokens_per_minute=limits.output_tokens_per_minute,
-        burst=limits.burst,
-        max_in_flight=limits.max_in_flight,
-        learn=limits.learn,
-    )
+    return Lane(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
 
 
-def _allowed(limits: LimitsConfig) -> float | None:
+def rates_in(limits: LimitsConfig) -> dict[str, float | None]:
+    """The amounts that a lane keeps to, by the names of their settings."""
+    return {name: getattr(limits, name) for name in RATES}
+
+
+def allowed_by(limits: LimitsConfig) -> float | None:
+    """Requests a second that limits allow, None without such a limit."""
     per_minute = None if limits.requests_per_minute is None else limits.requests_per_minute / 60
     return min((rate for rate in (limits.requests_per_second, per_minute) if rate is not None), default=None)
 
@@ -172,30 +212,13 @@ def _bounds(provider: ProviderConfig) -> ConnectionBounds:
 
 
 @asynccontextmanager
-async def _all_opened(
-    config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None
-) -> AsyncIterator[tuple[OpenSender, ...]]:
-    async with AsyncExitStack() as opened:
-        senders = []
-        folder = _folder_of(config, opened)
+async def _all_opened(config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[Providers]:
+    async with trio.open_nursery() as nursery:
+        providers = Providers(nursery, transport)
         for provider, endpoint in zip(config.lanes, endpoints, strict=True):
-            open_sender = await opened.enter_async_context(_opened(provider, endpoint, transport))
-            if folder is not None:
-                from pipeline.edges.attachments.sending import sending_files  # noqa: PLC0415  few runs send files
-
-                open_sender = sending_files(open_sender, folder)
-            senders.append(open_sender if provider.model is None else _asking_for(provider.model, open_sender))
-        yield tuple(senders)
-
-
-def _folder_of(config: Config, opened: AsyncExitStack) -> Folder | None:
-    """The folder of which files are sent, closed with `opened`. Raises InputError."""
-    files = None if config.request is None else config.request.files
-    if files is None:
-        return None
-    from pipeline.edges.attachments.folder import Folder  # noqa: PLC0415  few runs send files
-
-    return opened.enter_context(closing(Folder(files.root, files.max_bytes)))
+            await providers.add(provider, endpoint)
+        yield providers
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from pipeline.errors import (
 )
 from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, source_opener
+from pipeline.runs.changing import LiveConfig, Running
 from pipeline.runs.course import Course, cancel_at
 from pipeline.runs.loops import require_trio
 from pipeline.runs.opening import Choices, open_run
@@ -52,6 +53,7 @@ async def run(
     progress: Callable[[Progress], None] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     observers: Sequence[Observer] = (),
+    live: LiveConfig | None = None,
 ) -> Summary:
     """Run the pipeline to its end: one output line for every input row. Goes on where an earlier run of it has stopped.
 
@@ -61,6 +63,7 @@ async def run(
     sent; their results take the places of the failures. stop: set it to let nothing more leave, finish what is in flight and end.
     give_up: set it too to cut off what is in flight. progress: called about twice a second, and at the end. transport: any of
     httpx's, to carry the requests in place of the configured one; you close it. observers: told what happens, as it happens.
+    live: lets the config be changed meanwhile.
 
     Raises UsageError (ConfigError, InputError, OutputExistsError, RunChangedError) before anything is sent; RunAborted
     when going on is pointless or impossible; RunInterrupted after `stop`. The last two carry the summary of what was
@@ -71,6 +74,7 @@ async def run(
     config = given_config(config)
     require_descriptors()
     keep_large_blocks()
+    live = live or LiveConfig()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
     shown = credentials(config)
@@ -90,15 +94,13 @@ async def run(
             return rows
 
         try:
-            async with provider as senders:
+            async with provider as providers:
                 accounts = accounts_of(config, durable.state.budgets, trio.current_time())
-                if accounts is not None:
-                    durable.note_spending(accounts.snapshot)
                 settings = flow_settings(
                     config,
                     take_rows,
                     known.making(files.jobs.make_jobs),
-                    senders,
+                    providers.senders,
                     durable,
                     limit=limit,
                     reuse=files.reuse,
@@ -106,12 +108,12 @@ async def run(
                     secrets=secrets_of(shown),
                     observers=observers,
                     pricing=course.pricing,
+                    changes=live.changes,
                 )
                 settings.lanes.recall(durable.state.learned, trio.current_time())
-                durable.note_going(course.going)
-                durable.note_cost(course.priced)
-                durable.note_learned(settings.lanes.learned)
-                await course.follow(settings, give_up)
+                course.keep_in(durable, settings.lanes, accounts)
+                with live.of(Running(config, settings, providers, course, accounts, durable.note_spending)):
+                    await course.follow(settings, give_up)
             await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
             course.unknown = durable.state.unknown
         except (ExceptionGroup, SinkError, JournalError, CacheError) as error:

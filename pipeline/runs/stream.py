@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Observer, OpenSender, Source
+    from pipeline.ports import Observer, Source
     from pipeline.records import Outcome, Progress
+    from pipeline.runs.providers import Providers
     from pipeline.stages.flow import FlowSettings
 
 
@@ -118,7 +119,7 @@ class _FlowSide:
     """The flow's side of a stream. trouble: at most one exception, for the reader to raise."""
 
     config: Config
-    provider: AbstractAsyncContextManager[tuple[OpenSender, ...]]
+    provider: AbstractAsyncContextManager[Providers]
     secrets: tuple[str, ...] = field(repr=False)
     rows: RowsFromPython | RowsArriving
     source: Source | None = field(default=None, init=False)  # the rows, with their files looked at
@@ -145,13 +146,13 @@ class _FlowSide:
                 reuse = None
                 if self.config.cache is not None or self.config.dedupe:
                     reuse = opened.enter_context(closing(await trio.to_thread.run_sync(reuse_of, self.config, None)))
-                async with self.provider as senders:
+                async with self.provider as providers:
                     store = PassThrough(self.emit)
                     settings = flow_settings(
                         self.config,
                         self.take_rows,
                         jobs.make_jobs,
-                        senders,
+                        providers.senders,
                         store,
                         reuse=reuse,
                         secrets=self.secrets,

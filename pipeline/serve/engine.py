@@ -106,7 +106,7 @@ class Engine:
 
     # ---- sessions ------------------------------------------------------------------------------------------------
 
-    async def work(self, open_senders: tuple[OpenSender, ...], stop: trio.Event, give_up: trio.Event) -> None:
+    async def work(self, open_senders: Sequence[OpenSender], stop: trio.Event, give_up: trio.Event) -> None:
         """Work until `stop` is set and what was in flight has ended, or `give_up` is. Closes all batches."""
         pause = FIRST_PAUSE
         while not stop.is_set():
@@ -122,7 +122,7 @@ class Engine:
                 await first_of(stop, self._again)
             self.held = ""
 
-    async def _session(self, open_senders: tuple[OpenSender, ...], stop: trio.Event, give_up: trio.Event) -> str | None:
+    async def _session(self, open_senders: Sequence[OpenSender], stop: trio.Event, give_up: trio.Event) -> str | None:
         """Work until something ends it; why, or None if it was told to end."""
         restart, trouble = trio.Event(), None
         course = self.course = Course(self.config, restart)
@@ -149,7 +149,7 @@ class Engine:
             return None
         return course.tallies.gate.stopped or course.tallies.read.problem or "the flow has ended"
 
-    def _flow(self, course: Course, shared: SharedRuns, open_senders: tuple[OpenSender, ...], reuse: Reuse | None) -> FlowSettings:
+    def _flow(self, course: Course, shared: SharedRuns, open_senders: Sequence[OpenSender], reuse: Reuse | None) -> FlowSettings:
         catalog, now = self.folder.catalog, trio.current_time()
         spent = catalog.recall("spent")
         self._accounts = accounts_of(self.config, Spent() if spent is None else _spent(spent), now)

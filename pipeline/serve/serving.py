@@ -34,7 +34,7 @@ from pipeline.serve.steps import Steps
 from pipeline.serve.telling import Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pipeline.config import Config
     from pipeline.ports import Observer, OpenSender
@@ -75,16 +75,16 @@ async def serve(
     with ExitStack() as opened:
         listener = opened.enter_context(closing(bound(host, port)))
         folder = opened.enter_context(closing(await trio.to_thread.run_sync(DataFolder.open, Path(config.serve.data))))
-        async with provider as open_senders:
+        async with provider as providers:
             secrets = (*secrets_of(shown), *((key,) if key else ()))
             engine = Engine(folder, config, secrets, () if observer is None else (observer,))
-            await _serve(engine, open_senders, listener, host, key, stop, give_up, listening)
+            await _serve(engine, providers.senders, listener, host, key, stop, give_up, listening)
             return len(await trio.to_thread.run_sync(folder.catalog.unfinished))
 
 
 async def _serve(
     engine: Engine,
-    open_senders: tuple[OpenSender, ...],
+    open_senders: Sequence[OpenSender],
     listener: socket.socket,
     host: str,
     key: str | None,

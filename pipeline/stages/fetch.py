@@ -20,7 +20,7 @@ from pipeline.stages.bench import Bench
 from pipeline.stages.room import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from trio import MemoryReceiveChannel, MemorySendChannel
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 class FetchSettings:
     """What every worker needs.
 
-    open_senders: of each lane. draw: uniform in [0, 1). utc: seconds since the epoch. secrets: what no failure may show. rules: what
-    answers must be; None takes every one.
+    open_senders: of each lane, by its index; more may be added while the run goes on. draw: uniform in [0, 1). utc: seconds since
+    the epoch. secrets: what no failure may show. rules: what answers must be; None takes every one.
     """
 
-    open_senders: tuple[OpenSender, ...]
+    open_senders: Sequence[OpenSender]
     policy: RetryPolicy = field(factory=RetryPolicy)
     draw: Callable[[], float] = field(kw_only=True)
     utc: Callable[[], float] = field(kw_only=True)
@@ -62,11 +62,13 @@ async def fetch(
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
-    benches = [Bench() for _ in settings.open_senders]
+    benches: list[Bench] = []
     with tickets, reports, outcomes:
         async with trio.open_nursery() as nursery:
             async for group in tickets:
                 for ticket in group:
+                    while ticket.lane >= len(benches):  # a lane may be added while the run goes on
+                        benches.append(Bench())
                     bench = benches[ticket.lane]
                     if not bench.give(ticket):
                         nursery.start_soon(_work, ticket, bench, reports, outcomes, settings, store, room or Room())

@@ -21,7 +21,7 @@ from attrs import field, frozen
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.events import RunBegan
-from pipeline.messages import GateMessage, Notice, Ticket
+from pipeline.messages import Change, GateMessage, Notice, Ticket
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import GateTally, gate
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.ports import Observer, Reuse, Store
     from pipeline.records import Failure, Usage
 
+MOST_WORKERS = 1 << 16  # connections to one address from one of ours: there are no more ports
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
 LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and the linger does not bound the speed
 
@@ -50,7 +51,7 @@ class FlowSettings:
     lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
     input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
     them; None sends every row. observers: told what happens. cost_of: what their records say of the cost of an attempt.
-    window_bytes: of requests that wait, besides those in flight.
+    window_bytes: of requests that wait, besides those in flight. changes: of the lanes and budgets, while the run goes on; one at a time.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -65,6 +66,7 @@ class FlowSettings:
     observers: Sequence[Observer] = ()
     cost_of: Callable[[Job, Usage, str], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
+    changes: trio.MemoryReceiveChannel[Change] | None = None
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -106,13 +108,15 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     """
     window, workers, policy = settings.window, settings.lanes.most_in_flight, settings.fetch.policy
     give, credits_ = trio.open_memory_channel[int](window + 1)
-    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop
-    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 2)
+    if settings.changes is not None:
+        workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
+    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for a change
+    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 3)
     grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
     end, outcomes = trio.open_memory_channel[Outcome](window)
     keep, recorded = trio.open_memory_channel[list[Any]](1)
     sort, ordered = trio.open_memory_channel[Batch[Any]](1)
-    reader_post, stop_post, reader_end, gate_end = post.clone(), post.clone(), end.clone(), end.clone()
+    reader_post, stop_post, change_post, reader_end, gate_end = post.clone(), post.clone(), post.clone(), end.clone(), end.clone()
     spill_give = give.clone()
     reading = trio.CancelScope()
     store = settings.store
@@ -177,6 +181,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     for observer in settings.observers:
         observer.events([RunBegan(trio.current_time(), settings.fetch.utc())])
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_pass_on_changes, settings.changes, change_post)
         async with trio.open_nursery() as stages:
             nursery.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
             stages.start_soon(_stage, run_reader)
@@ -196,6 +201,19 @@ async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None]
         await run()
     except* trio.BrokenResourceError:
         end_all()
+
+
+async def _pass_on_changes(changes: trio.MemoryReceiveChannel[Change] | None, post: trio.MemorySendChannel[GateMessage]) -> None:
+    """Let the gate make changes of its lanes, so that nobody else touches them."""
+    with post:
+        if changes is None:
+            return
+        with changes:
+            async for change in changes:
+                try:
+                    await post.send(change)
+                except trio.BrokenResourceError:
+                    return  # the gate has already ended
 
 
 async def _drain_when_told(

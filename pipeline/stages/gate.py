@@ -17,7 +17,7 @@ from attrs import define, field
 
 from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import TICK_SECONDS, Bound
-from pipeline.messages import Notice, Report, Ticket
+from pipeline.messages import Change, Notice, Report, Ticket
 from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
 from pipeline.stages.telling import Telling
@@ -235,6 +235,8 @@ class _Gate:
                 self._settle(message, later)
             elif isinstance(message, Notice):
                 self._note(message)
+            elif isinstance(message, Change):
+                message.apply(later)
             elif self.tally.stopped is None:
                 self.jobs.extend(message)
         if later >= self.look_at:

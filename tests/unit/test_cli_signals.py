@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ from pipeline.edges.process.signals import CANCELLING, SIGNALS, STOPPING, stop_o
 from tests.fakes.processes import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,6 +57,20 @@ def ignoring(number: signal.Signals) -> Callable[[], object]:
     return lambda: signal.signal(number, signal.SIG_IGN)
 
 
+@pytest.fixture
+def with_a_terminal() -> Iterator[Callable[[], object]]:
+    """What a process does just before it becomes another, so that it has a terminal of its own, as from a shell in a window."""
+    master, terminal = os.openpty()
+
+    def take() -> None:
+        os.setsid()
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+    yield take
+    os.close(terminal)
+    os.close(master)
+
+
 def start(
     folder: Path, simulate: str, *, order: str = "input", lines: int = 1, before: Callable[[], object] | None = None
 ) -> subprocess.Popen[str]:
@@ -75,8 +91,8 @@ def start(
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals) -> None:
-    process = start(tmp_path, "{latency: {median_seconds: 0.05}}")
+def test_signal_drains_a_run(tmp_path: Path, number: signal.Signals, with_a_terminal: Callable[[], object]) -> None:
+    process = start(tmp_path, "{latency: {median_seconds: 0.05}}", before=with_a_terminal)
 
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -151,3 +167,38 @@ def test_simulate_serves_until_a_signal_and_tells_where(number: signal.Signals) 
     assert told["base_url"] == f"http://{told['host']}:{told['port']}/v1"
     assert told["base_url"] in err
     assert process.returncode == 0
+
+
+def reread(folder: Path, before: Callable[[], object], old: str, new: str, *, done: str) -> tuple[int, str]:
+    """A run whose config is edited and read again; its exit code after a Ctrl-C and what it said."""
+    process = start(folder, "{latency: {median_seconds: 0.05}}", before=before)
+    assert process.stderr is not None
+    config = folder / "c.yaml"
+    config.write_text(config.read_text().replace(old, new))
+    process.send_signal(signal.SIGHUP)
+    said = process.stderr.readline()
+    while done not in said:
+        said += process.stderr.readline()
+    lines = (folder / "out.jsonl").read_bytes().count(b"\n")
+    wait_until(lambda: (folder / "out.jsonl").read_bytes().count(b"\n") > lines + 20, process)  # it goes on
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=30)
+    return process.returncode, said + rest
+
+
+@pytest.mark.parametrize("before", [os.setsid, ignoring(signal.SIGHUP)], ids=["without a terminal", "nohup"])
+def test_hangup_reads_the_config_again_where_no_terminal_can_have_sent_it(tmp_path: Path, before: Callable[[], object]) -> None:
+    code, said = reread(tmp_path, before, "requests_per_second: 50", "requests_per_second: 40", done="read again")
+
+    assert code == 130
+    assert "the config was read again: limits.requests_per_second: 50 -> 40" in said
+    assert said.count(STOPPING) == 1
+
+
+def test_hangup_with_a_bad_config_tells_every_problem_and_changes_nothing(tmp_path: Path) -> None:
+    code, said = reread(tmp_path, os.setsid, "requests_per_second: 50", "requests_per_second: -1, burts: 3", done="got -1.0")
+
+    assert code == 130
+    assert "the config was not read again, and nothing has changed" in said
+    assert f"{tmp_path / 'c.yaml'}:4: limits.requests_per_second: must be > 0, got -1.0" in said
+    assert "did you mean burst?" in said

@@ -24,10 +24,16 @@ _decode = msgspec.json.Decoder(msgspec.Raw).decode
 class Secrets:
     """The texts that must not be shown. Holds them: never log, never print."""
 
-    __slots__ = ("_in_body", "_in_text")
+    __slots__ = ("_in_body", "_in_text", "_texts")
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
-        longest_first = sorted(texts, key=len, reverse=True)
+        self._texts: set[str] = set()
+        self.add(texts)
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Hide these too, from now on."""
+        self._texts.update(texts)
+        longest_first = sorted(self._texts, key=len, reverse=True)
         self._in_text = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._in_body = re.compile(b"|".join(map(_as_json, longest_first)) or rb"(?!)")
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.growing import Mode
 from pipeline.core.pacing.learner import CONFIGURED, Learner
-from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of
+from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, costs_of, limits_from
 from pipeline.messages import Grant
 
 if TYPE_CHECKING:
@@ -83,18 +83,15 @@ class Lane:
 
         Less than one request in a period is kept as one in so much longer a period.
         """
-        wanted = (
-            (Bound.REQUESTS_PER_SECOND, requests_per_second, 1.0),
-            (Bound.REQUESTS_PER_MINUTE, requests_per_minute, 60.0),
-            (Bound.TOKENS_PER_MINUTE, tokens_per_minute, 60.0),
-            (Bound.INPUT_TOKENS_PER_MINUTE, input_tokens_per_minute, 60.0),
-            (Bound.OUTPUT_TOKENS_PER_MINUTE, output_tokens_per_minute, 60.0),
+        limits = limits_from(
+            requests_per_second=requests_per_second,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            input_tokens_per_minute=input_tokens_per_minute,
+            output_tokens_per_minute=output_tokens_per_minute,
+            burst=burst,
         )
-        return cls(
-            (Limit(bound, max(amount, 1.0), period / min(amount, 1.0), burst) for bound, amount, period in wanted if amount is not None),
-            slots=max_in_flight,
-            learn=learn,
-        )
+        return cls(limits, slots=max_in_flight, learn=learn)
 
     # ---- what may leave --------------------------------------------------------------------------------------------
 

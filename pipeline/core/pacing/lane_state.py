@@ -97,6 +97,15 @@ class LaneState:
         """Whether the lane is in use and nothing is wrong with it."""
         return self.out is None and self.health.state is not State.HELD
 
+    def use_again(self) -> None:
+        """Use a lane again that was out: its budget was raised, its account topped up, or it is in the config again."""
+        self.out = self.refused = None
+        self.unhandled = False
+
+    def retire(self, reason: str) -> None:
+        """Use the lane no longer; whoever looks at `unhandled` sends its rows elsewhere."""
+        self.out, self.unhandled = reason, True
+
     def tick(self, now: float) -> bool:
         """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
         if self._rated is None:
@@ -144,7 +153,7 @@ class LaneState:
             return Hold(inf, refusal.bound)
         reason, is_own = account.exhausted(refusal, job, now)
         if is_own:
-            self.out, self.unhandled = reason, True
+            self.retire(reason)
         return Hold(inf, refusal.bound, never=reason)
 
     def _hold(self, now: float) -> Hold:

@@ -33,15 +33,21 @@ class Lanes:
     """
 
     def __init__(self, lanes: Sequence[LaneState], *, most_in_flight: int | None = None, fallback_after_seconds: float = 0.0) -> None:
-        self.states = tuple(lanes)
-        workers = sum(state.workers for state in lanes)
+        self.states = list(lanes)
+        self._blocked: dict[int, float] = {}  # since when no lane of a priority lets a row leave
+        self.admit: Callable[[float, Ticket], Hold | None]
+        self.change(most_in_flight=most_in_flight, fallback_after_seconds=fallback_after_seconds)
+
+    def change(self, added: Sequence[LaneState] = (), *, most_in_flight: int | None = None, fallback_after_seconds: float = 0.0) -> None:
+        """Go on with more lanes, or after something about a lane was changed. A lane keeps its index, so none is ever taken away."""
+        self.states.extend(added)
+        workers = sum(state.workers for state in self.states if state.usable)
         self.most_in_flight = workers if most_in_flight is None else min(most_in_flight, workers)
         # A lane that is alone need not be chosen.
-        self.admit: Callable[[float, Ticket], Hold | None] = self.states[0].admit if len(self.states) == 1 else self._choose
+        self.admit = self.states[0].admit if len(self.states) == 1 else self._choose
         self._scarce = self.most_in_flight < workers
         self._fallback = fallback_after_seconds
         self._weighted = len({state.weight for state in self.states}) > 1
-        self._blocked: dict[int, float] = {}  # since when no lane of a priority lets a row leave
 
     def look(self, now: float) -> None:
         """Count how many attempts may leave on each lane; call it before the first `admit` at a `now`."""

@@ -71,6 +71,26 @@ class Limit(Struct, frozen=True):
     burst: float | None = None
 
 
+def limits_from(
+    *,
+    requests_per_second: float | None = None,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
+    input_tokens_per_minute: float | None = None,
+    output_tokens_per_minute: float | None = None,
+    burst: float | None = None,
+) -> list[Limit]:
+    """The limits of a lane; None is no limit. Less than one request in a period is kept as one in so much longer a period."""
+    wanted = (
+        (Bound.REQUESTS_PER_SECOND, requests_per_second, 1.0),
+        (Bound.REQUESTS_PER_MINUTE, requests_per_minute, 60.0),
+        (Bound.TOKENS_PER_MINUTE, tokens_per_minute, 60.0),
+        (Bound.INPUT_TOKENS_PER_MINUTE, input_tokens_per_minute, 60.0),
+        (Bound.OUTPUT_TOKENS_PER_MINUTE, output_tokens_per_minute, 60.0),
+    )
+    return [Limit(bound, max(amount, 1.0), period / min(amount, 1.0), burst) for bound, amount, period in wanted if amount is not None]
+
+
 class Meter:
     """One limit's state. pace: `tat`, the clock at which the next departure is due (GCRA's theoretical arrival time).
 

@@ -1,0 +1,241 @@
+"""Puts another config in force while a run goes on, as far as that is possible: limits, budgets, prices, routing and lanes.
+
+The caller reads the new config; here it is compared with the one in force. New lanes are opened first. Then one message takes
+all changes to the gate, which makes them between two departures, because nobody else may touch the lanes. What cannot change
+while a run goes on stays as it was, and is named.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+from attrs import define, field, frozen
+
+from pipeline.config.environment import credentials_of
+from pipeline.core.pacing.account import Account, Accounts
+from pipeline.core.pacing.budget import Budget
+from pipeline.core.pacing.meter import limits_from
+from pipeline.errors import ConfigError, Problem
+from pipeline.messages import Change, Spending, Spent
+from pipeline.runs.accounts import accounts_of, limits_of, own_limits, rates_for
+from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.names import lane_name, place_of
+from pipeline.runs.pricing import prices_of
+from pipeline.runs.providers import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pipeline.config import Config, ProviderConfig
+    from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.runs.providers import Providers
+    from pipeline.stages.flow import FlowSettings
+
+REMOVED = "it is not in the config any more"
+OF_A_LANE = frozenset({"name", "weight", "priority", "limits", "prices", "budget"})  # of these keys of a lane any may change
+OF_A_RUN = frozenset({"limits", "budget", "prices", "routing", "provider", "providers"})
+KEPT_LIMITS = ("learn", "window", "window_bytes")
+
+
+@frozen
+class Changed:
+    """What became of another config.
+
+    changes: what is in force from now on. kept: keys that differ and cannot change while a run goes on.
+    """
+
+    changes: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+class LiveConfig:
+    """Lets the config of a run be changed while it goes on: hand it to `run`, and call `replace`. For one run.
+
+    changes: what the gate is to do; read by the run.
+    """
+
+    def __init__(self) -> None:
+        self._post, self.changes = trio.open_memory_channel[Change](0)
+        self._running: Running | None = None
+        self._begun = trio.Event()
+
+    async def replace(self, config: Config) -> Changed:
+        """Put another config in force, as far as it can be: limits, budgets, prices, routing, and which lanes there are.
+
+        Waits until the run sends rows. Raises ConfigError, and then nothing has changed.
+        Cancellation: what was asked for may still be done.
+        """
+        await self._begun.wait()
+        assert self._running is not None
+        return await self._running.replace(config, self._post)
+
+    @contextmanager
+    def of(self, running: Running) -> Iterator[None]:
+        """Take the run that goes on while the block runs; called by it."""
+        self._running = running
+        self._begun.set()
+        try:
+            yield
+        finally:
+            running.ended.set()
+
+
+@define(eq=False)
+class Running:
+    """What of a run can be changed."""
+
+    config: Config
+    settings: FlowSettings
+    providers: Providers
+    course: Course
+    accounts: Accounts | None
+    note_spending: Callable[[Callable[[], Spent]], None]
+    ended: trio.Event = field(factory=trio.Event)
+    _one_by_one: trio.Lock = field(factory=trio.Lock)
+
+    async def replace(self, new: Config, post: trio.MemorySendChannel[Change]) -> Changed:
+        """See `LiveConfig.replace`."""
+        async with self._one_by_one:
+            if bool(new.providers) != bool(self.config.providers):
+                message = "provider and providers cannot take each other's place while a run goes on"
+                raise ConfigError([Problem("providers", message, "config")])
+            prices_of(new)  # a table may not be installed
+            names = {state.name for state in self.settings.lanes.states}
+            added = [index for index in range(len(new.lanes)) if lane_name(new, index) not in names]
+            shown = {index: credentials_of(new.lanes[index], os.environ, place_of(new, index)) for index in added}
+            endpoints = {index: self.providers.endpoint(new, index, shown[index]) for index in added}
+            for index in added:
+                self.settings.fetch.secrets.add(shown[index].secrets)
+                await self.providers.add(new.lanes[index], endpoints[index])
+            found = Changed(tuple(_changes(self.config, new)), tuple(_kept(self.config, new)))
+            done = trio.Event()
+
+            def apply(now: float) -> None:
+                self._apply(new, added, now)
+                done.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_at, self.ended, nursery.cancel_scope)
+                await post.send(Change(apply))
+                await done.wait()
+                nursery.cancel_scope.cancel()
+            if not done.is_set():
+                return Changed()  # the run has ended meanwhile
+            self.config = new
+            return found
+
+    # ---- called by the gate -----------------------------------------------------------------------------------------
+
+    def _apply(self, new: Config, added: list[int], now: float) -> None:
+        self._set_budgets(new, now)
+        by_name = {state.name: state for state in self.settings.lanes.states}
+        wanted = {lane_name(new, index): index for index in range(len(new.lanes))}
+        for name, state in by_name.items():
+            if name in wanted:
+                self._set_lane(state, new, wanted[name], now)
+            elif state.usable:
+                state.retire(REMOVED)
+        more = [lane_state(new, index, len(self.settings.lanes.states) + place, self.accounts) for place, index in enumerate(added)]
+        self.settings.lanes.change(more, most_in_flight=in_flight_possible(new), fallback_after_seconds=new.routing.fallback_after_seconds)
+        self.course.use_prices(new)
+
+    def _set_lane(self, state: LaneState, new: Config, index: int, now: float) -> None:
+        provider = new.lanes[index]
+        limits = limits_in(new, provider)
+        state.limits.retune(limits_from(**rates_in(limits)), now, slots=limits.max_in_flight)
+        state.workers = limits.max_in_flight
+        state.allowed = allowed_by(limits)
+        state.weight, state.priority = getattr(provider, "weight", 1.0), getattr(provider, "priority", 0)
+        state.setting = place_of(new, index)
+        if not state.usable:
+            state.use_again()
+
+    def _set_budgets(self, new: Config, now: float) -> None:
+        if self.accounts is None:
+            self._begin_budgets(new, now)
+            return
+        self.accounts.run.retune(limits_of(new.budget), started=self.accounts.started)
+        for index, provider in enumerate(new.lanes):
+            account = self.accounts.lanes.get(lane_name(new, index))
+            if account is None:
+                account = Account(self.accounts.run, Budget(own_limits(provider), started=now))
+                self.accounts.lanes[lane_name(new, index)] = account
+            account.own.retune(own_limits(provider), started=self.accounts.started)
+            account.rates_of = rates_for(new, provider)
+            account.setting = place_of(new, index)
+
+    def _begin_budgets(self, new: Config, now: float) -> None:
+        """There was no budget so far: go on from what was spent, and let what is in flight end first, which nothing is reserved for."""
+        ledger = self.course.tallies.ledger
+        attempts = sum(state.attempts - len(state.health.flying) for state in self.settings.lanes.states)
+        spent = Spending(ledger.cost, ledger.prompt_tokens + ledger.output_tokens, attempts)
+        self.accounts = accounts_of(new, Spent(spent, now - self.course.started), now)
+        if self.accounts is None:
+            return
+        for state in self.settings.lanes.states:
+            account = self.accounts.lanes.get(state.name)
+            if account is not None:
+                account.unreserved = len(state.health.flying)
+                state.account = account
+        self.note_spending(self.accounts.snapshot)
+
+
+def _changes(old: Config, new: Config) -> Iterator[str]:
+    """What is other in a new config, of what can be changed, in words."""
+    for key, before, after in _differences(old, new, OF_A_RUN - {"provider", "providers"}):
+        if key not in {f"limits.{name}" for name in KEPT_LIMITS}:
+            yield f"{key}: {_shown(before)} -> {_shown(after)}"
+    before_by_name, after_by_name = _lanes(old), _lanes(new)
+    for name in before_by_name.keys() - after_by_name.keys():
+        yield f"lane {name or 'of provider'} is used no longer"
+    for name, after in after_by_name.items():
+        if name not in before_by_name:
+            yield f"lane {name or 'of provider'} is used from now on"
+            continue
+        for key, was, will in _differences(before_by_name[name], after, OF_A_LANE):
+            if key not in {f"limits.{each}" for each in KEPT_LIMITS}:
+                yield f"lane {name}: {key}: {_shown(was)} -> {_shown(will)}"
+
+
+def _kept(old: Config, new: Config) -> Iterator[str]:
+    """Keys that differ and cannot change while a run goes on."""
+    for key, _, _ in _differences(old, new, frozenset(each.name for each in attrs.fields(type(old))) - {"provider", "providers"}):
+        if key.partition(".")[0] not in OF_A_RUN or key in {f"limits.{name}" for name in KEPT_LIMITS}:
+            yield key
+    after_by_name = _lanes(new)
+    for name, before in _lanes(old).items():
+        if name in after_by_name:
+            place = "provider" if not name else f"lane {name}: "
+            for key, _, _ in _differences(before, after_by_name[name], None):
+                if key.partition(".")[0] not in OF_A_LANE or key in {f"limits.{each}" for each in KEPT_LIMITS}:
+                    yield f"{place}.{key}" if not name else f"{place}{key}"
+
+
+def _lanes(config: Config) -> dict[str, ProviderConfig]:
+    return {lane_name(config, index): provider for index, provider in enumerate(config.lanes)}
+
+
+def _differences(old: object, new: object, names: frozenset[str] | None, path: str = "") -> Iterator[tuple[str, object, object]]:
+    """The dotted keys under which two sections differ, with both values. names: only these keys; None is all."""
+    for each in attrs.fields(type(old)):  # type: ignore[arg-type]  # every section is an attrs class
+        if names is not None and each.name not in names:
+            continue
+        before, after = getattr(old, each.name), getattr(new, each.name, None)
+        key = f"{path}{each.name}"
+        if before == after:
+            continue
+        if type(before) is type(after) and attrs.has(type(before)):
+            yield from _differences(before, after, None, f"{key}.")
+        else:
+            yield key, before, after
+
+
+def _shown(value: object) -> str:
+    """A value of a config in one word; of a section only that there is one."""
+    if attrs.has(type(value)):
+        return "set"
+    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
