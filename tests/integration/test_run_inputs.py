@@ -96,6 +96,17 @@ async def test_a_bad_row_of_any_kind_takes_its_place_and_harms_no_other(provider
     assert (run.summary.failed, run.stopped) == (len(bad), None)
 
 
+async def test_an_input_of_bad_rows_alone_is_a_finished_run_with_the_reason_for_each(provider: HostileProvider, tmp_path: Path) -> None:
+    data = b"{'custom_id': 'a'}\n\xff\n" + _with_body(b"3") + b"\n"
+    (tmp_path / "in.jsonl").write_bytes(data)
+
+    run = await run_file(tmp_path, provider.base_url)
+
+    assert run.stopped is None
+    assert (run.summary.total, run.summary.failed, run.summary.attempts) == (3, 3, 0)
+    assert [line["error"]["code"] for line in run.lines] == ["invalid_row"] * 3
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\n\r\n  \n\t\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"], ids=["empty", "blank-lines", "mark-alone", "mark-and-line"]
 )

@@ -188,6 +188,7 @@ def test_a_header_that_names_no_columns_is_an_error(tmp_path: Path, header: byte
         ("in.jsonl", gzip.compress(LINES), "is compressed by gzip; give it a name that ends in .gz"),
         ("in.csv", zstandard.ZstdCompressor().compress(LINES), "is compressed by zstd; give it a name that ends in .zst"),
         ("in.txt", "text".encode("utf-16"), "is UTF-16; convert it to UTF-8"),
+        ("in.txt", "text".encode("utf-32"), r"is UTF-32; .* source\.encoding: utf-32"),
         ("in.txt", "What is a weir?\nWhat?\n".encode("utf-16-le"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-le"),
         ("in.txt", "堰とは\n何か\n".encode("utf-16-le"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-le"),
         ("in.csv", "id,prompt\n1,x\n".encode("utf-16-be"), r"is UTF-16 without a mark; .* source\.encoding: utf-16-be"),
@@ -200,6 +201,7 @@ def test_a_header_that_names_no_columns_is_an_error(tmp_path: Path, header: byte
         "gzip",
         "zstd",
         "utf-16",
+        "utf-32",
         "utf-16-le",
         "utf-16-le-kanji",
         "utf-16-be",
@@ -220,6 +222,11 @@ def test_a_file_of_another_kind_than_its_name_says_is_told(tmp_path: Path, name:
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"its name must end in one of \.jsonl, \.ndjson, \.json, \.csv, \.tsv, \.txt"):
         FileSource.open(write(tmp_path / name, LINES))
+
+
+def test_a_spreadsheet_is_told_how_to_become_an_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"or in \.parquet, \.arrow, \.feather; .*; save the sheet as CSV \(UTF-8\)$"):
+        FileSource.open(write(tmp_path / "in.XLSX", b"PK"))
 
 
 def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def cutter_of(kind: str, *, delimiter: str | None = None, used: Collection[str] 
 
 
 STDIN = {"-", "/dev/stdin"}
+COLUMNS = (".parquet", ".arrow", ".feather")  # read by `arrow`
+SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 
 # A document where lines of JSON should be
@@ -239,8 +241,10 @@ def _kind_of(path: Path) -> tuple[str, str]:
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKINGS else ""
     kind = suffixes[-1] if suffixes else ""
     if kind not in KINDS:
-        known = ", ".join(KINDS)
-        raise InputError(f'{path}: its name must end in one of {known}, alone or with {" or ".join(PACKINGS)} behind; "-" is stdin (JSONL)')
+        known, columns = ", ".join(KINDS), ", ".join(COLUMNS)
+        sheet = "; save the sheet as CSV (UTF-8)" if kind in SHEETS else ""
+        told = f'alone or with {" or ".join(PACKINGS)} behind, or in {columns}; "-" is stdin (JSONL)'
+        raise InputError(f"{path}: its name must end in one of {known}, {told}{sheet}")
     return kind, packing
 
 

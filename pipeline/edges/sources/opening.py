@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.edges.sources.file import STDIN, FileSource, holds_lines_of_json
+from pipeline.edges.sources.file import COLUMNS, STDIN, FileSource, holds_lines_of_json
 from pipeline.edges.sources.recoding import UTF8
 from pipeline.errors import InputError
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pipeline.ports import Source
-
-COLUMNS = (".parquet", ".arrow", ".feather")
 
 
 def open_source(

@@ -16,6 +16,8 @@ _UTF16 = "; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8), or set source.encodi
 FOREIGN = {
     b"\x1f\x8b": "is compressed by gzip; give it a name that ends in .gz (or pipe it through zcat)",
     b"\x28\xb5\x2f": "is compressed by zstd; give it a name that ends in .zst (or pipe it through zstdcat)",
+    b"\xff\xfe\0\0": "is UTF-32; convert it to UTF-8 (iconv -f UTF-32 -t UTF-8), or set source.encoding: utf-32",
+    b"\0\0\xfe\xff": "is UTF-32; convert it to UTF-8 (iconv -f UTF-32 -t UTF-8), or set source.encoding: utf-32",
     b"\xff\xfe": f"is UTF-16{_UTF16}utf-16",
     b"\xfe\xff": f"is UTF-16{_UTF16}utf-16",
 }
