@@ -144,6 +144,13 @@ def run_and_report(
     return SOME_FAILED if summary.failed else OK
 
 
+def _higher(config: Config) -> dict[str, float]:
+    """Twice of each part of the run's budget, by its setting: what the summary proposes when it is used up."""
+    budget = config.budget
+    parts = {"cost": budget.cost, "tokens": budget.tokens, "requests": budget.requests, "seconds": budget.seconds}
+    return {f"budget.{name}": 2 * value or 1 for name, value in parts.items() if value is not None}
+
+
 def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:
     if summary is None:
         return
@@ -159,7 +166,15 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
         terminal.say(json.dumps({"event": "summary", **value}))
     else:
         in_order, without_key = config.sink.order.value == "input", any(map(sends_no_key, config.lanes))
-        text = summary_text(summary, config.sink.path, command, in_order=in_order, without_key=without_key)
+        text = summary_text(
+            summary,
+            config.sink.path,
+            command,
+            in_order=in_order,
+            without_key=without_key,
+            learns=config.limits.learn,
+            more=_higher(config),
+        )
         tell(terminal, text, ok=not summary.failed and summary.stopped is None)
     if as_json:
         answer(value)

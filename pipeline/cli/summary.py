@@ -16,13 +16,14 @@ from pipeline.core.answers.error_bodies import NO_ERROR
 from pipeline.core.output.written import may_have_passed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.records import FailureGroup, Summary
+    from pipeline.records import FailureGroup, LaneSummary, Summary
 
 WIDTH = 80
 KINDS_SHOWN = 5
 FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
+USED_UP = re.compile(r"((?:providers\[\d+\]\.)?budget\.\w+) is used up")
 REFUSED = re.compile(r"\bHTTP 40[13]\b")
 LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
 NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
@@ -34,6 +35,7 @@ HELD_BY = {
     "pause": "the provider asked to wait",
     "learned": "what the provider allows",
     "lane_out": "the provider out of reach",
+    "output": "waiting for earlier rows to be written",
 }
 
 
@@ -44,32 +46,45 @@ class Advice(Struct, frozen=True):
     command: str = ""
 
 
-def summary_text(summary: Summary, output: str, command: str, *, in_order: bool = True, without_key: bool = False) -> str:
+def summary_text(
+    summary: Summary,
+    output: str,
+    command: str,
+    *,
+    in_order: bool = True,
+    without_key: bool = False,
+    learns: bool = True,
+    more: Mapping[str, float] | None = None,
+) -> str:
     """The summary for people.
 
     output: the results. command: what goes on with the run, as `headrace run eval.yaml`. without_key: the provider was shown none.
+    learns: the pace under the limits is found. more: a higher value for each part of the run's budget, by its setting.
     """
     finished = summary.stopped is None
     blocks = [
         _counts(summary, finished=finished),
         _failures(summary.failures, summary.failed),
-        _held(summary.limited_by, nothing_sent=not summary.attempts),
-        _advice(advice_on(summary, command, without_key=without_key)),
+        _lanes(summary.lanes),
+        _held(summary.limited_by, summary.attained, nothing_sent=not summary.attempts),
+        _advice(advice_on(summary, command, without_key=without_key, learns=learns, more=more)),
         [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
     ]
     apart = bool(summary.failed)  # a run without failures has few lines, and needs none between them
     return ("\n\n" if apart else "\n").join("\n".join(block) for block in blocks if block)
 
 
-def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> list[Advice]:
-    """What to do after a run, the most useful first. command, without_key: as for `summary_text`."""
+def advice_on(
+    summary: Summary, command: str, *, without_key: bool = False, learns: bool = True, more: Mapping[str, float] | None = None
+) -> list[Advice]:
+    """What to do after a run, the most useful first. The rest as for `summary_text`."""
     finished = summary.stopped is None
     found = []
     told = "no key was sent" in (summary.stopped or "")
     if without_key and not told and (REFUSED.search(summary.stopped or "") or {"http_401", "http_403"} & summary.failures.keys()):
         found.append(Advice("no key was sent: name the environment variable that holds it in provider.api_key_env"))
     if not finished:
-        found.append(Advice("go on with the rows that are left", command))
+        found.append(_going_on(summary.stopped or "", command, more))
     passing = sum(group.count for code, group in summary.failures.items() if may_pass(code))
     invalid = summary.failures.get("invalid_row")
     too_large = summary.failures.get("too_large")
@@ -90,12 +105,24 @@ def advice_on(summary: Summary, command: str, *, without_key: bool = False) -> l
         found.append(Advice("look at the model and the url of the request, and at provider.base_url (HTTP 404)"))
     learned = list(_learned(summary))
     found.extend(learned)
-    if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED and not learned:
+    if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED and not learns:
         found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
     if summary.unknown_outcome:
         attempts = many(summary.unknown_outcome, "attempt")
         found.append(Advice(f"{attempts} got no answer and may have been billed"))
     return found
+
+
+def _going_on(stopped: str, command: str, more: Mapping[str, float] | None) -> Advice:
+    """How to continue a run that was stopped. With the same budget it would stop again at once."""
+    spent = USED_UP.findall(stopped)
+    own = [setting for setting in spent if not setting.startswith("budget.")]
+    if own:
+        return Advice(f"raise {' or '.join(own)} in the config, then", command)
+    if spent:
+        raised = " ".join(f"--set {setting}={(more or {}).get(setting, 0):g}" for setting in spent)
+        return Advice(f"continue with a higher {' and '.join(spent)}", f"{command} {raised}")
+    return Advice("go on with the rows that are left", command)
 
 
 def _learned(summary: Summary) -> Iterator[Advice]:
@@ -172,14 +199,30 @@ def _failures(groups: Mapping[str, FailureGroup], failed: int) -> list[str]:
     return lines
 
 
-def _held(limited_by: Mapping[str, float], *, nothing_sent: bool) -> list[str]:
+def _lanes(lanes: Sequence[LaneSummary]) -> list[str]:
+    """What each of several lanes did."""
+    if len(lanes) < 2:
+        return []
+    width = max(len(lane.name) for lane in lanes)
+    lines = ["lanes"]
+    for lane in lanes:
+        throttled = f", {lane.throttled:,} throttled" if lane.throttled else ""
+        away = f", out for {duration(lane.out_seconds)}" if lane.out is None and lane.out_seconds >= 1 else ""
+        lines += _wrapped(f"  {lane.name:<{width}}  {lane.succeeded:,} of {many(lane.attempts, 'attempt')} succeeded{throttled}{away}")
+        if lane.out is not None:
+            lines += textwrap.wrap(f"not used any more: {lane.out}", WIDTH, initial_indent="    ", subsequent_indent="    ")
+    return lines
+
+
+def _held(limited_by: Mapping[str, float], attained: float | None, *, nothing_sent: bool) -> list[str]:
     if nothing_sent:
         return []
     shares = sorted(((part, name) for name, part in limited_by.items() if name not in NOT_HELD and part >= LEAST_SHARE), reverse=True)
     if not shares:
         return []
     text = " · ".join(f"{part:.0%} {HELD_BY.get(name, name)}" for part, name in shares)
-    return _wrapped(f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}")
+    used = "" if attained is None else f"; used {min(1.0, attained):.1%} of what the limits on requests allow"
+    return _wrapped(f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}{used}")
 
 
 def _advice(advice: list[Advice]) -> list[str]:

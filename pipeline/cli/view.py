@@ -14,7 +14,7 @@ from msgspec import Struct
 from pipeline.cli.words import amount, many, three_digits
 
 if TYPE_CHECKING:
-    from pipeline.config import Config
+    from pipeline.config import Config, LimitsConfig
     from pipeline.records import FailureGroup, Progress
 
 RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
@@ -42,15 +42,25 @@ class Facts(Struct, frozen=True):
     @classmethod
     def of(cls, config: Config) -> Facts:
         """The facts of a config."""
-        limits = config.limits
-        per_second = [limits.requests_per_second, None if limits.requests_per_minute is None else limits.requests_per_minute / 60]
+        lanes = [getattr(provider, "limits", None) or config.limits for provider in config.lanes]
         return cls(
             source=os.path.basename(config.source.name) if config.source.path != "-" else "stdin",  # noqa: PTH119  a name for people
             sink=os.path.basename(config.sink.path),  # noqa: PTH119
-            requests=min((each for each in per_second if each is not None), default=None),
-            tokens_per_minute=limits.tokens_per_minute,
-            max_in_flight=limits.max_in_flight,
+            requests=_sum_of([_requests_a_second(limits) for limits in lanes]),
+            tokens_per_minute=_sum_of([limits.tokens_per_minute for limits in lanes]),
+            max_in_flight=sum(limits.max_in_flight for limits in lanes),
         )
+
+
+def _requests_a_second(limits: LimitsConfig) -> float | None:
+    per_minute = None if limits.requests_per_minute is None else limits.requests_per_minute / 60
+    return min((rate for rate in (limits.requests_per_second, per_minute) if rate is not None), default=None)
+
+
+def _sum_of(amounts: list[float | None]) -> float | None:
+    """What all lanes allow together; None if one of them has no limit."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None
 
 
 class View(Struct, frozen=True):
@@ -168,6 +178,8 @@ def held_by(progress: Progress, facts: Facts, last: int | None) -> tuple[str, st
         return bound, f"your limit of {amount(facts.tokens_per_minute)} a minute is used up"
     if bound.endswith(("per_second", "per_minute")):
         return bound, "running at your limit"
+    if bound.startswith("budget."):
+        return bound, "the next row fits only if what is under way turns out cheaper"
     if bound in WORDS:
         return WORDS[bound]
     if bound == "retry" and progress.waiting:

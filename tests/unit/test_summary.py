@@ -87,7 +87,6 @@ def test_many_kinds_are_told_up_to_five() -> None:
         (evolve(CLEAN, from_cache=30), "30 rows were answered without being sent"),
         (evolve(CLEAN, cost=1.5), "cost 1.50"),
         (evolve(CLEAN, unknown_outcome=1), "1 attempt got no answer and may have been billed"),
-        (evolve(CLEAN, throttled=300), "30% of the attempts were throttled"),
         (evolve(CLEAN, finish_reasons={"length": 7}), "7 answers cut at the token limit of the request (finish_reason length)"),
         (evolve(CLEAN, rejected=2), "2 responses with a success status and no answer"),
     ],
@@ -175,3 +174,46 @@ def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back()
         "worth writing into the config: limits.requests_per_minute: 540",
     ]
     assert advice_on(free, "headrace run a.yaml") == []
+
+
+def test_limits_that_are_not_learned_and_are_too_high_are_advised_to_be_lowered() -> None:
+    many = evolve(CLEAN, throttled=300)
+
+    assert "30% of the attempts were throttled: lower the limits" in summary_text(many, "out", RUN, learns=False)
+    assert "lower the limits" not in summary_text(many, "out", RUN)
+
+
+def spent(*settings: str) -> Summary:
+    return evolve(CLEAN, stopped="; ".join(f"{setting} is used up: 5 requests are spent; raise it" for setting in settings))
+
+
+def test_a_run_that_has_spent_its_budget_is_told_to_continue_with_a_higher_one() -> None:
+    advice = advice_on(spent("budget.cost"), RUN, more={"budget.cost": 40.0})[0]
+
+    assert advice.text == "continue with a higher budget.cost"
+    assert advice.command == "headrace run eval.yaml --set budget.cost=40"
+
+
+def test_a_lane_that_has_spent_its_budget_is_told_where_to_raise_it() -> None:
+    advice = advice_on(spent("providers[0].budget.cost", "providers[1].budget.tokens"), RUN, more={})[0]
+
+    assert advice.text == "raise providers[0].budget.cost or providers[1].budget.tokens in the config, then"
+    assert advice.command == RUN
+
+
+def test_each_of_several_lanes_is_told_and_why_one_is_not_used_any_more() -> None:
+    lanes = (
+        LaneSummary("main", 700, 690, 10, out_seconds=12.3),
+        LaneSummary("spare", 310, 310, 0, out="providers[1].budget.requests is used up: 310 requests are spent"),
+    )
+    lines = told(evolve(CLEAN, lanes=lanes)).splitlines()
+
+    start = lines.index("lanes")
+    assert lines[start + 1] == "  main   690 of 700 attempts succeeded, 10 throttled, out for 12 s"
+    assert lines[start + 2] == "  spare  310 of 310 attempts succeeded"
+    assert lines[start + 3] == "    not used any more: providers[1].budget.requests is used up: 310 requests are"
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_the_share_of_the_limits_that_was_used_is_told() -> None:
+    assert "used 99.6% of what the limits on requests allow" in " ".join(told(evolve(CLEAN, attained=0.9961)).split())
