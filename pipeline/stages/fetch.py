@@ -128,9 +128,11 @@ async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) 
     """What a reply means for its row. A large one is read in a thread, so that it holds nobody up."""
     if not isinstance(reply, Answer):
         return classify_fault(reply)
+    empty_fits = settings.rules is not None  # they decide
     if is_large(reply):
-        return await trio.to_thread.run_sync(partial(classify, reply, now_utc=settings.utc(), url=job.url))
-    return classify(reply, now_utc=settings.utc(), url=job.url)
+        read = partial(classify, reply, now_utc=settings.utc(), url=job.url, asked=job.body, empty_fits=empty_fits)
+        return await trio.to_thread.run_sync(read)
+    return classify(reply, now_utc=settings.utc(), url=job.url, asked=job.body, empty_fits=empty_fits)
 
 
 async def _judge_by(

@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from pipeline.core.answers.classify import Result, classify
+from pipeline.core.answers.endpoints import Promise
 from pipeline.core.answers.parts import is_text, object_of
 from pipeline.core.answers.plain_chat import read_plain_chat
-from pipeline.core.answers.shapes import promises, read_object, read_reply
+from pipeline.core.answers.shapes import read_object, read_reply
 from pipeline.records import NO_USAGE, Answer, Usage
 
 CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -379,4 +380,4 @@ def test_usage_is_counted_in_whatever_form_it_comes(usage: Any, counted: Usage) 
     ],
 )
 def test_an_endpoint_is_known_by_the_end_of_its_path(url: str, *, known: bool) -> None:
-    assert promises(url) is known
+    assert Promise(url).known is known

@@ -65,6 +65,6 @@ def test_a_stream_of_which_only_the_first_event_came_is_no_answer(name: str, way
     ids=lambda answer: str(answer)[:30],
 )
 def test_an_answer_of_any_shape_in_the_only_event_of_a_stream_is_read(answer: Any) -> None:
-    meaning = classify(Answer(200, [], f"data: {json.dumps(answer)}\n\ndata: [DONE]\n\n".encode()), now_utc=0.0, url="/v1/chat/completions")
+    meaning = classify(Answer(200, [], f"data: {json.dumps(answer)}\n\ndata: [DONE]\n\n".encode()), now_utc=0.0)
 
     assert isinstance(meaning, Result), meaning

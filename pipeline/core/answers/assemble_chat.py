@@ -38,13 +38,14 @@ _NULL = b"null"
 class _Building:
     """A choice as far as it has come."""
 
-    __slots__ = ("calls", "finish", "message", "more")
+    __slots__ = ("calls", "finish", "message", "more", "whole")
 
     def __init__(self) -> None:
         self.message: dict[str, Any] = {}
         self.more: dict[str, Any] = {}
         self.calls: list[tuple[int, dict[str, Any]]] = []
         self.finish: str | None = None
+        self.whole = False  # the message came as a whole
 
     def take(self, delta: Delta) -> None:
         """Take an ordinary piece of a message."""
@@ -219,12 +220,15 @@ class ChatStream:
         merge(building.more, choice, CHOICE_APART)
         for key in choice.keys() - CHOICE_APART:
             building.more.setdefault(key, None)
-        if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"]:
-            building.finish = choice["finish_reason"]
         if not is_empty_error(choice.get("error")):
             self.error = self.error or {"error": choice["error"]}
         if isinstance(choice.get("message"), dict):  # a server that says the whole message again
+            if building.finish and building.whole:
+                self.problem = self.problem or "it holds more than one answer"
+            building.whole = True
             building.message, building.calls = taken(choice["message"]), []
+        if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"]:
+            building.finish = choice["finish_reason"]
         delta = choice.get("delta")
         if isinstance(delta, dict):
             merge(building.message, delta, frozenset({"tool_calls"}))

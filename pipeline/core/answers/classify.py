@@ -12,11 +12,12 @@ from zlib import crc32
 import msgspec
 
 from pipeline.core.answers.assemble import assemble, is_streamed
+from pipeline.core.answers.endpoints import Kind, Promise, kind_promised
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, read_error, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, begins_with_event, json_text, one_line
-from pipeline.core.answers.parts import FINISH_REASONS, NULL, Object, Reading, head_of, object_of
+from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, NULL, Object, Reading, head_of, object_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
-from pipeline.core.answers.shapes import find_usage, is_unknown_error, promises, read_object, read_reply
+from pipeline.core.answers.shapes import find_usage, is_unknown_error, read_object, read_reply
 from pipeline.core.answers.shapes_values import read_list
 from pipeline.core.answers.streamed import Cut, Streamed
 from pipeline.core.answers.trouble import Trouble, as_json_text, classify_failure, classify_fault, excerpt, judge
@@ -26,6 +27,7 @@ from pipeline.records import NO_USAGE, Answer, FailureKind, Usage
 __all__ = ["LARGE_BYTES", "Result", "Trouble", "classify", "classify_fault", "is_large"]
 
 OK = 200
+EMPTY_LIST = msgspec.Raw(b"[]")
 # From here on an answer is read in a thread, because reading may take 20 ms: an object is mended at up to 100 ns a byte, and a stream is
 # put together at 8 µs an event, where it is odd in every place.
 LARGE_BYTES, LARGE_STREAM_BYTES = 250_000, 100_000
@@ -61,16 +63,16 @@ _decode_chat = msgspec.json.Decoder(_Chat).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def classify(answer: Answer, *, now_utc: float, url: str = "") -> Result | Trouble:
+def classify(answer: Answer, *, now_utc: float, url: str = "", asked: bytes = b"", empty_fits: bool = False) -> Result | Trouble:
     """What a complete HTTP response means for its row.
 
-    now_utc: seconds since the epoch, for a Retry-After that is a date. url: of the request, whose endpoint tells whether
-    a reply in no known shape may be an answer.
+    now_utc: seconds since the epoch, for a Retry-After that is a date. url, asked: of the request and its body, which tell what
+    was promised. empty_fits: whoever is given the result decides about answers with nothing in them.
     """
     if answer.arrival is not None and answer.arrival.cut is not None:
-        return _read_streamed(answer, Cut(answer.arrival.cut, json_text(answer.body)), url, now_utc)
+        return _read_streamed(answer, Cut(answer.arrival.cut, json_text(answer.body)), Promise(url, asked, empty_fits), now_utc)
     if OK <= answer.status < REDIRECT:
-        return _whole_chat(answer) or _read_reply(answer, url, now_utc)
+        return _whole_chat(answer, url) or _read_reply(answer, Promise(url, asked, empty_fits), now_utc)
     return classify_failure(answer, now_utc)
 
 
@@ -79,7 +81,7 @@ def is_large(answer: Answer) -> bool:
     return len(answer.body) > (LARGE_BYTES if answer.body.startswith(b"{") else LARGE_STREAM_BYTES)
 
 
-def _whole_chat(answer: Answer) -> Result | None:
+def _whole_chat(answer: Answer, url: str) -> Result | None:
     """The result, if the reply is a chat completion in which nothing is odd."""
     body = answer.body.strip()
     try:
@@ -89,27 +91,29 @@ def _whole_chat(answer: Answer) -> Result | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     for choice in chat.choices:
-        if choice.message is None or choice.message.content is NULL or choice.finish_reason == "error":
+        if choice.message is None or choice.message.content in (NULL, EMPTY_LIST):
             return None
-    if not chat.choices:
+        if choice.finish_reason in BROKEN_OFF:
+            return None
+    if not chat.choices or kind_promised(url) is Kind.VALUES:
         return None
     reason = chat.choices[0].finish_reason
     return Result(one_line(body), usage_of(chat.usage), FINISH_REASONS.get(reason, reason) if reason else None)
 
 
-def _read_reply(answer: Answer, url: str, now_utc: float) -> Result | Trouble:
+def _read_reply(answer: Answer, promise: Promise, now_utc: float) -> Result | Trouble:
     """Any other reply: of another shape, streamed, odd in places, or none."""
     if begins_with_event(answer.body):
-        return _read_streamed(answer, assemble(answer.body), url, now_utc)
+        return _read_streamed(answer, assemble(answer.body), promise, now_utc)
     body = json_text(answer.body)
     if is_streamed(answer.body) and (body is None or read_reply(body).problem is not None):
-        return _read_streamed(answer, assemble(answer.body), url, now_utc)
+        return _read_streamed(answer, assemble(answer.body), promise, now_utc)
     if body is None:
         return _malformed(answer, f"a body that is not JSON: {excerpt(answer.body)}", as_json_text(answer.body))
-    return _read_json(answer, body, url, now_utc)
+    return _read_json(answer, body, promise, now_utc)
 
 
-def _read_streamed(answer: Answer, streamed: Streamed, url: str, now_utc: float) -> Result | Trouble:
+def _read_streamed(answer: Answer, streamed: Streamed, promise: Promise, now_utc: float) -> Result | Trouble:
     """A stream, whether it was asked for or not."""
     if isinstance(streamed, Cut):
         usage = NO_USAGE if streamed.body is None else read_reply(streamed.body).tokens
@@ -117,10 +121,10 @@ def _read_streamed(answer: Answer, streamed: Streamed, url: str, now_utc: float)
         trouble = _with_usage(_malformed(answer, f"a stream that ended too early: {streamed.reason}", body), usage)
         trouble.cut = crc32(answer.body) + 1
         return trouble
-    return _read_json(answer, one_line(streamed.body), url, now_utc)
+    return _read_json(answer, one_line(streamed.body), promise, now_utc)
 
 
-def _read_json(answer: Answer, body: bytes, url: str, now_utc: float) -> Result | Trouble:
+def _read_json(answer: Answer, body: bytes, promise: Promise, now_utc: float) -> Result | Trouble:
     if not body.startswith(JSON_STARTS):
         return _malformed(answer, f"neither a JSON object nor a list: {excerpt(body)}", body)
     reply, reading = _listed(body) if body.startswith(b"[") else _object(body)
@@ -128,10 +132,12 @@ def _read_json(answer: Answer, body: bytes, url: str, now_utc: float) -> Result 
     if not says_nothing(reply.get("error", NULL)) and not (reading is not None and reading.error is not NULL):
         return _with_usage(_error_in_success(answer, read_error(body), body, now_utc), usage)
     if reading is None:
-        if not promises(url) and not is_unknown_error(reply):
+        if reply and not promise.known and not is_unknown_error(reply):
             return Result(body, usage)
         reading = Reading(problem="nothing that its endpoint promises")
-    if reading.problem is None:
+    elif reading.problem is None:
+        reading.problem = promise.broken_by(reply, reading, body)
+    if reading.problem is None or (reading.empty and promise.empty_fits):
         return Result(body, usage, reading.finish_reason)
     return _with_usage(_no_answer(answer, reply, reading, body, now_utc), usage)
 
@@ -156,7 +162,10 @@ def _no_answer(answer: Answer, reply: Object, reading: Reading, body: bytes, now
     error = NO_ERROR if len(memoryview(told)) > LARGE_BYTES else error_in(_decode_any(told))
     if error.message or error.codes & KNOWN_CODES or is_unknown_error(reply):
         return _error_in_success(answer, error, body, now_utc, final=reading.final)
-    return _malformed(answer, f"no answer in its body: {reading.problem}", body, final=reading.final)
+    trouble = _malformed(answer, f"no answer in its body: {reading.problem}", body, final=reading.final)
+    if reading.empty:
+        trouble.kind = FailureKind.EMPTY_ANSWER
+    return trouble
 
 
 def _error_in_success(answer: Answer, error: ErrorBody, body: bytes, now_utc: float, *, final: bool = False) -> Trouble:

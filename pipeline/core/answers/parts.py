@@ -45,7 +45,9 @@ FINISH_REASONS = {
     "completed": "stop",
     "COMPLETE": "stop",  # Cohere
     "TOOL_CALL": "tool_calls",
+    "STOP_SEQUENCE": "stop",
     "ERROR_TOXIC": "content_filter",
+    "ERROR_LIMIT": "length",
     "eos": "stop",  # llama.cpp
     "word": "stop",
     "limit": "length",
@@ -53,6 +55,19 @@ FINISH_REASONS = {
     "content_filtered": "content_filter",  # Bedrock
     "guardrail_intervened": "content_filter",
 }
+
+
+# Words that say that the answer was broken off, by the server and not by a limit or a filter.
+BROKEN_OFF = frozenset(
+    {
+        "error",  # OpenRouter
+        *("ERROR", "TIMEOUT", "USER_CANCEL"),  # Cohere
+        *("abort", "aborted", "cancelled"),  # vLLM, SGLang
+        "insufficient_system_resource",  # DeepSeek
+    }
+)
+# An answer may end so without a word in it: the same request would end so again, and the user is told by the reason.
+WORDLESS_ENDS = frozenset({"length", "content_filter"})
 
 
 class Head(msgspec.Struct, gc=False, array_like=True):
@@ -67,7 +82,8 @@ class Reading(msgspec.Struct, gc=False):
 
     content: the text or what stands for it, as JSON. complete: the reply says nothing beyond it but names, times and counts.
     finish_reason: why the answer ended, in OpenAI's words. usage: the provider's own object. problem: why this is no answer,
-    None for one that is. error: what says so. final: the same request would bring the same.
+    None for one that is. error: what says so. final: the same request would bring the same. empty: all is as it should be, but there is
+    nothing in the answer. key: of the reply, by which its shape was found.
     """
 
     content: msgspec.Raw = NULL
@@ -77,6 +93,8 @@ class Reading(msgspec.Struct, gc=False):
     problem: str | None = None
     error: msgspec.Raw = NULL
     final: bool = False
+    empty: bool = False
+    key: str = ""
 
     @property
     def tokens(self) -> Usage:
@@ -161,6 +179,13 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
         return _decode_text(raw)
     except (msgspec.DecodeError, UnicodeError):
         return None
+
+
+def nothing_said(what: str, reason: str | None, complete: bool = True) -> Reading:  # noqa: FBT001, FBT002  as Reading takes it
+    """A reply without a word in it. reason: why it ended. Some ends explain that, and then it is an answer."""
+    if reason in WORDLESS_ENDS:
+        return Reading(complete=complete, finish_reason=reason)
+    return Reading(complete=False, finish_reason=reason, problem=what, empty=True)
 
 
 def as_json(value: object) -> msgspec.Raw:

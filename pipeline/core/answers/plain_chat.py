@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.core.answers.parts import FINISH_REASONS, NULL, Reading, is_object, is_text
+from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, NULL, Reading, is_object, is_text
 
 Nothing = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)] | None
 
@@ -67,6 +67,6 @@ def read_plain_chat(body: bytes) -> Reading | None:
         return None
     choice = chat.choices[0]
     content, reason = choice.message.content, choice.finish_reason
-    if not is_text(content) or not is_object(chat.usage) or reason == "error":
+    if not is_text(content) or not is_object(chat.usage) or reason in BROKEN_OFF:
         return None
-    return Reading(content, True, FINISH_REASONS.get(reason, reason) if reason else None, chat.usage)
+    return Reading(content, True, FINISH_REASONS.get(reason, reason) if reason else None, chat.usage, key="choices")

@@ -1,12 +1,11 @@
 """What the replies of all known endpoints look like: one table, from shape to what a reply in it says.
 
-A shape is found by the keys that are there, not by the url: relays answer in the shape that they know. The url says only
-whether an answer of some shape was promised. Whatever a reply looks like, reading it never raises.
+A shape is found by the keys that are there, not by the url: relays answer in the shape that they know. What the url promises is
+in `endpoints`. Whatever a reply looks like, reading it never raises.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -81,15 +80,6 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("text", is_text, read_transcription),
 )
 
-# The last part of the url of every endpoint whose answers are known.
-ENDPOINTS = frozenset(
-    {
-        *("completions", "embeddings", "responses", "moderations", "generations", "edits", "variations", "transcriptions"),
-        *("translations", "messages", "rerank", "score", "classify", "chat", "generate", "completion", "embed", "converse"),
-        *("generateContent", "streamGenerateContent", "embedContent", "batchEmbedContents", "invoke"),
-    }
-)
-
 # Names, times and counts that may stand at the top of a reply of any shape: its content is complete without them.
 PLAIN = frozenset(
     {
@@ -130,6 +120,7 @@ def read_object(reply: Object) -> Reading | None:
         value = reply.get(key)
         if value is not None and fits(value):
             reading = read(reply)
+            reading.key = key
             reading.usage = find_usage(reply)
             reading.complete = reading.complete and not says_more(reply, PLAIN, key)
             return reading
@@ -150,13 +141,6 @@ def find_usage(reply: Object) -> msgspec.Raw:
         return msgspec.Raw(msgspec.json.encode(counts))
     generated = object_of(reply["details"]).get("generated_tokens") if "details" in reply else None
     return NULL if generated is None else msgspec.Raw(msgspec.json.encode({"generated_tokens": generated}))
-
-
-@lru_cache(maxsize=256)
-def promises(url: str) -> bool:
-    """Whether an endpoint's answers have a known shape, so that a reply in none of them is not an answer."""
-    path = url.partition("?")[0].rstrip("/")
-    return path.rpartition("/")[2].rpartition(":")[2] in ENDPOINTS
 
 
 def is_unknown_error(reply: Object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.core.answers.parts import (
+    BROKEN_OFF,
     NULL,
     Object,
     Reading,
@@ -17,6 +18,7 @@ from pipeline.core.answers.parts import (
     is_object,
     is_text,
     joined,
+    nothing_said,
     object_of,
     objects_of,
     one_or_list,
@@ -34,6 +36,7 @@ PLAIN_MESSAGE = frozenset({"role", "content"})
 PLAIN_CANDIDATE = frozenset({"content", "finishReason", "index", "safetyRatings", "avgLogprobs", "tokenCount"})
 PLAIN_CONTENT = frozenset({"parts", "role"})
 ORDINARY_STOPS = ("end_turn", "max_tokens", None)  # after any other the reply says more: which sequence it was, what was refused
+LOADED = ("load", "unload")  # Ollama: there was no prompt, or only a model was to be put into memory
 TOOLS = ("tool_use", "toolUse", "server_tool_use", "mcp_tool_use")
 
 
@@ -43,6 +46,8 @@ def read_blocks(reply: Object) -> Reading:
     blocks = objects_of(reply["content"])
     if not blocks and reason is None:
         return Reading(problem="no content")
+    if not blocks and text_of(reply.get("stop_reason")) != "stop_sequence":  # which may be the first thing that the model says
+        return nothing_said("content with nothing in it", reason, complete=text_of(reply.get("stop_reason")) in ORDINARY_STOPS)
     content, whole = _blocks(blocks)
     return Reading(content, whole and text_of(reply.get("stop_reason")) in ORDINARY_STOPS, reason)
 
@@ -63,12 +68,16 @@ def read_message(reply: Object) -> Reading:
     message = object_of(reply["message"])
     content = message.get("content", NULL)
     reason = finish(reply.get("done_reason") or reply.get("finish_reason"))
+    if reason in BROKEN_OFF or text_of(reply.get("done_reason")) in LOADED:
+        return Reading(problem=f'an answer that ended with "{reason}"', final=reason in LOADED)
     read, whole = _blocks(objects_of(content)) if is_list(content) else (content if is_text(content) else NULL, True)
     calls = objects_of(message.get("tool_calls"))
     if calls and not present(read):
         return Reading(as_text(calls), complete=False, finish_reason="tool_calls")
     if read is NULL and reason is None:
         return Reading(problem="a message without content")
+    if read is NULL and not says_more(message, PLAIN_MESSAGE) and not objects_of(content):
+        return nothing_said("a message with nothing in it", reason)
     return Reading(read, whole and not says_more(message, PLAIN_MESSAGE), reason)
 
 
@@ -76,6 +85,8 @@ def read_generated(reply: Object) -> Reading:
     """Ollama's /api/generate."""
     if bytes(reply.get("done", NULL)) == b"false":
         return Reading(problem="an answer that is not done")
+    if (reason := text_of(reply.get("done_reason"))) in LOADED:
+        return Reading(problem=f'an answer that ended with "{reason}"', final=True)
     return Reading(reply["response"], finish_reason=finish(reply.get("done_reason")))
 
 
@@ -102,6 +113,8 @@ def read_output(reply: Object) -> Reading:
         content, whole = _blocks(objects_of(message.get("content")))
         if content is NULL and reason is None:
             return Reading(problem="a message without content")
+        if not present(message.get("content")) and reason != "stop_sequence":
+            return nothing_said("a message with nothing in it", reason)
         return Reading(content, whole and not says_more(message, PLAIN_MESSAGE), reason)
     if "choices" in output and is_list(output["choices"]):
         return read_choices(output)
@@ -126,6 +139,8 @@ def read_candidates(reply: Object) -> Reading:
     if reason is None and all(content is NULL for content, _ in read):
         return Reading(problem="candidates that hold no answer")
     whole = all(whole for _, whole in read)
+    if not any(map(_parts, candidates)):
+        return nothing_said("candidates with nothing in them", reason, complete=whole)
     if reason == "stop" and any("functionCall" in part for candidate in candidates for part in _parts(candidate)):
         reason = "tool_calls"
     return Reading(one_or_list([content for content, _ in read]), whole, reason)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.answers.error_bodies import says_nothing
 from pipeline.core.answers.parts import (
+    BROKEN_OFF,
     NULL,
     Object,
     Reading,
@@ -16,6 +17,7 @@ from pipeline.core.answers.parts import (
     is_text,
     items_of,
     joined,
+    nothing_said,
     object_of,
     objects_of,
     one_or_list,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import msgspec
 
 ERROR = "error"
+NAMES = frozenset({"role", "content", "id", "type", "name", "object", "index"})  # keys of a message that are not its content
 # Keys that are names, times and counts, or that repeat what another one says.
 PLAIN_CHOICE = frozenset(
     {"index", "message", "text", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results"}
@@ -46,19 +49,33 @@ def read_choices(reply: Object) -> Reading:
     answers = [choice for choice in choices if _is_answer(choice)]
     if not answers:
         return _no_choice(reply["choices"], choices)
+    if all(_says_nothing(choice) for choice in answers):
+        return nothing_said("a message with nothing in it", finish(answers[0].get("finish_reason")))
     read = [_read_choice(choice) for choice in choices]
     complete = all(whole for _, whole in read)
     return Reading(one_or_list([content for content, _ in read]), complete, finish(answers[0].get("finish_reason")))
 
 
 def _is_answer(choice: Object) -> bool:
-    """Whether a choice holds what it promises: a message with something in it, or a text, and no error."""
-    if text_of(choice.get("finish_reason")) == ERROR or _failed(choice):
+    """Whether a choice holds what it promises: a message or a text, and no error."""
+    if text_of(choice.get("finish_reason")) in BROKEN_OFF or _failed(choice):
         return False
     if "text" in choice and is_text(choice["text"]):
         return True
     message = choice.get("message")
-    return message is not None and is_object(message) and (present(message) or present(choice.get("finish_reason")))
+    if message is None or not is_object(message) or not (present(message) or present(choice.get("finish_reason"))):
+        return False
+    content = object_of(message).get("content", NULL)
+    return content == NULL or is_text(content) or is_list(content) or is_object(content)
+
+
+def _says_nothing(choice: Object) -> bool:
+    """Whether a message has neither a text, which may be empty, nor calls of tools, a refusal or anything else."""
+    if "message" not in choice:
+        return False
+    message = object_of(choice["message"])
+    content = message.get("content", NULL)
+    return not is_text(content) and not present(content) and not says_more(message, NAMES)
 
 
 def _failed(choice: Object) -> bool:
@@ -69,8 +86,9 @@ def _no_choice(raw: msgspec.Raw, choices: list[Object]) -> Reading:
     for choice in choices:
         if _failed(choice):
             return Reading(problem="an error in its choice", error=choice[ERROR])
-    if any(text_of(choice.get("finish_reason")) == ERROR for choice in choices):
-        return Reading(problem='finish_reason "error"')
+    for choice in choices:
+        if (reason := text_of(choice.get("finish_reason"))) in BROKEN_OFF:
+            return Reading(problem=f'finish_reason "{reason}"')
     if choices:
         return Reading(problem="choices that hold no answer")
     return Reading(problem="no choices" if is_list(raw) else f"choices: {bytes(raw)[:20].decode('utf-8', 'replace')}")
@@ -127,11 +145,21 @@ def read_response(reply: Object) -> Reading:
     if not is_list(reply["output"]):
         return Reading(problem="no output")
     items = objects_of(reply["output"])
+    if not any(map(_says_something, items)):
+        cut = status == "incomplete"
+        ended = finish(object_of(reply.get("incomplete_details")).get("reason") if cut else reply.get("status"))
+        return nothing_said("an output with nothing in it", ended, complete=False)
     content, whole = _read_items(items)
     reason = finish(object_of(reply.get("incomplete_details")).get("reason")) if status == "incomplete" else finish(reply.get("status"))
     if reason == "stop" and any(text_of(item.get("type")) == "function_call" for item in items):
         reason = "tool_calls"
     return Reading(content, whole and status != "incomplete", reason)
+
+
+def _says_something(item: Object) -> bool:
+    """Whether an item of an output is more than thoughts and an empty message."""
+    kind = text_of(item.get("type"))
+    return present(item.get("content")) if kind in ("message", None) else kind != "reasoning"
 
 
 def _read_items(items: list[Object]) -> tuple[msgspec.Raw, bool]:

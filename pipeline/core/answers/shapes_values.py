@@ -30,7 +30,7 @@ AS_THEY_ARE = ("label", "probs", "b64_json", "url")  # vLLM's classes; images
 
 def read_data(reply: Object) -> Reading:
     """OpenAI's lists under `data`: embeddings, vLLM's scores and classes, images."""
-    if _has_too_many(reply["data"]):
+    if has_too_many(reply["data"]):
         return Reading(reply["data"], complete=False)
     items = objects_of(reply["data"])
     count = len(items_of(reply["data"]))
@@ -39,12 +39,21 @@ def read_data(reply: Object) -> Reading:
     for key in (*BY_INDEX, *AS_THEY_ARE):
         there = [item for item in items if present(item.get(key))]
         if there:
-            content = one_or_list([item[key] for item in sorted(there, key=_index)]) if key in BY_INDEX else reply["data"]
-            return Reading(content, complete=len(there) == count)
+            if key not in BY_INDEX:
+                return Reading(reply["data"], complete=len(there) == count)
+            values = [item.get(key, NULL) for item in sorted(items, key=_index)]
+            if all(_has_gaps(item[key]) for item in there):
+                return Reading(problem=f"no {key} that is numbers throughout")
+            return Reading(one_or_list(values), complete=len(there) == count)
     return Reading(problem="data without any value")
 
 
-def _has_too_many(data: msgspec.Raw) -> bool:
+def _has_gaps(vector: msgspec.Raw) -> bool:
+    """Whether a vector has something in it that is no number: `NaN`, which was read as null."""
+    return is_list(vector) and b"null" in bytes(vector)
+
+
+def has_too_many(data: msgspec.Raw) -> bool:
     """Whether a list may have more elements than are worth building. Vectors have many numbers in few elements."""
     if len(memoryview(data)) <= MOST_ELEMENTS or not is_list(data):
         return False
@@ -60,7 +69,7 @@ def _index(item: Object) -> int:
 
 def read_results(reply: Object) -> Reading:
     """Moderations, and the rankings of Cohere, Jina and vLLM (sorted by the server already)."""
-    return Reading(reply["results"]) if is_list(reply["results"]) else Reading(problem="no results")
+    return Reading(reply["results"]) if memoryview(head_of(reply["results"]).first) else Reading(problem="no results")
 
 
 def read_embeddings(reply: Object) -> Reading:
@@ -73,16 +82,19 @@ def read_embeddings(reply: Object) -> Reading:
         vectors = [one_or_list(items_of(vectors)) for vectors in by_type.values()]
         return Reading(vectors[0] if len(vectors) == 1 else as_json(dict(zip(by_type, vectors, strict=True))))
     items = items_of(value)
-    if not items:
-        return Reading(problem="no embeddings")
-    return Reading(one_or_list([object_of(item).get("values", item) if is_object(item) else item for item in items]))
+    vectors = [object_of(item).get("values", NULL) if is_object(item) else item for item in items]
+    if not any(present(vector) and not _has_gaps(vector) for vector in vectors):
+        return Reading(problem="no embedding that is numbers throughout" if items else "no embeddings")
+    return Reading(one_or_list(vectors))
 
 
 def read_embedding(reply: Object) -> Reading:
     """Google's embedContent, and Ollama's and llama.cpp's single vectors."""
     value = reply["embedding"]
     content = object_of(value).get("values", NULL) if is_object(value) else value
-    return Reading(content) if present(content) else Reading(problem="an empty embedding")
+    if not present(content):
+        return Reading(problem="an empty embedding")
+    return Reading(problem="no embedding that is numbers throughout") if _has_gaps(content) else Reading(content)
 
 
 def read_transcription(reply: Object) -> Reading:
@@ -97,9 +109,11 @@ def read_list(body: bytes) -> Reading:
         return Reading(problem="an empty list")
     first = object_of(head.first) if is_object(head.first) else {}
     if not memoryview(head.second) and "generated_text" in first:
-        return Reading(first["generated_text"])
+        return Reading(first["generated_text"], key="generated_text")
     if "candidates" in first:
         return Reading(problem="pieces of an answer")
     if first_byte(head.first) == ord("n"):
         return Reading(problem="a list of nothing")
-    return Reading(raw)
+    if not first and _has_gaps(raw) and (not is_list(head.first) or has_too_many(raw) or all(map(_has_gaps, items_of(raw)))):
+        return Reading(problem="no embedding that is numbers throughout")
+    return Reading(raw, key="[]")
