@@ -115,7 +115,8 @@ if TYPE_CHECKING:
     from pipeline.simulate.server import serve as serve_simulated
     from pipeline.stages.fetch import FetchSettings, fetch
     from pipeline.stages.flow import FlowSettings, Tallies, run_flow
-    from pipeline.stages.gate import GateTally, gate
+    from pipeline.stages.gate import gate
+    from pipeline.stages.gate_tally import GateTally
     from pipeline.stages.order import Batch, order
     from pipeline.stages.pass_through import PassThrough
     from pipeline.stages.read import ReadTally, read
@@ -153,7 +154,8 @@ _HOMES = {
         "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
     ),
     "pipeline.stages.read": "ReadTally read",
-    "pipeline.stages.gate": "GateTally gate",
+    "pipeline.stages.gate": "gate",
+    "pipeline.stages.gate_tally": "GateTally",
     "pipeline.stages.fetch": "FetchSettings fetch",
     "pipeline.stages.record": "record",
     "pipeline.stages.order": "Batch order",

@@ -13,7 +13,7 @@ from pipeline.errors import InputError, RunAborted, RunInterrupted
 from pipeline.records import LaneSummary, Summary
 from pipeline.runs.pricing import LanePrices, as_money, prices_of
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
-from pipeline.stages.gate import INTERRUPTED, GateTally
+from pipeline.stages.gate import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
     from pipeline.records import Progress
+    from pipeline.stages.gate_tally import GateTally
 
 PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what it logs
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used

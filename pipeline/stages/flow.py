@@ -24,7 +24,8 @@ from pipeline.events import RunBegan
 from pipeline.messages import Change, GateMessage, Notice, Ticket
 from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
-from pipeline.stages.gate import GateTally, gate
+from pipeline.stages.gate import gate
+from pipeline.stages.gate_tally import GateTally
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record

@@ -1,0 +1,36 @@
+"""What the gate counts, for progress and the summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.core.pacing.lane_state import LaneState
+
+
+@define(eq=False)
+class GateTally:
+    """What the gate counts.
+
+    stopped: why it let nothing more leave, or None. bound_seconds: time held back, by bound. waits_for: what the run waits
+    for while nothing works, else "". first_at, last_at: clock of the first and the
+    latest departure. lanes: with what each of them counts.
+    """
+
+    attempts: int = 0
+    retries: int = 0
+    throttled: int = 0
+    unknown_outcome: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    bound: str = ""
+    bound_seconds: dict[str, float] = field(factory=dict)
+    stopped: str | None = None
+    waits_for: str = ""
+    first_at: float = 0.0
+    last_at: float = 0.0
+    lanes: Sequence[LaneState] = ()
