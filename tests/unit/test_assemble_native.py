@@ -165,6 +165,15 @@ STREAMS: dict[str, tuple[bytes, Any]] = {
         sse(*RESPONSE_EVENTS[:-1], {"type": "response.completed", "response": {**RESPONSE, "output": []}}),
         RESPONSE,
     ),
+    "responses, only pieces of the text": (
+        sse(
+            RESPONSE_EVENTS[0],
+            {"type": "response.output_text.delta", "output_index": 0, "delta": "Hel"},
+            {"type": "response.output_text.delta", "output_index": 0, "delta": "lo"},
+            {"type": "response.completed", "response": {**RESPONSE, "output": []}},
+        ),
+        {**RESPONSE, "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]}]},
+    ),
     "ollama chat": (OLLAMA_CHAT, {**OLLAMA_END, "message": {"role": "assistant", "content": "Hello", "thinking": "h"}}),
     "ollama generate": (
         lines(

@@ -84,7 +84,7 @@ class Assembler:
     @property
     def held(self) -> int:
         """Bytes that are kept, about: of an event that is not whole, and of the answer so far."""
-        kept = self._dialect.held if isinstance(self._dialect, ChatStream | MessageStream) else self._taken
+        kept = self._dialect.held if isinstance(self._dialect, ChatStream | MessageStream | ResponseStream) else self._taken
         return self.waiting + (0 if self._framing is None else self._framing.pending) + kept
 
     def end(self) -> Streamed:
