@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,21 @@ def serve_command(
     """
 
     def work(terminal: Talk) -> int:
+        gc.disable()  # nothing of what the imports make is garbage, and to look for it takes a tenth of the start
         try:
+            import trio
+
+            from pipeline.cli.launch import spare_the_collector
+            from pipeline.cli.narrator import Narrator
+            from pipeline.config import load_serve
+            from pipeline.edges.process.signals import stop_on_signals
             from pipeline.serve.serving import serve
         except ImportError as error:
             from pipeline.errors import UsageError
 
             raise UsageError(f"`headrace serve` needs packages that are not installed: pip install 'headrace[serve]' ({error})") from None
-
-        import trio
-
-        from pipeline.cli.launch import spare_the_collector
-        from pipeline.cli.narrator import Narrator
-        from pipeline.config import load_serve
-        from pipeline.edges.process.signals import stop_on_signals
+        finally:
+            gc.enable()
 
         config = load_serve(config_path, overrides, data=data, environment=os.environ)
         key = _key_of(config)
