@@ -118,7 +118,7 @@ class LimitsConfig:
     """What may leave, at most. A rate of None means no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
 
     burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
-    None is chosen from max_in_flight. window_bytes: of requests that wait to be sent, besides those in flight.
+    None is chosen from max_in_flight. window_bytes: of rows and answers in memory, besides those in flight.
     """
 
     learn: bool = True

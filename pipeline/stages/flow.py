@@ -52,7 +52,7 @@ class FlowSettings:
     lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
     input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
     them; None sends every row. observers: told what happens. cost_of: what their records say of the cost of an attempt.
-    window_bytes: of requests that wait, besides those in flight. changes: of the lanes and budgets, while the run goes on; one at a time.
+    window_bytes: of rows and answers, besides those in flight. changes: of the lanes and budgets, while the run goes on; one at a time.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -121,7 +121,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     spill_give = give.clone()
     reading = trio.CancelScope()
     store = settings.store
-    room = Room(settings.window_bytes)
+    room = Room(settings.window_bytes * 3 // 4)  # the rest is for rows that are being read and answers that are being written
 
     async def run_reader() -> None:
         with reading:

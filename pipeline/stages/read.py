@@ -101,6 +101,7 @@ async def read(
             index += len(taken)
             tally.rows = index
             entered = waiting + _send(items, jobs, outcomes, room)
+            del taken, made, items  # while it waits for room, the text of the last rows must not stay in memory
             tally.entered += entered
             free -= entered
             await trio.lowlevel.checkpoint()  # a long input must not starve the other stages
