@@ -38,6 +38,7 @@ from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import usage_of
 from pipeline.core.output.kept import with_fields
 from pipeline.durability.entries import Entry, pieces
+from pipeline.durability.keeping import LONGEST_BYTES
 from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
 from pipeline.records import Success
@@ -135,7 +136,12 @@ class DurableStore:
         Cancellation: takes effect before anything is done, or not at all.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        entries = [self._enter(outcome) for outcome in outcomes]
+        longest = [outcome for outcome in outcomes if len(outcome.body or b"") > LONGEST_BYTES]
+        made = {}
+        if longest:
+            with trio.CancelScope(shield=True):
+                made = await trio.to_thread.run_sync(self._encoded, longest)
+        entries = [self._enter(outcome, made.pop(outcome.index, None)) for outcome in outcomes]
         commit = self._next_commit(entries)
         self._storing = list(commit.entries)
         self.keeping.begin_commit()
@@ -151,7 +157,11 @@ class DurableStore:
         self._under_way.update((entry.index, entry) for entry in entries)
         self._commit(self._next_commit([]))
 
-    def _enter(self, outcome: Outcome) -> Entry:
+    def _encoded(self, outcomes: list[Outcome]) -> dict[int, bytes]:
+        """The lines of outcomes that the spool does not have, made in a thread because each takes long."""
+        return {outcome.index: self.keeping.encode(outcome) for outcome in outcomes}
+
+    def _enter(self, outcome: Outcome, made: bytes | None = None) -> Entry:
         index = outcome.index
         place = index
         if not self.commits.in_order:
@@ -164,7 +174,7 @@ class DurableStore:
         counts = (isinstance(outcome, Success), usage_of(outcome), term, reason, rejected)
         line = self.keeping.take(index)
         if line is None:
-            return Entry(index, place, with_fields(self.keeping.encode(outcome), kept), counts)
+            return Entry(index, place, with_fields(self.keeping.encode(outcome) if made is None else made, kept), counts)
         return Entry(index, place, line, counts, spooled=True)
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:

@@ -5,13 +5,12 @@ A worker makes one attempt at a time, reports the result, and never sleeps durin
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import field, frozen
 
-from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault, is_large
+from pipeline.core.answers.classify import classify, classify_fault, is_large
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.core.answers.fitting import AnswerRules
     from pipeline.messages import GateMessage, Report, Ticket
     from pipeline.ports import ClientRequestIds, OpenSender, Store
-    from pipeline.records import Fault, Job, Outcome
+    from pipeline.records import Fault, Outcome
 
 
 @frozen
@@ -95,15 +94,8 @@ async def _work(
             room.leave(job)
             started = trio.current_time()
             reply = await sender.send(job, settings.name_attempt(job.index, ticket.attempt))
-            meaning = await _meaning_of(job, reply, settings)
             ended = trio.current_time()
-            seconds = ended - started
-            if settings.rules is None:
-                outcome, report = verdict(
-                    ticket, reply, meaning, settings.policy, settings.secrets, seconds, settings.utc(), settings.draw, None, started
-                )
-            else:
-                outcome, report = await _judge_by(settings.rules, ticket, reply, meaning, seconds, started, settings)
+            outcome, report = await _judged(ticket, reply, ended - started, started, settings)
             report.ended = ended
             # No checkpoint from the report to `wait`: when the gate sees the report, this worker waits already.
             if outcome is not None:
@@ -117,34 +109,27 @@ async def _work(
                     store.cleared(job.index)
             reports.send_nowait(report)
             ticket = None
-            del job, reply, meaning, outcome, report  # an idle worker must not keep long bodies in memory
+            del job, reply, outcome, report  # an idle worker must not keep long bodies in memory
             sender.release()
             ticket = await bench.wait()
     finally:
         sender.close()
 
 
-async def _meaning_of(job: Job, reply: Answer | Fault, settings: FetchSettings) -> Result | Trouble:
-    """What a reply means for its row. A large one is read in a thread, so that it holds nobody up."""
-    if not isinstance(reply, Answer):
-        return classify_fault(reply)
-    empty_fits = settings.rules is not None  # they decide
-    if is_large(reply):
-        read = partial(classify, reply, now_utc=settings.utc(), url=job.url, asked=job.body, empty_fits=empty_fits)
-        return await trio.to_thread.run_sync(read)
-    return classify(reply, now_utc=settings.utc(), url=job.url, asked=job.body, empty_fits=empty_fits)
-
-
-async def _judge_by(
-    rules: AnswerRules,
-    ticket: Ticket,
-    reply: Answer | Fault,
-    meaning: Result | Trouble,
-    seconds: float,
-    started: float,
-    settings: FetchSettings,
+async def _judged(
+    ticket: Ticket, reply: Answer | Fault, seconds: float, started: float, settings: FetchSettings
 ) -> tuple[Outcome | None, Report]:
-    """The row's outcome, if it is known, and the report. What is expected of a large answer is looked for in a thread."""
+    """The row's outcome, if it is known, and the report. A large answer is read in a thread, so that it holds nobody up."""
+    if isinstance(reply, Answer) and is_large(reply):
+        return await trio.to_thread.run_sync(_judge, ticket, reply, seconds, started, settings)
+    return _judge(ticket, reply, seconds, started, settings)
+
+
+def _judge(ticket: Ticket, reply: Answer | Fault, seconds: float, started: float, settings: FetchSettings) -> tuple[Outcome | None, Report]:
     utc = settings.utc()
-    judge = partial(verdict, ticket, reply, meaning, settings.policy, settings.secrets, seconds, utc, settings.draw, rules, started)
-    return await trio.to_thread.run_sync(judge) if isinstance(reply, Answer) and is_large(reply) else judge()
+    job, rules = ticket.job, settings.rules
+    if isinstance(reply, Answer):  # where there are rules, they decide whether an empty answer fits
+        meaning = classify(reply, now_utc=utc, url=job.url, asked=job.body, empty_fits=rules is not None)
+    else:
+        meaning = classify_fault(reply)
+    return verdict(ticket, reply, meaning, settings.policy, settings.secrets, seconds, utc, settings.draw, rules, started)

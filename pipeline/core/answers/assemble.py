@@ -19,6 +19,7 @@ from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
 from pipeline.core.answers.assemble_responses import ResponseStream
 from pipeline.core.answers.events import Events
 from pipeline.core.answers.mend import json_text
+from pipeline.core.answers.parts import NULL, object_of, text_of
 from pipeline.core.answers.streamed import Cut, Refused, Whole
 
 if TYPE_CHECKING:
@@ -214,9 +215,9 @@ def _ordinary(body: bytes) -> Streamed:
 
 def _single(text: bytes) -> Streamed:
     """An object that stands alone: an answer, or a stream of which only one piece came."""
-    value = _decode(text)
-    if isinstance(value, dict) and (value.get("done") is False or str(value.get("object", "")).endswith(".chunk")):
-        dialect = _dialect_of(value)
+    parts = object_of(text)
+    if bytes(parts.get("done", NULL)) == b"false" or (text_of(parts.get("object")) or "").endswith(".chunk"):
+        dialect = _dialect_of(_decode(text))
         if dialect is not None:
             dialect.take([text])
             return dialect.end()

@@ -20,6 +20,7 @@ WAIT_KEYS = ("retryDelay", "estimated_time", "retry_after")  # Google's RetryInf
 INNER_KEYS = ("error", "errors", "detail", "details", "innererror", "base_resp", "violations", "metadata")
 MAX_LAYERS = 32  # objects of one body that are looked at; real bodies have fewer than 10
 
+MESSAGE_CHARACTERS = 100_000  # of a message; it is copied several times on its way to the output
 LARGE_PART_BYTES, LARGE_PART_DEPTH = 250_000, 4  # a real error body has some kB, and its code three objects deep at most
 
 _decode = msgspec.json.Decoder().decode
@@ -71,7 +72,7 @@ def _small_parts(text: bytes | msgspec.Raw, depth: int = 0) -> Any:
 def error_in(value: Any) -> ErrorBody:
     """The same of a value that is decoded already."""
     if isinstance(value, str):
-        return ErrorBody(message=value or None)
+        return ErrorBody(message=value[:MESSAGE_CHARACTERS] or None)
     layers = list(_layers(value))
     codes = frozenset(code for name, layer in layers for code in _codes(name, layer))
     waits = tuple(str(layer[key]) for _, layer in layers for key in WAIT_KEYS if isinstance(layer.get(key), str | int | float))
@@ -132,7 +133,7 @@ def _message(layers: list[dict[str, Any]]) -> str | None:
         for key in MESSAGE_KEYS:
             value = layer.get(key)
             if isinstance(value, str) and value:
-                return value
+                return value[:MESSAGE_CHARACTERS]
         if said := _validation(layer.get("detail")):
             return said
     return None
@@ -144,4 +145,4 @@ def _validation(detail: Any) -> str | None:
         return None
     problems = [item for item in detail if isinstance(item, dict) and isinstance(item.get("msg"), str)]
     told = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" if isinstance(item.get("loc"), list) else item["msg"] for item in problems)
-    return "; ".join(told) or None
+    return "; ".join(told)[:MESSAGE_CHARACTERS] or None

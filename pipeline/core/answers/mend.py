@@ -7,6 +7,7 @@ control characters, bytes that are not UTF-8. An odd value becomes null or U+FFF
 
 from __future__ import annotations
 
+import codecs
 import re
 
 import msgspec
@@ -15,6 +16,9 @@ from pipeline.core.answers.endless import without_endless_integers
 
 BOM = b"\xef\xbb\xbf"
 JSON_STARTS = (b"{", b"[")
+
+SLICE_BYTES = 1 << 20
+JOINED_PIECES = 10_000
 
 _decode = msgspec.json.Decoder().decode
 _check = msgspec.json.Decoder(msgspec.Raw).decode
@@ -40,7 +44,7 @@ def json_text(body: bytes) -> bytes | None:
         text = _DONE.sub(b"", text)
     if is_json(text):
         return one_line(text)
-    text = _ODD.sub(_mended, _as_utf8(text))
+    text = _without_odd_values(_as_utf8(text))
     return one_line(text) if is_json(text) else None
 
 
@@ -86,7 +90,22 @@ def _after_comments(text: bytes) -> bytes:
 
 
 def _as_utf8(text: bytes) -> bytes:
-    return text.decode("utf-8", "replace").encode()
+    """A text in UTF-8, whatever it was. In slices: one call over 60 MB would keep every other thread waiting for half a second."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    slices = (decoder.decode(text[at : at + SLICE_BYTES]).encode() for at in range(0, len(text), SLICE_BYTES))
+    return b"".join([*slices, decoder.decode(b"", final=True).encode()])
+
+
+def _without_odd_values(text: bytes) -> bytes:
+    """A text with its odd values mended. Joined in between, for the same reason, and because millions of pieces take gigabytes."""
+    whole: list[bytes] = []
+    fresh: list[bytes] = []
+    for match in _ODD.finditer(text):
+        fresh.append(_mended(match))
+        if len(fresh) == JOINED_PIECES:
+            whole.append(b"".join(fresh))
+            fresh.clear()
+    return b"".join([*whole, *fresh])
 
 
 def _mended(match: re.Match[bytes]) -> bytes:

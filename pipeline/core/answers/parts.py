@@ -5,7 +5,8 @@ Values stay the bytes that came until somebody needs them, so that a reply of me
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 NULL = msgspec.Raw(b"null")
 Object = dict[str, msgspec.Raw]
+
+MANY_BYTES = 1_000_000  # a list of so many bytes may have more elements than anybody needs, and each costs 100 bytes as an object
+MOST_OBJECTS = 4096  # of such a list are looked at; a reply with more in it is never said to be complete
 
 _EMPTY = frozenset({b"null", b"[]", b"{}", b'""', b"false"})
 _LONGEST_EMPTY = max(map(len, _EMPTY))
@@ -130,6 +134,11 @@ def present(raw: msgspec.Raw | None) -> bool:
     return raw is not None and (len(memoryview(raw)) > _LONGEST_EMPTY or bytes(raw) not in _EMPTY)
 
 
+def may_have_many(raw: msgspec.Raw | bytes) -> bool:
+    """Whether a value may hold a list of which not every object is looked at. A text with many braces looks the same."""
+    return len(memoryview(raw)) > MANY_BYTES and bytes(raw).count(b"{") > MOST_OBJECTS
+
+
 def says_more(reply: Object, plain: frozenset[str], read: str = "") -> bool:
     """Whether a reply has keys with something in them besides the plain ones and the one that was read."""
     return any(key not in plain and key != read and present(value) for key, value in reply.items())
@@ -144,9 +153,11 @@ def object_of(raw: msgspec.Raw | bytes | None) -> Object:
 
 
 def objects_of(raw: msgspec.Raw | None) -> list[Object]:
-    """The objects in a list. An odd element is left out, and costs only itself."""
+    """The objects in a list. An odd element is left out, and costs only itself. Of a large list only the first elements are looked at."""
     if raw is None or not is_list(raw):
         return []
+    if len(memoryview(raw)) > MANY_BYTES:
+        return [object_of(item) for item in first_items_of(raw) if is_object(item)]
     try:
         return _decode_objects(raw)
     except (msgspec.DecodeError, RecursionError):
@@ -161,6 +172,22 @@ def items_of(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
         return _decode_items(raw)
     except (msgspec.DecodeError, RecursionError):
         return []
+
+
+def first_items_of(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The elements of a list, MOST_OBJECTS at most. What follows is skipped and not built."""
+    try:
+        head = _first_decoder().decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    return [item for item in msgspec.structs.astuple(head) if memoryview(item)]
+
+
+@cache
+def _first_decoder() -> msgspec.json.Decoder[Any]:
+    nothing = msgspec.Raw()
+    fields = [(f"item_{number}", msgspec.Raw, nothing) for number in range(MOST_OBJECTS)]
+    return msgspec.json.Decoder(msgspec.defstruct("First", fields, array_like=True, gc=False))
 
 
 def head_of(raw: msgspec.Raw | bytes) -> Head:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline.core.answers.classify import Trouble
 
 HIDDEN = "***"
+SLICE_BYTES = 1 << 20
+ESCAPED_BYTES = 6  # of a character, as `\u0041`
 
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -24,7 +26,7 @@ _decode = msgspec.json.Decoder(msgspec.Raw).decode
 class Secrets:
     """The texts that must not be shown. Holds them: never log, never print."""
 
-    __slots__ = ("_in_body", "_in_text", "_texts")
+    __slots__ = ("_in_body", "_in_text", "_longest", "_texts")
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
         self._texts: set[str] = set()
@@ -34,6 +36,7 @@ class Secrets:
         """Hide these too, from now on."""
         self._texts.update(texts)
         longest_first = sorted(self._texts, key=len, reverse=True)
+        self._longest = max((len(text) * ESCAPED_BYTES for text in self._texts), default=0)
         self._in_text = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._in_body = re.compile(b"|".join(map(_as_json, longest_first)) or rb"(?!)")
 
@@ -48,10 +51,23 @@ class Secrets:
         """A text without the secrets."""
         return self._in_text.sub(HIDDEN, text)
 
+    def _spans_in(self, body: bytes) -> Iterator[tuple[int, int]]:
+        """Where the secrets stand. In slices: one search through 60 MB would keep every other thread waiting for a second."""
+        at = 0
+        for start in range(0, len(body), SLICE_BYTES):
+            at = max(at, start)
+            while (match := self._in_body.search(body, at, start + SLICE_BYTES + self._longest)) and match.start() < start + SLICE_BYTES:
+                yield match.span()
+                at = match.end()
+
     def _hidden_in_json(self, body: bytes) -> bytes:
-        without, found = self._in_body.subn(HIDDEN.encode(), body)
-        if not found:
+        spans = list(self._spans_in(body))
+        if not spans:
             return body
+        ends = [0, *(end for _, end in spans)]
+        without = HIDDEN.encode().join(
+            body[end:start] for end, start in zip(ends, [*(start for start, _ in spans), len(body)], strict=True)
+        )
         try:
             _decode(without)
         except msgspec.DecodeError:  # the match began within an escape

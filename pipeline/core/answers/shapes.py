@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.answers.parts import NULL, Object, Reading, is_list, is_object, is_text, object_of, present, says_more, text_of
+from pipeline.core.answers.parts import (
+    NULL,
+    Object,
+    Reading,
+    is_list,
+    is_object,
+    is_text,
+    may_have_many,
+    object_of,
+    present,
+    says_more,
+    text_of,
+)
 from pipeline.core.answers.plain_chat import read_plain_chat
 from pipeline.core.answers.shapes_native import (
     read_blocks,
@@ -122,7 +134,7 @@ def read_object(reply: Object) -> Reading | None:
             reading = read(reply)
             reading.key = key
             reading.usage = find_usage(reply)
-            reading.complete = reading.complete and not says_more(reply, PLAIN, key)
+            reading.complete = reading.complete and not says_more(reply, PLAIN, key) and not may_have_many(value)
             return reading
     return None
 

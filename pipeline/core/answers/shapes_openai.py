@@ -12,10 +12,10 @@ from pipeline.core.answers.parts import (
     Reading,
     as_text,
     finish,
+    first_items_of,
     is_list,
     is_object,
     is_text,
-    items_of,
     joined,
     nothing_said,
     object_of,
@@ -111,7 +111,7 @@ def _read_message(message: Object) -> tuple[msgspec.Raw, bool]:
     if is_list(content):  # Mistral: text and thinking as parts
         parts = objects_of(content)
         texts = [text_of(part.get("text")) for part in parts if text_of(part.get("type")) == "text"]
-        plain = len(texts) == len(items_of(content)) and not any(says_more(part, PLAIN_TEXT) for part in parts)
+        plain = len(texts) == len(first_items_of(content)) and not any(says_more(part, PLAIN_TEXT) for part in parts)
         return joined(texts) if texts else content, whole and plain
     return _instead_of_content(message), whole
 

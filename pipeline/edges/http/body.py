@@ -29,7 +29,7 @@ PAUSE_BYTES = 1 << 20
 STEP_BYTES = 4096
 
 STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
-FOLD_HERE = 500_000  # bytes of a stream; from here on a block is folded in a thread, because that may take 10 ms
+FOLD_HERE = 100_000  # bytes of a stream; a block of more is folded in a thread: 250 kB of comments take 0.3 s
 
 
 def may_stream(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool | None:

@@ -1,0 +1,97 @@
+"""What a large answer costs is bounded: objects that are built of it, and bytes that one call works through.
+
+No call may take long: a call into C keeps every other thread waiting, the event loop included, until it is over.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.answers import mend, secrets
+from pipeline.core.answers.classify import LARGE_BYTES, Result, classify
+from pipeline.core.answers.error_bodies import MESSAGE_CHARACTERS, read_error
+from pipeline.core.answers.parts import MANY_BYTES, MOST_OBJECTS, objects_of
+from pipeline.core.answers.secrets import HIDDEN, Secrets
+from pipeline.core.answers.shapes import read_reply
+from pipeline.messages import Ticket
+from pipeline.records import Answer, Failure, Job, Success
+from pipeline.stages.fetch import FetchSettings, _judged
+
+ANSWER = b'{"message":{"content":"x"},"finish_reason":"stop"}'
+ITEM = b'{"type":"message","content":[{"type":"output_text","text":"x"}]}'
+EMPTY = b"{}," * (MANY_BYTES // 3)
+KEY = "sk/tést+key"
+
+
+def test_of_a_large_list_only_the_first_objects_are_built() -> None:
+    assert len(objects_of(msgspec.Raw(b"[" + EMPTY + b"{}]"))) == MOST_OBJECTS
+    assert len(objects_of(msgspec.Raw(b"[" + b"{}," * 9_999 + b"{}]"))) == 10_000
+
+
+@pytest.mark.parametrize("body", [b'{"choices":[' + ANSWER + b"," + EMPTY + b"{}]}", b'{"output":[' + ITEM + b"," + EMPTY + b"{}]}"])
+def test_reply_that_is_not_looked_through_is_not_said_to_be_complete(body: bytes) -> None:
+    assert not read_reply(body).complete
+    assert isinstance(classify(Answer(200, [], body), now_utc=0.0), Result)
+
+
+def test_large_answer_with_one_choice_is_complete() -> None:
+    body = b'{"choices":[' + ANSWER.replace(b"x", b"x" * MANY_BYTES) + b'],"usage":{"total_tokens":1}}'
+
+    assert read_reply(body).complete
+
+
+def test_message_of_an_error_is_bounded() -> None:
+    for body in (b'{"error":{"message":"%s"}}', b'{"error":"%s"}', b'{"detail":[{"msg":"%s","loc":["a"]}]}'):
+        assert len(read_error(body % (b"a" * 240_000)).message or "") == MESSAGE_CHARACTERS
+
+
+@given(st.binary(max_size=60))
+def test_bytes_become_utf8_in_slices_as_they_do_at_once(text: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mend, "SLICE_BYTES", 3)
+
+        assert mend._as_utf8(text) == text.decode("utf-8", "replace").encode()
+
+
+@given(st.lists(st.sampled_from([b'"a', b'"', b"NaN", b",", b"[", b"\\ud83d", b"\x01", b"-Infinity", b"\\\\"])).map(b"".join))
+def test_values_are_mended_piece_by_piece_as_they_are_at_once(text: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mend, "JOINED_PIECES", 2)
+
+        assert mend._without_odd_values(text) == mend._ODD.sub(mend._mended, text)
+
+
+@given(st.lists(st.sampled_from([KEY.encode(), b"sk\\/t\\u00e9st+key", b"sk", b"/t", b"+key", b"other", b"-", b"oth"])).map(b"".join))
+def test_secrets_are_found_slice_by_slice_as_they_are_at_once(inner: bytes) -> None:
+    hiding, whole = Secrets([KEY, "other"]), b'{"error":"' + inner.replace(b"\xc3\xa9", b"e") + b'"}'
+    pattern = re.compile(hiding._in_body.pattern)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "SLICE_BYTES", 4)
+
+        assert hiding._hidden_in_json(whole) == pattern.sub(HIDDEN.encode(), whole)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("size, in_a_thread", [(10, False), (LARGE_BYTES, True)])
+async def test_large_answer_is_judged_in_a_thread(status: int, size: int, in_a_thread: bool) -> None:  # noqa: FBT001  a parameter
+    threads = set()
+
+    def utc() -> float:
+        threads.add(threading.get_ident())
+        return 0.0
+
+    ticket = Ticket(Job(0, "c", "POST", "/v1/chat/completions", b"{}", 1, 1), 1, None)
+    settings = FetchSettings((), draw=lambda: 0.0, utc=utc, name_attempt=lambda index, attempt: "")
+    body = b'{"choices":[' + ANSWER.replace(b"x", b"x" * size) + b"]}" if status == 200 else b'{"error":{"message":"%s"}}' % (b"x" * size)
+
+    outcome, report = await _judged(ticket, Answer(status, [], body), 1.0, 0.0, settings)
+
+    assert isinstance(outcome or report.failure, Success if status == 200 else Failure)
+    assert (threading.get_ident() not in threads) is in_a_thread
