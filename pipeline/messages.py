@@ -80,8 +80,8 @@ class Ticket(Struct, eq=False, gc=False):
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
     earlier answers that were none, and their tokens. cut: checksum of the stream that broke off in the attempt before, 0 if none
     did. original: the row's first request, where this one is another
-    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget. turn, left, held_by: as in
-    `AttemptRecord`; only filled in where somebody observes.
+    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget. charged: tokens that
+    limits were charged before its usage was known. turn, left, held_by: as in `AttemptRecord`; only filled in where somebody observes.
     """
 
     job: Job
@@ -98,6 +98,7 @@ class Ticket(Struct, eq=False, gc=False):
     cut: int = 0
     original: Job | None = None
     reserved: Spending | None = None
+    charged: int = 0
     turn: float = 0.0
     left: float = 0.0
     held_by: str = ""

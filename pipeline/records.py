@@ -100,7 +100,8 @@ class Job:
 
     index: 0-based place in the input, blank lines not counted. line: 1-based line in the source, for messages.
     url: path (and query) that starts with "/". body: encoded JSON. tokens: estimated cost of one attempt; output_tokens: the part of
-    it that is the longest answer that the body allows. streams: it asks for its answer as a stream.
+    it that is the longest answer that the body allows. streams: it asks for its answer as a stream. model: that it asks for, "" if
+    it names none.
     """
 
     index: int
@@ -113,6 +114,7 @@ class Job:
     output_tokens: int = 0
     streams: bool = False
     files: tuple[Attachment, ...] = ()
+    model: str = ""
 
 
 class Arrival(Struct, frozen=True, eq=False, gc=False):

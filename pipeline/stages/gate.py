@@ -182,7 +182,7 @@ class _Gate:
             return heapq.heappop(self.retries)[2]
         while self.jobs:
             job = self.jobs.popleft()
-            reason = self.lanes.refuses(job.tokens, job.output_tokens)
+            reason = self.lanes.refuses_job(job)
             if reason is None:
                 ticket = Ticket(job, 1, None)
                 if self.telling is not None:

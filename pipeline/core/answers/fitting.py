@@ -90,8 +90,8 @@ def _declined(body: bytes) -> bool:
 
 
 def _with_body(job: Job, body: bytes) -> Job:
-    tokens, output, streams = read_body(body, job.url)
-    return Job(job.index, job.custom_id, job.method, job.url, body, tokens, job.line, output, streams)
+    tokens, output, streams, model = read_body(body, job.url)
+    return Job(job.index, job.custom_id, job.method, job.url, body, tokens, job.line, output, streams, model=model)
 
 
 def _request(job: Job) -> Mapping[str, Any]:

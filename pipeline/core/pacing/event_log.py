@@ -87,7 +87,7 @@ class EventLog:
             usage.prompt_tokens,
             usage.cached_tokens,
             usage.output_tokens,
-            job.tokens,
+            ticket.charged,
             None if self._cost_of is None else self._cost_of(job, usage, ticket.lane_name),
             len(job.body),
             report.response_bytes,

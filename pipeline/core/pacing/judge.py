@@ -66,6 +66,7 @@ class Judge:
         limits, grant, usage = state.limits, ticket.grant, report.usage
         if grant is not None:
             limits.settle(grant, now, usage.total_tokens or None, report.sent_at, usage.output_tokens or None)
+            state.learn(ticket.job, usage)
             limits.answered(grant, now)
             if limits.wants_news(now):
                 limits.news(grant, now, limits_told(report))

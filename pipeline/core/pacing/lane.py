@@ -102,6 +102,17 @@ class Lane:
                 return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.whole:g})"
         return None
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit on tokens holds now."""
+        return self._by_tokens
+
+    def passable(self, tokens: int, output_tokens: int = 0) -> tuple[int, int]:
+        """The same amounts, but no more than could pass at once. tokens, output_tokens: as `admit` takes them."""
+        _, most, fed, answer = self._most
+        output = min(output_tokens, answer)
+        return min(min(tokens - output_tokens, fed) + output, most), output
+
     def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:  # noqa: C901  once a row: a call costs 0.1 µs
         """Take one attempt's share of every limit, or of none.
 

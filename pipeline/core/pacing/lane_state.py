@@ -11,16 +11,18 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.health import Health, State
 from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
+from pipeline.core.rows.estimate import Calibration
 
 if TYPE_CHECKING:
     from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.budget import Refusal
     from pipeline.core.pacing.lane import Lane
     from pipeline.messages import Ticket
-    from pipeline.records import Job
+    from pipeline.records import Job, Usage
 
 IN_FLIGHT = "in_flight"
 LANE_OUT = "lane_out"
+MODELS = 64  # of which the tokens are learned; a file names a handful
 RATED_SECONDS = 5.0  # a lane's rate is taken over so long
 
 
@@ -45,11 +47,13 @@ class LaneState:
     but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
     where it stands in the config, for messages. allowed: requests a second that its limits allow, None without such a limit.
     account: its budget and the run's, None if there is none. unhandled: it has gone out of use, and nobody has acted on that yet.
+    calibrations: how many tokens each model's prompts really have, for what is estimated.
     """
 
     __slots__ = (
-        "_rated", "account", "allowed", "attempts", "free", "health", "held_since", "host", "index", "key", "limits", "name", "out",
-        "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "unhandled", "weight", "workers",
+        "_rated", "account", "allowed", "attempts", "calibrations", "free", "health", "held_since", "host", "index", "key", "limits",
+        "name", "out", "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "unhandled",
+        "weight", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +78,7 @@ class LaneState:
         self.host, self.key, self.setting = host, key, setting
         self.allowed = allowed
         self.account = account
+        self.calibrations: dict[str, Calibration] = {}
         policy = policy or RetryPolicy()
         self.health = Health(policy.patience_seconds)
         self.refusals = Refusals(workers, policy.stop_after)
@@ -134,7 +139,12 @@ class LaneState:
         account = self.account
         if account is not None and self.out is None and (refusal := account.reserve(ticket, now)) is not None:
             return self._refused(account, refusal, ticket.job, now)
-        grant = None if self.free <= 0 else self.limits.admit(now, ticket.job.tokens, ticket.job.output_tokens)
+        if self.free <= 0:
+            grant = None
+        elif self.limits.counts_tokens:
+            grant = self.limits.admit(now, *self.limits.passable(*self.charge(ticket.job)))
+        else:
+            grant = self.limits.admit(now, ticket.job.tokens, ticket.job.output_tokens)
         if grant is None or isinstance(grant, Wait):
             if account is not None:
                 account.release(ticket)
@@ -142,10 +152,34 @@ class LaneState:
         self.free -= 1
         self.attempts += 1
         ticket.grant = grant
+        ticket.charged = grant.tokens or ticket.job.tokens
         ticket.lane = self.index
         ticket.lane_name = self.name
         ticket.number = self.health.departed(now)
         return None
+
+    def charge(self, job: Job) -> tuple[int, int]:
+        """What an attempt is charged before its usage is known: all tokens, and the part of them that is the answer's."""
+        calibration = self.calibrations.get(job.model)
+        if calibration is None:
+            return job.tokens, job.output_tokens
+        return calibration.expected(job.tokens - job.output_tokens) + job.output_tokens, job.output_tokens
+
+    def refuses(self, job: Job) -> str | None:
+        """Why a row could never pass the limits, or None if it will."""
+        reason = self.limits.refuses(job.tokens, job.output_tokens)
+        return reason if reason is None or job.model not in self.calibrations else self.limits.refuses(*self.charge(job))
+
+    def learn(self, job: Job, usage: Usage) -> None:
+        """Take note of how many tokens a prompt really had."""
+        if not self.limits.counts_tokens or not usage.prompt_tokens:
+            return
+        calibration = self.calibrations.get(job.model)
+        if calibration is None:
+            if len(self.calibrations) >= MODELS:
+                return
+            calibration = self.calibrations[job.model] = Calibration()
+        calibration.learn(job.tokens - job.output_tokens, usage.prompt_tokens)
 
     def _refused(self, account: Account, refusal: Refusal, job: Job, now: float) -> Hold:
         """A budget does not allow the attempt: wait for what is in flight to turn out cheaper, or use the lane no longer."""

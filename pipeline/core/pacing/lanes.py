@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.findings import Learned
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.messages import Ticket
+    from pipeline.records import Job
 
 
 class Lanes:
@@ -84,9 +85,18 @@ class Lanes:
                 return None
         return reason
 
+    def refuses_job(self, job: Job) -> str | None:
+        """The same of a row, by what has been learned of the tokens of its model."""
+        reason = None
+        for state in self.states:
+            reason = state.refuses(job)
+            if reason is None:
+                return None
+        return reason
+
     def _choose(self, now: float, ticket: Ticket) -> Hold | None:
         job = ticket.job
-        fitting = [state for state in self.states if state.out is None and state.limits.refuses(job.tokens, job.output_tokens) is None]
+        fitting = [state for state in self.states if state.out is None and state.refuses(job) is None]
         if not any(state.working for state in fitting) and any(state.working for state in self.states):
             return self._park(now, ticket, fitting)
         others = any(state.working and state.index != ticket.avoid for state in fitting)

@@ -24,17 +24,18 @@ class _Asked(msgspec.Struct, gc=False):
     stream: Any = None
     generationConfig: Any = None  # noqa: N815  Gemini's name for it
     options: Any = None  # Ollama's
+    model: Any = None
 
 
 _decode_asked = msgspec.json.Decoder(_Asked).decode
 
 
-def read_body(body: bytes, url: str) -> tuple[int, int, bool]:
-    """What an attempt may cost in all, the part of it that is the longest answer, and whether the answer is to come as a stream."""
+def read_body(body: bytes, url: str) -> tuple[int, int, bool, str]:
+    """What an attempt may cost in all, the part of it that is the longest answer, whether the answer is to come as a stream, the model."""
     try:
         asked = _decode_asked(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
-        return estimate_tokens(body, None), 0, False
+        return estimate_tokens(body, None), 0, False, ""
     most, answers = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens, asked.n
     if isinstance(asked.generationConfig, dict):
         most, answers = asked.generationConfig.get("maxOutputTokens"), asked.generationConfig.get("candidateCount")
@@ -42,7 +43,7 @@ def read_body(body: bytes, url: str) -> tuple[int, int, bool]:
         most = most or asked.options.get("num_predict")
     output = answer_tokens(most if type(most) is int else None, answers if type(answers) is int else 1)
     streams = asked.stream is True or (asked.stream is None and _streams_unasked(url))
-    return estimate_tokens(body, None) + output, output, streams
+    return estimate_tokens(body, None) + output, output, streams, asked.model if type(asked.model) is str else ""
 
 
 @lru_cache(maxsize=64)

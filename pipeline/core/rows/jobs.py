@@ -168,8 +168,9 @@ class JobMaker:
         name = numbered(index) if name is None else name
         check_name(name)
         url = request.url or self._url or DEFAULT_URL
-        tokens, output, streams = read_body(request.body, url)
-        return Job(index, name, METHOD, self._urls.get(url) or self._good_url(url), request.body, tokens, line, output, streams)
+        tokens, output, streams, model = read_body(request.body, url)
+        url = self._urls.get(url) or self._good_url(url)
+        return Job(index, name, METHOD, url, request.body, tokens, line, output, streams, (), model)
 
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
@@ -177,9 +178,9 @@ class JobMaker:
         name = as_name(fields.get(self._name_field)) or numbered(index)
         check_name(name)
         url = self._url or DEFAULT_URL
-        tokens, output, streams = read_body(body, url)
+        tokens, output, streams, model = read_body(body, url)
         tokens += MEDIA_TOKENS * sum(file.conversion != "mime" for file in files)
-        return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files)
+        return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files, model)
 
     def _good_url(self, url: str) -> str:
         problem = url_problem(url)
