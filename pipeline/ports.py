@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
+    from pipeline.core.pacing.permits import Demand, Permits, Reply
     from pipeline.core.rows.lines import RawRow
     from pipeline.events import AttemptRecord, RunEvent
     from pipeline.records import Answer, Arrival, Failure, Fault, Job, Outcome
@@ -87,6 +88,26 @@ class ClientRequestIds(Protocol):
 
     def __call__(self, index: int, attempt: int) -> str:
         """ASCII, at most 512 characters, different for every attempt."""
+
+
+class LimitLease(Protocol):
+    """This process's share of the limits of a lane, as permits (`core/pacing/permits.py`). Blocks; called in one thread at a time.
+
+    valid_seconds: nothing may leave later than so long after the last report was begun that was answered. It is shorter than
+    the time after which a silent process is given up for dead, so that no permit is used twice.
+    """
+
+    valid_seconds: float
+
+    def report(self, demand: Demand) -> Reply:
+        """Say what is held and wanted, and get permits, or the word to give some back.
+
+        Raises GivenUpError where this process was silent for too long: it holds nothing any more, and joins anew with the next report.
+        OSError where the others cannot be reached now.
+        """
+
+    def leave(self, back: Sequence[Permits]) -> None:
+        """Give everything back, at the end. Raises OSError."""
 
 
 class Reuse(Protocol):

@@ -19,6 +19,7 @@ from pipeline.config.rules import (
     must,
     not_empty,
     refuse,
+    share_name,
     socket_path,
     typed,
 )
@@ -117,6 +118,7 @@ class ProviderConfig:
 class LimitsConfig:
     """What may leave, at most. A rate of None means no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
 
+    shared: the name under which processes of this machine share these rates; None shares nothing.
     burst: requests that may leave at once; None is what is due within one tick of the gate. window: rows in memory at once;
     None is chosen from max_in_flight. window_bytes: of rows and answers in memory, besides those in flight.
     """
@@ -128,9 +130,22 @@ class LimitsConfig:
     input_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
     output_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
     burst: int | None = field(default=None, validator=must(at_least(1)))
+    shared: str | None = field(default=None, validator=must(share_name))
     max_in_flight: int = field(default=50, validator=must(at_least(1)))
     window: int | None = field(default=None, validator=must(at_least(1)))
     window_bytes: int = field(default=64_000_000, validator=must(at_least(1)))
+
+    def __attrs_post_init__(self) -> None:
+        """There must be something to share."""
+        rates = (
+            self.requests_per_second,
+            self.requests_per_minute,
+            self.tokens_per_minute,
+            self.input_tokens_per_minute,
+            self.output_tokens_per_minute,
+        )
+        if self.shared is not None and all(rate is None for rate in rates):
+            refuse(self, "shared", "needs a limit to share; set requests_per_minute, tokens_per_minute or another rate")
 
 
 @frozen(kw_only=True, field_transformer=typed)

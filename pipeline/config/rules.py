@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DOLLAR_NAME = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
+SHARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
 
 
@@ -154,6 +155,13 @@ def environment_name(value: object) -> str | None:
     if dollar:
         return f"must be the name of an environment variable without a dollar sign: {dollar[1]}"
     return "must be the name of an environment variable (such as OPENAI_API_KEY) that holds the key, never the key itself"
+
+
+def share_name(value: object) -> str | None:
+    """A name that can be part of a file's name."""
+    if SHARE_NAME.fullmatch(str(value)):
+        return None
+    return f"must be at most 64 letters, digits, dots, hyphens and underscores, got {describe(value)}"
 
 
 def header_name(value: object) -> str | None:

@@ -20,12 +20,13 @@ from pipeline.core.rows.templates import Template
 from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, InputError, UsageError
+from pipeline.runs.leasing import by_lane, leases_of
 from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     import trio
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.messages import Change
-    from pipeline.ports import Observer, OpenSender, OpenSource, Reuse, Source, Store
+    from pipeline.ports import LimitLease, Observer, OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job
     from pipeline.runs.pricing import LanePrices
 
@@ -179,10 +180,11 @@ def flow_settings(
     reuse: Reuse | None = None,
     accounts: Accounts | None = None,
     changes: trio.MemoryReceiveChannel[Change] | None = None,
+    leases: Mapping[int, LimitLease] | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends.
 
-    secrets: texts that no failure may show. pricing: for the observers' records.
+    secrets: texts that no failure may show. pricing: for the observers' records. leases: see `leases_of`; None opens them.
     """
     lanes = lanes_of(config, accounts)
     tag = uuid.uuid4().hex[:12]
@@ -208,4 +210,5 @@ def flow_settings(
         limit=limit,
         reuse=reuse,
         changes=changes,
+        leases=by_lane(leases_of(config) if leases is None else leases, lanes),
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 REMOVED = "it is not in the config any more"
 OF_A_LANE = frozenset({"name", "weight", "priority", "limits", "prices", "budget"})  # of these keys of a lane any may change
 OF_A_RUN = frozenset({"limits", "budget", "prices", "routing", "provider", "providers"})
-KEPT_LIMITS = ("learn", "window", "window_bytes")
+KEPT_LIMITS = ("learn", "shared", "window", "window_bytes")
 
 
 @frozen
@@ -100,12 +100,13 @@ class Running:
     async def replace(self, new: Config, post: trio.MemorySendChannel[Change]) -> Changed:
         """See `LiveConfig.replace`."""
         async with self._one_by_one:
+            names = {state.name for state in self.settings.lanes.states}
+            added = [index for index in range(len(new.lanes)) if lane_name(new, index) not in names]
             if bool(new.providers) != bool(self.config.providers):
                 message = "provider and providers cannot take each other's place while a run goes on"
                 raise ConfigError([Problem("providers", message, "config")])
+            _see_that_nothing_new_is_shared(new, added)
             prices_of(new)  # a table may not be installed
-            names = {state.name for state in self.settings.lanes.states}
-            added = [index for index in range(len(new.lanes)) if lane_name(new, index) not in names]
             shown = {index: credentials_of(new.lanes[index], os.environ, place_of(new, index)) for index in added}
             endpoints = {index: self.providers.endpoint(new, index, shown[index]) for index in added}
             for index in added:
@@ -184,10 +185,23 @@ class Running:
         self.note_spending(self.accounts.snapshot)
 
 
+def _see_that_nothing_new_is_shared(new: Config, added: list[int]) -> None:
+    for index in added:
+        if limits_in(new, new.lanes[index]).shared is not None:
+            message = "a lane whose limits are shared cannot be added while a run goes on"
+            raise ConfigError([Problem(f"{place_of(new, index)}.limits.shared", message, "config")])
+
+
+def _can_change(key: str, *, shared: bool) -> bool:
+    """Whether a key of `limits` can change. Rates that are shared cannot be changed by one of those who share them."""
+    name = key.removeprefix("limits.")
+    return name in {key, "max_in_flight"} or not (shared or name in KEPT_LIMITS)
+
+
 def _changes(old: Config, new: Config) -> Iterator[str]:
     """What is other in a new config, of what can be changed, in words."""
     for key, before, after in _differences(old, new, OF_A_RUN - {"provider", "providers"}):
-        if key not in {f"limits.{name}" for name in KEPT_LIMITS}:
+        if _can_change(key, shared=old.limits.shared is not None):
             yield f"{key}: {_shown(before)} -> {_shown(after)}"
     before_by_name, after_by_name = _lanes(old), _lanes(new)
     for name in before_by_name.keys() - after_by_name.keys():
@@ -197,21 +211,22 @@ def _changes(old: Config, new: Config) -> Iterator[str]:
             yield f"lane {name or 'of provider'} is used from now on"
             continue
         for key, was, will in _differences(before_by_name[name], after, OF_A_LANE):
-            if key not in {f"limits.{each}" for each in KEPT_LIMITS}:
+            if _can_change(key, shared=limits_in(old, before_by_name[name]).shared is not None):
                 yield f"lane {name}: {key}: {_shown(was)} -> {_shown(will)}"
 
 
 def _kept(old: Config, new: Config) -> Iterator[str]:
     """Keys that differ and cannot change while a run goes on."""
     for key, _, _ in _differences(old, new, frozenset(each.name for each in attrs.fields(type(old))) - {"provider", "providers"}):
-        if key.partition(".")[0] not in OF_A_RUN or key in {f"limits.{name}" for name in KEPT_LIMITS}:
+        if key.partition(".")[0] not in OF_A_RUN or not _can_change(key, shared=old.limits.shared is not None):
             yield key
     after_by_name = _lanes(new)
     for name, before in _lanes(old).items():
         if name in after_by_name:
             place = "provider" if not name else f"lane {name}: "
             for key, _, _ in _differences(before, after_by_name[name], None):
-                if key.partition(".")[0] not in OF_A_LANE or key in {f"limits.{each}" for each in KEPT_LIMITS}:
+                shared = limits_in(old, before).shared is not None
+                if key.partition(".")[0] not in OF_A_LANE or not _can_change(key, shared=shared):
                     yield f"{place}.{key}" if not name else f"{place}{key}"
 
 

@@ -17,6 +17,7 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.pacing.lane_state import LaneState
 from pipeline.core.pacing.lanes import Lanes
+from pipeline.core.pacing.leased import LeasedLane
 from pipeline.core.pacing.meter import limits_from
 from pipeline.core.rows.models import with_model
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
@@ -157,7 +158,8 @@ def limits_in(config: Config, provider: ProviderConfig) -> LimitsConfig:
 
 def limits_of(limits: LimitsConfig) -> Lane:
     """What a lane lets leave."""
-    return Lane(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
+    kind = Lane if limits.shared is None else LeasedLane
+    return kind(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
 
 
 def rates_in(limits: LimitsConfig) -> dict[str, float | None]:

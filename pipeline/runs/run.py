@@ -24,6 +24,7 @@ from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, source_opener
 from pipeline.runs.changing import LiveConfig, Running
 from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.leasing import leases_of
 from pipeline.runs.loops import require_trio
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
@@ -79,6 +80,7 @@ async def run(
     course = Course(config, trio.Event() if stop is None else stop, progress)
     shown = credentials(config)
     provider = open_providers(config, shown, transport)
+    leases = leases_of(config)
     with ExitStack() as opened:
         source = await _open_source(source_opener(config), course)
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
@@ -109,6 +111,7 @@ async def run(
                     observers=observers,
                     pricing=course.pricing,
                     changes=live.changes,
+                    leases=leases,
                 )
                 settings.lanes.recall(durable.state.learned, trio.current_time())
                 course.keep_in(durable, settings.lanes, accounts)

@@ -26,6 +26,7 @@ from pipeline.records import Job, Outcome, Progress
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import gate
 from pipeline.stages.gate_tally import GateTally
+from pipeline.stages.leasing import keep_leases
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record
@@ -33,11 +34,12 @@ from pipeline.stages.room import WINDOW_BYTES, Room
 from pipeline.stages.write import write
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pipeline.core.pacing.lanes import Lanes
+    from pipeline.core.pacing.leased import LeasedLane
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Observer, Reuse, Store
+    from pipeline.ports import LimitLease, Observer, Reuse, Store
     from pipeline.records import Failure, Usage
 
 MOST_WORKERS = 1 << 16  # connections to one address from one of ours: there are no more ports
@@ -52,7 +54,8 @@ class FlowSettings:
     lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
     input read at most, from its start. store: keeps rows and outcomes; the flow's own. reuse: answers rows without sending
     them; None sends every row. observers: told what happens. cost_of: what their records say of the cost of an attempt.
-    window_bytes: of rows and answers, besides those in flight. changes: of the lanes and budgets, while the run goes on; one at a time.
+    window_bytes: of rows and answers, besides those in flight. changes: of the lanes and budgets, while the run goes on; one at a
+    time. leases: of the lanes whose limits are shared.
     """
 
     take_rows: Callable[[int], Awaitable[list[RawRow]]]
@@ -68,6 +71,7 @@ class FlowSettings:
     cost_of: Callable[[Job, Usage, str], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
     changes: trio.MemoryReceiveChannel[Change] | None = None
+    leases: Mapping[LeasedLane, LimitLease] = field(factory=dict)
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -111,13 +115,14 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     give, credits_ = trio.open_memory_channel[int](window + 1)
     if settings.changes is not None:
         workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
-    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for a change
-    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 3)
+    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for each change
+    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 3 + len(settings.leases))
     grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
     end, outcomes = trio.open_memory_channel[Outcome](window)
     keep, recorded = trio.open_memory_channel[list[Any]](1)
     sort, ordered = trio.open_memory_channel[Batch[Any]](1)
-    reader_post, stop_post, change_post, reader_end, gate_end = post.clone(), post.clone(), post.clone(), end.clone(), end.clone()
+    reader_post, stop_post, change_post, lease_post = post.clone(), post.clone(), post.clone(), post.clone()
+    reader_end, gate_end = end.clone(), end.clone()
     spill_give = give.clone()
     reading = trio.CancelScope()
     store = settings.store
@@ -183,6 +188,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         observer.events([RunBegan(trio.current_time(), settings.fetch.utc())])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_pass_on_changes, settings.changes, change_post)
+        nursery.start_soon(keep_leases, settings.leases, lease_post)
         async with trio.open_nursery() as stages:
             nursery.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
             stages.start_soon(_stage, run_reader)

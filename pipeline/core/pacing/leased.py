@@ -92,6 +92,14 @@ class LeasedLane(Lane):
         self.valid_until = valid_until
         self._now = -inf
 
+    def retune(self, limits: Iterable[Limit], now: float, *, slots: int | None = None) -> None:
+        """Allow another number of attempts in flight. Limits that are shared cannot be changed by one of those who share them."""
+        del limits, now
+        if slots is not None:
+            self._slots = slots
+        if self._learner is not None:
+            self._learner.retune(self._top(), self._slots)
+
     def give_all_back(self, now: float) -> list[Permits]:
         """Part with all permits, at the end."""
         return self._give_back(self.held, now)
