@@ -23,6 +23,7 @@ class Room:
     """What a server knows of a limit after one request.
 
     wait: seconds until the refused request could pass, or None. broken: it answers with a 503, which is no word on limits.
+    late: the refusal takes as long as an answer.
     """
 
     let_in: bool
@@ -31,6 +32,7 @@ class Room:
     reset: float
     wait: float | None = None
     broken: bool = False
+    late: bool = False
 
 
 class Server(Protocol):
@@ -173,7 +175,8 @@ class InFlight:
 class Flaky:
     """A relay that answers a share of the requests with a 429 and a share with a 503, at random, whatever the pace.
 
-    draws: uniform in [0, 1). behind: the limit of the server that the others reach; None is no limit at all.
+    draws: uniform in [0, 1). late: a refusal takes as long as an answer. behind: the limit of the server that the others
+    reach; None is no limit at all.
     """
 
     share: float
@@ -182,6 +185,7 @@ class Flaky:
     broken: float = 0.0
     behind: Server | None = None
     wait: float = 0.5
+    late: bool = False
     _next: int = 0
 
     def per_second(self, now: float) -> float:
@@ -195,5 +199,5 @@ class Flaky:
         self._next += 1
         drawn = self.draws[self._next % len(self.draws)]
         if drawn < self.share + self.broken:
-            return Room(let_in=False, limit=0.0, remaining=0.0, reset=0.0, wait=self.wait, broken=drawn >= self.share)
-        return Room(let_in=True, limit=0.0, remaining=0.0, reset=0.0) if self.behind is None else self.behind.take(now, cost)
+            return Room(False, 0.0, 0.0, 0.0, wait=self.wait, broken=drawn >= self.share, late=self.late)
+        return Room(True, 0.0, 0.0, 0.0) if self.behind is None else self.behind.take(now, cost)

@@ -161,17 +161,19 @@ class _Drive:
         world = self.world
         room = self.server.take(self.now, cost[0] if world.by_tokens else 1)
         said = None if world.speak is None else world.speak(self.now, room)
+        latency = 0.0
+        if room.let_in or room.late:
+            latency = min(20.0, max(world.shortest, self.random.lognormvariate(math.log(world.latency), world.sigma)))
         if room.let_in:
             self.book.let_in.append(self.now)
             self.book.costs.append(cost[0] if world.by_tokens else 1)
-            latency = min(20.0, max(world.shortest, self.random.lognormvariate(math.log(world.latency), world.sigma)))
             self.push(self.now + latency, self.leave_server)
             self.push(self.now + latency + world.network, self.answer, grant, said, cost)
         elif room.broken:
-            self.push(self.now + world.network + self.random.random() * world.jitter, self.lose, grant, room)
+            self.push(self.now + latency + world.network + self.random.random() * world.jitter, self.lose, grant, room)
         else:
             self.book.refused.append(self.now)
-            self.push(self.now + world.network + self.random.random() * world.jitter, self.refuse, grant, room, said)
+            self.push(self.now + latency + world.network + self.random.random() * world.jitter, self.refuse, grant, room, said)
 
     def leave_server(self) -> None:
         self.server.done(self.now)

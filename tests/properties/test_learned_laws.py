@@ -6,6 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 
 from benchmarks.hidden_limits import Bucket, Fixed, Flaky, InFlight, Plan, Sliding
 from benchmarks.virtual_run import Book, World, as_enforced, drive, per_minute
@@ -168,6 +169,25 @@ def test_refusals_at_random_do_not_stop_the_lane(share: float, latency: float) -
 
     assert book.answered == 300
     assert book.ended_at <= 1.5 * 300 * latency / 20 + (8 if share < 0.2 else 25)  # four of the first six may be refused
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("latency", [0.3, 1.0, 4.0])
+def test_relay_that_fails_at_random_is_used_as_fast_as_by_a_semaphore(latency: float, late: bool) -> None:  # noqa: FBT001  a parameter
+    """Over many seeds: a client whose holders of a semaphore sleep the second that they are told takes as long."""
+    ratios = []
+    for seed in range(20):
+        draws = Random(seed)
+        server = Flaky(0.1, [draws.random() for _ in range(10_007)], broken=0.1, wait=1.0, late=late)
+        world = World(slots=20, rows=300, seed=seed, latency=latency, sigma=0.5, shortest=latency / 4, network=0.002, jitter=0.002)
+        refusal = (latency * 1.13 if late else 0.0) + 0.02
+        semaphore = 300 / 20 * (latency * 1.13 + 0.02 + 0.25 * (1.0 + refusal))
+
+        _, book = run(server, world=evolve(world, seconds=3000.0))
+
+        ratios.append(book.ended_at / semaphore)
+    assert sorted(ratios)[10] <= 1.3
+    assert sorted(ratios)[17] <= 2.0
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])

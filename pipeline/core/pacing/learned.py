@@ -217,6 +217,7 @@ class Finder(Growing):
 
     def _step_back(self, left: float, now: float) -> None:
         """The pace went too far."""
+        self.noise.reacted(self._left)
         span = self.span
         self._confirmed = self._confirmed or self.mode is Mode.TEST
         if self.windows.kind is Kind.SLIDING:
@@ -237,6 +238,7 @@ class Finder(Growing):
     # ---- closing and reopening -------------------------------------------------------------------------------------
 
     def _close(self, left: float, now: float, said: float, *, explained: bool) -> None:
+        self.noise.reacted(self._left)
         again = left - self._reopened < 1.0 or self.log.count(self._reopened, left) < 5
         self._quick = self._quick + 1 if again and self.span.estimate is not None else 0
         delay = min(MOST_DELAY, max(LEAST_DELAY, 2.0 / self.rate) * 2**self._quick)

@@ -14,6 +14,7 @@ Noise is left to the rows' own retries.
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf, log
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ MEASURED = 8  # let in between two refusals: enough to measure by
 RECENT_SECONDS = 30.0
 OFTEN = 3  # tolerated within these
 UNEXPLAINED = 2
+REACTIONS, CLOSE = 6, 80  # reactions within so many departures do not narrow a limit down; half as many the next time
 LOWERED = 4  # times in a row that lowering the pace did not end the refusals: the pace is not their cause
 
 
@@ -48,6 +50,9 @@ class Noise:
     _measured_at: float = -inf
     _unexplained: int = 0
     _lowered: int = 0
+    _believed: float = 0.0  # the pace that was let in when a limit was believed in first, since noise was last believed in
+    _reactions: deque[int] = field(factory=lambda: deque(maxlen=REACTIONS))  # by how many had left
+    _close: int = CLOSE
     _began: float = -inf
     _tolerated: list[tuple[float, float]] = field(factory=list)  # (when, pace)
 
@@ -87,6 +92,7 @@ class Noise:
 
     def met_limit(self, pace: float) -> None:
         """A limit was met at a pace. What was refused near it was the limit's doing, and no noise."""
+        self._believed = max(self._believed, pace - 1.0)
         if sum(slower <= FAR_SLOWER * pace for _, slower in self._tolerated) < UNEXPLAINED:
             self.share = 0.0
         self._tolerated.clear()
@@ -111,9 +117,12 @@ class Noise:
             self._unexplained = 0
         if between >= MEASURED and (rate := between / (left - emptied_at)) > self.measured:
             self.measured, self._measured_at = rate, left
-        if self._unexplained < UNEXPLAINED and self._lowered < LOWERED:
+        if self._unexplained < UNEXPLAINED and self._lowered < LOWERED and not self._too_often():
             return False
-        self.measured = max(self.measured, departures.count(left - RECENT_SECONDS, left) / RECENT_SECONDS)
+        self._reactions.clear()
+        self._close //= 2
+        self.measured = max(self.measured, self._believed, departures.count(left - RECENT_SECONDS, left) / RECENT_SECONDS)
+        self._believed = 0.0
         self.share, self.score, self._unexplained, self._lowered = NOISE_SHARE, 0.0, 0, 0
         self._began = self.last = left
         return True
@@ -121,6 +130,15 @@ class Noise:
     def lowered(self) -> None:
         """The pace was lowered because of a refusal."""
         self._lowered += 1
+
+    def reacted(self, departures: int) -> None:
+        """There was a reaction to a refusal. departures: how many there have been in all."""
+        self._reactions.append(departures)
+
+    def _too_often(self) -> bool:
+        """Whether so many reactions came so close together that a limit would have been found by them."""
+        reactions = self._reactions
+        return len(reactions) == REACTIONS and reactions[-1] - reactions[0] <= self._close
 
     def calm(self) -> None:
         """A pace was let in for long enough: under a limit that is what lowering it leads to."""
