@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything below one
 LEAST_GRACE = 0.1
+FEW_LET_IN = 12  # in all, before the first outage
 BETWEEN = 3  # let in between two refusals: the limit is not shut
 LEAST_LOWERED = (0.6, 0.6, 0.45, 0.3)  # of a pace that let next to nothing in, after so many outages that ended too soon
 PAUSE_SHARE = 40.0  # times a pause that it costs, between two tests: 2.5 % of the time
@@ -50,6 +51,7 @@ class Finder(Growing):
     _refused_at: float = -inf  # when the last attempt left whose refusal was reacted to
     _emptied_at: float = -inf  # the same, if nothing was paused for it
     _reopened: float = -inf
+    _searched_again: bool = False
     _quick: int = 0  # times in a row that it was no sooner open than shut
 
     # ---- may one leave? --------------------------------------------------------------------------------------------
@@ -273,7 +275,7 @@ class Finder(Growing):
         if outage.explained and self.span.estimate is None:
             self._open()
             self.opened = now
-        elif self.span.estimate is None and not self.log.count(self._began, outage.since):
+        elif self.span.estimate is None and self._knows_too_little(self.log.count(self._began, outage.since)):
             self._search_again(now)
         else:
             if not outage.explained:
@@ -282,8 +284,18 @@ class Finder(Growing):
         self.tat = now if admitted_at - outage.since < 1.0 else now + 0.5 / self.rate
         self._note(now, f"reopened after {admitted_at - outage.since:.2f} s, {outage.refusals} refused")
 
+    def _knows_too_little(self, let_in: int) -> bool:
+        """Whether so few were let in before the outage that they tell of no limit.
+
+        None at all: somebody else had used it up. Once, a few: the first requests may have met a relay's bad luck, and a pace
+        that is held at what they tell would take a minute to come back.
+        """
+        if let_in and (self._searched_again or let_in >= FEW_LET_IN or self._left >= 2 * FEW_LET_IN):
+            return False
+        self._searched_again = bool(let_in) or self._searched_again
+        return True
+
     def _search_again(self, now: float) -> None:
-        """Nothing of ours was let in before the outage: somebody else had used the limit up, and nothing is known of it."""
         self.mode, self._answers = Mode.RAMP, 0
         self.opened = self._began = self._grown = now
 
