@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     )
     from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunBegan, RunEvent, RunStopping
     from pipeline.inspect.check import CheckReport, check
+    from pipeline.inspect.report.writing import ReportFile, report
     from pipeline.inspect.status import Status, status
     from pipeline.inspect.verify import Verification, verify
     from pipeline.library.batch import run_batch
@@ -132,6 +133,7 @@ _HOMES = {
     "pipeline.library.batch": "run_batch",
     "pipeline.library.outcomes": "Outcomes",
     "pipeline.inspect.check": "CheckReport check",
+    "pipeline.inspect.report.writing": "ReportFile report",
     "pipeline.inspect.status": "Status status",
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
@@ -195,6 +197,8 @@ __all__ = [
     "Outcomes",
     "CheckReport",
     "check",
+    "ReportFile",
+    "report",
     "Status",
     "status",
     "Verification",

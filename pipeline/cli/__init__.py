@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.batch import run_batch_command
-from pipeline.cli.commands import check_command, export_command, simulate_command, status_command, verify_command
+from pipeline.cli.commands import check_command, export_command, report_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
 from pipeline.cli.running import run_command
 from pipeline.cli.serving import serve_command
@@ -38,6 +38,7 @@ for command in (
     verify_command,
     status_command,
     export_command,
+    report_command,
     init_command,
     schema_command,
     simulate_command,

@@ -126,6 +126,38 @@ def export_command(
     return guarded(work, verbose)
 
 
+@click.command("report")
+@click.option("--out", "target", metavar="PATH", type=click.Path(), help="The file; beside the output if left out.")
+@click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable.")
+@json_flag
+@verbose_flag
+@click.argument("config_path", metavar="CONFIG", type=click.Path())
+def report_command(config_path: str, target: str | None, overrides: tuple[str, ...], verbose: int, *, opens: bool, as_json: bool) -> int:
+    """Write a report with plots about a run as one HTML file.
+
+    It works offline and fetches nothing. CONFIG's run may be finished, stopped or going on just now.
+    """
+
+    def work(terminal: Talk) -> int:
+        import attrs
+
+        from pipeline.inspect.report.writing import report_of_file
+
+        made = report_of_file(config_path, target, overrides)
+        terminal.say(f"{made.headline}\n{made.path}")
+        if as_json:
+            answer(attrs.asdict(made))
+        if opens:
+            import webbrowser
+            from pathlib import Path
+
+            webbrowser.open(Path(made.path).absolute().as_uri())
+        return OK
+
+    return guarded(work, verbose)
+
+
 @click.command("simulate")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
 @click.option("--host", default="127.0.0.1", help="A loopback address.")

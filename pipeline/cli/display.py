@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from pipeline.cli.drawing import ASCII, UNICODE, Line, draw
 from pipeline.cli.terminal import Output, Screen
 from pipeline.cli.view import Facts, View, Watcher
-from pipeline.cli.words import duration, many, money, share, title
+from pipeline.core.output.words import duration, many, money, share, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

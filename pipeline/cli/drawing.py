@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 from msgspec import Struct
 
-from pipeline.cli.words import amount, columns, cut, duration, money, share, title
+from pipeline.core.output.words import amount, columns, cut, duration, money, share, title
 
 if TYPE_CHECKING:
     from pipeline.cli.view import View

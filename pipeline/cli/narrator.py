@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.cli.words import amount, duration, title
+from pipeline.core.output.words import amount, duration, title
 from pipeline.events import AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunStopping
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.cli.words import amount, duration, many, money, title
 from pipeline.core.answers.error_bodies import NO_ERROR
+from pipeline.core.output.words import amount, duration, many, money, title
 from pipeline.core.output.written import may_have_passed
 
 if TYPE_CHECKING:

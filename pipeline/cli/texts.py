@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.cli.words import amount, duration, share, three_digits
+from pipeline.core.output.words import amount, duration, share, three_digits
 
 if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport

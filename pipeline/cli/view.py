@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.cli.words import amount, many, three_digits
+from pipeline.core.output.words import amount, many, three_digits
 
 if TYPE_CHECKING:
     from pipeline.config import Config, LimitsConfig

@@ -185,10 +185,11 @@ class SinkConfig:
 
 @frozen(kw_only=True, field_transformer=typed)
 class JournalConfig:
-    """path: None is beside the sink."""
+    """path: None is beside the sink. history: keep what `headrace report` draws its plots from; no attempt by itself, 0.2 MB at most."""
 
     path: str | None = field(default=None, validator=must(not_empty))
     durability: Durability = Durability.PROCESS
+    history: bool = True
 
 
 @frozen(kw_only=True, field_transformer=typed)

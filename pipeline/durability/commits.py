@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 
 class Commit(Struct, eq=False):
-    """One commit. done: runs of rows that are done now, for the order of completion."""
+    """One commit. done: runs of rows that are done now, for the order of completion. history: what the run's report is made of."""
 
     entries: Sequence[Entry]
     state: State
     done: list[tuple[int, int]]
+    history: tuple[int, bytes] | None = None
 
 
 @define(eq=False)
@@ -55,6 +56,7 @@ class Commits:
     spent: Callable[[], Spent] | None = field(default=None, init=False)  # of the run's budgets, if it has any
     learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
     going: Callable[[], tuple[int | None, int, int]] | None = field(default=None, init=False)  # as the first fields of `Going`
+    history: Callable[[bool], tuple[int, bytes] | None] | None = field(default=None, init=False)  # to be stored now; True: the last time
     priced: Callable[[], Priced] | None = field(default=None, init=False)  # what the answers cost, where prices are known
     _rate: RecentRate = field(init=False)
     _ledger: Ledger = field(init=False)
@@ -97,10 +99,11 @@ class Commits:
         """Take this for the sum over the rows that are counted."""
         self._row_sum = row_sum
 
-    def prepare(self, entries: Sequence[Entry] = (), *, unknown: int = 0, rows: int | None = None) -> Commit:
+    def prepare(self, entries: Sequence[Entry] = (), *, unknown: int = 0, rows: int | None = None, is_last: bool = False) -> Commit:
         """The commit that stores these rows, and what is true then.
 
-        unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen.
+        unknown: attempts of which nothing more is known, besides those before. rows: of the input, if its end was seen. is_last: the run
+        has ended.
         """
         self.count(entries)
         was, ledger = self.state, self._ledger
@@ -128,7 +131,7 @@ class Commits:
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []
-        return Commit(entries, self.state, done)
+        return Commit(entries, self.state, done, None if self.history is None else self.history(is_last))
 
     def commit(self, commit: Commit) -> None:
         """Make a commit, all or nothing. Blocks. Raises JournalError; SinkError under `power`.
@@ -137,7 +140,7 @@ class Commits:
         """
         if self.power:
             self.sink.sync()
-        self.journal.commit(((entry.place, entry.text()) for entry in commit.entries), commit.state, commit.done)
+        self.journal.commit(((entry.place, entry.text()) for entry in commit.entries), commit.state, commit.done, commit.history)
 
 
 def ledger_of(state: State) -> Ledger:

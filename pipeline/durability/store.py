@@ -187,7 +187,7 @@ class DurableStore:
         self._under_way = {entry.index: entry for entry in stay}
         for entry in to_store:
             entry.stored = True
-        return self.commits.prepare(to_store, unknown=unknown, rows=rows)
+        return self.commits.prepare(to_store, unknown=unknown, rows=rows, is_last=is_last)
 
     def _commit(self, commit: Commit) -> None:
         try:
@@ -285,6 +285,10 @@ class DurableStore:
     def note_going(self, going: Callable[[], tuple[int | None, int, int]]) -> None:
         """Store with each commit what this says: rows expected, attempts in flight, rows that wait for another. Called in any thread."""
         self.commits.going = going
+
+    def note_history(self, history: Callable[[bool], tuple[int, bytes] | None]) -> None:
+        """Store what this gives, a session and its data, with a commit. True: it is the last time. It is called in another thread."""
+        self.commits.history = history
 
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Store all that is under way, and note that this many more lines are written. Blocks. Raises JournalError, SinkError.

@@ -17,7 +17,7 @@ from attrs import define, field
 from pipeline.cli.display import screen_for, sentences
 from pipeline.cli.terminal import Terminal
 from pipeline.cli.view import Facts, Watcher
-from pipeline.cli.words import amount, duration, many, share, title
+from pipeline.core.output.words import amount, duration, many, share, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,6 +11,7 @@ from pipeline.config.load import given_config
 from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
+from pipeline.edges.telemetry.kept import KeptHistory
 from pipeline.errors import (
     CacheError,
     InputError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
+    from pipeline.durability.store import DurableStore
     from pipeline.ports import Observer, OpenSource, Source
     from pipeline.records import Progress, Summary
 
@@ -108,7 +110,7 @@ async def run(
                     reuse=files.reuse,
                     accounts=accounts,
                     secrets=secrets_of(shown),
-                    observers=observers,
+                    observers=_with_history(config, durable, observers),
                     pricing=course.pricing,
                     changes=live.changes,
                     leases=leases,
@@ -136,6 +138,15 @@ async def run(
         except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
             raise RunAborted(str(error), course.stopped(str(error), durable.digest)) from error
         return summary
+
+
+def _with_history(config: Config, durable: DurableStore, observers: Sequence[Observer]) -> Sequence[Observer]:
+    """The observers, and one that keeps what the run's report is made of."""
+    if not config.journal.history:
+        return observers
+    kept = KeptHistory()
+    durable.note_history(kept.stored)
+    return (*observers, kept)
 
 
 def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT001  as `run` takes it

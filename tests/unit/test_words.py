@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cli.words import amount, columns, cut, duration, many, money, share, three_digits, title
+from pipeline.core.output.words import amount, columns, cut, duration, many, money, share, three_digits, title
 
 
 @pytest.mark.parametrize(

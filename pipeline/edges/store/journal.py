@@ -17,8 +17,10 @@ from pipeline.edges.store.files import free_name
 from pipeline.edges.store.files import identity as file_identity
 from pipeline.edges.store.journal_errors import READ_ERRORS, trouble
 from pipeline.edges.store.journal_schema import (
+    CREATE_HISTORY,
     JOIN_DONE,
     PUT_DONE,
+    PUT_HISTORY,
     PUT_LINES,
     PUT_META,
     State,
@@ -128,10 +130,16 @@ class Journal:
         except READ_ERRORS as error:
             raise trouble(self.path, error) from error
 
-    def commit(self, lines: Iterable[tuple[int, bytes]], state: State, done: Sequence[tuple[int, int]] = ()) -> None:
+    def commit(
+        self,
+        lines: Iterable[tuple[int, bytes]],
+        state: State,
+        done: Sequence[tuple[int, int]] = (),
+        history: tuple[int, bytes] | None = None,
+    ) -> None:
         """Take outcomes (place, line) and a new state, all or nothing; forget what the state says is written.
 
-        done: runs of rows that have an outcome now, each as long as it is, those within it included.
+        done: runs of rows that have an outcome now, each as long as it is, those within it included. history: a session and its data.
         Raises JournalError when the disk is full or fails, JournalGoneError if somebody has deleted the journal meanwhile.
         """
         with self._transaction() as database:
@@ -141,6 +149,9 @@ class Journal:
             if done:
                 database.executemany(JOIN_DONE, done)
                 database.executemany(PUT_DONE, done)
+            if history is not None:
+                database.execute(CREATE_HISTORY)
+                database.execute(PUT_HISTORY, history)
             self._put_state(database, state)
         self.state = state
         self._deleted = state.written

@@ -38,6 +38,21 @@ def peek(path: Path) -> tuple[State, dict[str, str], int]:
         raise trouble(path, error) from error
 
 
+def histories(path: Path) -> list[bytes]:
+    """What the report of a run is made of, the oldest session first; see `edges/telemetry/kept.py`.
+
+    Raises JournalError if it cannot be read.
+    """
+    try:
+        with _opened(path, has_log=_has_log(path)) as database:
+            refuse_foreign(database)
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
+                return []
+            return [bytes(data) for (data,) in database.execute("SELECT data FROM history ORDER BY session")]
+    except READ_ERRORS as error:
+        raise trouble(path, error) from error
+
+
 def _look(database: sqlite3.Connection) -> tuple[State, dict[str, str], int]:
     refuse_foreign(database)
     database.execute("BEGIN")

@@ -2,7 +2,8 @@
 
 `meta` holds the name of the journal, the identity of its run, and its state as JSON; a checksum covers all three. `outcomes` holds lines
 of the output, by line number, each with a checksum. `done` holds the rows that have an outcome, as runs `[first, end)`, where the
-output is in the order of completion; else the line numbers are the rows.
+output is in the order of completion; else the line numbers are the rows. `history` holds, for each process that worked at the run,
+what its report is made of (`edges/telemetry/kept.py`); it is made by the first one that stores any.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ SCHEMA = (
     "CREATE TABLE outcomes (place INTEGER PRIMARY KEY, line BLOB NOT NULL, checksum INTEGER NOT NULL)",
     CREATE_DONE,
 )
+CREATE_HISTORY = "CREATE TABLE IF NOT EXISTS history (session INTEGER PRIMARY KEY, data BLOB NOT NULL)"
+PUT_HISTORY = "INSERT OR REPLACE INTO history VALUES (?, ?)"
 PUT_LINES = "INSERT INTO outcomes VALUES (?, ?, ?)"
 PUT_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 PUT_DONE = "INSERT OR REPLACE INTO done VALUES (?, ?)"

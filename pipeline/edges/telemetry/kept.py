@@ -1,0 +1,65 @@
+"""Keeps a run's history for its report, as an observer, and gives it to the journal from time to time."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.core.bookkeeping.history import History
+from pipeline.events import LaneBack, LaneOut, PaceChanged, RunBegan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.events import AttemptRecord, RunEvent
+
+EVERY_SECONDS = 5.0  # between two times that the history is stored; kill -9 loses so much of the plots, and nothing else
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(History).decode
+
+
+class KeptHistory:
+    """An observer. `stored` is called by whoever commits, in another thread."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self._due = 0.0
+        self._changed = False
+
+    def attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Count attempts that ended."""
+        self.history.note(records)
+        self._changed = True
+
+    def events(self, events: Sequence[RunEvent]) -> None:
+        """Note when the run began, the paces, and when lanes were out."""
+        history = self.history
+        for event in events:
+            if isinstance(event, RunBegan):
+                history.began, history.utc = event.at, event.utc
+            elif isinstance(event, PaceChanged) and event.per_second is not None:
+                history.bucket(event.at - history.began).lane(event.lane).pace = event.per_second
+            elif isinstance(event, LaneOut):
+                history.mark(event.at - history.began, event.lane)
+            elif isinstance(event, LaneBack):
+                history.unmark(event.at - history.began, event.lane)
+
+    def stored(self, last: bool = False) -> tuple[int, bytes] | None:  # noqa: FBT001, FBT002  as a journal calls it
+        """The session and its history, if it is time to store them. last: it is."""
+        now = time.monotonic()
+        if not self._changed or (now < self._due and not last):
+            return None
+        self._due, self._changed = now + EVERY_SECONDS, False
+        return round(self.history.utc * 1000), zlib.compress(_encode(self.history), 1)
+
+
+def read_history(data: bytes) -> History:
+    """A history as it was stored. Raises ValueError for what is none."""
+    try:
+        return _decode(zlib.decompress(data))
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise ValueError(f"not a history: {error}") from error
