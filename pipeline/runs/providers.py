@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.lanes import LimitsConfig
     from pipeline.core.pacing.account import Accounts
+    from pipeline.edges.attachments.folder import Folder
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
 
@@ -64,16 +65,21 @@ def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
 
 
 class Providers:
-    """The open providers of a run. senders: makes a sender to each, in the order of the lanes."""
+    """The open providers of a run. senders: makes a sender to each, in the order of the lanes. folder: of the files that rows name."""
 
-    def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None) -> None:
+    def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None, folder: Folder | None) -> None:
         self.senders: list[OpenSender] = []
         self._nursery = nursery
         self._transport = transport
+        self._folder = folder
 
     async def add(self, provider: ProviderConfig, endpoint: Endpoint) -> None:
         """Open one more, until the run ends."""
         open_sender: OpenSender = await self._nursery.start(self._keep_open, provider, endpoint)
+        if self._folder is not None:
+            from pipeline.edges.attachments.sending import sending_files  # noqa: PLC0415  few runs send files
+
+            open_sender = sending_files(open_sender, self._folder)
         self.senders.append(open_sender if provider.model is None else _asking_for(provider.model, open_sender))
 
     async def _keep_open(
@@ -215,12 +221,24 @@ def _bounds(provider: ProviderConfig) -> ConnectionBounds:
 
 @asynccontextmanager
 async def _all_opened(config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[Providers]:
-    async with trio.open_nursery() as nursery:
-        providers = Providers(nursery, transport)
-        for provider, endpoint in zip(config.lanes, endpoints, strict=True):
-            await providers.add(provider, endpoint)
-        yield providers
-        nursery.cancel_scope.cancel()
+    with ExitStack() as opened:
+        folder = _folder_of(config, opened)
+        async with trio.open_nursery() as nursery:
+            providers = Providers(nursery, transport, folder)
+            for provider, endpoint in zip(config.lanes, endpoints, strict=True):
+                await providers.add(provider, endpoint)
+            yield providers
+            nursery.cancel_scope.cancel()
+
+
+def _folder_of(config: Config, opened: ExitStack) -> Folder | None:
+    """The folder of which files are sent, closed with `opened`. Raises InputError."""
+    files = None if config.request is None else config.request.files
+    if files is None:
+        return None
+    from pipeline.edges.attachments.folder import Folder  # noqa: PLC0415  few runs send files
+
+    return opened.enter_context(closing(Folder(files.root, files.max_bytes)))
 
 
 @asynccontextmanager
