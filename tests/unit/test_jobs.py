@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.core.rows.asked import read_body
 from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
@@ -341,3 +342,36 @@ def test_a_template_may_ask_for_streams() -> None:
 
     assert isinstance(job, Job)
     assert job.streams
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": 9, "n": 2},
+        {"max_tokens": "{most}"},
+        {"max_tokens": 9, "n": "{most}"},
+        {"generationConfig": {"maxOutputTokens": "{most}", "candidateCount": 2}},
+        {"options": {"num_predict": 7}, "stream": "{flag}"},
+        {"stream": True},
+        {},
+    ],
+)
+def test_what_a_templates_body_asks_for_is_read_from_the_row_only_where_the_row_decides_it(body: dict[str, Any]) -> None:
+    template = Template.compile({**body, "messages": [{"role": "user", "content": "{prompt}"}]})
+    maker = JobMaker(template, "/v1/chat/completions", seen=MemoryStore())
+    rows = [
+        RawRow(at + 1, 0, b'{"prompt":"%b","most":%d,"flag":%b}' % (b"x" * 9 * at, 3 + at, [b"true", b"false"][at % 2])) for at in range(4)
+    ]
+
+    jobs = [job for job in maker.make_jobs(rows, 0) if isinstance(job, Job)]
+
+    assert len(jobs) == 4
+    assert [(job.tokens, job.output_tokens, job.streams, job.model) for job in jobs] == [read_body(job.body, job.url) for job in jobs]
+
+
+def test_a_body_is_taken_apart_into_what_rows_decide_and_what_they_do_not() -> None:
+    template = Template.compile({"a": 1, "b": ["{x}"], "c": {"d": "{{e}}"}, "f": None})
+
+    assert template.varying == {"b"}
+    assert template.constant == b'{"a":1,"c":{"d":"{e}"},"f":null}'
+    assert Template.compile({"b": "{x}"}).constant == b"{}"

@@ -27,6 +27,7 @@ class _Asked(msgspec.Struct, gc=False):
     model: Any = None
 
 
+ASKED = frozenset(_Asked.__struct_fields__)
 _decode_asked = msgspec.json.Decoder(_Asked).decode
 
 

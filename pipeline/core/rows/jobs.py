@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.rows.asked import read_body
+from pipeline.core.rows.asked import ASKED, read_body
 from pipeline.core.rows.attached import FileError, attachments
-from pipeline.core.rows.estimate import MEDIA_TOKENS
+from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
 from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in
 from pipeline.core.rows.ids import SeenIds
 from pipeline.core.rows.lines import RawRow, not_utf8
@@ -66,6 +66,8 @@ class JobMaker:
         self._name_field = id_field or CUSTOM_ID
         self._body_field = body_field
         self._one_file = one_file
+        # What every body of the template asks for, where that is the same for all rows: it need not be read from each.
+        self._asked = None if template is None or template.varying & ASKED else read_body(template.constant, url or DEFAULT_URL)[1:]
         self._store = seen
         self._seen = SeenIds(seen)
         self._urls: dict[str, str] = {}  # those found good, so that each is checked and kept once
@@ -178,7 +180,11 @@ class JobMaker:
         name = as_name(fields.get(self._name_field)) or numbered(index)
         check_name(name)
         url = self._url or DEFAULT_URL
-        tokens, output, streams, model = read_body(body, url)
+        if self._asked is None:
+            tokens, output, streams, model = read_body(body, url)
+        else:
+            output, streams, model = self._asked
+            tokens = estimate_tokens(body, None) + output
         tokens += MEDIA_TOKENS * sum(file.conversion != "mime" for file in files)
         return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files, model)
 

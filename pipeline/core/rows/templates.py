@@ -90,13 +90,19 @@ class _Hole(msgspec.Struct, frozen=True):
 
 
 class Template(msgspec.Struct, frozen=True, eq=False):
-    """A compiled body. fields: the names it takes from a row, each once, in the order in which they appear. files: where files go."""
+    """A compiled body.
+
+    fields: the names it takes from a row, each once, in the order in which they appear. files: where files go. varying: the keys of the
+    body whose values take something from a row. constant: all other keys with their values, as JSON.
+    """
 
     fields: tuple[str, ...]
     files: tuple[FileHole, ...]
     _pieces: list[bytes]  # fixed JSON, and b"" for each hole
     _simple: list[tuple[int, str, Callable[[JSON], bytes]]]  # most holes: a name and nothing else
     _others: list[tuple[int, _Hole]]
+    varying: frozenset[str]
+    constant: bytes
 
     def __repr__(self) -> str:
         return f"Template(fields={self.fields})"  # not the text, which may be long, and is private
@@ -125,7 +131,8 @@ class Template(msgspec.Struct, frozen=True, eq=False):
                 pieces[-1] += part
         simple = [(at, hole.name, hole.encode) for at, hole in holes if hole.simple]
         others = [(at, hole) for at, hole in holes if not hole.simple]
-        return cls(tuple(dict.fromkeys(hole.name for _, hole in holes)), tuple(files), pieces, simple, others)
+        constant, varying = _apart(body)
+        return cls(tuple(dict.fromkeys(hole.name for _, hole in holes)), tuple(files), pieces, simple, others, varying, constant)
 
     def render(self, row: Mapping[str, JSON]) -> bytes:
         """The body for one row, as compact JSON. Raises RowError if a field is missing, null, or cannot be written as JSON."""
@@ -140,6 +147,14 @@ class Template(msgspec.Struct, frozen=True, eq=False):
         except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise RowError(_complaint(row, name, error)) from None
         return b"".join(pieces)
+
+
+def _apart(body: Mapping[str, JSON]) -> tuple[bytes, frozenset[str]]:
+    """The part of a body that takes nothing from a row, and the keys of the rest."""
+    parts = {key: list(_parts({key: value}, "", [])) for key, value in body.items()}
+    varying = frozenset(key for key, found in parts.items() if any(isinstance(part, _Hole) for part in found))
+    constant = [b"".join(part for part in found if isinstance(part, bytes))[1:-1] for key, found in parts.items() if key not in varying]
+    return b"{%b}" % b",".join(constant), varying
 
 
 def _marking(marker: bytes, *, alone: bool) -> Callable[[JSON], bytes]:
