@@ -168,10 +168,12 @@ class DurableStore:
             place = self._next_place
             self._next_place += 1
         term = self._terms.pop(index)
-        kept = self._fields.pop(index, b"")
-        reason = outcome.finish_reason if isinstance(outcome, Success) else None
+        kept = self._fields.pop(index, b"") if self._fields else b""
         rejected = outcome.rejected if outcome.attempts else 0
-        counts = (isinstance(outcome, Success), usage_of(outcome), term, reason, rejected)
+        if isinstance(outcome, Success):
+            counts = (True, usage_of(outcome), term, outcome.finish_reason, rejected)
+        else:
+            counts = (False, usage_of(outcome), term, None, rejected)
         line = self.keeping.take(index)
         if line is None:
             return Entry(index, place, with_fields(self.keeping.encode(outcome) if made is None else made, kept), counts)

@@ -20,7 +20,9 @@ def usage_of(outcome: Outcome) -> Usage:
     """The tokens that a row cost, those of rejected answers included; none for an answer that was there already."""
     if not outcome.attempts:
         return NO_USAGE
-    return outcome.usage + outcome.wasted if isinstance(outcome, Success) else outcome.wasted
+    if not isinstance(outcome, Success):
+        return outcome.wasted
+    return outcome.usage if outcome.wasted is NO_USAGE else outcome.usage + outcome.wasted
 
 
 class Priced(Struct, frozen=True, gc=False):
@@ -80,19 +82,20 @@ class Ledger:
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Count outcomes, each once."""
         for outcome in outcomes:
-            success = isinstance(outcome, Success)
             usage = usage_of(outcome)
-            reason = outcome.finish_reason if isinstance(outcome, Success) else None
-            self.count(usage, succeeded=success, finish_reason=reason, rejected=outcome.rejected if outcome.attempts else 0)
-            if self.price is not None:
-                self.cost += self.price(outcome, usage) or 0
-            if not isinstance(outcome, Success):
+            rejected = outcome.rejected if outcome.attempts else 0
+            if isinstance(outcome, Success):
+                self.count(usage, succeeded=True, finish_reason=outcome.finish_reason, rejected=rejected)
+                if outcome.attempts:
+                    self._time(outcome)
+                else:
+                    self.from_cache += 1
+            else:
+                self.count(usage, succeeded=False, rejected=rejected)
                 code = outcome.error_code
                 self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
-            elif outcome.attempts:
-                self._time(outcome)
-            else:
-                self.from_cache += 1
+            if self.price is not None:
+                self.cost += self.price(outcome, usage) or 0
 
     def _time(self, success: Success) -> None:
         seconds, first = success.latency_seconds, success.first_token_seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from math import log2
 
 CELLS = 32  # for every doubling
@@ -12,24 +11,23 @@ SHOWN = (50, 95, 99)  # percentiles
 class Quantiles:
     """Counts numbers by size. Numbers of zero or less count as the least."""
 
-    __slots__ = ("_cells", "_count")
+    __slots__ = ("_cells",)
 
     def __init__(self) -> None:
-        self._cells: Counter[int] = Counter()
-        self._count = 0
+        self._cells: dict[int, int] = {}
 
     def add(self, value: float) -> None:
         """Count a number."""
-        self._cells[int(log2(value) * CELLS) if value > 1e-6 else -20 * CELLS] += 1
-        self._count += 1
+        cell = int(log2(value) * CELLS) if value > 1e-6 else -20 * CELLS
+        self._cells[cell] = self._cells.get(cell, 0) + 1
 
     def shown(self) -> dict[str, float]:
         """p50, p95 and p99, to four digits; nothing where nothing was counted."""
         cells = sorted(self._cells.items())
-        return {f"p{percent}": _rounded(self._at(cells, percent / 100)) for percent in SHOWN} if cells else {}
+        count = sum(count for _, count in cells)
+        return {f"p{percent}": _rounded(self._at(cells, count * percent / 100)) for percent in SHOWN} if cells else {}
 
-    def _at(self, cells: list[tuple[int, int]], share: float) -> float:
-        left = share * self._count
+    def _at(self, cells: list[tuple[int, int]], left: float) -> float:
         for cell, count in cells:  # noqa: B007  the last one is what is looked for
             left -= count
             if left <= 1e-9:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.rows.estimate import answer_tokens, estimate_tokens
+from pipeline.core.rows.estimate import answer_tokens, prompt_tokens
 
 # Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
 _STREAMING_URL = re.compile(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$").search
@@ -36,15 +36,17 @@ def read_body(body: bytes, url: str) -> tuple[int, int, bool, str]:
     try:
         asked = _decode_asked(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
-        return estimate_tokens(body, None), 0, False, ""
+        return prompt_tokens(body), 0, False, ""
     most, answers = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens, asked.n
-    if isinstance(asked.generationConfig, dict):
+    if asked.generationConfig is None and asked.options is None:
+        pass
+    elif isinstance(asked.generationConfig, dict):
         most, answers = asked.generationConfig.get("maxOutputTokens"), asked.generationConfig.get("candidateCount")
     elif isinstance(asked.options, dict):
         most = most or asked.options.get("num_predict")
     output = answer_tokens(most if type(most) is int else None, answers if type(answers) is int else 1)
     streams = asked.stream is True or (asked.stream is None and _streams_unasked(url))
-    return estimate_tokens(body, None) + output, output, streams, asked.model if type(asked.model) is str else ""
+    return prompt_tokens(body) + output, output, streams, asked.model if type(asked.model) is str else ""
 
 
 @lru_cache(maxsize=64)

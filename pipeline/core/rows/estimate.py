@@ -33,19 +33,30 @@ def estimate_tokens(body: bytes, max_tokens: int | None, choices: int = 1) -> in
 
     OpenAI charges max(max_tokens, characters / 4), Azure the sum of both; the sum is the safe one.
     """
+    return prompt_tokens(body) + answer_tokens(max_tokens, choices)
+
+
+def prompt_tokens(body: bytes) -> int:
+    """Tokens of a request's body alone."""
     media = more = 0
     if b";base64," in body:
         body, media = _DATA_URL.subn(b"", body)
     if len(body) > MEDIA_BYTES:
         body, more = _without_base64(body)
-    ascii_bytes = len(body) if body.isascii() else len(body.translate(None, _OTHER_BYTES))
-    prompt = -(-ascii_bytes // ASCII_BYTES_PER_TOKEN) + -(-(len(body) - ascii_bytes) // OTHER_BYTES_PER_TOKEN)
-    return prompt + (media + more) * MEDIA_TOKENS + answer_tokens(max_tokens, choices)
+    pieces = (media + more) * MEDIA_TOKENS
+    if body.isascii():
+        return -(-len(body) // ASCII_BYTES_PER_TOKEN) + pieces
+    ascii_bytes = len(body.translate(None, _OTHER_BYTES))
+    return -(-ascii_bytes // ASCII_BYTES_PER_TOKEN) + -(-(len(body) - ascii_bytes) // OTHER_BYTES_PER_TOKEN) + pieces
 
 
 def answer_tokens(max_tokens: int | None, choices: int = 1) -> int:
     """Tokens of the longest answer that a request allows; 0 where it does not bound it."""
-    return min(max(0, max_tokens or 0), MOST) * min(max(1, choices), MOST)
+    if not max_tokens:
+        return 0
+    if choices == 1 and 0 < max_tokens <= MOST:
+        return max_tokens
+    return min(max(0, max_tokens), MOST) * min(max(1, choices), MOST)
 
 
 def _without_base64(body: bytes) -> tuple[bytes, int]:
