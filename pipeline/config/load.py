@@ -106,8 +106,8 @@ def load_serve(
 ) -> Config:
     """The config of a server, which needs no source and no sink: those that it has are not used, and nor is its request.
 
-    data: the data folder, in place of the config's; relative to the working directory. Results leave the flow as they come, and
-    each batch puts its own in order.
+    `retry.stop_after` is null where the config does not say it. data: the data folder, in place of the config's; relative to the
+    working directory. Results leave the flow as they come, and each batch puts its own in order.
     Raises: ConfigError, with every problem at once.
     """
     file = Path(path)
@@ -117,6 +117,8 @@ def load_serve(
         root = _put(root, ["serve", "data"], Node(str(Path(data).absolute()), "--data", None))
     elif _leaf(root, ("serve", "data")) is None:
         root = _put(root, ["serve", "data"], Node(SERVE_DATA, str(file), None))
+    if _leaf(root, ("retry", "stop_after")) is None:  # rows that all get the same answer are their batch's fault, and not the server's
+        root = _put(root, ["retry", "stop_after"], Node(None, str(file), None))
     if environment is not None:
         problems.extend(problems_in(root, environment))
     ours = {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 READING = frozenset({"GET", "HEAD"})
 OPEN_PATHS = frozenset({"/", "/page.css", "/page.js", "/icon.svg"})  # hold no data
+MOST_PASSED = 4 << 30  # bytes of a body that are read although nobody wants them
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -53,9 +54,11 @@ class Guard:
             await self.app(scope, receive, send)
             return
         name = f"req_{secrets.token_hex(12)}".encode()
+        body = _Body(receive)
 
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
+                await body.read_to_end()
                 message["headers"] = [*message.get("headers", ()), *HEADERS, (b"x-request-id", name)]
             await send(message)
 
@@ -67,7 +70,7 @@ class Guard:
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):  # a redirect would cost some clients their body or their key
             scope = {**scope, "path": path.rstrip("/") or "/"}
-        await self.app(scope, receive, send_marked)
+        await self.app(scope, body.receive, send_marked)
 
     def _check(self, scope: Message) -> None:
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
@@ -88,6 +91,30 @@ class Guard:
         assert self.key is not None
         same = hmac.compare_digest(shown.strip().encode("latin-1", "replace"), self.key.encode())
         return same and scheme.lower() == "bearer"
+
+
+@define(eq=False)
+class _Body:
+    """The body of a request. It is read to its end before the answer leaves.
+
+    A client that is still sending would see a broken connection where it should see a refusal, and would send all of it again.
+    """
+
+    receive_next: Receive
+    ended: bool = False
+    passed: int = 0
+
+    async def receive(self) -> Message:
+        """The next message of the request."""
+        message = await self.receive_next()
+        self.ended = self.ended or message["type"] != "http.request" or not message.get("more_body", False)
+        self.passed += len(message.get("body", b""))
+        return message
+
+    async def read_to_end(self) -> None:
+        """Read what is left, and forget it."""
+        while not self.ended and self.passed < MOST_PASSED:
+            await self.receive()
 
 
 async def refuse(error: ApiError, send: Send) -> None:

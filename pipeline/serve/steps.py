@@ -92,6 +92,7 @@ class Steps:
         if ended.status.is_final:
             await trio.to_thread.run_sync(self.desk.folder.end_batch, batch.id)
         self.engine.call()
+        self.engine.begin_again()  # what has stopped the work may have been another batch's rows
 
     def _goes_on(self, name: str) -> bool:
         time.sleep(BREATH_SECONDS)

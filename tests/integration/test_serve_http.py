@@ -259,6 +259,11 @@ def test_without_the_key_nothing_is_told(guarded: Server, shown: str | None) -> 
     assert error_of(guarded.call("POST", "/v1/files", form(rows(9)), **headers))[0] == 401
 
 
+def test_a_refusal_is_told_to_a_client_that_sends_much(guarded: Server) -> None:
+    assert error_of(guarded.call("POST", "/v1/files", form(b"x" * 30_000_000), content_type=FORM))[0] == 401
+    assert error_of(guarded.call("POST", "/v1/batches", b" " * 30_000_000, authorization=f"Bearer {KEY}"))[0] == 413
+
+
 def test_with_the_key_everything_is_answered_and_the_page_needs_none(guarded: Server) -> None:
     assert guarded.call("GET", "/v1/batches", authorization=f"Bearer {KEY}").status == 200
     assert guarded.call("GET", "/").status == 200

@@ -65,8 +65,12 @@ class Catalog:
         try:
             path.touch(mode=MODE)
             self._writer = self._connect()
-            self._prepare()
-            self._reader = self._connect()
+            try:
+                self._prepare()
+                self._reader = self._connect()
+            except BaseException:
+                self._writer.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise JournalError(path, f"cannot be opened: {error}") from error
 
@@ -177,8 +181,12 @@ class Catalog:
 
     def _connect(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        for setting in SETTINGS:
-            database.execute(setting)
+        try:
+            for setting in SETTINGS:
+                database.execute(setting)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     def _prepare(self) -> None:
