@@ -15,6 +15,7 @@ from zlib import crc32
 from attrs import define, field
 
 from pipeline.core.bookkeeping.fingerprint import row_digest
+from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.names import numbered
 from pipeline.durability.catch_up import SKIP_ROWS
@@ -34,7 +35,7 @@ UNNAMED = 0  # in place of an id's checksum, for rows that are named by their nu
 class PresentRows:
     """The rows, 17 bytes each. entries: the hashes that were kept when the rows were answered. names: checksums of their ids.
 
-    files: the first row of each of several files, and its path.
+    files: the first row of each of several files, and its path. kept: rows whose result stays where it is.
     """
 
     entries: array[int]
@@ -43,7 +44,8 @@ class PresentRows:
     lines: array[int] = field(factory=lambda: array("Q"))
     bad: bytearray = field(factory=bytearray)
     files: list[tuple[int, str]] = field(factory=list)
-    _places: dict[tuple[int, int], list[int]] | None = field(default=None, init=False)  # of rows that are not what they were, last first
+    kept: Intervals = field(factory=Intervals)
+    _places: dict[tuple[int, int], list[int]] | None = field(default=None, init=False)  # of rows without a result of their own, last first
 
     @classmethod
     def read(cls, source: Source, jobs: JobMaker, entries: array[int]) -> PresentRows:
@@ -80,9 +82,15 @@ class PresentRows:
             return None
         if self._places is None:
             self._places = self._rows_in_new_places()
-        name = UNNAMED if told.custom_id == numbered(told.index) else _checksum(told.custom_id)
-        places = self._places.get((entry & HASH_MASK, name))
+        names = [_checksum(told.custom_id)]
+        if told.custom_id == numbered(told.index):
+            names.append(UNNAMED)  # the row has no id of its own, or one that looks like its number
+        places = next(filter(None, (self._places.get((entry & HASH_MASK, name)) for name in names)), None)
         return places.pop() if places else None
+
+    def name_at(self, index: int, told: Written) -> str:
+        """The id of the row that this result answers: its own, or else the number of its new place."""
+        return told.custom_id if self.names[index] == _checksum(told.custom_id) else numbered(index)
 
     def note(self, hashes: RowHashes) -> None:
         """Keep the hashes of all rows."""
@@ -96,8 +104,8 @@ class PresentRows:
     def _rows_in_new_places(self) -> dict[tuple[int, int], list[int]]:
         places: dict[tuple[int, int], list[int]] = {}
         for index in reversed(range(len(self.digests))):
-            digest, name, entry = self.digests[index], self.names[index], self._entry(index)
-            if self.bad[index] or (entry and not differs(entry, digest)):
+            digest, name = self.digests[index], self.names[index]
+            if self.bad[index] or index in self.kept:
                 continue
             name = UNNAMED if name == _checksum(numbered(index)) else name
             places.setdefault((digest & HASH_MASK, name), []).append(index)

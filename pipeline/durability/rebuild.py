@@ -97,6 +97,8 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
         _, journal, *_ = open_journal(opened, paths, identity, power=kind.power)
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
         work = _Rebuilding(kind.in_order, repair, PresentRows.read(source, jobs, hashes.read_all()))
+        if repair.accept_changes:
+            work.find_kept(_all_lines(kind.in_order, paths.output, journal, strict=False))
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.create(paths.rebuilt)))
 
@@ -137,6 +139,13 @@ class _Rebuilding:
     written: int = 0
     row_sum: int = 0
     ledger: Ledger = field(factory=Ledger)
+
+    def find_kept(self, lines: Iterable[tuple[Written, bytes]]) -> None:
+        """Look which rows keep their results, before others may go to new places."""
+        kept = self.rows.kept
+        for told, _ in lines:
+            if told.index not in kept and self.rows.holds(told) and not self._to_send_again(told):
+                kept.add(told.index, told.index + 1)
 
     def place(self, told: Written) -> int | None:
         """Count a row's result; the row that it is kept for, None if it is dropped."""
@@ -200,7 +209,7 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
         index = work.place(told)
         if index is None:
             continue
-        line = written_line if index == told.index else moved_line(written_line, told, index)
+        line = written_line if index == told.index else moved_line(written_line, index, work.rows.name_at(index, told))
         if work.in_order and index != work.written:
             yield index, line
             continue

@@ -16,7 +16,6 @@ from pipeline.core.answers.parts import NULL, head_of, object_of
 from pipeline.core.answers.shapes import find_usage, read_reply
 from pipeline.core.answers.usage import read_usage
 from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
-from pipeline.core.rows.names import numbered
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 BATCH_ID = "batch_req_"  # and the index in hex
@@ -198,15 +197,14 @@ def index_of_id(name: object) -> int | None:
         return None
 
 
-def moved_line(line: bytes, told: Written, index: int) -> bytes:
-    """The line of a row that stands in another place now. told: what it says; an id that was made of its place gets the new one."""
+def moved_line(line: bytes, index: int, custom_id: str) -> bytes:
+    """The line of a row that stands in another place now. custom_id: the row's id there."""
     parts = _decode_parts(line)
     if "index" in parts:
         parts["index"] = msgspec.Raw(b"%d" % index)
     else:
         parts["id"] = msgspec.Raw(b'"%s%012x"' % (BATCH_ID.encode(), index))
-    if told.custom_id == numbered(told.index):
-        parts["custom_id"] = msgspec.Raw(_encode(numbered(index)))
+    parts["custom_id"] = msgspec.Raw(_encode(custom_id))
     return _encode(parts) + b"\n"
 
 
