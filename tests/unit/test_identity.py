@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -126,3 +127,12 @@ def test_long_value_is_shown_by_its_start() -> None:
     fits, too_long = "x" * 120, "y" * 121
 
     assert differences({"key": fits}, {"key": too_long}) == [f"key: was {fits}, is {'y' * 100}… (121 characters)"]
+
+
+def test_what_a_journal_keeps_of_rows_stays_as_earlier_versions_wrote_it() -> None:
+    assert row_digest(RawRow(1, 0, b'{"p": 1}')) == crc32(b'{"p": 1}') == 858_480_553
+    assert row_digest(RawRow(1, 0, {"p": "ü"})) == crc32('{"p":"ü"}'.encode())
+    assert row_digest(RawRow(1, 0, None, problem="is empty")) == crc32(b'"is empty"')
+    assert row_term(0, 0) & MASK == 11_400_714_820_970_677_676
+    assert row_term(7, 123_456) & MASK == 18_025_531_035_376_675_875
+    assert row_term(0, 5) == 6 * row_term(0, 0)

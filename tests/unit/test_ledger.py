@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.core.bookkeeping.ledger import Ledger
+from pipeline.core.bookkeeping.ledger import Ledger, usage_of
 from pipeline.records import Failure, FailureKind, Success, Usage
 
 
@@ -52,3 +52,36 @@ def test_reasons_to_end_are_counted() -> None:
     ledger.add([Success(4, "b", 200, None, b"{}", Usage(1, 1, 2), 1, 0.1)])
 
     assert ledger.finish_reasons == {"stop": 2, "length": 1}
+
+
+def test_tokens_of_rejected_answers_count_and_those_of_answers_that_were_there_do_not() -> None:
+    used, wasted = Usage(1, 2, 3), Usage(10, 20, 30)
+    success = Success(0, "a", 200, None, b"{}", used, 2, 0.1, rejected=1, wasted=wasted)
+    failure = Failure(1, "b", FailureKind.TRUNCATED, "", attempts=2, rejected=2, wasted=wasted)
+    from_cache = Success(2, "c", 200, None, b"{}", used, 0, 0.0, rejected=5)
+    ledger = Ledger()
+
+    ledger.add([success, failure, from_cache])
+
+    assert usage_of(success) == Usage(11, 22, 33)
+    assert usage_of(failure) == wasted
+    assert usage_of(from_cache) == Usage()
+    assert (ledger.prompt_tokens, ledger.output_tokens, ledger.rejected, ledger.from_cache) == (21, 42, 3, 1)
+
+
+def test_cost_is_the_sum_of_what_is_known() -> None:
+    ledger = Ledger()
+    ledger.price = lambda outcome, usage: None if outcome.index else usage.output_tokens
+
+    ledger.add([Success(index, "a", 200, None, b"{}", Usage(1, 7, 8), 1, 0.1) for index in range(2)])
+
+    assert ledger.cost == 7
+
+
+def test_the_pace_of_a_stream_needs_more_than_one_token() -> None:
+    ledger = Ledger()
+
+    ledger.add([Success(0, "a", 200, None, b"{}", Usage(1, 1, 2), 1, 2.0, first_token_seconds=1.0, longest_gap_seconds=0.5)])
+
+    assert ledger.first_token.shown()
+    assert ledger.pace.shown() == {}

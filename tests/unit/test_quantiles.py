@@ -22,7 +22,24 @@ def test_a_quantile_is_right_to_a_percent_or_two(values: list[float]) -> None:
     ordered = sorted(values)
     for percent in (50, 95, 99):
         exact = ordered[max(0, -(-percent * len(values) // 100) - 1)]
-        assert counted.shown()[f"p{percent}"] == pytest.approx(exact, rel=0.025)
+        assert counted.shown()[f"p{percent}"] == pytest.approx(exact, rel=0.0115)
+
+
+@pytest.mark.parametrize("value", [0.98, 0.99, 1.0, 1.01, 1.02])
+def test_a_number_close_to_one_is_shown_as_right_as_any_other(value: float) -> None:
+    counted = Quantiles()
+    counted.add(value)
+
+    assert counted.shown()["p50"] == pytest.approx(value, rel=0.0115)
+
+
+def test_zero_and_less_count_as_next_to_nothing() -> None:
+    counted = Quantiles()
+    for value in (0.0, -1.0, 1e-9, 5.0):
+        counted.add(value)
+
+    assert counted.shown()["p50"] == pytest.approx(1e-6, rel=0.02)
+    assert counted.shown()["p99"] == pytest.approx(5.0, rel=0.0115)
 
 
 def test_nothing_counted_shows_nothing() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import floor, log2
 
 CELLS = 32  # for every doubling
+LEAST = 1e-6  # what is smaller counts as this
+LEAST_CELL = floor(log2(LEAST) * CELLS)
 SHOWN = (50, 95, 99)  # percentiles
 
 
@@ -18,7 +20,7 @@ class Quantiles:
 
     def add(self, value: float) -> None:
         """Count a number."""
-        cell = int(log2(value) * CELLS) if value > 1e-6 else -20 * CELLS
+        cell = floor(log2(value) * CELLS) if value > LEAST else LEAST_CELL
         self._cells[cell] = self._cells.get(cell, 0) + 1
 
     def shown(self) -> dict[str, float]:
@@ -32,8 +34,7 @@ class Quantiles:
             left -= count
             if left <= 1e-9:
                 break
-        middle = (cell + 0.5 if cell >= 0 else cell - 0.5) / CELLS  # `int` cuts towards zero
-        return float(2**middle)
+        return float(2 ** ((cell + 0.5) / CELLS))
 
 
 def _rounded(value: float) -> float:
