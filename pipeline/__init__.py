@@ -78,21 +78,7 @@ if TYPE_CHECKING:
     from pipeline.library.outcomes import Outcomes
     from pipeline.messages import GateMessage, Notice, Report, Ticket
     from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
-    from pipeline.records import (
-        Answer,
-        FailedRow,
-        Failure,
-        FailureGroup,
-        FailureKind,
-        Fault,
-        FaultCause,
-        Job,
-        Outcome,
-        Progress,
-        Success,
-        Summary,
-        Usage,
-    )
+    from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Success, Usage
     from pipeline.runs.changing import Changed, LiveConfig
     from pipeline.runs.run import run
     from pipeline.runs.stream import stream
@@ -123,6 +109,7 @@ if TYPE_CHECKING:
     from pipeline.stages.read import ReadTally, read
     from pipeline.stages.record import record
     from pipeline.stages.write import write
+    from pipeline.summaries import FailedRow, FailureGroup, Progress, Summary
     from pipeline.version import VERSION as __version__  # noqa: N811  the name that every package has
 
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
@@ -148,7 +135,8 @@ _HOMES = {
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
     "pipeline.events": "AttemptRecord AttemptResult LaneBack LaneOut PaceChanged Paused RunBegan RunEvent RunStopping",
-    "pipeline.records": "Answer FailedRow Failure FailureGroup FailureKind Fault FaultCause Job Outcome Progress Success Summary Usage",
+    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Success Usage",
+    "pipeline.summaries": "FailedRow FailureGroup Progress Summary",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (
         "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError JournalGoneError "

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from pipeline.edges.sources.memory import Row
     from pipeline.library.outcomes import Outcomes
     from pipeline.ports import Observer
-    from pipeline.records import Outcome, Progress, Summary
+    from pipeline.records import Outcome
     from pipeline.runs.stream import OutcomeStream
+    from pipeline.summaries import Progress, Summary
 
 __all__ = ["run", "run_batch", "stream"]
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pipeline.records import Outcome, Summary
+    from pipeline.records import Outcome
+    from pipeline.summaries import Summary
 
 
 SINK_ADVICE = {

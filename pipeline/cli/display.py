@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-    from pipeline.records import FailedRow, Progress
+    from pipeline.summaries import FailedRow, Progress
 
 FIRST_SECONDS = 0.5  # before the first live lines
 # A log gets a line every ten seconds at first, when people look whether a run does well, and then one a minute.

@@ -18,7 +18,7 @@ from pipeline.cli.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.records import Progress
+    from pipeline.summaries import Progress
 
     Talk = Terminal[Progress]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.frame import Talk
     from pipeline.config import Config
-    from pipeline.records import Progress, Summary
+    from pipeline.summaries import Progress, Summary
 
 COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
 

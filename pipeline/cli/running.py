@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.cli.frame import Talk
     from pipeline.cli.launch import RunChoices
     from pipeline.config import Config
-    from pipeline.records import Summary
+    from pipeline.summaries import Summary
 
 WORDS = "headrace.words"  # where a command keeps the words that it was given
 

@@ -18,7 +18,7 @@ from pipeline.core.output.written import may_have_passed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline.records import FailureGroup, LaneSummary, Summary
+    from pipeline.summaries import FailureGroup, LaneSummary, Summary
 
 WIDTH = 80
 KINDS_SHOWN = 5

@@ -15,7 +15,7 @@ from pipeline.core.output.words import amount, many, three_digits
 
 if TYPE_CHECKING:
     from pipeline.config import Config, LimitsConfig
-    from pipeline.records import FailureGroup, Progress
+    from pipeline.summaries import FailureGroup, Progress
 
 RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
 TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute

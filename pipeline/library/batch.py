@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.edges.sources.memory import Row
     from pipeline.ports import Observer
-    from pipeline.records import Progress
+    from pipeline.summaries import Progress
 
 
 def run_batch(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from pipeline.edges.sources.memory import Row
-    from pipeline.records import Progress
+    from pipeline.summaries import Progress
 
 T = TypeVar("T")
 

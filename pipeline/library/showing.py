@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.view import View
     from pipeline.config import Config
-    from pipeline.records import Progress
+    from pipeline.summaries import Progress
 
 KERNELS = frozenset({"ZMQInteractiveShell", "Shell"})  # Jupyter and VS Code; Colab
 

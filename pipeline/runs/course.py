@@ -10,10 +10,10 @@ from attrs import define, evolve, field
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import InputError, RunAborted, RunInterrupted
-from pipeline.records import LaneSummary, Summary
 from pipeline.runs.pricing import LanePrices, as_money, prices_of
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
+from pipeline.summaries import LaneSummary, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
-    from pipeline.records import Progress
     from pipeline.stages.gate_tally import GateTally
+    from pipeline.summaries import Progress
 
 PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what it logs
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Observer, OpenSource, Source
-    from pipeline.records import Progress, Summary
+    from pipeline.summaries import Progress, Summary
 
 
 async def run(

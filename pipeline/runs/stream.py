@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer, Source
-    from pipeline.records import Outcome, Progress
+    from pipeline.records import Outcome
     from pipeline.runs.providers import Providers
     from pipeline.stages.flow import FlowSettings
+    from pipeline.summaries import Progress
 
 
 def stream(

@@ -22,7 +22,7 @@ from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.events import RunBegan
 from pipeline.messages import Change, GateMessage, Notice, Ticket
-from pipeline.records import Job, Outcome, Progress
+from pipeline.records import Job, Outcome
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import gate
 from pipeline.stages.gate_tally import GateTally
@@ -32,6 +32,7 @@ from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record
 from pipeline.stages.room import WINDOW_BYTES, Room
 from pipeline.stages.write import write
+from pipeline.summaries import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

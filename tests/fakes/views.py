@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from pipeline.cli.view import Facts
-from pipeline.records import FailedRow, FailureGroup, Progress
+from pipeline.summaries import FailedRow, FailureGroup, Progress
 
 FACTS = Facts(source="prompts.jsonl", sink="results.jsonl", requests=60.0, tokens_per_minute=2_000_000.0, max_in_flight=400)
 PLAIN_FACTS = Facts(source="stdin", sink="out.jsonl", requests=None, tokens_per_minute=None, max_in_flight=50)

@@ -15,7 +15,7 @@ import pytest
 from pipeline.cli import main
 from pipeline.cli.frame import guarded
 from pipeline.errors import ConfigError, HeadraceError, InputError, Problem, RunAborted, RunInterrupted
-from pipeline.records import Summary
+from pipeline.summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from pipeline.cli.display import JsonScreen, LiveScreen, PlainScreen, screen_for
 from pipeline.cli.terminal import Output, Screen, Terminal
-from pipeline.records import Progress
+from pipeline.summaries import Progress
 from tests.fakes.views import BUSY, FACTS, at
 
 TERMINAL = {"TERM": "xterm-256color"}

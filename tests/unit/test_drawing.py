@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.cli.drawing import ASCII, TALLEST, WIDEST, Line, draw
 from pipeline.cli.view import Facts, Watcher
 from pipeline.core.output.words import columns
-from pipeline.records import FailedRow, FailureGroup, Progress
+from pipeline.summaries import FailedRow, FailureGroup, Progress
 from tests.fakes.views import BUSY, FACTS, PLAIN_FACTS, START, at
 
 

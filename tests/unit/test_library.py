@@ -18,7 +18,8 @@ import pytest
 import pipeline
 from pipeline.cli.view import Facts, Watcher
 from pipeline.library.showing import Card, runs_in_kernel
-from pipeline.records import NO_USAGE, FailedRow, Failure, FailureGroup, FailureKind, Progress, Success
+from pipeline.records import NO_USAGE, Failure, FailureKind, Success
+from pipeline.summaries import FailedRow, FailureGroup, Progress
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from pipeline.cli import main
 from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_text
-from pipeline.records import FailedRow, FailureGroup, LaneSummary, Summary
+from pipeline.summaries import FailedRow, FailureGroup, LaneSummary, Summary
 from tests.fakes.views import FAILURES
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.quantiles import Quantiles
-from pipeline.records import NO_USAGE, FailedRow, FailureGroup, Success
+from pipeline.records import NO_USAGE, Success
+from pipeline.summaries import FailedRow, FailureGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
