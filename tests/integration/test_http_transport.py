@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import TYPE_CHECKING
 
@@ -344,3 +345,68 @@ async def test_unix_socket_answers_for_every_host(tmp_path: object) -> None:
         nursery.cancel_scope.cancel()
 
     assert [response.json() for response in responses] == [{"choices": [{"text": "ok"}]}] * 2
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body that comes in pieces. No generator: trio complains of one that is left half-way."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._left = list(pieces)
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop(0)
+
+
+@pytest.mark.parametrize(
+    "headers, body",
+    [
+        ({"content-length": "2"}, b"abcd"),
+        ({"content-length": "9"}, b"abcd"),
+        ({"content-length": "+4"}, b"abcd"),
+        ({"content-length": "4", "transfer-encoding": "chunked"}, b"abcd"),
+        ({"transfer-encoding": "gzip, chunked"}, b"abcd"),
+        ({"content-length": "5"}, b""),
+        ({"content-length": "2"}, [b"ab", b"cd"]),
+        ({"content-length": "9"}, [b"ab", b"cd"]),
+    ],
+)
+async def test_body_that_is_not_as_long_as_it_says_is_refused(headers: dict[str, str], body: bytes | list[bytes]) -> None:
+    async with serve(answering(WHOLE)) as server, client() as http:
+        if isinstance(body, bytes):
+            request = http.build_request("POST", server.url, headers=headers, content=body)
+        else:
+            request = httpx.Request("POST", server.url, headers={"host": "a", **headers}, stream=Pieces(*body))
+        with pytest.raises(httpx.LocalProtocolError):
+            await http.send(request)
+        assert (await http.get(f"{server.url}/next")).json() == {"choices": [{"text": "ok"}]}
+
+    assert [request.target for request in server.requests] in (["/next"], ["/", "/next"])  # what streamed had begun to leave
+
+
+async def test_body_without_any_length_is_refused() -> None:
+    async with serve(answering(WHOLE)) as server, client() as http:
+        request = http.build_request("POST", server.url, content=b"GET /smuggled HTTP/1.1")
+        del request.headers["content-length"]
+        with pytest.raises(httpx.LocalProtocolError, match="either a content-length or a transfer-encoding"):
+            await http.send(request)
+
+    assert server.requests == []
+
+
+async def test_request_of_another_library_is_refused_in_words() -> None:
+    with pytest.raises(TypeError, match="serves requests of httpx, got one of builtins"):
+        await HeadraceTransport().handle_async_request(object())  # type: ignore[arg-type]
+
+
+def test_asyncio_is_refused_in_words() -> None:
+    async def ask() -> None:
+        async with client() as http:
+            await http.get("http://127.0.0.1:9/")
+
+    with pytest.raises(RuntimeError, match="runs on trio alone"):
+        asyncio.run(ask())

@@ -122,9 +122,22 @@ def test_bytes_after_a_response_cost_the_connection_and_nothing_else(name: str, 
     assert (reader.status, reader.headers, reader.body()) == (200, [(b"content-length", b"2")], b"hi")
 
 
+@pytest.mark.parametrize("between", [b"", b"X-A: 1\r\n", b"content-length:2 \r\nX-B: 2\r\n"])
+def test_length_that_is_said_again_is_one_length(between: bytes) -> None:
+    reader = read(HEAD + b"Content-Length: 2\r\n" + between + b"content-length: 2\r\n\r\nhi")
+
+    assert (reader.complete, reader.reusable, reader.body()) == (True, True, b"hi")
+    assert [name for name, _ in reader.headers].count(b"content-length") == 1
+    reader.begin()
+    reader.feed(HEAD + b"Content-Length: 3\r\n\r\nand")
+    assert (reader.complete, reader.body()) == (True, b"and")
+
+
 REFUSED = {
+    "two lengths that agree, and a third": HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
+    "two lengths that agree, and chunks": HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths that differ in their writing": HEAD + b"Content-Length: 2\r\nContent-Length: 02\r\n\r\nhi",
     "two lengths that differ": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi",
-    "two lengths that agree": HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi",
     "a list of lengths": HEAD + b"Content-Length: 2, 2\r\n\r\nhi",
     "a negative length": HEAD + b"Content-Length: -2\r\n\r\nhi",
     "a signed length": HEAD + b"Content-Length: +2\r\n\r\nhi",

@@ -29,7 +29,11 @@ _ZSTD_INPUT_BYTES = 128
 
 
 class Decoder:
-    """Undoes the content codings of one body, last first. Raises MalformedResponseError when they are not known."""
+    """Undoes the content codings of one body, last first. Raises MalformedResponseError when there are too many.
+
+    A name that nobody knows (`utf-8`, `none`) is passed over, as servers send them over bodies that are not coded at all. Where one
+    is, the body is not JSON, and its reader says so.
+    """
 
     __slots__ = ("_stages",)
 
@@ -38,12 +42,9 @@ class Decoder:
             raise MalformedResponseError(f"{len(codings)} content codings")
         self._stages: list[_Stage] = []
         for coding in reversed(codings):
-            if coding in _IDENTITY:
-                continue
             make = _STAGES.get(coding)
-            if make is None:
-                raise MalformedResponseError(f"content coding {coding!r}")
-            self._stages.append(make(cap))
+            if make is not None:
+                self._stages.append(make(cap))
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What a piece of the body gives, in slices; some are empty. Raises MalformedResponseError, more than `cap` bytes included."""
@@ -240,7 +241,6 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
         yield data[start : start + size]
 
 
-_IDENTITY = frozenset((b"", b"identity"))
 _STAGES: dict[bytes, Callable[[int], _Stage]] = {
     b"gzip": _Gzip,
     b"x-gzip": _Gzip,

@@ -1,11 +1,12 @@
 """What a server's bytes mean: one HTTP/1.1 response after the other, or a refusal. No socket, no clock.
 
 llhttp is strict here (none of its leniencies is on), and whatever would let two readers of the same bytes disagree is
-refused: a length given twice, a length beside a transfer coding, folded headers, NUL, bare CR or LF, a space before a colon.
+refused: two lengths that differ, a length beside a transfer coding, folded headers, NUL, bare CR or LF, a space before a colon.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import httptools
@@ -21,6 +22,8 @@ TLS_ALERT = b"\x15\x03"  # how a TLS server answers plain HTTP
 
 Headers = list[tuple[bytes, bytes]]
 
+MOST_LENGTHS = 4  # fields of a head that say its length again; more are no gateway's doing, and each costs a look through the head
+
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
 _BODILESS = frozenset((204, 304))
 _VERSIONS = frozenset(("1.0", "1.1"))
@@ -35,6 +38,12 @@ class MalformedResponseError(Exception):
     def __init__(self, message: str, cause: FaultCause = FaultCause.PROTOCOL) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+# Two fields that agree say one thing (RFC 9112, section 6.3), and some gateways add the second; llhttp refuses them all the same.
+_SAME_LENGTH_AGAIN = re.compile(
+    rb"(\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n(?:[^\r\n]+\r\n)*?)content-length:[ \t]*\2[ \t]*\r\n", re.IGNORECASE
+)
 
 
 class _Stop(Exception):  # noqa: N818  no error: the way to make llhttp stop reading
@@ -90,7 +99,7 @@ class ResponseReader:
                 if not self.head_complete:
                     raise MalformedResponseError(f"headers of more than {self._caps.headers} bytes", FaultCause.TOO_LARGE)
                 data = data[room:]
-            self._execute(data)
+            self._execute_head(data)
             return
         # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.
         before = self._size
@@ -115,6 +124,24 @@ class ResponseReader:
         elif not self.complete:
             where = "in its body" if self.head_complete else "in its headers" if self.started else "before it began"
             raise MalformedResponseError(f"the response was cut short {where}", FaultCause.CLOSED)
+
+    def _execute_head(self, data: bytes) -> None:
+        """Read a piece of a head, and what is behind it. A head that comes whole may say its length twice."""
+        try:
+            self._execute(data)
+        except MalformedResponseError:
+            end = data.find(b"\r\n\r\n") + 2
+            head = data[:end]
+            if end < 2 or head.lower().count(b"content-length:") > MOST_LENGTHS:
+                raise
+            while (once := _SAME_LENGTH_AGAIN.sub(rb"\1", head)) != head:
+                head = once
+            if len(head) == end or self._received != len(data):
+                raise
+            self._parser = httptools.HttpResponseParser(self)
+            self.begin(without_body=self._headless)
+            self.started, self._received = True, len(data)
+            self._execute(head + data[end:])
 
     def _execute(self, data: bytes) -> None:
         try:

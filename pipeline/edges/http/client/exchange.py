@@ -108,12 +108,18 @@ class Exchange(httpx.AsyncByteStream):
     async def _stream_out(self, connection: Connection) -> bool:
         assert isinstance(self._request.stream, httpx.AsyncByteStream)
         chunked = "transfer-encoding" in self._request.headers
+        left = 0 if chunked else int(self._request.headers.get("content-length", "0"))
         async for piece in self._request.stream:
+            left -= len(piece)
+            if not chunked and left < 0:
+                raise httpx.LocalProtocolError("the body is longer than its content-length", request=self._request)
             data = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
             self._allow(connection, WRITE)
             if piece and not await connection.send_more(data):
                 return False
             connection.ends_at = REST
+        if not chunked and left:
+            raise httpx.LocalProtocolError(f"the body lacks {left} bytes of its content-length", request=self._request)
         return not chunked or await connection.send_more(b"0\r\n\r\n")
 
     async def _read_on(self, connection: Connection) -> None:

@@ -32,6 +32,7 @@ IDLE_SECONDS = 60.0  # below the 75 s after which nginx hangs up by default
 _Key = tuple[bytes, bytes, int | None]
 _EXTENSIONS = {"http_version": b"HTTP/1.1"}
 _HEADERS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 
 
@@ -45,7 +46,9 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
     connection is kept without use.
 
     httpx's timeouts hold per step (connect, write, read), as in httpx's own transport. Redirects, cookies and content codings are
-    the client's business. There is no HTTP/2 and no proxy: use httpx.AsyncHTTPTransport for these.
+    the client's business. There is no HTTP/2 and no proxy: use httpx.AsyncHTTPTransport for these. Of the extensions of a request
+    only `timeout` counts: `trace`, `sni_hostname` and `target` are passed over. A response has `http_version` alone, and no
+    `network_stream`. It runs on trio alone; under asyncio a request raises RuntimeError.
     """
 
     def __init__(
@@ -65,10 +68,14 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response once the head has come; the body streams.
 
-        Raises httpx.TransportError. Cancellation: the exchange is lost and its connection closed.
+        Raises httpx.TransportError; TypeError for a request of another library, RuntimeError where trio does not run.
+        Cancellation: the exchange is lost and its connection closed.
         """
+        _see_that_it_can_be_served(request)
         key = (request.url.raw_scheme, request.url.raw_host, request.url.port)
-        exchange = Exchange(request, _head(request), _body(request), self._watching(), partial(self._keep, key))
+        body = _body(request)
+        _see_that_length_is_right(request, body)
+        exchange = Exchange(request, _head(request), body, self._watching(), partial(self._keep, key))
         connection = self._take(key)
         if connection is None or not await exchange.begin(connection, reused=True):
             connection = await self._open(key, request)
@@ -79,8 +86,9 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close every connection; a body that is still being read ends with httpx.ReadError."""
         self._idle.clear()
-        self._token = None
-        self._watch.close()
+        if self._token is not None:  # else nothing was ever asked, perhaps because trio does not run here
+            self._token = None
+            self._watch.close()
 
     def _keep(self, key: _Key, connection: Connection) -> None:
         if not connection.reader.reusable or connection.expired:
@@ -123,6 +131,32 @@ class HeadraceTransport(httpx.AsyncBaseTransport):
                 return connection
             connection.close()
         return None
+
+
+def _see_that_it_can_be_served(request: httpx.Request) -> None:
+    """Refuse, in words, what would fail somewhere in the middle."""
+    if not isinstance(request, httpx.Request):
+        kind = type(request)
+        raise TypeError(f"HeadraceTransport serves requests of httpx, got one of {kind.__module__}; use httpx.AsyncClient")
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("HeadraceTransport runs on trio alone; under asyncio use httpx's own transport, or run this part with trio.run")
+
+
+def _see_that_length_is_right(request: httpx.Request, body: bytes | None) -> None:
+    """Refuse a length that is not the body's: what is behind it would be read as another request."""
+    lengths, codings = request.headers.get_list("content-length"), request.headers.get_list("transfer-encoding")
+    if not lengths and not codings and not body:
+        return
+    if bool(lengths) == bool(codings):
+        raise httpx.LocalProtocolError("a request with a body has either a content-length or a transfer-encoding", request=request)
+    if codings:
+        if codings != ["chunked"]:
+            raise httpx.LocalProtocolError(f"transfer-encoding must be chunked, got {', '.join(codings)!r}", request=request)
+        return
+    if len(lengths) > 1 or not _DIGITS.fullmatch(lengths[0]):
+        raise httpx.LocalProtocolError(f"content-length must be one number, got {', '.join(lengths)!r}", request=request)
+    if body is not None and int(lengths[0]) != len(body):
+        raise httpx.LocalProtocolError(f"content-length is {lengths[0]}, and the body has {len(body)} bytes", request=request)
 
 
 def _head(request: httpx.Request) -> bytes:
