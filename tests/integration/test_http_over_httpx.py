@@ -57,23 +57,28 @@ async def test_plain_proxy_gets_the_whole_url() -> None:
     assert proxy.requests[0].target == "http://api.example.com/v1/chat/completions"
 
 
+async def tunnel_to(port: int, peer: Peer) -> None:
+    """Be the tunnel between a client and a server."""
+    far = await trio.open_tcp_stream("127.0.0.1", port)
+    async with far, trio.open_nursery() as nursery:
+        nursery.start_soon(pump, peer.stream, far)
+        await pump(far, peer.stream)
+        nursery.cancel_scope.cancel()
+
+
+async def pump(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
+    async for data in source:
+        await target.send_all(data)
+
+
 async def test_tls_goes_through_a_proxy_s_tunnel(tmp_path: Path) -> None:
     authority = Authority(str(tmp_path / "ca.pem"))
 
     async def tunnel(peer: Peer, request: Request) -> None:
         await peer.send(b"HTTP/1.1 200 Connected\r\n\r\n")
-        far = await trio.open_tcp_stream("127.0.0.1", far_port)
-        async with far, trio.open_nursery() as nursery:
-            nursery.start_soon(pump, peer.stream, far)
-            await pump(far, peer.stream)
-            nursery.cancel_scope.cancel()
-
-    async def pump(source: trio.abc.Stream, target: trio.abc.Stream) -> None:
-        async for data in source:
-            await target.send_all(data)
+        await tunnel_to(far.port, peer)
 
     async with serve(answering(WHOLE), tls=authority.server_context("api.example.com")) as far, serve(tunnel) as proxy:
-        far_port = far.port
         endpoint = Endpoint("https://api.example.com/v1", timeouts=PATIENT, tls=TlsOptions(authority.path))
         async with open_senders(endpoint, env={"https_proxy": proxy.url}) as open_sender:
             answer = await open_sender().send(JOB, "i")
@@ -124,6 +129,29 @@ async def test_httpx_s_errors_are_faults(error: httpx.TransportError) -> None:
     assert (fault.kind, fault.cause, fault.maybe_sent) == TROUBLE[error]
     assert "x.example:443" in fault.message
     assert str(error) in fault.message
+
+
+@pytest.mark.parametrize("broken", [b"no TLS at all\r\n", b"", b"\x16\x03\x03"])
+async def test_handshake_that_breaks_behind_a_proxy_disables_no_worker(broken: bytes, tmp_path: Path) -> None:
+    authority = Authority(str(tmp_path / "ca.pem"))
+
+    async def tunnel(peer: Peer, request: Request) -> None:
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        if peer.number < 3:
+            await peer.send(broken)
+            await peer.close()
+            return
+        await tunnel_to(far.port, peer)
+
+    async with serve(answering(WHOLE), tls=authority.server_context("api.example.com")) as far, serve(tunnel) as proxy:
+        endpoint = Endpoint("https://api.example.com/v1", tls=TlsOptions(authority.path), timeouts=Timeouts(2, 2, 4))
+        async with open_senders(endpoint, env={"https_proxy": proxy.url}) as open_sender:
+            sender = open_sender()
+            replies = [await sender.send(JOB, "i") for _ in range(5)]
+            sender.close()
+
+    assert [isinstance(reply, Answer) for reply in replies] == [False, False, False, True, True]
+    assert not any(reply.maybe_sent for reply in replies if isinstance(reply, Fault))
 
 
 def proxied(port: int, scheme: str) -> tuple[Endpoint, dict[str, str]]:

@@ -119,8 +119,16 @@ class HttpxSender:
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. The idle deadline is the transport's; the total one is kept here.
 
+        A fault takes the connection with it: after a TLS handshake that broke behind a proxy, httpcore 1.0 neither uses nor closes it,
+        and each later request would wait for a free place in its pool.
         Cancellation: the attempt is lost; the provider may have seen the request.
         """
+        reply = await self._send(job, client_request_id)
+        if isinstance(reply, Fault) and self._reused is not None:
+            await self._reused.renew()
+        return reply
+
+    async def _send(self, job: Job, client_request_id: str) -> Answer | Fault:
         now = trio.current_time()
         deadlines, self._ends_at = self._deadlines, now + self._total
         deadlines.begin(now, asked=job.streams)
