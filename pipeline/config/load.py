@@ -91,7 +91,8 @@ def load_config_text(
     Raises: ConfigError, with every problem at once.
     """
     problems: list[Problem] = []
-    root = overridden(parse(text, name, problems), overrides, problems)
+    given = parse(text, name, problems)
+    root = _beside_if_rehearsed(given, overridden(given, overrides, problems))
     if environment is not None:
         problems.extend(problems_in(root, environment))
     return build(_absolute(root, folder or Path.cwd()), Config, problems)
@@ -173,6 +174,28 @@ def _put(node: Node, steps: list[str], value: Node) -> Node:
         raise ConfigError([Problem("", "cannot be set: a key on the way to it holds no mapping", value.source)])
     below = entries.get(steps[0], Node(None, value.source, None))
     return Node({**entries, steps[0]: _put(below, steps[1:], value)}, node.source, node.line, node.broken)
+
+
+def _beside_if_rehearsed(given: Node, root: Node) -> Node:
+    """The tree of a rehearsal: its results go beside those of the real run, unless a sink is named for it.
+
+    A rehearsal has the embedded provider put in the place of another one on the command line.
+    """
+    simulate = _leaf(root, ("provider", "simulate"))
+    if simulate is None or simulate.value is None or _leaf(given, ("provider", "simulate")) is not None:
+        return root
+    address = _leaf(root, ("provider", "base_url"))
+    if address is not None and address.line is not None:
+        root = _put(root, ["provider", "base_url"], Node(None, simulate.source, None))
+    sink = _leaf(root, ("sink", "path"))
+    if sink is None or sink.line is None or not isinstance(sink.value, str):
+        return root
+    stem, ending = os.path.splitext(sink.value)  # noqa: PTH122  paths are text here
+    root = _put(root, ["sink", "path"], Node(f"{stem}.rehearsal{ending}", sink.source, sink.line))
+    journal = _leaf(root, ("journal", "path"))
+    if journal is not None and journal.line is not None:
+        root = _put(root, ["journal", "path"], Node(None, journal.source, journal.line))
+    return root
 
 
 def _absolute(root: Node, folder: Path) -> Node:

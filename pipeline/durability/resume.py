@@ -153,6 +153,9 @@ def _refuse_another_kind_of_output(journal: Journal, identity: Mapping[str, str]
 def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, accept_changes: bool) -> None:
     """Refuse a config that asks for other answers than those that are there. Where there are none, nothing is lost."""
     changes = differences(journal.identity, identity)
+    address = "provider.base_url"
+    if journal.identity.get(address) == SIMULATED != identity[address] and journal.state.succeeded:
+        raise UsageError("the results that are there are those of a simulated provider; --fresh moves them aside and starts over")
     if changes and journal.state.succeeded and not accept_changes:
         state = journal.state
         resent = f" and sends the {state.failed:,} failed rows again" if state.failed else ""
@@ -162,6 +165,7 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
         )
 
 
+SIMULATED = "(simulated)"  # in place of an address
 FIXED = ("sink.order", "sink.shape", "sink.keep")  # an output cannot hold lines of two shapes, or in two orders
 
 

@@ -17,6 +17,7 @@ from pipeline.config.answers import Feedback, Length
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
+from pipeline.durability.resume import SIMULATED
 from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.seen import SeenOnDisk
 from pipeline.errors import CacheError, InputError, UsageError
@@ -116,7 +117,7 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
 def identity_of(config: Config) -> dict[str, str]:
     """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
     request, provider = config.request, config.provider
-    where = "(several)" if config.providers else provider.base_url or "(simulated)"  # which lanes there are changes no answer
+    where = "(several)" if config.providers else provider.base_url or SIMULATED  # which lanes there are changes no answer
     return {
         "provider.base_url": where,
         **({} if config.providers or provider.model is None else {"provider.model": provider.model}),

@@ -218,7 +218,6 @@ retry: 4
         ("retry.zzz=1", "unknown key; known here: attempts, base_seconds, cap_seconds, patience_seconds, stop_after"),
         ("request.url=http://a/v1", f"{NO_PATH}, got 'http://a/v1'; the host comes from the config"),
         ("request.body=text", "must be a mapping, got 'text'"),
-        ("provider.simulate={}", "base_url and simulate exclude each other; take one away (or set it to null)"),
         ("provider.base_url=null", "missing required key; or write `simulate: {}` for the embedded provider"),
         ("provider.base_url=ftp://x", "'ftp://x' must start with http:// or https:// and name a host, such as https://api.example.com/v1"),
         ("provider.headers=[a]", "must be a mapping, got a list"),
