@@ -147,3 +147,8 @@ def test_the_command_writes_a_file_or_stdout(config_path: Path) -> None:
 
     assert [row[3] for row in csv.reader(io.StringIO(target.read_text(), newline=""))] == ["content", "'=1+1", "two"]
     assert [row[3] for row in csv.reader(io.StringIO(printed, newline=""))] == ["content", "=1+1", "two"]
+
+
+@pytest.mark.parametrize("text", ["\t1", "\r1", "\n1", " \t1", "  =1", "\uff1d1"])
+def test_text_that_a_spreadsheet_may_take_for_a_formula_after_blanks_is_neutralised(text: str) -> None:
+    assert neutralised(text) == f"'{text}"

@@ -151,3 +151,15 @@ def test_other_fields_within_one_output_are_refused(tmp_path: Path) -> None:
 def test_a_keep_that_no_line_can_have_is_refused(tmp_path: Path, sink: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         keep_of(tmp_path, sink=sink)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_value_that_is_laid_out_over_lines_is_put_on_one(end: bytes) -> None:
+    row = RawRow(1, 0, b'{"label":{%b"a":%b1}}' % (end, end))
+
+    assert json.loads(KeptFields(["label"]).of(row)[9:]) == {"a": 1}
+    assert not {b"\n"[0], b"\r"[0]} & {*KeptFields(["label"]).of(row)}
+
+
+def test_a_value_on_one_line_stays_as_it_was_written() -> None:
+    assert KeptFields(["label"]).of(RawRow(1, 0, b'{"label":{ "a" : 1.0 }}')) == b',"label":{ "a" : 1.0 }'

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
-from pipeline.core.output.lines import encode_batch, encode_flat, read_line
+from pipeline.core.output.lines import encode_batch, encode_flat, moved_line, read_line
 from pipeline.core.output.written import EVERY_FAILURE, NO_FAILURES, FailureChoice, Written
-from pipeline.records import NO_USAGE, Failure, FailureKind, Success
+from pipeline.records import NO_USAGE, Failure, FailureKind, Success, Usage
 
 SHAPES = [encode_batch, encode_flat]
 
@@ -120,3 +120,24 @@ def test_a_line_that_is_no_utf8_is_no_line_of_results(shape: int, place: bytes) 
     assert read_line(line) is not None
     assert place in line
     assert read_line(line.replace(place, place[:-1] + b"\xff" + place[-1:])) is None
+
+
+@pytest.mark.parametrize("shape", [0, 1])
+@pytest.mark.parametrize("custom_id, name", [("row-3", "row-70000"), ("a", "a")])
+def test_the_line_of_a_row_that_has_moved_is_that_of_its_new_place(shape: int, custom_id: str, name: str) -> None:
+    body = b'{"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}]}'
+
+    def line(index: int, of: str) -> bytes:
+        return SHAPES[shape](Success(index, of, 200, "req", body, Usage(1, 2, 3), 1, 0.25))
+
+    assert moved_line(line(3, custom_id), 70_000, name) == line(70_000, name)
+
+
+def test_a_flat_line_says_why_an_answer_ended_and_when_its_first_token_came() -> None:
+    body = b'{"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}]}'
+    success = Success(3, "a", 200, None, body, NO_USAGE, 1, 0.25, finish_reason="stop", first_token_seconds=0.123456789)
+    told = read_line(encode_flat(success))
+
+    assert told is not None
+    assert told.reason == "stop"
+    assert b'"first_token_seconds":0.123457,' in encode_flat(success)
