@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pipeline.core.answers.fitting import AnswerRules
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.core.rows.lines import RawRow
-    from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk
+    from pipeline.edges.store.cache import AnswerCache
+    from pipeline.edges.store.seen import OccurrencesOnDisk
     from pipeline.records import Failure, Outcome
 
 

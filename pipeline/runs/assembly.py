@@ -19,7 +19,7 @@ from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.templates import Template
 from pipeline.durability.resume import SIMULATED
 from pipeline.edges.sources.opening import is_pattern, open_source
-from pipeline.edges.store.seen import SeenOnDisk
+from pipeline.edges.store.seen import OccurrencesOnDisk, SeenOnDisk
 from pipeline.errors import CacheError, InputError, UsageError
 from pipeline.runs.leasing import by_lane, leases_of
 from pipeline.runs.providers import lanes_of, retry_policy
@@ -101,7 +101,7 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
     dedupe_path: where a run keeps its own answers for equal rows; None is a temporary file. Raises UsageError.
     """
     from pipeline.durability.reuse import AnswerReuse  # noqa: PLC0415  few runs reuse answers
-    from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk  # noqa: PLC0415
+    from pipeline.edges.store.cache import AnswerCache  # noqa: PLC0415
 
     cache = config.cache
     path = dedupe_path if cache is None else Path(cache.path)

@@ -18,7 +18,8 @@ from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.templates import Template
 from pipeline.durability.reuse import AnswerReuse, CountedJobs
-from pipeline.edges.store.cache import AnswerCache, OccurrencesOnDisk
+from pipeline.edges.store.cache import AnswerCache
+from pipeline.edges.store.seen import OccurrencesOnDisk
 from pipeline.records import Failure, FailureKind, Job, Outcome, Success, Usage
 
 if TYPE_CHECKING:

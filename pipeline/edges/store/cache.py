@@ -82,26 +82,3 @@ class AnswerCache:
     def _trouble(self, error: Exception) -> CacheError:
         said = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return CacheError(self._path, said)
-
-
-class OccurrencesOnDisk:
-    """Counts how often each digest came, in a temporary file without a name. May be used from one thread at a time."""
-
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for setting in ("cache_size = -8192", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
-            self._database.execute(f"PRAGMA {setting}")
-        self._database.execute("BEGIN")  # never committed: nothing here is to outlive the run
-        self._database.execute("CREATE TABLE seen (digest BLOB PRIMARY KEY, times INTEGER NOT NULL)")
-
-    def count(self, digests: Sequence[bytes]) -> list[int]:
-        """How often each has come, this time included. Raises CacheError."""
-        ask = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (digest) DO UPDATE SET times = times + 1 RETURNING times"
-        try:
-            return [self._database.execute(ask, (digest,)).fetchone()[0] for digest in digests]
-        except sqlite3.Error as error:
-            raise CacheError(None, str(error)) from error
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._database.close()

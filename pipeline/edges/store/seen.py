@@ -1,4 +1,4 @@
-"""Keeps the digests of ids in a temporary table on disk, so that ten million of them cost no memory.
+"""What a run has seen of its input, in temporary tables on disk, so that ten million rows cost no memory.
 
 SQLite makes the file where temporary files go, without a name, and it is gone when the run is, however that ends.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from pipeline.errors import InputError
+from pipeline.errors import CacheError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class SeenOnDisk:
 
     def _add(self, entries: Sequence[tuple[int, int]]) -> list[int]:
         if self._database is None:
-            self._database = _open()
+            self._database = _open("digest INTEGER PRIMARY KEY, number INTEGER NOT NULL")
         before = self._database.total_changes
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", entries)
         if self._database.total_changes - before == len(entries):
@@ -46,10 +46,30 @@ class SeenOnDisk:
         return [self._database.execute(ask, (digest,)).fetchone()[0] for digest, _ in entries]
 
 
-def _open() -> sqlite3.Connection:
+class OccurrencesOnDisk:
+    """Counts how often each digest came. May be used from one thread at a time."""
+
+    def __init__(self) -> None:
+        self._database = _open("digest BLOB PRIMARY KEY, times INTEGER NOT NULL")
+
+    def count(self, digests: Sequence[bytes]) -> list[int]:
+        """How often each has come, this time included. Raises CacheError."""
+        ask = "INSERT INTO seen VALUES (?, 1) ON CONFLICT (digest) DO UPDATE SET times = times + 1 RETURNING times"
+        try:
+            return [self._database.execute(ask, (digest,)).fetchone()[0] for digest in digests]
+        except sqlite3.Error as error:
+            raise CacheError(None, str(error)) from error
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._database.close()
+
+
+def _open(columns: str) -> sqlite3.Connection:
+    """A temporary database with one table, `seen`."""
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     for setting in (f"cache_size = -{CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
         database.execute(f"PRAGMA {setting}")
     database.execute("BEGIN")  # never committed: nothing here is to outlive the run
-    database.execute("CREATE TABLE seen (digest INTEGER PRIMARY KEY, number INTEGER NOT NULL)")
+    database.execute(f"CREATE TABLE seen ({columns})")
     return database
