@@ -33,7 +33,7 @@ MANY_THROTTLED = 0.1  # of the attempts; above it the limits are worth a look
 HELD_BY = {
     "in_flight": "max_in_flight",
     "pause": "the provider asked to wait",
-    "learned": "what the provider allows",
+    "learned": "the learned pace",
     "lane_out": "the provider out of reach",
     "output": "waiting for earlier rows to be written",
 }

@@ -21,7 +21,7 @@ TAIL = "tail"
 GROUPS = (
     ("requests", "your limit on requests", "blue", ("requests_per_second", "requests_per_minute")),
     ("tokens", "your limit on tokens", "teal", ("tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")),
-    ("provider", "what the provider allows", "orange", ("learned", "pause")),
+    ("provider", "the learned pace", "orange", ("learned", "pause")),
     ("out", "the provider out of reach", "red", ("lane_out",)),
     ("in_flight", "max_in_flight", "purple", ("in_flight",)),
     ("budget", "the budget", "pink", ("budget.cost", "budget.tokens", "budget.requests", "budget.seconds")),
