@@ -181,10 +181,9 @@ class _Drive:
     def answer(self, grant: Grant, said: ProviderLimits | None, cost: tuple[int, int]) -> None:
         self.in_flight -= 1
         self.book.answered += 1
-        if said is not None and self.lane.wants_news(self.now):
-            self.lane.news(grant, self.now, said)
         self.lane.settle(grant, self.now, cost[0] if self.world.by_tokens else None, grant.left)
-        self.lane.answered(grant, self.now)
+        if self.lane.answered(grant, self.now) and said is not None:
+            self.lane.news(grant, self.now, said)
 
     def lose(self, grant: Grant, room: Room) -> None:
         self.in_flight -= 1

@@ -119,17 +119,18 @@ def test_input_and_output_tokens_are_announced_apart() -> None:
 
 def test_news_are_read_ten_times_a_second_and_less_where_there_are_none() -> None:
     lane = Lane.from_limits(learn=True, max_in_flight=200)
-    grant = granted(lane.admit(START, 0))
-    assert lane.wants_news(START)
+    grants = [granted(lane.admit(START + place, 0)) for place in range(4)]
+    assert lane.answered(grants[0], START + 4)
 
-    lane.news(grant, START, None)
+    lane.news(grants[0], START + 4, None)
 
-    assert not lane.wants_news(START + 0.05)
-    assert lane.wants_news(START + 0.11)
+    assert not lane.answered(grants[1], START + 4.05)
+    assert lane.answered(grants[2], START + 4.11)
     for place in range(30):
-        lane.news(grant, START + place, None)
-    assert not lane.wants_news(START + 30.5)
-    assert not Lane.from_limits().wants_news(START)
+        lane.news(grants[0], START + 4 + place, None)
+    assert not lane.answered(grants[3], START + 34.5)
+    plain = Lane.from_limits()
+    assert not plain.answered(granted(plain.admit(START, 0)), START)
 
 
 def test_what_was_learned_is_plain_and_a_later_run_begins_there() -> None:

@@ -50,14 +50,15 @@ class Lane:
     since, and time at rest earns nothing. The one who waits must be asked for first, or a large request starves.
 
     Every grant ends in exactly one call of `answered`, `refused` or `lost`, after which it counts as in flight no longer.
+    counts_tokens: whether a limit on tokens holds now.
     """
 
-    __slots__ = ("_by_tokens", "_free", "_learner", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "in_flight")
+    __slots__ = ("_free", "_learner", "_meters", "_most", "_now", "_paused_until", "_slots", "_waited", "counts_tokens", "in_flight")
 
     def __init__(self, limits: Iterable[Limit] = (), *, slots: int = UNBOUNDED, learn: bool = False) -> None:
         self._meters = tuple(Meter(limit) for limit in limits)
         self._most = self._most_of_each()
-        self._by_tokens = any(meter.counts_tokens for meter in self._meters)
+        self.counts_tokens = any(meter.counts_tokens for meter in self._meters)
         self._free = Grant(0.0, 0.0, 0)  # without limits nothing is held, and all may hold the same nothing
         self._now = -inf
         self._paused_until = -inf
@@ -102,11 +103,6 @@ class Lane:
                 return f"needs about {cost} tokens, more than a whole period allows ({meter.bound}: {meter.whole:g})"
         return None
 
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether a limit on tokens holds now."""
-        return self._by_tokens
-
     def passable(self, tokens: int, output_tokens: int = 0) -> tuple[int, int]:
         """The same amounts, but no more than could pass at once. tokens, output_tokens: as `admit` takes them."""
         _, most, fed, answer = self._most
@@ -133,7 +129,7 @@ class Lane:
             self._now = now
             for meter in self._meters:
                 meter.advance(now, waited=self._waited)
-        costs = costs_of(tokens, output_tokens) if self._by_tokens else ONE_REQUEST
+        costs = costs_of(tokens, output_tokens) if self.counts_tokens else ONE_REQUEST
         for meter in self._meters:
             cost = costs[meter.unit]
             if meter.log.total + cost > meter.amount or meter.pace_at(cost) > now:
@@ -174,11 +170,11 @@ class Lane:
         period's allowance at most, for the provider let it pass. sent_at: clock when the request really left, None to leave
         it; it counts only where later than the ticket (connect and TLS come between).
         """
-        if not self._meters and not self._by_tokens:
+        if not self._meters and not self.counts_tokens:
             return
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         held = real = ONE_REQUEST
-        if self._by_tokens:
+        if self.counts_tokens:
             held = costs_of(grant.tokens, grant.output)
             real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[1]))
             real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[3]))
@@ -190,11 +186,17 @@ class Lane:
             meter.settle(grant, now, held, real, sent, waited=self._waited)
         grant.sent = sent
 
-    def answered(self, grant: Grant, now: float) -> None:
-        """Note that the provider answered an attempt, and so had let it in: a result, or a failure that is the row's own."""
+    def answered(self, grant: Grant, now: float) -> bool:
+        """Note that the provider answered an attempt, and so had let it in: a result, or a failure that is the row's own.
+
+        Whether it pays to read now what the headers of the answer say of the limits, and to tell `news`.
+        """
         self.in_flight -= 1
-        if self._learner is not None:
-            self._learner.finder.admitted(grant, now)
+        learner = self._learner
+        if learner is None:
+            return False
+        learner.finder.admitted(grant, now)
+        return now >= learner.next_news
 
     def refused(
         self,
@@ -213,7 +215,7 @@ class Lane:
         self.in_flight -= 1
         if self._learner is not None:
             self._learner.refused(grant, now, retry_after, said, parallel=parallel)
-            self._by_tokens = self._counts_tokens()
+            self.counts_tokens = self._counts_tokens()
         elif retry_after is not None and not parallel:
             self.pause(now + retry_after)
 
@@ -223,15 +225,11 @@ class Lane:
         if self._learner is not None:
             self._learner.finder.lost(grant, now)
 
-    def wants_news(self, now: float) -> bool:
-        """Whether it pays to read what an answer's headers say of the limits, and to tell `news`."""
-        return self._learner is not None and self._learner.wants_news(now)
-
     def news(self, grant: Grant, now: float, said: ProviderLimits | None) -> None:
         """Take note of what an answer's headers say of the limits, None if nothing. They were true when its request arrived."""
         if self._learner is not None:
             self._learner.news(grant, now, said)
-            self._by_tokens = self._counts_tokens()
+            self.counts_tokens = self._counts_tokens()
 
     @property
     def pace(self) -> tuple[float, str]:
@@ -254,7 +252,7 @@ class Lane:
             meters.append(meter)
         self._meters = tuple(meters)
         self._most = self._most_of_each()
-        self._by_tokens = self._counts_tokens()
+        self.counts_tokens = self._counts_tokens()
         self._now = -inf
         if slots is not None:
             self._slots = slots

@@ -136,15 +136,15 @@ class LaneState:
 
     def admit(self, now: float, ticket: Ticket) -> Hold | None:
         """Let a row's attempt leave, and fill in its ticket; or say what holds it back."""
-        account = self.account
+        account, job = self.account, ticket.job
         if account is not None and self.out is None and (refusal := account.reserve(ticket, now)) is not None:
-            return self._refused(account, refusal, ticket.job, now)
+            return self._refused(account, refusal, job, now)
         if self.free <= 0:
             grant = None
         elif self.limits.counts_tokens:
-            grant = self.limits.admit(now, *self.limits.passable(*self.charge(ticket.job)))
+            grant = self.limits.admit(now, *self.limits.passable(*self.charge(job)))
         else:
-            grant = self.limits.admit(now, ticket.job.tokens, ticket.job.output_tokens)
+            grant = self.limits.admit(now, job.tokens, job.output_tokens)
         if grant is None or isinstance(grant, Wait):
             if account is not None:
                 account.release(ticket)
@@ -152,7 +152,7 @@ class LaneState:
         self.free -= 1
         self.attempts += 1
         ticket.grant = grant
-        ticket.charged = grant.tokens or ticket.job.tokens
+        ticket.charged = grant.tokens or job.tokens
         ticket.lane = self.index
         ticket.lane_name = self.name
         ticket.number = self.health.departed(now)
@@ -172,7 +172,7 @@ class LaneState:
 
     def learn(self, job: Job, usage: Usage) -> None:
         """Take note of how many tokens a prompt really had."""
-        if not self.limits.counts_tokens or not usage.prompt_tokens:
+        if not usage.prompt_tokens:
             return
         calibration = self.calibrations.get(job.model)
         if calibration is None:

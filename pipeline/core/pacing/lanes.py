@@ -89,6 +89,8 @@ class Lanes:
         """The same of a row, by what has been learned of the tokens of its model."""
         reason = None
         for state in self.states:
+            if not state.limits.counts_tokens:
+                return None
             reason = state.refuses(job)
             if reason is None:
                 return None

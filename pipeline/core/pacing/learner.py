@@ -33,16 +33,20 @@ QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say not
 
 
 class Learner:
-    """The learned pace of one lane. slots: attempts in flight at most. top: requests a second by configuration, or inf."""
+    """The learned pace of one lane.
 
-    __slots__ = ("_announced", "_explained_until", "_next_news", "_silent", "_top", "finder", "paces")
+    slots: attempts in flight at most. top: requests a second by configuration, or inf. next_news: from when on it pays to read
+    the headers of an answer.
+    """
+
+    __slots__ = ("_announced", "_explained_until", "_silent", "_top", "finder", "next_news", "paces")
 
     def __init__(self, slots: int, top: float, *, ramp: bool) -> None:
         self._top = top
         self.finder = Finder(slots, top, ramp)
         self._announced: dict[int, Announced] = {}
         self.paces: list[Pace] = []
-        self._next_news = -inf
+        self.next_news = -inf
         self._silent = 0
         self._explained_until = -inf
 
@@ -83,15 +87,11 @@ class Learner:
                 self._explained_until = now + EXPLAINED_SECONDS
         self.finder.refused(grant, now, retry_after, explained=explained, parallel=parallel)
 
-    def wants_news(self, now: float) -> bool:
-        """Whether it pays to read the headers of an answer now."""
-        return now >= self._next_news
-
     def news(self, grant: Grant, now: float, said: ProviderLimits | None, *, let_in: bool = True) -> None:
         """Take note of what an answer's headers say; None if they say nothing of limits."""
         if let_in:
             self._silent = 0 if said is not None else self._silent + 1
-            self._next_news = now + (QUIET_SECONDS if self._silent >= QUIET_ANSWERS else NEWS_SECONDS)
+            self.next_news = now + (QUIET_SECONDS if self._silent >= QUIET_ANSWERS else NEWS_SECONDS)
         if said is None:
             return
         for unit, quota in enumerate((said.requests, said.tokens, said.input_tokens, said.output_tokens)):

@@ -31,20 +31,17 @@ GATEWAY = frozenset({502, 503, 504, *range(520, 531)})  # 520 to 530 are Cloudfl
 
 
 class Unsure:
-    """The rows that are held so. patience: seconds that the run waits while nothing works."""
+    """The rows that are held so: `held`. patience: seconds that the run waits while nothing works."""
 
     def __init__(self, states: Sequence[LaneState], patience: float) -> None:
         self._states = states
         self._patience = patience
-        self._held: list[Report] = []
+        self.held: list[Report] = []
         self._probing_since: dict[int, float] = {}  # rows that were left over, and are tried again although nothing else is
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
 
     def hold(self, report: Report) -> None:
         """Hold a row."""
-        self._held.append(report)
+        self.held.append(report)
 
     def in_outage(self, failed: FailedAttempt) -> bool:
         """Whether an attempt left while its lane did not work."""
@@ -56,19 +53,19 @@ class Unsure:
 
     def known(self) -> list[Report]:
         """Give back the rows of which it is known that they are at fault themselves."""
-        known = [report for report in self._held if self.tells((*report.ticket.failed, last_of(report)))]
-        self._held = [report for report in self._held if report not in known]
+        known = [report for report in self.held if self.tells((*report.ticket.failed, last_of(report)))]
+        self.held = [report for report in self.held if report not in known]
         return known
 
     def from_outage(self) -> list[Report]:
         """A lane is held: give back the rows whose last attempt met what holds it."""
-        met = [report for report in self._held if self.in_outage(last_of(report))]
-        self._held = [report for report in self._held if report not in met]
+        met = [report for report in self.held if self.in_outage(last_of(report))]
+        self.held = [report for report in self.held if report not in met]
         return met
 
     def idle(self, now: float) -> tuple[list[Report], list[list[Report]]]:
         """Nothing else is left to send: give back the rows that are at fault, and those of each lane that is to be held."""
-        held, self._held = self._held, []
+        held, self.held = self.held, []
         own: list[Report] = []
         probes = []
         for state in self._states:
