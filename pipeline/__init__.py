@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         JournalConfig,
         LaneConfig,
         LimitsConfig,
+        MetricsConfig,
         PricesConfig,
         ProviderConfig,
         RequestConfig,
@@ -125,7 +126,8 @@ _HOMES = {
     "pipeline.inspect.verify": "Verification verify",
     "pipeline.config": (
         "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig "
-        "LaneConfig LimitsConfig PricesConfig ProviderConfig RequestConfig RetryConfig RoutingConfig SinkConfig SourceConfig "
+        "LaneConfig LimitsConfig MetricsConfig PricesConfig ProviderConfig RequestConfig RetryConfig RoutingConfig SinkConfig "
+        "SourceConfig "
         "TimeoutsConfig TlsConfig load_config"
     ),
     "pipeline.simulate": (
@@ -201,6 +203,7 @@ __all__ = [
     "JournalConfig",
     "LaneConfig",
     "LimitsConfig",
+    "MetricsConfig",
     "PricesConfig",
     "ProviderConfig",
     "RequestConfig",

@@ -29,6 +29,7 @@ PATHS = (
     ("sink", "path"),
     ("journal", "path"),
     ("cache", "path"),
+    ("metrics", "log"),
     ("answers", "expect", "schema"),
     ("request", "files", "root"),
     ("serve", "data"),

@@ -201,6 +201,19 @@ class CacheConfig:
 
 
 @frozen(kw_only=True, field_transformer=typed)
+class MetricsConfig:
+    """Who is told how a run goes. port: serves Prometheus on `host` while the run lasts. log: a file that gets one JSON line per attempt.
+
+    opentelemetry: the metrics of its GenAI conventions, by the SDK that the process has set up.
+    """
+
+    port: int | None = field(default=None, validator=must(at_least(1)))
+    host: str = field(default="127.0.0.1", validator=must(not_empty))
+    log: str | None = field(default=None, validator=must(not_empty))
+    opentelemetry: bool = False
+
+
+@frozen(kw_only=True, field_transformer=typed)
 class Config:
     """A whole run. Paths are taken as they are; `load_config` has made them absolute.
 
@@ -222,6 +235,7 @@ class Config:
     answers: AnswersConfig = field(factory=AnswersConfig)
     dedupe: bool = False
     cache: CacheConfig | None = None
+    metrics: MetricsConfig = field(factory=MetricsConfig)
     serve: ServeConfig = field(factory=ServeConfig)
 
     def __attrs_post_init__(self) -> None:

@@ -11,7 +11,6 @@ from pipeline.config.load import given_config
 from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
-from pipeline.edges.telemetry.kept import KeptHistory
 from pipeline.errors import (
     CacheError,
     InputError,
@@ -27,6 +26,7 @@ from pipeline.runs.changing import LiveConfig, Running
 from pipeline.runs.course import Course, cancel_at
 from pipeline.runs.leasing import leases_of
 from pipeline.runs.loops import require_trio
+from pipeline.runs.observing import observing, with_history
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.durability.store import DurableStore
     from pipeline.ports import Observer, OpenSource, Source
     from pipeline.summaries import Progress, Summary
 
@@ -84,6 +83,7 @@ async def run(
     provider = open_providers(config, shown, transport)
     leases = leases_of(config)
     with ExitStack() as opened:
+        watching = opened.enter_context(observing(config.metrics, observers))
         source = await _open_source(source_opener(config), course)
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
         durable, known = files.durable, files.known
@@ -110,7 +110,7 @@ async def run(
                     reuse=files.reuse,
                     accounts=accounts,
                     secrets=secrets_of(shown),
-                    observers=_with_history(config, durable, observers),
+                    observers=with_history(config, durable, watching),
                     pricing=course.pricing,
                     changes=live.changes,
                     leases=leases,
@@ -138,15 +138,6 @@ async def run(
         except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
             raise RunAborted(str(error), course.stopped(str(error), durable.digest)) from error
         return summary
-
-
-def _with_history(config: Config, durable: DurableStore, observers: Sequence[Observer]) -> Sequence[Observer]:
-    """The observers, and one that keeps what the run's report is made of."""
-    if not config.journal.history:
-        return observers
-    kept = KeptHistory()
-    durable.note_history(kept.stored)
-    return (*observers, kept)
 
 
 def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT001  as `run` takes it
