@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from pipeline.stages.record import record
     from pipeline.stages.write import write
     from pipeline.summaries import FailedRow, FailureGroup, Progress, Summary
+    from pipeline.testing import ObserverContract, SourceContract
     from pipeline.version import VERSION as __version__  # noqa: N811  the name that every package has
 
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
@@ -152,6 +153,7 @@ _HOMES = {
     "pipeline.stages.record": "record",
     "pipeline.stages.order": "Batch order",
     "pipeline.stages.write": "write",
+    "pipeline.testing": "ObserverContract SourceContract",
     "pipeline.stages.pass_through": "PassThrough",
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
     "pipeline.messages": "GateMessage Notice Report Ticket",
@@ -313,6 +315,8 @@ __all__ = [
     "Timeouts",
     "TlsOptions",
     "HeadraceTransport",
+    "ObserverContract",
+    "SourceContract",
     "__version__",
 ]
 

@@ -29,7 +29,7 @@ LEVELS = [
     {"inspect", "serve", "engines"},
     {"cli"},
     {"library"},
-    {"aio"},
+    {"aio", "testing"},
 ]
 LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 TOP = {"", "__main__"}  # the package itself and its command may import everything

@@ -63,3 +63,9 @@ def test_mock_transport_needs_no_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_tested_here(path: Path) -> None:
     assert f'run("{path.name}"' in Path(__file__).read_text(encoding="utf-8")
+
+
+def test_components_go_from_a_query_into_a_table(tmp_path: Path) -> None:
+    said = run("components.py", tmp_path)
+
+    assert re.fullmatch(r"50 of 50 things described; 50 attempts answered, [1-9]\d* not\n", said)
