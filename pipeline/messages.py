@@ -54,11 +54,15 @@ NOTHING = Spending()
 
 
 class Spent(Struct, frozen=True):
-    """What was spent of a run's budgets, for a later process. seconds: of running. lanes: of each lane, by its name."""
+    """What was spent of a run's budgets, for a later process.
+
+    seconds: of running. lanes: of each lane, by its name. largest: the most that one attempt may cost.
+    """
 
     total: Spending = NOTHING
     seconds: float = 0.0
     lanes: dict[str, Spending] = {}
+    largest: Spending = NOTHING
 
 
 class FailedAttempt(Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.going import Going, RecentRate
 from pipeline.core.bookkeeping.ledger import Ledger, Priced
 from pipeline.edges.store.journal_schema import State
+from pipeline.messages import Spending, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline.durability.seen_input import SeenInput
     from pipeline.edges.store.journal import Journal
     from pipeline.edges.store.output import FileSink
-    from pipeline.messages import Spent
 
 
 class Commit(Struct, eq=False):
@@ -99,6 +99,21 @@ class Commits:
         """Take this for the sum over the rows that are counted."""
         self._row_sum = row_sum
 
+    def charge(self, attempts: int) -> None:
+        """Count attempts that the last commit did not know of against the budgets, each at the most that one may cost.
+
+        Nobody knows on which lane they were made, so each lane's budget is charged.
+        """
+        was = self.state.budgets
+        more = Spending(was.largest.cost * attempts, was.largest.tokens * attempts, was.largest.requests * attempts)
+        charged = Spent(was.total + more, was.seconds, {name: spent + more for name, spent in was.lanes.items()}, was.largest)
+        self.spent = lambda: charged
+
+    @property
+    def counted(self) -> int:
+        """Rows that are counted, whether a commit knows of them or not."""
+        return self._ledger.total
+
     def prepare(self, entries: Sequence[Entry] = (), *, unknown: int = 0, rows: int | None = None, is_last: bool = False) -> Commit:
         """The commit that stores these rows, and what is true then.
 
@@ -128,6 +143,7 @@ class Commits:
             rejected=ledger.rejected,
             priced=was.priced if self.priced is None else self.priced(),
             spent_by_lane={**was.spent_by_lane, **spent.lanes},
+            largest_attempt=spent.largest,
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []

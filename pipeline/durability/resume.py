@@ -76,7 +76,8 @@ def open_durable(
     with ExitStack() as opened:
         marks, journal, lock, made = open_journal(opened, paths, identity, power=kind.power, fresh=fresh)
         _refuse_another_kind_of_output(journal, identity)
-        held = journal.places(journal.state.written)
+        before = journal.state
+        held = journal.places(before.written)
         _see_that_it_is_whole(journal, held, in_order=kind.in_order, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
         _take_spool(spool, journal, held, in_order=kind.in_order)
@@ -92,7 +93,10 @@ def open_durable(
         _take_tail(durable)
         if not kind.in_order:
             _write_held(durable)
-        durable.settle(unknown=marks.unknown(done))
+        unknown = marks.unknown(done)
+        commits.charge(commits.counted - before.recorded + unknown)
+        durable.settle(unknown=unknown)
+        commits.spent = None
         marks.forget()
         spool.open()
         marks.reserve(durable.first_index)

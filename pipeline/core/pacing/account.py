@@ -8,6 +8,7 @@ exceeded, and the documentation says so.
 
 from __future__ import annotations
 
+from functools import reduce
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class Account:
     config, for messages. unreserved: attempts in flight that left before there was a budget; nothing leaves until they have ended.
     """
 
-    __slots__ = ("_job", "_longest", "_worst", "asked_at", "own", "rates_of", "run", "setting", "unreserved")
+    __slots__ = ("_job", "_longest", "_worst", "asked_at", "largest", "own", "rates_of", "run", "setting", "unreserved")
 
     def __init__(
         self, run: Budget, own: Budget, rates_of: Callable[[Job], Rates | None] | None = None, *, setting: str = "", unreserved: int = 0
@@ -42,6 +43,7 @@ class Account:
         self.rates_of = rates_of
         self.setting = setting
         self.unreserved = unreserved
+        self.largest = NOTHING  # worst case of one attempt
         self.asked_at = -inf  # clock of the last time that somebody asked
         self._longest = 0  # output tokens of one answer
         self._job: Job | None = None  # the one that was asked for last: while it waits it is asked for again and again
@@ -111,8 +113,10 @@ class Account:
             if rates is None:
                 return None
             cost = rates.most(prompt, output)
-        self._worst = Spending(cost, prompt + output, 1)
-        return self._worst
+        self._worst = worst = Spending(cost, prompt + output, 1)
+        if worst.cost > self.largest.cost or worst.tokens > self.largest.tokens:
+            self.largest = most_of(worst, self.largest)
+        return worst
 
     def _real(self, report: Report, worst: Spending | None) -> Spending:
         usage = report.usage
@@ -144,7 +148,13 @@ class Accounts:
         """What a later process must take as spent, what is in flight at its worst. May be called in another thread."""
         now = max(account.asked_at for account in self.lanes.values())
         lanes = {name: _gone(account.own) for name, account in self.lanes.items()}
-        return Spent(_gone(self.run), max(0.0, now - self.started), lanes)
+        largest = reduce(most_of, (account.largest for account in self.lanes.values()))
+        return Spent(_gone(self.run), max(0.0, now - self.started), lanes, largest)
+
+
+def most_of(one: Spending, other: Spending) -> Spending:
+    """The larger of two in everything that is counted."""
+    return Spending(max(one.cost, other.cost), max(one.tokens, other.tokens), max(one.requests, other.requests))
 
 
 def _gone(budget: Budget) -> Spending:

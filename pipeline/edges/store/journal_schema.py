@@ -22,7 +22,7 @@ from pipeline.core.bookkeeping.going import Going
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
-from pipeline.messages import Spending, Spent
+from pipeline.messages import NOTHING, Spending, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +57,7 @@ class State:
     its end was not seen. aside: what the output is to be renamed to before anything else (see `rebuild`). committed_at:
     seconds since the epoch. spent: of a budget, where the run has one: cost (10⁻¹² of the currency), tokens, requests, seconds.
     learned: what was found out about the limits of each lane, spent_by_lane: what was spent of its budget, by its name.
+    largest_attempt: the most that one attempt may cost, where there is a budget.
     going: what the run was about at that moment. finish_reasons: answers by why they ended. rejected: answers under a success
     status that were none. priced: what the answers cost.
     """
@@ -81,6 +82,7 @@ class State:
     rejected: int = 0
     priced: Priced = field(factory=Priced)
     spent_by_lane: dict[str, Spending] = field(factory=dict)
+    largest_attempt: Spending = NOTHING
 
     @property
     def recorded(self) -> int:
@@ -91,7 +93,7 @@ class State:
     def budgets(self) -> Spent:
         """What was spent of the run's budget and of its lanes'."""
         *amounts, seconds = self.spent
-        return Spent(Spending(*amounts), seconds, self.spent_by_lane)
+        return Spent(Spending(*amounts), seconds, self.spent_by_lane, self.largest_attempt)
 
 
 class _OldState(msgspec.Struct):
