@@ -62,6 +62,7 @@ class World:
     lines: list[str]
     model: int = 0
     sent: list[str] = field(factory=list)
+    was: list[str] = field(factory=list)  # the lines of the last run that was not refused
     stopped: bool = False  # the last run ended early, because nothing worked
     config: pipeline.Config = field(init=False)
 
@@ -123,6 +124,7 @@ class World:
             return False
         except pipeline.RunAborted:
             self.stopped = True
+        self.was = list(self.lines)
         return True
 
     def results(self) -> list[dict[str, Any]]:
@@ -148,9 +150,9 @@ def is_whole(line: bytes) -> bool:
     return True
 
 
-def texts_of(answers: dict[tuple[int, str], str]) -> Counter[tuple[str | None, str]]:
-    """Answers by the ids that rows have of their own, wherever they stand."""
-    return Counter((None if name == f"row-{index}" else name, said) for (index, name), said in answers.items())
+def texts_of(answers: dict[tuple[int, str], str], lines: list[str]) -> Counter[tuple[str | None, str]]:
+    """Answers by the ids that rows have of their own, wherever they stand. lines: the rows that were answered."""
+    return Counter((name if "custom_id" in lines[index] else None, said) for (index, name), said in answers.items())
 
 
 @pytest.mark.parametrize("order", ["input", "completion"])
@@ -167,7 +169,7 @@ def test_edits_between_runs(order: str, lines: list[str], steps: list[tuple[list
         for input_edits, other_edits, flags, limit in steps:
             for edit in (*input_edits, *other_edits):
                 world.edit(edit)
-            was = world.answered()
+            was = texts_of(world.answered(), world.was)
             before = world.output.read_bytes() if world.output.exists() else None
 
             if not world.run(flags, limit):
@@ -179,7 +181,7 @@ def test_edits_between_runs(order: str, lines: list[str], steps: list[tuple[list
             now = world.answered()
             assert all(texts[index] == said for (index, _), said in now.items()), "an answer is kept to a text that is gone"
             bought = Counter(prompt for prompt in world.sent if "good" in prompt)
-            gained = texts_of(now) - texts_of(was)
+            gained = texts_of(now, world.lines) - was
             assert bought <= Counter(said for _, said in gained.elements()), "a row was paid for that had its answer"
             found = pipeline.verify(world.config)
             assert set(found.counts) <= ({"missing"} if limit is not None or world.stopped else set()), found.problems
