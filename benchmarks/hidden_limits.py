@@ -59,8 +59,21 @@ class Plan:
         return next((factor for at, factor in reversed(self.steps) if now >= at), 1.0)
 
 
+class Steady:
+    """A limit of so much in a time, however many are in flight."""
+
+    rate: float
+    plan: Plan
+
+    def per_second(self, now: float) -> float:
+        return self.rate * self.plan.factor(now)
+
+    def done(self, now: float) -> None:
+        pass
+
+
 @define
-class Fixed:
+class Fixed(Steady):
     """Counts from zero at the edges of windows. phase: how far into its window the server is at the clock's zero."""
 
     rate: float
@@ -70,12 +83,6 @@ class Fixed:
     plan: Plan = field(factory=Plan)
     _cell: int = -1
     _used: float = 0.0
-
-    def per_second(self, now: float) -> float:
-        return self.rate * self.plan.factor(now)
-
-    def done(self, now: float) -> None:
-        pass
 
     def take(self, now: float, cost: float) -> Room:
         limit = self.per_second(now) * self.period
@@ -90,7 +97,7 @@ class Fixed:
 
 
 @define
-class Sliding:
+class Sliding(Steady):
     """Counts what came in the last period."""
 
     rate: float
@@ -99,12 +106,6 @@ class Sliding:
     plan: Plan = field(factory=Plan)
     _log: deque[tuple[float, float]] = field(factory=deque)
     _used: float = 0.0
-
-    def per_second(self, now: float) -> float:
-        return self.rate * self.plan.factor(now)
-
-    def done(self, now: float) -> None:
-        pass
 
     def take(self, now: float, cost: float) -> Room:
         limit = self.per_second(now) * self.period
@@ -120,7 +121,7 @@ class Sliding:
 
 
 @define
-class Bucket:
+class Bucket(Steady):
     """Fills steadily and holds `seconds` of it, but one request at least."""
 
     rate: float
@@ -130,12 +131,6 @@ class Bucket:
     least: float = 1.0
     _level: float | None = None
     _at: float = 0.0
-
-    def per_second(self, now: float) -> float:
-        return self.rate * self.plan.factor(now)
-
-    def done(self, now: float) -> None:
-        pass
 
     def take(self, now: float, cost: float) -> Room:
         rate = self.per_second(now)
