@@ -20,9 +20,7 @@ from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.made import REFUSALS
 from pipeline.durability.paths import Paths
-from pipeline.durability.rebuild import Repair, rebuild, renew_journal
 from pipeline.durability.resume import Kind, open_durable
-from pipeline.durability.reuse import CountedJobs
 from pipeline.edges.store.hashes import RowHashes
 from pipeline.errors import (
     InputChangedError,
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from pipeline.core.output.written import FailureChoice
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.durability.catch_up import Changes
-    from pipeline.durability.reuse import AnswerReuse
+    from pipeline.durability.reuse import AnswerReuse, CountedJobs
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
 
@@ -155,7 +153,11 @@ class _Opening:
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
         jobs = files.enter_context(closing(job_maker(config)))
         known = KnownRows(source.name, source.can_be_reopened, durable, hashes)
-        counted = jobs if reuse is None or reuse.occurrences is None else CountedJobs(jobs, reuse)
+        counted: JobMaker | CountedJobs = jobs
+        if reuse is not None and reuse.occurrences is not None:
+            from pipeline.durability.reuse import CountedJobs  # noqa: PLC0415  few runs reuse answers
+
+            counted = CountedJobs(jobs, reuse)
         changes = catch_up(self._open_source, source, counted, durable, known)
         return OpenedRun(source, jobs, durable, known, reuse, config.cache is not None, self._is_new, paths, files), changes
 
@@ -172,11 +174,15 @@ class _Opening:
                 raise
             self._see_that_it_can_be_read_again(self._config.source.name, None)
             if not isinstance(error, OutputChangedError):
+                from pipeline.durability.rebuild import renew_journal  # noqa: PLC0415  few runs repair anything
+
                 renew_journal(self._paths, self._identity)
             self._rebuild(failures=NO_FAILURES, stale=False, whole=True)
             return open_durable(self._paths, self._kind, self._identity, accept_changes=accept)
 
     def _rebuild(self, *, failures: FailureChoice, stale: bool, whole: bool) -> None:
+        from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  few runs repair anything
+
         repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
         with closing(job_maker(self._config)) as jobs, closing(self._open_source()) as source:
             rebuild(self._paths, self._kind, source, jobs, self._identity, repair)
