@@ -167,6 +167,11 @@ class Calls:
         kind = mimetypes.guess_type(name)[0] or "text/html"
         return Response(self.page[name], media_type=kind, headers={"cache-control": "no-cache"})
 
+    async def told_disk_error(self, _: Request, error: Exception) -> Response:
+        """The answer when the disk has refused something."""
+        said = getattr(error, "strerror", None) or self.teller.without_place(str(error))
+        return _told(ApiError(507, f"{NO_ROOM}{said}", code="disk_full", kind="server_error"))
+
     def _refuse_while_draining(self) -> None:
         if self.draining.is_set():
             raise ApiError(503, "The server is stopping; try again in a moment.", code="stopping", kind="server_error", retry=True)
@@ -205,9 +210,10 @@ def app_of(calls: Calls) -> Starlette:
         exception_handlers={
             ApiError: _told_api_error,
             HTTPException: _told_http_error,
-            HeadraceError: _told_disk_error,
-            OSError: _told_disk_error,
+            HeadraceError: calls.told_disk_error,
+            OSError: calls.told_disk_error,
             ClientDisconnect: _told_nobody,
+            Exception: _told_defect,
         },
     )
     app.router.redirect_slashes = False
@@ -251,11 +257,11 @@ async def _told_http_error(request: Request, error: Exception) -> Response:
     return _told(ApiError(error.status_code, f"Invalid URL ({request.method} {request.url.path[:200]})", code="unknown_url"))
 
 
-async def _told_disk_error(_: Request, error: Exception) -> Response:
-    said = getattr(error, "strerror", None) or str(error)
-    return _told(ApiError(507, f"{NO_ROOM}{said}", code="disk_full", kind="server_error"))
-
-
 async def _told_nobody(_: Request, error: Exception) -> Response:
     del error
     return Response(status_code=400)
+
+
+async def _told_defect(_: Request, error: Exception) -> Response:
+    """A defect of ours; the server's log has it."""
+    return _told(ApiError(500, f"Internal error: {type(error).__name__}", code="internal_error", kind="server_error"))

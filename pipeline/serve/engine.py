@@ -17,30 +17,31 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 
-from pipeline.config import Config, Order, SinkConfig, SourceConfig
 from pipeline.core.batches.records import Batch, Status
 from pipeline.core.pacing.findings import Learned
 from pipeline.errors import CacheError, HeadraceError, JournalError, SinkError
 from pipeline.messages import Spent
-from pipeline.records import FailureKind
 from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, reuse_of, source_opener
 from pipeline.runs.course import Course
-from pipeline.serve.running import open_running
+from pipeline.serve.running import config_of, ending_of, open_running
 from pipeline.serve.sharing import SharedRuns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.config import Config
     from pipeline.core.pacing.account import Accounts
     from pipeline.ports import Observer, OpenSender, Reuse
+    from pipeline.records import FailureKind
     from pipeline.serve.folder import DataFolder
     from pipeline.serve.running import Running
     from pipeline.stages.flow import FlowSettings
 
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 240.0  # seconds between two sessions, while what ended the first has not passed
+AGAIN_SECONDS = 20.0  # until a batch is tried again that the disk would not let open
 MOST_OPEN = 48  # batches at once; each holds about ten files open
 MOST_SMALL = 16  # more of them, if they are small
 SMALL_ROWS = 2000
@@ -85,7 +86,8 @@ class Engine:
         self._call.set()
 
     def begin_again(self) -> None:
-        """Try again now what has ended the last session, if one has."""
+        """Try again now what could not be done."""
+        self.call()
         if self.held:
             self._again.set()
 
@@ -96,7 +98,6 @@ class Engine:
             running.ending = why
             if self._shared is not None:
                 self._shared.call()
-        self.call()
         self.begin_again()
 
     @property
@@ -182,11 +183,14 @@ class Engine:
             for batch in await trio.to_thread.run_sync(self.folder.catalog.unfinished):
                 if self._may_open(batch):
                     await self._open(batch, shared, course)
-            await self._call.wait()
+            with trio.move_on_after(AGAIN_SECONDS if self.troubles else math.inf):
+                await self._call.wait()
 
     def _may_open(self, batch: Batch) -> bool:
         if batch.id in self.running or batch.in_progress_at is None or batch.status not in (Status.IN_PROGRESS, Status.CANCELLING):
             return False
+        if ending_of(batch) is not None:
+            return True  # it sends nothing, and is closed soon
         room = MOST_OPEN + MOST_SMALL if batch.total <= SMALL_ROWS else MOST_OPEN
         return len(self.running) < room
 
@@ -252,26 +256,6 @@ class Engine:
             spent = msgspec.json.encode(self._accounts.snapshot())
             if spent != catalog.recall("spent"):
                 catalog.remember("spent", spent)
-
-
-def config_of(config: Config, folder: DataFolder, batch: Batch) -> Config:
-    """The config of a batch's own run."""
-    place = folder.batch(batch.id)
-    return evolve(
-        config,
-        source=SourceConfig(path=str(place / "input.jsonl")),
-        sink=SinkConfig(path=str(place / "results.jsonl"), order=Order.INPUT),
-        journal=evolve(config.journal, path=None),
-        cache=None,
-        dedupe=False,
-    )
-
-
-def ending_of(batch: Batch) -> FailureKind | None:
-    """Why the remaining rows of a batch are not sent; None if they are."""
-    if batch.status is Status.CANCELLING:
-        return FailureKind.CANCELLED
-    return FailureKind.EXPIRED if batch.ends_as is Status.EXPIRED else None
 
 
 async def first_of(*events: trio.Event) -> None:

@@ -13,6 +13,7 @@ dies, at most files without an entry are left over, and `tidy` removes them.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -28,6 +29,7 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 FOLDER_MODE = 0o700  # prompts and answers may be confidential
 NAME = re.compile(r"(?:file-|batch_)[0-9a-f]{24}")
 
@@ -84,7 +86,7 @@ class DataFolder:
         """Keep a batch's input, whatever becomes of the file. Blocks. Raises OSError."""
         place = self.batch(name)
         place.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        (place / "input.jsonl").hardlink_to(self.file(file_name))
+        _link(self.file(file_name), place / "input.jsonl")
         sync(place)
         sync(place.parent)
 
@@ -121,6 +123,17 @@ class DataFolder:
             self.catalog.close()
             os.close(self._lock)
             self._lock = -1
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; a copy where the file system knows no such thing. Raises OSError."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+        sync(target)
 
 
 def sync(path: Path) -> None:

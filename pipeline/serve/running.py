@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, evolve, field
 
+from pipeline.config import Order, SinkConfig, SourceConfig
+from pipeline.core.batches.records import Batch, Status
 from pipeline.core.bookkeeping.ledger import Ledger, Priced
 from pipeline.core.bookkeeping.reorder import ReorderWindow
 from pipeline.errors import JournalDamagedError, UsageError
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.config import Config
-    from pipeline.core.batches.records import Batch
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.entries import Entry
     from pipeline.durability.store import DurableStore
     from pipeline.ports import OpenSource
     from pipeline.records import Outcome
+    from pipeline.serve.folder import DataFolder
 
 INDEX_BITS = 40  # of a row within its batch; the batch's slot stands above
 INDEX_MASK = (1 << INDEX_BITS) - 1
@@ -215,3 +217,23 @@ def open_running(config: Config, batch: Batch, slot: int, ending: FailureKind | 
     except (UsageError, JournalDamagedError):
         run = open_run(config, open_source(), Choices(accept_changes=True))
     return Running(batch, slot, run, ending)
+
+
+def config_of(config: Config, folder: DataFolder, batch: Batch) -> Config:
+    """The config of a batch's own run."""
+    place = folder.batch(batch.id)
+    return evolve(
+        config,
+        source=SourceConfig(path=str(place / "input.jsonl")),
+        sink=SinkConfig(path=str(place / "results.jsonl"), order=Order.INPUT),
+        journal=evolve(config.journal, path=None),
+        cache=None,
+        dedupe=False,
+    )
+
+
+def ending_of(batch: Batch) -> FailureKind | None:
+    """Why the remaining rows of a batch are not sent; None if they are."""
+    if batch.status is Status.CANCELLING:
+        return FailureKind.CANCELLED
+    return FailureKind.EXPIRED if batch.ends_as is Status.EXPIRED else None

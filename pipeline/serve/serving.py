@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 from anycorn import Config as HttpConfig
 from anycorn import serve as serve_http
+from attrs import frozen
+from msgspec.structs import replace
 
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
@@ -30,6 +32,7 @@ from pipeline.serve.engine import Engine
 from pipeline.serve.folder import DataFolder
 from pipeline.serve.guard import LOOPBACK_NAMES, Guard
 from pipeline.serve.models import Models
+from pipeline.serve.running import INDEX_MASK
 from pipeline.serve.steps import Steps
 from pipeline.serve.telling import Teller
 
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pipeline.config import Config
+    from pipeline.events import AttemptRecord, RunEvent
     from pipeline.ports import Observer, OpenSender
 
 LOG = logging.getLogger("pipeline.serve.http")
@@ -77,9 +81,24 @@ async def serve(
         folder = opened.enter_context(closing(await trio.to_thread.run_sync(DataFolder.open, Path(config.serve.data))))
         async with provider as providers:
             secrets = (*secrets_of(shown), *((key,) if key else ()))
-            engine = Engine(folder, config, secrets, () if observer is None else (observer,))
+            engine = Engine(folder, config, secrets, () if observer is None else (_WithinBatches(observer),))
             await _serve(engine, providers.senders, listener, host, key, stop, give_up, listening)
             return len(await trio.to_thread.run_sync(folder.catalog.unfinished))
+
+
+@frozen
+class _WithinBatches:
+    """An observer that is told the rows' numbers within their batches."""
+
+    observer: Observer
+
+    def attempts(self, records: Sequence[AttemptRecord]) -> None:
+        """Attempts that have ended."""
+        self.observer.attempts([replace(record, index=record.index & INDEX_MASK) for record in records])
+
+    def events(self, events: Sequence[RunEvent]) -> None:
+        """What happened to the lanes."""
+        self.observer.events(events)
 
 
 async def _serve(

@@ -20,6 +20,8 @@ from pipeline.serve.results import write_results
 from pipeline.serve.validating import validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.serve.desk import Desk
     from pipeline.serve.engine import Engine
     from pipeline.serve.results import Results
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline.serve.validating import Validated
 
 AT_ONCE = 3  # files that are validated, and results that are written, at the same time
+SHORT_BYTES = 4_000_000  # of a file that waits for no long one
+SHORT_AT_ONCE = 4
 AGAIN_SECONDS = 20.0  # after the disk has refused something
 HOUSE_SECONDS = 2.0
 BREATH_SECONDS = 0.000_2  # the event loop goes first
@@ -41,22 +45,19 @@ class Steps:
     expires: bool = False
     _nursery: trio.Nursery = field(init=False)
     _limiter: trio.CapacityLimiter = field(init=False)
+    _short: trio.CapacityLimiter = field(init=False)
     _called_off: set[str] = field(factory=set, init=False)  # batches that were cancelled before they were validated
-    _stopped: bool = field(default=False, init=False)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take up what an earlier process has left, and move batches on until cancelled."""
-        self._limiter = trio.CapacityLimiter(AT_ONCE)
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                for batch in await trio.to_thread.run_sync(self.desk.folder.catalog.unfinished):
-                    self._take_up(batch)
-                nursery.start_soon(self._finish_written)
-                nursery.start_soon(self._keep_house)
-                task_status.started()
-        finally:
-            self._stopped = True
+        self._limiter, self._short = trio.CapacityLimiter(AT_ONCE), trio.CapacityLimiter(SHORT_AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for batch in await trio.to_thread.run_sync(self.desk.folder.catalog.unfinished):
+                self._take_up(batch)
+            nursery.start_soon(self._finish_written)
+            nursery.start_soon(self._keep_house)
+            task_status.started()
 
     def _take_up(self, batch: Batch) -> None:
         if batch.status is Status.FINALIZING:
@@ -84,19 +85,21 @@ class Steps:
         while batch.id not in self._called_off and found is None:
             look = partial(validate, path, batch.endpoint, lambda: self._goes_on(batch.id))
             try:
-                found = await trio.to_thread.run_sync(look, limiter=self._limiter)
+                found = await trio.to_thread.run_sync(look, limiter=self._limiter_for(path))
             except (HeadraceError, OSError) as error:
                 await self._later(batch.id, error)
         await self._change(batch.id, partial(_after_validation, found=found))
         ended = await trio.to_thread.run_sync(self.desk.batch, batch.id)
         if ended.status.is_final:
             await trio.to_thread.run_sync(self.desk.folder.end_batch, batch.id)
-        self.engine.call()
         self.engine.begin_again()  # what has stopped the work may have been another batch's rows
 
+    def _limiter_for(self, path: Path) -> trio.CapacityLimiter:
+        return self._short if path.stat().st_size <= SHORT_BYTES else self._limiter
+
     def _goes_on(self, name: str) -> bool:
-        time.sleep(BREATH_SECONDS)
-        return not self._stopped and name not in self._called_off
+        _breathe()
+        return name not in self._called_off
 
     # ---- after the last ------------------------------------------------------------------------------------------
 
@@ -122,7 +125,7 @@ class Steps:
             now = int(time.time())
             try:
                 write = partial(write_results, folder, batch, written, now, _breathe)
-                results = await trio.to_thread.run_sync(write, limiter=self._limiter)
+                results = await trio.to_thread.run_sync(write, limiter=self._limiter_for(written))
                 finished = partial(_finished, results=results, now=now)
                 await trio.to_thread.run_sync(folder.catalog.change, batch.id, finished, results.files)
                 break

@@ -47,8 +47,12 @@ class Teller:
         """Why a batch does not get on."""
         if batch.status.is_final:
             return None
-        trouble = self.engine.troubles.get(batch.id)
-        return trouble or (self.engine.reason or None if batch.status is not Status.VALIDATING else None)
+        reason = self.engine.troubles.get(batch.id) or (self.engine.reason if batch.status is not Status.VALIDATING else "")
+        return self.without_place(reason) or None
+
+    def without_place(self, text: str) -> str:
+        """A message without the place of the data folder, which clients need not know."""
+        return text.replace(f"{self.engine.folder.root}/", "")
 
     def state(self) -> dict[str, Any]:
         """What the page shows of the whole server."""
@@ -59,7 +63,7 @@ class Teller:
         return {
             "version": VERSION,
             "now": time.time(),
-            "reason": engine.reason,
+            "reason": self.without_place(engine.reason),
             "limited_by": "" if gate is None or not engine.running else gate.bound,
             "in_flight": 0 if gate is None else gate.in_flight,
             "waiting": 0 if gate is None else gate.waiting,

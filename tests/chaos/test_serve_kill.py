@@ -50,7 +50,7 @@ def test_every_batch_is_whole_after_kills_at_any_instant(tmp_path: Path) -> None
                 assert done[prefix]["request_counts"] == {"total": count, "completed": count, "failed": 0}
                 assert names(served, done[prefix], "output_file_id") == [f"{prefix}-{number}" for number in range(count)]
             assert sum(sizes.values()) <= served.sent() <= sum(sizes.values()) + KILLS * IN_FLIGHT
-            assert {path.name for path in (served.folder / "headrace-data" / "batches").iterdir()} == set()
+            wait_until(lambda: not list((served.folder / "headrace-data" / "batches").iterdir()))
             assert served.stop() == 0
 
 
