@@ -90,6 +90,22 @@ class Summary:
 
 
 @frozen
+class LaneProgress:
+    """Where one lane stands. allowed: requests a second that the config allows. pace: the most that leave now; None for no bound.
+
+    out_seconds: for how long it has taken no rows; None while it takes them.
+    """
+
+    name: str
+    attempts: int
+    throttled: int
+    in_flight: int
+    allowed: float | None = None
+    pace: float | None = None
+    out_seconds: float | None = None
+
+
+@frozen
 class Progress:
     """Where a run stands, as of one moment.
 
@@ -97,7 +113,8 @@ class Progress:
     gate back just now ("" if nothing). rows_expected: about how many rows there are, by the bytes that were read of those
     that there are; None where that cannot be told either. rows_resumed, tokens_resumed: of rows_done and the tokens, what
     earlier runs did. cost: None without prices. failures: as in `Summary`. waits_for: what the run waits for while nothing works,
-    and for how long at most, "" while something does.
+    and for how long at most, "" while something does. lanes: each of them, one with an empty name where there is only one provider.
+    latency_seconds, first_token_seconds: as in `Summary`.
     """
 
     rows_read: int
@@ -119,3 +136,6 @@ class Progress:
     cost: float | None = None
     failures: Mapping[str, FailureGroup] = field(factory=dict)
     waits_for: str = ""
+    lanes: tuple[LaneProgress, ...] = ()
+    latency_seconds: Mapping[str, float] = field(factory=dict)
+    first_token_seconds: Mapping[str, float] = field(factory=dict)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from pipeline.cli.drawing import ASCII, UNICODE, Line, draw
 from pipeline.cli.terminal import Output, Screen
-from pipeline.cli.view import Facts, View, Watcher
+from pipeline.cli.view import Facts, LaneView, View, Watcher
 from pipeline.core.output.words import duration, many, money, share, title
 
 if TYPE_CHECKING:
@@ -197,6 +197,20 @@ def _figures(view: View) -> dict[str, object]:
         "cost_forecast": None if view.forecast is None else round(view.forecast, 6),
         "held_by": view.held,
         "failures": {code: group.count for code, group in view.failures},
+        "latency_seconds": dict(view.latency),
+        "lanes": {each.name: _lane(each) for each in view.lanes},
+    }
+
+
+def _lane(each: LaneView) -> dict[str, object]:
+    lane = each.lane
+    return {
+        "per_second": round(each.rate, 2),
+        "limit": lane.allowed,
+        "allowed": None if lane.pace is None else round(lane.pace, 3),
+        "in_flight": lane.in_flight,
+        "throttled": lane.throttled,
+        "state": "ok" if lane.out_seconds is None else "out",
     }
 
 

@@ -23,6 +23,7 @@ LABEL = 11  # columns of the labels on the left
 WIDEST = 120  # columns: a longer line is hard to read
 TALLEST = 20  # lines: what scrolled off a terminal cannot be taken back when it is resized
 GAUGES_FROM = 70  # columns; below it figures alone
+WIDE_FROM = 100  # columns; from here on latency, and the lanes as a table
 FULL_FROM = 50  # columns; below it two lines
 GAUGE_OF_BOUND = {
     "requests_per_second": "requests",
@@ -92,9 +93,13 @@ class _Canvas:
         self._add(6, [])
         self._draw_gauges()
         self._draw_cost()
+        if self.width >= WIDE_FROM:
+            self._draw_times()
         self._add(6, [])
         held = self._fit(view.held, self.width - LABEL)
         self._add(1, [*_label("held by"), (held, "bold"), (self._fit(f"  {view.why}", self.width - LABEL - columns(held)), "")])
+        if len(view.lanes) > 1:
+            (self._draw_lane_table if self.width >= WIDE_FROM else self._draw_lane_line)()
         self._draw_troubles()
 
     def _draw_bar(self) -> None:
@@ -111,13 +116,27 @@ class _Canvas:
 
     def _draw_gauges(self) -> None:
         view, facts = self.view, self.view.facts
-        self._gauge(3, "requests", view.sent, facts.requests, f"{amount(view.sent)}/s", "/s")
+        kept = view.pace if view.pace is not None and facts.requests is not None and view.pace < 0.98 * facts.requests else None
+        note = "" if kept is None else f"; {amount(kept)}/s allowed"
+        self._gauge(3, "requests", view.sent, facts.requests, f"{amount(view.sent)}/s", "/s", note, mark=kept)
         if facts.tokens_per_minute is not None:
             self._gauge(5, "tokens", view.tokens, facts.tokens_per_minute, f"{amount(view.tokens)}/min", "/min")
         waiting = f"; {view.waiting:,} wait to retry" if view.waiting else ""
         self._gauge(4, "in flight", view.in_flight, facts.max_in_flight, f"{view.in_flight:,}", "", waiting)
 
-    def _gauge(self, level: int, label: str, value: float, limit: float | None, figure: str, unit: str, note: str = "") -> None:
+    def _gauge(
+        self,
+        level: int,
+        label: str,
+        value: float,
+        limit: float | None,
+        figure: str,
+        unit: str,
+        note: str = "",
+        *,
+        mark: float | None = None,
+    ) -> None:
+        """A bar of which the whole length is what the config allows. mark: a value on it that is drawn as a stroke."""
         binds = not self.view.ending and GAUGE_OF_BOUND.get(self.view.bound) == label
         of = ("" if limit is None else f"of {amount(limit)}{unit}") + note
         head: Line = _label(label, "bold" if binds else "dim")
@@ -126,13 +145,46 @@ class _Canvas:
             return
         room = self.width - LABEL - 36
         bar = self._bar(min(1.0, value / limit), room, "gauge")
+        bar = bar if mark is None else self._marked(bar, min(room - 1, int(mark / limit * room)))
         self._add(level, [*head, *bar, (f"  {figure:<10}", "bold"), (self._fit(f" {of}", 24), "")])
 
     def _draw_cost(self) -> None:
-        view = self.view
-        if view.cost is not None:
+        view, budget = self.view, self.view.facts.budget
+        if view.cost is not None and budget and self.width >= GAUGES_FROM:
+            note = "" if view.forecast is None else f"; {money(view.forecast)} in all"
+            head = _label("cost", "bold" if view.bound == "budget.cost" else "dim")
+            bar = self._bar(min(1.0, view.cost / budget), self.width - LABEL - 36, "gauge")
+            if view.forecast is not None and view.forecast < budget:
+                bar = self._marked(bar, int(view.forecast / budget * (self.width - LABEL - 36)))
+            self._add(3, [*head, *bar, (f"  {money(view.cost):<10}", "bold"), (self._fit(f" of {money(budget)}{note}", 24), "")])
+        elif view.cost is not None:
             forecast = "" if view.forecast is None else f"; about {money(view.forecast)} in all"
             self._add(3, [*_label("cost"), (money(view.cost), "bold"), (forecast, "")])
+
+    def _draw_times(self) -> None:
+        for label, times in (("latency", self.view.latency), ("1st token", self.view.first_token)):
+            if times:
+                text = "   ".join(f"{name} {duration(value)}" for name, value in times.items())
+                self._add(7, [*_label(label), (self._fit(text, self.width - LABEL), "")])
+
+    def _draw_lane_line(self) -> None:
+        parts = []
+        for each in self.view.lanes:
+            limit = "" if each.lane.allowed is None else f" of {amount(each.lane.allowed)}/s"
+            parts.append(f"{each.name} {amount(each.rate)}/s{limit}" if each.lane.out_seconds is None else f"{each.name} out of reach")
+        self._add(5, [*_label("lanes"), (self._items(parts, self.width - LABEL), "")])
+
+    def _draw_lane_table(self) -> None:
+        heads = "".join(f"{name:>11}" for name in ("rate", "limit", "allowed", "in flight", "HTTP 429"))
+        self._add(5, [*_label("lanes"), (f"{'':<12}{heads}", "dim")])
+        for each in self.view.lanes:
+            lane = each.lane
+            limit, pace = (f"{amount(rate)}/s" if rate is not None else "" for rate in (lane.allowed, lane.pace))
+            cells = (f"{amount(each.rate)}/s", limit, pace, f"{lane.in_flight:,}", f"{lane.throttled:,}")
+            out: Line = [] if lane.out_seconds is None else [(f"   out of reach for {duration(lane.out_seconds)}", "bad")]
+            name = self._fit(each.name, 11)
+            name += " " * (12 - columns(name))
+            self._add(4, [*_label(""), (name, "bold"), ("".join(f"{cell:>11}" for cell in cells), ""), *out])
 
     def _draw_troubles(self) -> None:
         view = self.view
@@ -161,6 +213,15 @@ class _Canvas:
         half = cells - whole >= 0.5 and whole < width
         drawn = self.signs.full * whole + (self.signs.half if half else "")
         return [(drawn, style), (self.signs.rest * (width - len(drawn)), "dim")]
+
+    def _marked(self, bar: Line, place: int) -> Line:
+        """A bar with a stroke at a place of it."""
+        text, first = "".join(part for part, _ in bar), len(bar[0][0])
+        mark = self.signs.mark
+        pieces = [(text[:first], bar[0][1]), (text[first:], "dim")]
+        if place < first:
+            return [(text[:place], bar[0][1]), (mark, "bold"), (text[place + 1 : first], bar[0][1]), pieces[1]]
+        return [pieces[0], (text[first:place], "dim"), (mark, "bold"), (text[place + 1 :], "dim")]
 
     def _items(self, parts: list[str], width: int) -> str:
         """As many as fit, whole, and how many others there are."""

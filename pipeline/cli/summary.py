@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.summaries import FailureGroup, LaneSummary, Summary
 
 WIDTH = 80
+RUN, REPORT = "headrace run ", "headrace report "
 KINDS_SHOWN = 5
 FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
 USED_UP = re.compile(r"((?:providers\[\d+\]\.)?budget\.\w+) is used up")
@@ -107,10 +108,17 @@ def advice_on(
     found.extend(learned)
     if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED and not learns:
         found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
+    found.extend(_report(summary, command))
     if summary.unknown_outcome:
         attempts = many(summary.unknown_outcome, "attempt")
         found.append(Advice(f"{attempts} got no answer and may have been billed"))
     return found
+
+
+def _report(summary: Summary, command: str) -> Iterator[Advice]:
+    """Where all failures can be looked at, once the run is finished."""
+    if summary.failed and summary.stopped is None and command.startswith(RUN):
+        yield Advice("see every failure, and the plots", f"{REPORT}{command.removeprefix(RUN)}")
 
 
 def _going_on(stopped: str, command: str, more: Mapping[str, float] | None) -> Advice:
@@ -129,11 +137,12 @@ def _learned(summary: Summary) -> Iterator[Advice]:
     """What was found out about limits that held the run back: a later run need not search for it."""
     if summary.limited_by.get("learned", 0.0) < MUCH_HELD:
         return
-    for lane in summary.lanes:
+    for number, lane in enumerate(summary.lanes):
         if lane.learned_per_minute is not None:
             place = f" ({lane.name})" if lane.name else ""
+            section = f"providers[{number}].limits" if lane.name else "limits"
             rate = f"{lane.learned_per_minute:.0f}" if lane.learned_per_minute >= 10 else f"{lane.learned_per_minute:.2g}"
-            yield Advice(f"worth writing into the config{place}: limits.requests_per_minute: {rate}")
+            yield Advice(f"worth writing into the config{place}: {section}.requests_per_minute: {rate}")
 
 
 def may_pass(code: str) -> bool:

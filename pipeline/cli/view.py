@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.core.output.words import amount, many, three_digits
+from pipeline.core.output.words import amount, duration, many, three_digits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.config import Config, LimitsConfig
-    from pipeline.summaries import FailureGroup, Progress
+    from pipeline.summaries import FailureGroup, LaneProgress, Progress
 
 RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
 TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute
@@ -38,6 +40,7 @@ class Facts(Struct, frozen=True):
     requests: float | None
     tokens_per_minute: float | None
     max_in_flight: int
+    budget: float | None = None
 
     @classmethod
     def of(cls, config: Config) -> Facts:
@@ -49,6 +52,7 @@ class Facts(Struct, frozen=True):
             requests=_sum_of([_requests_a_second(limits) for limits in lanes]),
             tokens_per_minute=_sum_of([limits.tokens_per_minute for limits in lanes]),
             max_in_flight=sum(limits.max_in_flight for limits in lanes),
+            budget=config.budget.cost,
         )
 
 
@@ -63,12 +67,21 @@ def _sum_of(amounts: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(amounts) else None
 
 
+class LaneView(Struct, frozen=True):
+    """One lane at that moment. rate: attempts sent a second, of late."""
+
+    name: str
+    rate: float
+    lane: LaneProgress
+
+
 class View(Struct, frozen=True):
     """One moment of a run.
 
     total: rows of the input, None where it cannot be known; an estimate unless `exact`. fraction: of the rows that are done.
     left_seconds: None where no rate tells when the last rows end. ending: nothing more can leave but what is sent or waits to be
     retried. rate, sent: rows done and attempts sent, a second. tokens: a minute. held, why: what holds the run back, in words.
+    pace: the most that may leave a second on all lanes together, None for no bound. latency, first_token: percentiles, in seconds.
     """
 
     facts: Facts
@@ -93,6 +106,10 @@ class View(Struct, frozen=True):
     held: str
     why: str
     failures: list[tuple[str, FailureGroup]]
+    lanes: list[LaneView]
+    pace: float | None
+    latency: Mapping[str, float]
+    first_token: Mapping[str, float]
 
     @property
     def rows_left(self) -> int | None:
@@ -105,14 +122,15 @@ class Watcher:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._seen: deque[tuple[float, int, int, int]] = deque()  # elapsed seconds, rows done, attempts, tokens
+        self._seen: deque[tuple[float, ...]] = deque()  # elapsed seconds, rows done, attempts, tokens, attempts of each lane
 
     def look(self, progress: Progress) -> View:
         """The view of a moment."""
         now = progress.elapsed_seconds
         if not self._seen:
             self._seen.append((0.0, progress.rows_resumed, 0, progress.tokens_resumed))
-        self._seen.append((now, progress.rows_done, progress.attempts, progress.prompt_tokens + progress.output_tokens))
+        sent = (lane.attempts for lane in progress.lanes)
+        self._seen.append((now, progress.rows_done, progress.attempts, progress.prompt_tokens + progress.output_tokens, *sent))
         while len(self._seen) > 2 and self._seen[1][0] <= now - TOKEN_SECONDS:
             self._seen.popleft()
         rate = self._rate(1, RATE_SECONDS)
@@ -120,6 +138,7 @@ class Watcher:
         left = None if total is None else max(0, total - progress.rows_done)
         ending = exact and left is not None and 0 < left <= progress.waiting + progress.in_flight
         held, why = held_by(progress, self._facts, left if ending else None)
+        lanes = [LaneView(lane.name, self._rate(4 + number, RATE_SECONDS), lane) for number, lane in enumerate(progress.lanes)]
         new = progress.rows_done - progress.rows_resumed
         return View(
             facts=self._facts,
@@ -144,6 +163,10 @@ class Watcher:
             held=held,
             why=why,
             failures=sorted(progress.failures.items(), key=lambda item: -item[1].count),
+            lanes=lanes,
+            pace=_sum_of([lane.pace for lane in progress.lanes]) if progress.lanes else None,
+            latency=progress.latency_seconds,
+            first_token=progress.first_token_seconds,
         )
 
     def _rate(self, which: int, seconds: float) -> float:
@@ -152,7 +175,8 @@ class Watcher:
         then = next((each for each in self._seen if each[0] >= now[0] - seconds), now)
         if then is now and len(self._seen) > 1:
             then = self._seen[-2]
-        return (now[which] - then[which]) / (now[0] - then[0]) if now[0] > then[0] else 0.0
+        before = then[which] if which < len(then) else 0  # a lane that is new has sent nothing then
+        return (now[which] - before) / (now[0] - then[0]) if now[0] > then[0] else 0.0
 
 
 def expected_rows(progress: Progress) -> tuple[int | None, bool]:
@@ -180,6 +204,12 @@ def held_by(progress: Progress, facts: Facts, last: int | None) -> tuple[str, st
         return bound, "running at your limit"
     if bound.startswith("budget."):
         return bound, "the next row fits only if what is under way turns out cheaper"
+    if bound == "lane_out" and len(progress.lanes) > 1:
+        out = [lane for lane in progress.lanes if lane.out_seconds is not None]
+        names = ", ".join(lane.name for lane in out)
+        rest = "its rows go to others" if len(out) < len(progress.lanes) else "nothing can be sent"
+        longest = max((lane.out_seconds or 0.0 for lane in out), default=0.0)
+        return f"out of reach: {names}", f"for {duration(longest)}; {rest}"
     if bound in WORDS:
         return WORDS[bound]
     if bound == "retry" and progress.waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +14,7 @@ from pipeline.errors import InputError, RunAborted, RunInterrupted
 from pipeline.runs.pricing import LanePrices, as_money, prices_of
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
-from pipeline.summaries import LaneSummary, Summary
+from pipeline.summaries import LaneProgress, LaneSummary, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,9 @@ class Course:
             rows_resumed=before.recorded,
             tokens_resumed=before.prompt_tokens + before.output_tokens,
             cost=self._cost(),
+            lanes=tuple(_lane_progress(state) for state in self.tallies.gate.lanes),
+            latency_seconds=self.tallies.ledger.latency.shown(),
+            first_token_seconds=self.tallies.ledger.first_token.shown(),
         )
 
     def _cost(self) -> float | None:
@@ -238,6 +242,14 @@ def _allowed(state: LaneState) -> float | None:
     found = None if learned is None or learned.requests_per_minute is None else learned.requests_per_minute / 60
     rates = [rate for rate in (state.allowed, found) if rate is not None]
     return min(rates, default=None)
+
+
+def _lane_progress(state: LaneState) -> LaneProgress:
+    pace, _ = state.limits.pace
+    out = None if state.held_since is None else max(0.0, trio.current_time() - state.held_since)
+    return LaneProgress(
+        state.name, state.attempts, state.throttled, state.limits.in_flight, state.allowed, None if pace == inf else pace, out
+    )
 
 
 def _lane_summary(state: LaneState) -> LaneSummary:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.cli.drawing import ASCII, TALLEST, WIDEST, Line, draw
 from pipeline.cli.view import Facts, Watcher
 from pipeline.core.output.words import columns
-from pipeline.summaries import FailedRow, FailureGroup, Progress
+from pipeline.summaries import FailedRow, FailureGroup, LaneProgress, Progress
 from tests.fakes.views import BUSY, FACTS, PLAIN_FACTS, START, at
 
 
@@ -133,3 +133,53 @@ def test_no_line_is_wider_and_no_view_taller_than_the_terminal(
 
 def test_a_start_without_anything_is_drawn() -> None:
     assert drawn(START)[2] == "0 rows · 0/s"
+
+
+EU = LaneProgress("eu", 3000, 0, 100, 30.0, 30.0)
+US = LaneProgress("us", 2300, 45, 80, 30.0, 19.0)
+SEVERAL = evolve(BUSY, lanes=(EU, US), latency_seconds={"p50": 2.5, "p95": 5.7}, first_token_seconds={"p50": 0.449})
+
+
+def test_what_the_provider_allows_stands_on_the_gauge_of_requests() -> None:
+    (requests,) = [line for line in drawn(SEVERAL) if line.startswith("requests")]
+
+    assert "╂" in requests
+    assert requests.endswith("of 60/s; 49/s allowed")
+
+
+def test_lanes_are_a_line_at_80_columns_and_a_table_at_120() -> None:
+    (line,) = [line for line in drawn(SEVERAL) if line.startswith("lanes")]
+    wide = drawn(SEVERAL, 120, 40)
+
+    assert line == "lanes      eu 23.1/s of 30/s · us 17.7/s of 30/s"
+    assert [each.split() for each in wide if each.strip().startswith(("eu", "us"))] == [
+        ["eu", "23.1/s", "30/s", "30/s", "100", "0"],
+        ["us", "17.7/s", "30/s", "19/s", "80", "45"],
+    ]
+
+
+def test_one_lane_has_no_line_of_its_own() -> None:
+    assert not [line for line in drawn(evolve(BUSY, lanes=(EU,)), 120, 40) if line.startswith("lanes")]
+
+
+def test_a_lane_that_is_out_is_named_with_its_time() -> None:
+    progress = evolve(SEVERAL, bound="lane_out", lanes=(evolve(EU, out_seconds=12.0), US))
+
+    assert "held by    out of reach: eu  for 12 s; its rows go to others" in drawn(progress)
+    assert any("eu" in line and "out of reach for 12 s" in line for line in drawn(progress, 120, 40))
+    assert any(line.startswith("lanes") and "eu out of reach" in line for line in drawn(progress))
+
+
+def test_latency_and_first_token_are_shown_where_there_is_room() -> None:
+    wide = drawn(SEVERAL, 120, 40)
+
+    assert "latency    p50 2.5 s   p95 5.7 s" in wide
+    assert "1st token  p50 0.4 s" in wide
+    assert not [line for line in drawn(SEVERAL) if line.startswith("latency")]
+
+
+def test_a_budget_is_a_gauge_with_the_forecast_on_it() -> None:
+    (cost,) = [line for line in drawn(facts=Facts("a", "b", 60.0, None, 400, 8.0)) if line.startswith("cost")]
+
+    assert cost.endswith("2.82       of 8.00; 5.60 in all")
+    assert cost.index("╂") == 11 + int(5.60 / 8 * 33)

@@ -158,7 +158,10 @@ def test_every_printed_command_runs_as_it_is_printed(tmp_path: Path, capsys: pyt
     said = capsys.readouterr().err
     commands = [line[line.index("headrace ") :] for line in said.splitlines() if "headrace " in line]
 
+    report = commands.pop()
     assert [shlex.split(command)[-1] for command in commands] == ["--retry-failed", "--retry-failed=invalid_row"]
+    assert shlex.split(report)[1] == "report"
+    assert main(shlex.split(report)[1:]) == 0
     for command in commands:
         (tmp_path / "in put.jsonl").write_text('{"prompt": "row 0"}\n{"prompt": "row 1"}\n{"prompt": "row 2"}\n')
         assert main([*shlex.split(command)[1:], "--set", "provider.simulate.script={}", "--json"]) == 0
