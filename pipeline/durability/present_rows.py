@@ -35,7 +35,7 @@ UNNAMED = 0  # in place of an id's checksum, for rows that are named by their nu
 class PresentRows:
     """The rows, 17 bytes each. entries: the hashes that were kept when the rows were answered. names: checksums of their ids.
 
-    files: the first row of each of several files, and its path. kept: rows whose result stays where it is.
+    files: the first row of each of several files, and its path. kept: rows that have a result.
     """
 
     entries: array[int]
@@ -85,8 +85,14 @@ class PresentRows:
         names = [_checksum(told.custom_id)]
         if told.custom_id == numbered(told.index):
             names.append(UNNAMED)  # the row has no id of its own, or one that looks like its number
-        places = next(filter(None, (self._places.get((entry & HASH_MASK, name)) for name in names)), None)
-        return places.pop() if places else None
+        for name in names:
+            places = self._places.get((entry & HASH_MASK, name), [])
+            while places:
+                index = places.pop()
+                if index not in self.kept:
+                    self.kept.add(index, index + 1)
+                    return index
+        return None
 
     def name_at(self, index: int, told: Written) -> str:
         """The id of the row that this result answers: its own, or else the number of its new place."""
@@ -107,8 +113,9 @@ class PresentRows:
             digest, name = self.digests[index], self.names[index]
             if self.bad[index] or index in self.kept:
                 continue
-            name = UNNAMED if name == _checksum(numbered(index)) else name
             places.setdefault((digest & HASH_MASK, name), []).append(index)
+            if name == _checksum(numbered(index)):
+                places.setdefault((digest & HASH_MASK, UNNAMED), []).append(index)
         return places
 
 

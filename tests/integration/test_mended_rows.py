@@ -168,6 +168,11 @@ def test_answers_go_with_rows_whose_own_ids_look_like_row_numbers(case: Case) ->
     texts = {name: line["response"]["body"]["choices"][0]["text"] for name, line in case.results().items()}
     assert texts == {f"row-{at}": f"prompt {at}" for at in range(1, ROWS)}
 
+    case.rows.insert(0, json.dumps({"custom_id": "new", "p": "new"}))  # now they stand where their ids say again
+    case.run(accept_changes=True)
+
+    assert case.sent == ["new"]
+
 
 @pytest.mark.parametrize("limit", [1, 2])
 def test_an_answer_goes_to_a_row_that_stands_where_an_equal_one_had_none(case: Case, limit: int) -> None:
