@@ -119,7 +119,7 @@ def announced(rate: float, seeds: int) -> Iterator[str]:
             )
 
 
-def _settled(book: Book, server: Server, since: float, until: float, span: float) -> float:
+def settled(book: Book, server: Server, since: float, until: float, span: float) -> float:
     """Seconds until 90 % is attained and at most 2 % refused, over the next `span`; inf if never."""
     at = since
     while at + span < until:
@@ -140,8 +140,8 @@ def changed(rate: float, seeds: int) -> Iterator[str]:
             span = 60.0 if kind.minute else 10.0
             world = World(seconds=SECONDS + 20)
             runs = [once(kind, rate, seed, world, speak=speak, plan=plan) for seed in range(1, seeds + 1)]
-            down = [_settled(book, server, HALVES_AT, DOUBLES_AT, span) for server, book in runs]
-            up = [_settled(book, server, DOUBLES_AT, SECONDS + 20, span) for server, book in runs]
+            down = [settled(book, server, HALVES_AT, DOUBLES_AT, span) for server, book in runs]
+            up = [settled(book, server, DOUBLES_AT, SECONDS + 20, span) for server, book in runs]
             yield _row(
                 [
                     kind.name,
@@ -164,18 +164,19 @@ def flaky(seeds: int) -> Iterator[str]:
                 server = Flaky(share, [draws.random() for _ in range(10_007)])
                 world = World(slots=20, seed=seed, rows=300, latency=latency, sigma=0.2, shortest=latency / 2, network=0.005, jitter=0.005)
                 ours.append(drive(Lane.from_limits(learn=True, max_in_flight=20), server, world).ended_at)
-                theirs.append(_semaphore(share, latency, draws))
+                theirs.append(semaphore_seconds(share, latency, draws))
             mine, other = statistics.median(ours), statistics.median(theirs)
             yield _row([f"{share:.0%}", f"{latency:g} s", f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}"])
 
 
-def _semaphore(share: float, latency: float, draws: random.Random) -> float:
+def semaphore_seconds(share: float, latency: float, draws: random.Random, *, late: bool = False) -> float:
+    """How long 300 rows take a client whose twenty holders of a semaphore sleep a second when they are refused."""
     free = [0.0] * 20
     for _ in range(300):
         at = free.pop(0)
         while draws.random() < share:
-            at += 1.015
-        free.append(at + 0.015 + latency * draws.lognormvariate(0.0, 0.2))
+            at += 1.015 + (latency * draws.lognormvariate(0.0, 0.5) if late else 0.0)
+        free.append(at + 0.015 + latency * draws.lognormvariate(0.0, 0.5 if late else 0.2))
         free.sort()
     return free[-1]
 

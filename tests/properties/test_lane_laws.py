@@ -93,6 +93,17 @@ def test_what_never_passes_stops_the_run_and_is_no_rows_result(turn: Try, latenc
     assert run.ended - run.started <= begins + 20 + 30
 
 
+@pytest.mark.parametrize("done", [0.0, 0.4])
+def test_limit_of_a_day_that_is_used_up_stops_the_run_at_once_and_says_when_to_go_on(done: float) -> None:
+    begins = done * 200 * 0.3 / 5
+    used_up = Try(429, after=0.05, message="Rate limit reached for requests per day (RPD)", headers=((b"retry-after", b"39600"),))
+    run = VirtualRun(Plan(rows=rows_of(200, 0.3), workers=5, window=64, outages=(Outage(begins, 1e9, used_up),))).run()
+
+    assert failures(run) == []
+    assert "it asks to wait 11 h" in (run.tallies.gate.stopped or "")
+    assert run.ended - run.started <= begins + 2.0
+
+
 @pytest.mark.parametrize("turn", LASTING, ids=name_of)
 @given(latency=latencies, workers=workers, done=st.sampled_from([0.0, 0.4]))
 @settings(max_examples=12, deadline=None)

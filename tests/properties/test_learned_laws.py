@@ -206,6 +206,22 @@ def test_early_refusals_at_random_are_not_taken_for_a_limit_far_below_the_announ
     assert book.ended_at <= 3.5 * 300 / 55
 
 
+@pytest.mark.parametrize("kind", ["sliding 60", "fixed 60", "bucket 10", "sliding 10"])
+def test_limit_on_tokens_is_found_by_counting_requests_although_rows_differ_threefold(kind: str) -> None:
+    """Over the length of a window the sizes even out, so that a pace of requests is a pace of tokens, too."""
+
+    def cost(draws: Random) -> tuple[int, int]:
+        real = max(20, int(1000 * draws.lognormvariate(-0.245, 0.7)))
+        return real, int(real * draws.lognormvariate(0.0, 0.15))
+
+    server = server_of(kind, rate=20_000.0)
+
+    _, book = run(server, world=World(seconds=240.0, slots=400, seed=2, cost=cost, by_tokens=True))
+
+    assert book.attained(server, 60, 240) >= 0.9
+    assert book.refused_share() <= 0.025
+
+
 @pytest.mark.parametrize("factor", [1.1, 2.0])
 @pytest.mark.parametrize("kind", SHORT)
 def test_configured_limit_that_is_too_high_is_a_ceiling(kind: str, factor: float) -> None:
