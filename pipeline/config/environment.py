@@ -66,7 +66,8 @@ def variables_of(provider: ProviderConfig, place: str = "provider") -> list[Vari
 
 def sends_no_key(provider: ProviderConfig) -> bool:
     """Whether a real provider is shown no credential at all."""
-    return provider.simulate is None and not variables_of(provider)
+    elsewhere = provider.api_key_file is not None or provider.api_key_command is not None
+    return provider.simulate is None and not elsewhere and not variables_of(provider)
 
 
 def problems_in(root: Node, environment: Mapping[str, str]) -> Iterator[Problem]:
@@ -100,8 +101,10 @@ def _problems_of(provider: Node, place: str, environment: Mapping[str, str]) -> 
             yield node.problem(named.key, message)
 
 
-def credentials_of(provider: ProviderConfig, environment: Mapping[str, str], place: str = "provider") -> Credentials:
-    """What to show a provider. place: where it stands in the config.
+def credentials_of(
+    provider: ProviderConfig, environment: Mapping[str, str], place: str = "provider", key: str | None = None
+) -> Credentials:
+    """What to show a provider. place: where it stands in the config. key: what was read elsewhere, where it is not in a variable.
 
     Raises: ConfigError, with every variable that is not set or not as it should be.
     """
@@ -110,12 +113,13 @@ def credentials_of(provider: ProviderConfig, environment: Mapping[str, str], pla
     if problems:
         raise ConfigError(problems)
     values = {each.name: environment[each.name].strip() for each in variables}
-    key = None if provider.api_key_env is None else values.get(provider.api_key_env)
+    key = key if provider.api_key_env is None else values.get(provider.api_key_env)
     headers = {
         name: values.get(value.env, "simulated") if isinstance(value, FromEnvironment) else value
         for name, value in provider.headers.items()
     }
-    secrets = {text for value in values.values() for text in (value, value.rpartition(" ")[2]) if len(text) >= SECRET_LENGTH}
+    held = [*values.values(), *(() if key is None else (key,))]
+    secrets = {text for value in held for text in (value, value.rpartition(" ")[2]) if len(text) >= SECRET_LENGTH}
     return Credentials(_key_header(provider, key), headers, tuple(sorted(secrets, key=len, reverse=True)))
 
 

@@ -3,7 +3,7 @@
 Held to its rules when it is made, as all of the config (`schema`). The annotations are read at run time, so they must stay real types.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -18,6 +18,7 @@ from pipeline.config.rules import (
     headers,
     must,
     not_empty,
+    program,
     refuse,
     share_name,
     socket_path,
@@ -82,7 +83,8 @@ class FromEnvironment:
 class ProviderConfig:
     """Where requests go: exactly one of base_url and simulate.
 
-    api_key_env: the environment variable that holds the key; None sends none. api_key_header: "authorization" sends
+    api_key_env: the environment variable that holds the key; None sends none. api_key_file, api_key_command: where it is read instead, and
+    read again when the provider refuses it; at most one of the three. api_key_header: "authorization" sends
     `Authorization: Bearer KEY`, any other name the bare key. headers: sent with every request; their values stay out of repr.
     A value that is secret is `FromEnvironment`. model: replaces the model in each request.
     unix_socket: connected to in place of base_url's host. http2: spoken where the server offers it. A simulated provider
@@ -92,6 +94,8 @@ class ProviderConfig:
     base_url: str | None = field(default=None, validator=must(base_url))
     simulate: SimulateConfig | None = None
     api_key_env: str | None = field(default=None, validator=must(environment_name))
+    api_key_file: str | None = field(default=None, validator=must(not_empty, file))
+    api_key_command: Sequence[str] | None = field(default=None, validator=must(program))
     api_key_header: str = field(default="authorization", validator=must(header_name))
     headers: Mapping[str, str | FromEnvironment] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
     model: str | None = field(default=None, validator=must(not_empty))
@@ -109,7 +113,10 @@ class ProviderConfig:
             refuse(self, "simulate", "base_url and simulate exclude each other; take one away (or set it to null)")
         if self.http2 and self.base_url is not None and not self.base_url.lower().startswith("https:"):
             refuse(self, "http2", "is agreed upon in the TLS handshake, so base_url must be https; take one of the two back")
-        for name in self.headers if self.api_key_env is not None else ():
+        keys = [name for name in ("api_key_env", "api_key_file", "api_key_command") if getattr(self, name) is not None]
+        if len(keys) > 1:
+            refuse(self, keys[1], f"{' and '.join(keys)} exclude each other; take all but one away")
+        for name in self.headers if keys else ():
             if name.lower() == self.api_key_header.lower():
                 refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")
 

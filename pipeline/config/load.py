@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
 LIKE_A_KEY = re.compile(r"[a-z_.]*")
-LANE_PATHS = (("unix_socket",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
+LANE_PATHS = (("unix_socket",), ("api_key_file",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
 PATHS = (
     ("source", "path"),
     ("sink", "path"),

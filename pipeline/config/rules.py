@@ -140,6 +140,14 @@ def folder(value: object) -> str | None:
     return None if os.access(path, os.R_OK | os.X_OK) else f"cannot be entered: {path}"
 
 
+def program(value: object) -> str | None:
+    """A program and its arguments. It is run without a shell."""
+    words: Sequence[str] = value  # type: ignore[assignment]  # the type was checked first
+    if not words or not words[0].strip():
+        return "must name a program, and its arguments, each as an item of the list"
+    return next((message for message in map(not_empty, words) if message is not None), None)
+
+
 def socket_path(value: object) -> str | None:
     """A path that fits into a socket's address. Whether somebody listens there shows when it is connected to."""
     size = len(os.fsencode(str(value)))

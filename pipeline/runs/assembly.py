@@ -175,7 +175,7 @@ def flow_settings(
     store: Store[Any],
     *,
     limit: int | None = None,
-    secrets: Sequence[str] = (),
+    secrets: Secrets | None = None,
     observers: Sequence[Observer] = (),
     pricing: LanePrices | None = None,
     reuse: Reuse | None = None,
@@ -185,7 +185,7 @@ def flow_settings(
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends.
 
-    secrets: texts that no failure may show. pricing: for the observers' records. leases: see `leases_of`; None opens them.
+    secrets: what no failure may show. pricing: for the observers' records. leases: see `leases_of`; None opens them.
     """
     lanes = lanes_of(config, accounts)
     tag = uuid.uuid4().hex[:12]
@@ -199,7 +199,7 @@ def flow_settings(
             draw=random.random,
             utc=time.time,
             name_attempt=lambda index, attempt: f"headrace-{tag}-{index}-{attempt}",
-            secrets=Secrets(secrets),
+            secrets=secrets or Secrets(),
             rules=rules_of(config),
         ),
         store=store,

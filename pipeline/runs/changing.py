@@ -7,7 +7,6 @@ while a run goes on stays as it was, and is named.
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ import attrs
 import trio
 from attrs import define, field, frozen
 
-from pipeline.config.environment import credentials_of
 from pipeline.core.pacing.account import Account, Accounts
 from pipeline.core.pacing.budget import Budget
 from pipeline.core.pacing.meter import limits_from
@@ -23,6 +21,7 @@ from pipeline.errors import ConfigError, Problem
 from pipeline.messages import Change, Spending, Spent
 from pipeline.runs.accounts import accounts_of, limits_of, own_limits, rates_for
 from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.keys import credentials_for
 from pipeline.runs.names import lane_name, place_of
 from pipeline.runs.pricing import prices_of
 from pipeline.runs.providers import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
@@ -107,7 +106,7 @@ class Running:
                 raise ConfigError([Problem("providers", message, "config")])
             _see_that_nothing_new_is_shared(new, added)
             prices_of(new)  # a table may not be installed
-            shown = {index: credentials_of(new.lanes[index], os.environ, place_of(new, index)) for index in added}
+            shown = {index: await trio.to_thread.run_sync(credentials_for, new.lanes[index], place_of(new, index)) for index in added}
             endpoints = {index: self.providers.endpoint(new, index, shown[index]) for index in added}
             for index in added:
                 self.settings.fetch.secrets.add(shown[index].secrets)

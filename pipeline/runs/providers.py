@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import evolve, frozen
 
-from pipeline.config.environment import Credentials, credentials_of
 from pipeline.config.lanes import LaneConfig
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
@@ -25,6 +25,7 @@ from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, T
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.errors import ConfigError, Problem
+from pipeline.runs.keys import credentials_for, key_reader
 from pipeline.runs.names import host_of, lane_name, place_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config, ProviderConfig
+    from pipeline.config.environment import Credentials
     from pipeline.config.lanes import LimitsConfig
     from pipeline.core.pacing.account import Accounts
     from pipeline.edges.attachments.folder import Folder
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pipeline.records import Answer, Fault, Job
 
 
+Hide = Callable[[Sequence[str]], None]
 RATES = (
     "requests_per_second",
     "requests_per_minute",
@@ -52,11 +55,11 @@ RATES = (
 
 
 def credentials(config: Config) -> tuple[Credentials, ...]:
-    """What to show each provider, from the environment.
+    """What to show each provider, from the environment, a file or a program; blocks.
 
-    Raises ConfigError, where a variable is not set or not as it should be.
+    Raises ConfigError, where a variable is not set or not as it should be, or a key cannot be read.
     """
-    return tuple(credentials_of(provider, os.environ, place_of(config, index)) for index, provider in enumerate(config.lanes))
+    return tuple(credentials_for(provider, place_of(config, index)) for index, provider in enumerate(config.lanes))
 
 
 def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
@@ -67,10 +70,11 @@ def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
 class Providers:
     """The open providers of a run. senders: makes a sender to each, in the order of the lanes. folder: of the files that rows name."""
 
-    def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None, folder: Folder | None) -> None:
+    def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None, folder: Folder | None, hide: Hide) -> None:
         self.senders: list[OpenSender] = []
         self._nursery = nursery
         self._transport = transport
+        self._hide = hide
         self._folder = folder
 
     async def add(self, provider: ProviderConfig, endpoint: Endpoint) -> None:
@@ -91,28 +95,34 @@ class Providers:
 
     def endpoint(self, config: Config, index: int, shown: Credentials) -> Endpoint:
         """The far end of a lane. Raises ConfigError where it cannot be used."""
-        return endpoint_of(config, index, shown, self._transport)
+        return endpoint_of(config, index, shown, self._transport, self._hide)
 
 
 def open_providers(
-    config: Config, shown: tuple[Credentials, ...], transport: httpx.AsyncBaseTransport | None = None
+    config: Config,
+    shown: tuple[Credentials, ...],
+    transport: httpx.AsyncBaseTransport | None = None,
+    hide: Hide = lambda _: None,
 ) -> AbstractAsyncContextManager[Providers]:
     """The providers of a config; embedded ones are served meanwhile.
 
     shown: what each provider is shown. transport: carries the requests in place of the configured one; its owner closes it.
+    hide: told the texts of keys that are read later, which must be shown nowhere; called in any thread.
     Raises ConfigError at once, before anything is open.
     """
-    return _all_opened(config, [endpoint_of(config, index, shown[index], transport) for index in range(len(config.lanes))], transport)
+    endpoints = [endpoint_of(config, index, shown[index], transport, hide) for index in range(len(config.lanes))]
+    return _all_opened(config, endpoints, transport, hide)
 
 
-def endpoint_of(config: Config, index: int, shown: Credentials, transport: httpx.AsyncBaseTransport | None) -> Endpoint:
+def endpoint_of(config: Config, index: int, shown: Credentials, transport: httpx.AsyncBaseTransport | None, hide: Hide) -> Endpoint:
     """The far end of a lane. Raises ConfigError where it cannot be used."""
     provider, place = config.lanes[index], place_of(config, index)
     uses_proxies = transport is None and provider.base_url is not None
     if provider.http2 and transport is None and find_spec("h2") is None:
         message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
         raise ConfigError([Problem(f"{place}.http2", message, "config")])
-    return _endpoint(config, provider, place, shown, os.environ if uses_proxies else {})
+    endpoint = _endpoint(config, provider, place, shown, os.environ if uses_proxies else {})
+    return evolve(endpoint, read_key=key_reader(provider, place, hide))
 
 
 def lanes_of(config: Config, accounts: Accounts | None = None) -> Lanes:
@@ -135,12 +145,20 @@ def lane_state(config: Config, at: int, index: int, accounts: Accounts | None) -
         weight=1.0 if lane is None else lane.weight,
         priority=0 if lane is None else lane.priority,
         host=host_of(provider),
-        key=provider.api_key_env,
+        key=place_of_key(provider),
+        key_setting=next((name for name in ("api_key_file", "api_key_command") if getattr(provider, name) is not None), "api_key_env"),
         setting=place_of(config, at),
         allowed=allowed_by(limits),
         policy=retry_policy(config),
         account=None if accounts is None else accounts.lanes[name],
     )
+
+
+def place_of_key(provider: ProviderConfig) -> str | None:
+    """Where the key of a provider comes from, for messages."""
+    if provider.api_key_command is not None:
+        return f"the output of {provider.api_key_command[0]}"
+    return provider.api_key_env or provider.api_key_file
 
 
 def in_flight_possible(config: Config) -> int:
@@ -220,11 +238,13 @@ def _bounds(provider: ProviderConfig) -> ConnectionBounds:
 
 
 @asynccontextmanager
-async def _all_opened(config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[Providers]:
+async def _all_opened(
+    config: Config, endpoints: list[Endpoint], transport: httpx.AsyncBaseTransport | None, hide: Hide
+) -> AsyncIterator[Providers]:
     with ExitStack() as opened:
         folder = _folder_of(config, opened)
         async with trio.open_nursery() as nursery:
-            providers = Providers(nursery, transport, folder)
+            providers = Providers(nursery, transport, folder, hide)
             for provider, endpoint in zip(config.lanes, endpoints, strict=True):
                 await providers.add(provider, endpoint)
             yield providers

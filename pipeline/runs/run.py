@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from pipeline.config.load import given_config
+from pipeline.core.answers.secrets import Secrets
 from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
@@ -80,7 +81,8 @@ async def run(
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
     shown = credentials(config)
-    provider = open_providers(config, shown, transport)
+    secrets = Secrets(secrets_of(shown))
+    provider = open_providers(config, shown, transport, secrets.add)
     leases = leases_of(config)
     with ExitStack() as opened:
         watching = opened.enter_context(observing(config.metrics, observers))
@@ -109,7 +111,7 @@ async def run(
                     limit=limit,
                     reuse=files.reuse,
                     accounts=accounts,
-                    secrets=secrets_of(shown),
+                    secrets=secrets,
                     observers=with_history(config, durable, watching),
                     pricing=course.pricing,
                     changes=live.changes,

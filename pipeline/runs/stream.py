@@ -10,6 +10,7 @@ import trio
 from attrs import define, field
 
 from pipeline.config.load import given_config
+from pipeline.core.answers.secrets import Secrets
 from pipeline.edges.sources.memory import Row, RowsArriving, RowsFromPython
 from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
@@ -60,8 +61,9 @@ def stream(
     config = given_config(config)
     source = _source_of(rows)
     shown = credentials(config)
-    provider = open_providers(config, shown, transport)
-    return OutcomeStream(_FlowSide(config, provider, secrets_of(shown), source, tuple(observers), progress))
+    secrets = Secrets(secrets_of(shown))
+    provider = open_providers(config, shown, transport, secrets.add)
+    return OutcomeStream(_FlowSide(config, provider, secrets, source, tuple(observers), progress))
 
 
 def _source_of(rows: Iterable[Row] | AsyncIterable[Row]) -> RowsFromPython | RowsArriving:
@@ -121,7 +123,7 @@ class _FlowSide:
 
     config: Config
     provider: AbstractAsyncContextManager[Providers]
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: Secrets = field(repr=False)
     rows: RowsFromPython | RowsArriving
     source: Source | None = field(default=None, init=False)  # the rows, with their files looked at
     observers: tuple[Observer, ...]

@@ -19,6 +19,7 @@ import msgspec
 import trio
 from attrs import define, field
 
+from pipeline.core.answers.secrets import Secrets
 from pipeline.core.batches.records import Batch, Status
 from pipeline.core.pacing.findings import Learned
 from pipeline.errors import CacheError, HeadraceError, JournalError, SinkError
@@ -61,7 +62,7 @@ class Engine:
 
     folder: DataFolder
     config: Config
-    secrets: Sequence[str] = field(factory=tuple, repr=False)
+    secrets: Secrets = field(factory=Secrets, repr=False)
     observers: Sequence[Observer] = ()
     held: str = field(default="", init=False)
     running: dict[str, Running] = field(factory=dict, init=False)

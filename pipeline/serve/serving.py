@@ -22,6 +22,7 @@ from anycorn import serve as serve_http
 from attrs import frozen
 from msgspec.structs import replace
 
+from pipeline.core.answers.secrets import Secrets
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import UsageError
@@ -74,13 +75,13 @@ async def serve(
             " that holds one"
         )
     shown = credentials(config)
-    provider = open_providers(config, shown)
+    secrets = Secrets((*secrets_of(shown), *((key,) if key else ())))
+    provider = open_providers(config, shown, hide=secrets.add)
     assert config.serve.data is not None  # `load_serve` sees to it
     with ExitStack() as opened:
         listener = opened.enter_context(closing(bound(host, port)))
         folder = opened.enter_context(closing(await trio.to_thread.run_sync(DataFolder.open, Path(config.serve.data))))
         async with provider as providers:
-            secrets = (*secrets_of(shown), *((key,) if key else ()))
             engine = Engine(folder, config, secrets, () if observer is None else (_WithinBatches(observer),))
             await _serve(engine, providers.senders, listener, host, key, stop, give_up, listening)
             return len(await trio.to_thread.run_sync(folder.catalog.unfinished))

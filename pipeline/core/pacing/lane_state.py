@@ -44,17 +44,40 @@ class LaneState:
     """One lane in use: its limits, and what this run knows about it.
 
     workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
-    but a probe now and then, None while it takes them. host, key, setting: its host and port, the variable with its key and
-    where it stands in the config, for messages. allowed: requests a second that its limits allow, None without such a limit.
-    account: its budget and the run's, None if there is none. unhandled: it has gone out of use, and nobody has acted on that yet.
-    calibrations: how many tokens each model's prompts really have, for what is estimated.
+    but a probe now and then, None while it takes them. host: and port, for messages, as are key (the variable, file or program with
+    its key), key_setting (what names it) and setting (where the lane stands in the config). allowed: requests a second that its limits
+    allow, None without such a limit. account: its budget and the run's, None if there is none. unhandled: it has gone out of use, and
+    nobody has acted on that yet. calibrations: how many tokens each model's prompts really have, for what is estimated.
     """
 
     __slots__ = (
-        "_rated", "account", "allowed", "attempts", "calibrations", "free", "health", "held_since", "host", "index", "key", "limits",
-        "name", "out", "out_seconds", "priority", "rate", "refusals", "refused", "setting", "succeeded", "throttled", "unhandled",
-        "weight", "workers",
-    )  # fmt: skip
+        "_rated",
+        "account",
+        "allowed",
+        "attempts",
+        "calibrations",
+        "free",
+        "health",
+        "held_since",
+        "host",
+        "index",
+        "key",
+        "key_setting",
+        "limits",
+        "name",
+        "out",
+        "out_seconds",
+        "priority",
+        "rate",
+        "refusals",
+        "refused",
+        "setting",
+        "succeeded",
+        "throttled",
+        "unhandled",
+        "weight",
+        "workers",
+    )
 
     def __init__(
         self,
@@ -67,6 +90,7 @@ class LaneState:
         priority: int = 0,
         host: str = "the provider",
         key: str | None = None,
+        key_setting: str = "api_key_env",
         setting: str = "provider",
         allowed: float | None = None,
         policy: RetryPolicy | None = None,
@@ -75,7 +99,7 @@ class LaneState:
         self.limits = limits
         self.workers = workers
         self.index, self.name, self.weight, self.priority = index, name, weight, priority
-        self.host, self.key, self.setting = host, key, setting
+        self.host, self.key, self.key_setting, self.setting = host, key, key_setting, setting
         self.allowed = allowed
         self.account = account
         self.calibrations: dict[str, Calibration] = {}

@@ -98,7 +98,7 @@ def duration(seconds: float) -> str:
 def _check_key(state: LaneState) -> str:
     if state.key is None:
         return f"no key was sent, because {state.setting}.api_key_env is not set: name the variable that holds the key there"
-    return f"check the key in {state.key} ({state.setting}.api_key_env)"
+    return f"check the key in {state.key} ({state.setting}.{state.key_setting})"
 
 
 def _with_key(state: LaneState) -> str:

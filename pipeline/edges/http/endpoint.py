@@ -12,7 +12,7 @@ from attrs import field, frozen
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 MEBIBYTE = 1 << 20
 
@@ -61,6 +61,7 @@ class Endpoint:
 
     base_url: `http(s)://host[:port][/prefix]`. key_header: name and value, never in a repr. headers: sent with every
     request, and win over ours; their values may be secrets too. unix_socket: path to connect to in place of the host.
+    read_key: reads key_header again when it is refused, and blocks; raises ValueError that says why not. None reads nothing.
     """
 
     base_url: str
@@ -71,3 +72,4 @@ class Endpoint:
     tls: TlsOptions = field(factory=TlsOptions)
     unix_socket: str | None = None
     connection: ConnectionBounds = field(factory=ConnectionBounds)
+    read_key: Callable[[], tuple[str, str]] | None = field(default=None, repr=False, eq=False)

@@ -31,7 +31,7 @@ def accepted_codings() -> str:
 class RequestHeads:
     """Builds the heads of requests to one endpoint, whose address is `base`. Holds its key: never log, never print."""
 
-    __slots__ = ("_cache", "_constant", "_headers", "_moved", "_plain_headers", "base")
+    __slots__ = ("_cache", "_constant", "_given", "_headers", "_moved", "_own", "_plain_headers", "base")
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
         self.base = split_base(endpoint.base_url)
@@ -42,17 +42,19 @@ class RequestHeads:
             "accept-encoding": accepted_codings(),
             "content-type": "application/json",
         }
-        given = list(endpoint.headers.items())
-        if endpoint.key_header is not None:
-            given.append(endpoint.key_header)
-        headers.update((name.lower(), value) for name, value in given)
-        # Of a stream that is packed nothing can be seen before its end, and gateways that pack hold back what they should pass on.
-        own = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
-        plain = headers | own | {name.lower(): value for name, value in given}
-        self._headers, self._plain_headers = headers, plain
-        self._constant = {streams: _lines(plain if streams else headers) for streams in (False, True)}
+        self._own, self._given = headers, dict(endpoint.headers)
         self._cache: dict[tuple[str, str, bool], bytes] = {}
         self._moved: dict[tuple[str, str], str] = {}  # where redirects lead
+        self.take_key(endpoint.key_header)
+
+    def take_key(self, header: tuple[str, str] | None) -> None:
+        """Send this key from now on; None sends none. Raises ValueError as `head` does, and shows nothing of it."""
+        given = {name.lower(): value for name, value in (*self._given.items(), *(() if header is None else (header,)))}
+        # Of a stream that is packed nothing can be seen before its end, and gateways that pack hold back what they should pass on.
+        own = {"accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        self._headers, self._plain_headers = self._own | given, self._own | own | given
+        self._constant = {streams: _lines(self._plain_headers if streams else self._headers) for streams in (False, True)}
+        self._cache.clear()
 
     def head(self, method: str, url: str, length: int, client_request_id: str, *, streams: bool = False) -> bytes:
         """The whole head of one attempt. streams: it asks for a stream.

@@ -14,12 +14,13 @@ from pipeline.edges.http.endpoint import TlsOptions
 from pipeline.edges.http.memory import AnswerMemory
 from pipeline.edges.http.pairing import Trust
 from pipeline.edges.http.proxies import Proxy, proxy_for
+from pipeline.edges.http.renewing import KeyRenewal, RenewingSender
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
 from pipeline.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     import httpx
 
@@ -53,10 +54,11 @@ async def open_senders(
     An exception out of the block comes in an ExceptionGroup, as out of any nursery.
     """
     heads = RequestHeads(endpoint, user_agent())
+    renewing = _renewing(endpoint, heads)
     proxy = None if endpoint.unix_socket else proxy_for(heads.base, env or {})
     if transport is Transport.HTTPX or http2 or proxy is not None:
         async with _httpx_senders(endpoint, heads, proxy, http2=http2) as open_sender:
-            yield open_sender
+            yield renewing(open_sender)
         return
     dialer = Dialer(endpoint.tls, endpoint.caps, endpoint.unix_socket)
     watch = Watch(endpoint.timeouts.idle)
@@ -65,7 +67,9 @@ async def open_senders(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         try:
-            yield lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts, memory=memory, trust=trust)
+            yield renewing(
+                lambda: DirectSender(endpoint, heads=heads, dialer=dialer, watch=watch, counts=shared_counts, memory=memory, trust=trust)
+            )
         finally:
             watch.close()
 
@@ -88,7 +92,15 @@ def senders_over(endpoint: Endpoint, transport: httpx.AsyncBaseTransport) -> Ope
 
     heads = RequestHeads(endpoint, user_agent())
     memory = AnswerMemory()
-    return lambda: HttpxSender(endpoint, heads, transport, memory)
+    return _renewing(endpoint, heads)(lambda: HttpxSender(endpoint, heads, transport, memory))
+
+
+def _renewing(endpoint: Endpoint, heads: RequestHeads) -> Callable[[OpenSender], OpenSender]:
+    """What makes senders read the key again where it is refused, if it can be."""
+    if endpoint.read_key is None:
+        return lambda open_sender: open_sender
+    renewal = KeyRenewal(endpoint.read_key, endpoint.key_header)
+    return lambda open_sender: lambda: RenewingSender(open_sender(), heads, renewal)
 
 
 def user_agent() -> str:
