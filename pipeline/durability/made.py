@@ -25,7 +25,10 @@ REFUSALS = (UsageError, JournalError)
 
 def missing_folders(paths: Paths) -> list[Path]:
     """The folders that there must be for the files of a run and are not, the innermost first."""
-    missing = {folder for file in (paths.output, paths.journal) for folder in file.parents if not folder.exists()}
+    try:
+        missing = {folder for file in (paths.output, paths.journal) for folder in file.parents if not folder.exists()}
+    except OSError:
+        return []
     return sorted(missing, key=lambda folder: len(folder.parts), reverse=True)
 
 
@@ -40,7 +43,10 @@ class Made:
     @classmethod
     def since(cls, paths: Paths, folders: Collection[Path], *, is_new: bool) -> Made:
         """Note what is not there yet. is_new: the marks were made by whoever asks."""
-        missing = [path for path in paths.all() if path != paths.marks and not path.exists()]
+        try:
+            missing = [path for path in paths.all() if path != paths.marks and not path.exists()]
+        except OSError:
+            return cls(paths, (), ())  # what was there cannot be told, so nothing is removed
         return cls(paths, [*missing, paths.marks] if is_new else missing, folders)
 
     def remove(self) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 import pipeline
+from pipeline.durability.made import Made, missing_folders
+from pipeline.durability.paths import Paths
 from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputChangedError, JournalError, OutputExistsError, RunChangedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ROWS = 5
 OTHER_JOURNAL = {"path": "new/folder/j"}
@@ -120,6 +123,18 @@ def test_start_that_finds_its_journal_in_use_takes_nothing_away(tmp_path: Path) 
 
     marks.close()
     assert sorted(held(tmp_path)) == ["c.yaml", "in.jsonl", "out.jsonl.journal.sent"]
+
+
+def test_file_that_cannot_be_looked_at_is_not_taken_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(Path, "exists", broken)
+    paths = Paths(tmp_path / "new" / "out.jsonl", tmp_path / "new" / "j")
+
+    assert missing_folders(paths) == []
+    made = Made.since(paths, [tmp_path], is_new=True)
+    assert (made.missing, made.folders) == ((), ())
 
 
 def test_marks_that_were_removed_before_their_lock_was_had_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
