@@ -87,13 +87,18 @@ class Body:
         self._fresh: list[bytes] = []
         self._size = 0
 
-    async def take(self, pieces: list[bytes]) -> None:
-        """Take what has come. A checkpoint only if there is much to do, or no room.
+    async def take(self, pieces: list[bytes], now: float | None = None) -> None:
+        """Take what has come. now: the clock, if it was read. A checkpoint only if there is much to do, or no room.
 
         Raises MalformedResponseError, and whatever `check` raises. Cancellation: the body is lost.
         """
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._decoder is None:
+            stream = self.stream
+            if stream is not None and data and self._size + len(data) <= FREE_BYTES:  # nearly every piece of a stream comes this way
+                self._size += len(data)
+                stream.take(data, trio.current_time() if now is None else now)
+                return
             await self._add(data)
             return
         work = 0

@@ -26,14 +26,15 @@ class StreamDeadlines:
     """When a stream is over because of what it says.
 
     waits_from: clock from which an event is waited for; None for a stream that was not asked for, which is not waited for before it
-    begins. stream: who takes it, once it has begun.
+    begins. stream: who takes it, once it has begun. any: whether there is a deadline at all.
     """
 
-    __slots__ = ("_begun", "_first_token", "_stall", "stream", "waits_from")
+    __slots__ = ("_begun", "_first_token", "_stall", "any", "stream", "waits_from")
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._stall = timeouts.stall
         self._first_token = timeouts.first_token
+        self.any = min(timeouts.stall, timeouts.first_token) < math.inf
         self._begun = -math.inf
         self.waits_from: float | None = None
         self.stream: StreamConsumer | None = None
@@ -43,11 +44,6 @@ class StreamDeadlines:
         self._begun = at
         self.waits_from = at if asked else None
         self.stream = None
-
-    @property
-    def any(self) -> bool:
-        """Whether there is one at all."""
-        return min(self._stall, self._first_token) < math.inf
 
     def nearest(self) -> float:
         """Clock of the next deadline."""
@@ -111,11 +107,11 @@ class Receiver:
         self.release()  # else this body might wait for the last one
         try:
             while not reader.complete:
-                connection.heard_at = trio.current_time()
+                now = connection.heard_at = trio.current_time()
                 if reader.chunks:
                     body = body or self._body(connection)
-                    await body.take(reader.take_chunks())
-                    if body.stream is not None:
+                    await body.take(reader.take_chunks(), now)
+                    if self.deadlines.any and body.stream is not None:
                         self._note(connection, body.stream)
                 reader.feed(await connection.receive())
             body = body or self._body(connection)
@@ -133,8 +129,6 @@ class Receiver:
     def _note(self, connection: Connection, stream: StreamConsumer) -> None:
         """Move the deadlines of a stream."""
         deadlines = self.deadlines
-        if not deadlines.any:
-            return
         new = deadlines.stream is None
         deadlines.stream = stream
         connection.stalls_at = deadlines.nearest()
