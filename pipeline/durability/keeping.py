@@ -57,7 +57,7 @@ class Keeping:
         """
         index = outcome.index
         if len(outcome.body or b"") <= LONGEST_BYTES:
-            line = with_fields(self.encode(outcome), kept)
+            line = with_fields(self.encode(outcome), kept) if kept else self.encode(outcome)
             if len(line) < LONG_BYTES:
                 if self.spool.put(line, term):
                     self._lines[index] = line

@@ -117,7 +117,8 @@ class DurableStore:
     def keep(self, outcome: Outcome) -> Outcome:
         """Put an outcome in the spool, if there is room. A long body is taken out of memory."""
         index = outcome.index
-        return self.keeping.keep(outcome, self._terms[index] & MASK, self._fields.get(index, b""))
+        kept = self._fields[index] if self._fields else b""
+        return self.keeping.keep(outcome, self._terms[index] & MASK, kept)
 
     @property
     def is_behind(self) -> bool:

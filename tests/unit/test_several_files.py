@@ -53,11 +53,18 @@ def all_rows(paths: str | Sequence[str]) -> list[RawRow]:
 def test_rows_come_file_by_file_and_say_where_they_stand(tmp_path: Path) -> None:
     rows = all_rows(write_files(tmp_path))
 
-    places = [row.place.removeprefix(f"{tmp_path}/") for row in rows]
+    places = [row.place for row in rows]
     assert places == [f"{name}, line {line}" for name, line in [("a.jsonl", 1), ("a.jsonl", 2), ("b.jsonl", 1), ("b.jsonl", 2)]] + [
         f"{name}, line {line}" for name, line in [("d.jsonl.gz", 1), ("d.jsonl.gz", 2), ("e.ndjson", 1)]
     ]
     assert [row.offset for row in rows] == sorted({row.offset for row in rows})
+
+
+def test_files_of_several_folders_are_named_from_the_folder_that_they_share(tmp_path: Path) -> None:
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    paths = write_files(tmp_path, {"x/a.jsonl": b"{}", "x/y/b.jsonl": b"{}"})
+
+    assert [row.place for row in all_rows(paths)] == ["a.jsonl, line 1", "y/b.jsonl, line 1"]
 
 
 @pytest.mark.parametrize("at", range(7))
@@ -193,7 +200,7 @@ def test_a_row_that_has_changed_is_named_by_its_file_and_line(tmp_path: Path) ->
     run(config)
     write_files(tmp_path, {"b.jsonl": line("b") + b"\n" + line("c").replace(b"[]", b"[1]")})
 
-    with pytest.raises(InputChangedError, match=r"row 2 \(.*/b\.jsonl, line 2"):
+    with pytest.raises(InputChangedError, match=r"row 2 \(b\.jsonl, line 2"):
         run(config)
 
 

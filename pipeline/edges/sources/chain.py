@@ -6,6 +6,7 @@ row to row, a resume finds the file without reading those before it, and a singl
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ FILE_MASK = (1 << FILE_BITS) - 1
 class ChainedSource:
     """A `Source` of the rows of several files, each of which is opened when its rows are due. A row says in which file it stands.
 
-    paths, sizes: of the files; sizes of folders do not matter. as_text: whether all of them hold lines of JSON.
+    paths, sizes: of the files, at least one; sizes of folders do not matter. as_text: whether all of them hold lines of JSON.
     """
 
     can_be_reopened = True
@@ -31,6 +32,9 @@ class ChainedSource:
         self.name = name
         self.size: int | None = sum(sizes)
         self._paths = list(paths)
+        folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])  # noqa: PTH100, PTH120  paths are text here
+        # A row's place gets into the output, which must not tell where on the machine the files lie.
+        self._names = [os.path.relpath(path, folder) for path in paths]
         self._sizes = list(sizes)
         self._open_one = open_one
         self._as_text = as_text
@@ -53,9 +57,9 @@ class ChainedSource:
             assert self._source is not None
             rows = self._source.take(most)
             if rows:
-                path, base = self._paths[self._at], self._at << FILE_BITS
+                name, base = self._names[self._at], self._at << FILE_BITS
                 for row in rows:
-                    row.file = path
+                    row.file = name
                     row.offset += base
                 return rows
             self._end_file()
