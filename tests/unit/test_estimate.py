@@ -166,3 +166,10 @@ def test_answer_that_just_fits_its_reserve_is_covered() -> None:
     calibration.learn(100, 120)
 
     assert calibration.spread < 1.2
+
+
+def test_a_picture_counts_for_itself_and_leaves_nothing_behind() -> None:
+    picture = b'"data:image/png;base64,AAAA"'
+
+    assert estimate_tokens(b'{"a":%b,"bb":1}' % picture, None) == estimate_tokens(b'{"a":,"bb":1}', None) + MEDIA_TOKENS
+    assert estimate_tokens(b"[%b,%b]" % (picture, picture), None) == estimate_tokens(b"[,]", None) + 2 * MEDIA_TOKENS

@@ -106,3 +106,9 @@ def test_a_path_is_no_problem(url: str) -> None:
 )  # fmt: skip
 def test_a_url_that_could_lead_elsewhere_is_a_problem(url: str) -> None:
     assert url_problem(url) is not None
+
+
+def test_a_wrong_url_is_shown_whole_if_it_is_short_and_else_its_beginning() -> None:
+    assert "got 'x y';" in (url_problem("x y") or "")
+    assert f"got {'x' * 80!r};" in (url_problem("x" * 80) or "")
+    assert f"got {'x' * 77!r}...;" in (url_problem("x" * 81) or "")
