@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from pipeline.events import AttemptRecord, AttemptResult, PaceChanged
+from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +44,15 @@ class EventLog:
             self._note(report, AttemptResult.UNDECIDED, None)
         else:
             self._note(report, AttemptResult.FAILED if report.code else AttemptResult.ANSWERED, None)
+
+    def lane_out(self, state: LaneState, now: float) -> None:
+        """Note that a lane is used no longer, or is probed from now on."""
+        probe_in = None if state.out is not None else max(0.0, state.health.next_probe() - now)
+        self.events.append(LaneOut(now, state.out or state.refused or state.health.cause, probe_in, state.name))
+
+    def lane_back(self, state: LaneState, now: float, seconds: float) -> None:
+        """Note that a lane is used again. seconds: for how long it was out."""
+        self.events.append(LaneBack(now, seconds, state.name))
 
     def failed(self, report: Report, retry_in: float | None, *, written: bool) -> None:
         """Note an attempt that brought no result. retry_in: as in the record. written: the row has failed."""

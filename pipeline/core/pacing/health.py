@@ -28,25 +28,18 @@ from __future__ import annotations
 from enum import Enum, auto
 from math import inf
 
-from pipeline.core.pacing.history import Outage, Shares
+from pipeline.core.pacing.first_attempts import FirstAttempts
+from pipeline.core.pacing.history import Outage
 from pipeline.core.pacing.latency import Latency
+from pipeline.core.pacing.probing import Probes
+from pipeline.core.pacing.trouble import Trouble
 
 IN_A_ROW = 10  # rows that fail one after the other; by chance with 20 % bad rows: once in 10 million
 IN_A_ROW_BESIDE_OTHERS = 5  # while another lane works well: that one can take the rows meanwhile
 FIRST_IN_A_ROW = 3  # before anything was ever answered
 UNREACHABLE_IN_A_ROW = 3  # no connection at all: no row can be the reason for that
-RECENT = 20  # first attempts that are remembered
-MOST_OF_RECENT = 16  # failures among them that hold a lane
-RECENTLY_LIMITED = 60  # first attempts of which it is remembered whether a rate limit refused them
 RETURNED = 16  # attempts in flight from which on a lane that returns is judged like any other
 SLOW_SECONDS, SLOW_TIMES = 1.0, 2  # an attempt that takes so much longer than failures do is probably being answered
-FIRST_PROBE_SECONDS = 1.0
-LAST_PROBE_SECONDS = 8.0
-PROBE_LOST_SECONDS = 10.0  # a probe that is not answered by then is given up as a probe, but not as an attempt
-LOST_PROBES = 16  # at most this many probes wait for an answer that may never arrive
-LIMITED_SHARE, FAILED_SHARE = 0.05, 0.5  # of late first attempts: from here on a row's own failures may be chance
-CHANCE = 1e-6  # a row is to blame when its failures could be chance so rarely
-FEW_ROWS = 2  # this many rows may be at fault themselves
 OUTAGES = 64  # that are remembered
 WORTH_A_WORD_SECONDS = 3.0  # refusals by a limit, and nothing else, for so long
 
@@ -62,38 +55,31 @@ class State(Enum):
 class Health:
     """The health of one lane.
 
-    patience: seconds to wait while nothing works, a fifth of it before the first answer. worked: a result came at least once.
+    patience: as `Trouble` takes it. first: the latest first attempts. trouble: for how long it has not worked.
     served: at least an answer that shows that the server is there. last_good: the highest number of an attempt that was
-    answered so. trouble_since: clock of the first failure after the last good answer, None while nothing is wrong.
+    answered so.
     flying: departure clock by number of what is in flight, oldest first. cause: of the latest failure, in words.
     held_from: number of the first departure after the lane was held.
     """
 
     __slots__ = (
-        "_asked_until", "_calm", "_cap", "_delay", "_failed", "_limited", "_lost", "_newest_failure", "_old", "_outages",
-        "_patience", "_probe", "_probe_at", "_probe_left", "_returned_at", "_silent", "_slowest", "_streak", "_told_until",
-        "_trouble_from", "cause", "departures", "flying", "held_from", "last_failure", "last_good", "latency", "served",
-        "state", "trouble_since", "worked",
+        "_calm", "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
+        "cause", "departures", "first", "flying", "held_from", "last_good", "latency", "served", "state", "trouble",
     )  # fmt: skip
 
     def __init__(self, patience: float = 600.0) -> None:
-        self._patience = patience
         self.state = State.WORKING
         self.cause = ""
-        self.worked = self.served = False
+        self.served = False
         self.departures = 0
         self.flying: dict[int, float] = {}
         self.latency = Latency()
         self.last_good = -1
-        self.last_failure = -inf
-        self.trouble_since: float | None = None
+        self.trouble = Trouble(patience)
         self.held_from = 0
         self._newest_failure = -1  # highest number of an attempt that failed as others' probably do
-        self._trouble_from = -1  # number of the attempt with which the trouble began
         self._calm = True  # there is nothing that a good answer would change
-        self._told_until = -inf  # the provider asked for no attempt before
-        self._asked_until = -inf  # the same, as far as it puts off the deadline
-        self._failed, self._limited = Shares(RECENT), Shares(RECENTLY_LIMITED)
+        self.first = FirstAttempts()
         self._slowest = 0.0  # failure of these
         self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
         self._outages: list[Outage] = []
@@ -101,9 +87,7 @@ class Health:
         self._cap = 0  # attempts in flight while it returns
         self._returned_at = 0  # number of the probe that was answered last
         self._old = 0  # in flight since before it was held
-        self._delay = FIRST_PROBE_SECONDS
-        self._probe, self._probe_at, self._probe_left = -1, -inf, -inf
-        self._lost = 0  # probes that were given up
+        self._probes = Probes()
 
     # ---- what may leave ---------------------------------------------------------------------------------------------
 
@@ -120,11 +104,7 @@ class Health:
 
     def next_probe(self) -> float:
         """When the next probe may leave, while the lane is held."""
-        if self._probe < 0:
-            return self._probe_at
-        if self._lost >= LOST_PROBES:
-            return inf
-        return self._probe_left + max(PROBE_LOST_SECONDS, 0.0 if self.latency.p95 == inf else 3 * self.latency.p95)
+        return self._probes.next_at(self.latency.p95)
 
     def departed(self, now: float) -> int:
         """Note that an attempt leaves; gives its number."""
@@ -132,8 +112,7 @@ class Health:
         self.departures = number + 1
         self.flying[number] = now
         if self.state is State.HELD:
-            self._lost += self._probe >= 0
-            self._probe, self._probe_left = number, now
+            self._probes.departed(number, now)
         return number
 
     # ---- what came of it --------------------------------------------------------------------------------------------
@@ -141,7 +120,8 @@ class Health:
     def succeeded(self, number: int, now: float, *, first: bool) -> None:
         """Note a result."""
         self.latency.add(now - self.flying.pop(number))
-        self.worked = self.served = True
+        if not self.trouble.worked:
+            self.trouble.worked = self.served = True
         if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
             self.last_good = number
         if not self._calm:
@@ -158,15 +138,14 @@ class Health:
     def refused(self, number: int) -> None:
         """Note an answer that says nothing about the server: the key was refused, a redirect, nothing left in the account."""
         self._ended(number)
-        if number == self._probe:
-            self._probe = -1
+        self._probes.says_nothing(number)
 
     def limited(self, number: int, now: float, wait: float | None, cause: str, *, first: bool) -> None:
         """Note that a rate limit refused an attempt. The lane's pace follows it; here it only counts as "nothing works"."""
         self._ended(number)
-        self._trouble(number, now, wait, cause)
+        self._failed_at(number, now, wait, cause)
         if first:
-            self._limited.add(1)
+            self.first.limited.add(1)
         if self.state is State.HELD and number >= self.held_from:
             self._return(number)  # the server is there
 
@@ -178,13 +157,13 @@ class Health:
         wait: what the provider asks for, in seconds. unreachable: no server had a part in it. others: another lane works.
         """
         took = now - self._ended(number)
-        self._trouble(number, now, wait, cause)
+        self._failed_at(number, now, wait, cause)
         self._newest_failure = max(self._newest_failure, number)
         if first:
-            self._failed.add(1)
+            self.first.failed.add(1)
         if self.state is State.HELD:
             if number >= self.held_from:
-                self._probe_failed(number, now)
+                self._probes.failed(number, now, self.trouble.told_until)
             return False
         if number < self.last_good:
             return False
@@ -198,10 +177,10 @@ class Health:
 
     def hold(self, now: float, cause: str) -> None:
         """Hold the lane for a reason that was found elsewhere, or go on holding it."""
-        self._trouble(self.last_good + 1, now, None, cause)
+        self._failed_at(self.last_good + 1, now, None, cause)
         self._newest_failure = self.departures - 1
         if self.state is State.HELD:
-            self._probe_failed(self._probe, now)
+            self._probes.failed(self._probes.number, now, self.trouble.told_until)
         else:
             self._hold(now)
 
@@ -210,7 +189,7 @@ class Health:
         self.latency.look(now, self.departures)
         if self.state is State.HELD or not self.latency.is_silent(now, self.flying, self._returned_at):
             return False
-        self._trouble(self.last_good + 1, now, None, "")
+        self._failed_at(self.last_good + 1, now, None, "")
         self._silent = True
         self._newest_failure = self.departures - 1
         self._hold(now)
@@ -222,12 +201,6 @@ class Health:
         """Whether an attempt left while the lane did not work."""
         return any(outage.first <= number < outage.end for outage in self._outages)
 
-    def by_chance(self, failures: int, *, limited: bool) -> bool:
-        """Whether a row may have failed so often only because many others fail too. limited: because of a rate limit."""
-        shares = self._limited if limited else self._failed
-        share = shares.share(self.departures)
-        return share >= (LIMITED_SHARE if limited else FAILED_SHARE) and share**failures > CHANCE
-
     @property
     def in_doubt(self) -> bool:
         """Whether rows have failed since the last good answer, or the lane is held."""
@@ -236,40 +209,16 @@ class Health:
     @property
     def never_fails(self) -> bool:
         """Whether none of the late first attempts failed as others' probably do."""
-        return self.state is State.WORKING and not self._failed.bits
-
-    @property
-    def limits_others(self) -> bool:
-        """Whether a rate limit refused several rows of late, and not only a few that may be at fault themselves."""
-        return self._limited.count > FEW_ROWS
-
-    # ---- for how long -----------------------------------------------------------------------------------------------
+        return self.state is State.WORKING and not self.first.failed.bits
 
     def is_down(self, now: float) -> bool:
         """Whether the lane is held, or has refused all because of a limit for a while."""
-        limited = self._limited.bits or self._told_until > now
-        return self.state is State.HELD or bool(
-            limited and self.trouble_since is not None and now - self.trouble_since >= WORTH_A_WORD_SECONDS
-        )
-
-    @property
-    def deadline(self) -> float:
-        """Until when to wait for the lane; inf while it works.
-
-        A wait that the provider asked for in time is kept to, but not one after the other.
-        """
-        return inf if self.trouble_since is None else max(self._base(self.trouble_since), self._asked_until)
-
-    def _base(self, since: float) -> float:
-        return since + (self._patience if self.worked else self._patience / 5)
+        since, limited = self.trouble.since, self.first.limited.bits or self.trouble.told_until > now
+        return self.state is State.HELD or bool(limited and since is not None and now - since >= WORTH_A_WORD_SECONDS)
 
     def expired(self, now: float) -> bool:
-        """Whether the lane has not worked for too long. An attempt that left before the trouble began may still be answered."""
-        deadline = self.deadline
-        if self.trouble_since is None or now < deadline:
-            return False
-        oldest = next(iter(self.flying.values()), inf)
-        return oldest >= self.trouble_since or self.last_failure >= deadline
+        """Whether the lane has not worked for too long."""
+        return self.trouble.expired(now, next(iter(self.flying.values()), inf))
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
@@ -282,8 +231,7 @@ class Health:
         if number < self.held_from and self._old:
             self._old -= 1
         if first:
-            self._failed.add(0)
-            self._limited.add(0)
+            self.first.answered()
         if self._streak:
             self._streak = {row: failed for row, failed in self._streak.items() if failed > number}
             self._slowest = self._slowest if self._streak else 0.0
@@ -294,24 +242,17 @@ class Health:
                 self._return(number)
             elif self._silent:
                 self._never_mind()
-        if self.state is not State.HELD and number > self._trouble_from:
-            self.trouble_since = None
-        open_questions = self._failed.bits or self._limited.bits or self._streak or self._old or self.trouble_since is not None
+        if self.state is not State.HELD:
+            self.trouble.answered(number)
+        open_questions = self.first.any_failed or self._streak or self._old or self.trouble.since is not None
         self._calm = self.state is State.WORKING and not open_questions
 
-    def _trouble(self, number: int, now: float, wait: float | None, cause: str) -> None:
+    def _failed_at(self, number: int, now: float, wait: float | None, cause: str) -> None:
         self._calm = False
         if number <= self.last_good:
             return
         self.cause = cause
-        self.last_failure = now
-        if self.trouble_since is None:
-            self.trouble_since, self._trouble_from = now, number
-            self._asked_until = -inf
-        if wait is not None:
-            self._told_until = max(self._told_until, now + wait)
-            if now < self._base(self.trouble_since):
-                self._asked_until = max(self._asked_until, now + wait + 1.0)
+        self.trouble.failed(number, now, wait)
 
     def _too_many(self, *, unreachable: bool, others: bool) -> bool:
         count = len(self._streak)
@@ -320,7 +261,7 @@ class Health:
         if not self.served:
             return count >= FIRST_IN_A_ROW
         soon = others or (self.state is State.RETURNING and self._cap < RETURNED)
-        return count >= (IN_A_ROW_BESIDE_OTHERS if soon else IN_A_ROW) or self._failed.count >= MOST_OF_RECENT
+        return count >= (IN_A_ROW_BESIDE_OTHERS if soon else IN_A_ROW) or self.first.too_many_failed
 
     def _others_wait(self, now: float) -> bool:
         """Whether attempts that left during the failures wait for much longer than the failures took: they are probably being answered."""
@@ -330,20 +271,11 @@ class Health:
         return waiting * 2 > len(self._streak)
 
     def _hold(self, now: float) -> None:
-        if self.state is not State.RETURNING:
-            self._delay = FIRST_PROBE_SECONDS
+        self._probes.begin(now, self.trouble.told_until, anew=self.state is not State.RETURNING)
         self.state = State.HELD
         self._outages = [*self._outages[-OUTAGES:], Outage(self.last_good + 1)]
         self.held_from = self.departures
         self._old = len(self.flying)
-        self._probe, self._lost = -1, 0
-        self._probe_at = max(now + self._delay, self._told_until)
-
-    def _probe_failed(self, number: int, now: float) -> None:
-        if number == self._probe:
-            self._probe = -1
-        self._delay = min(2 * self._delay, LAST_PROBE_SECONDS)
-        self._probe_at = max(now + self._delay, self._told_until)
 
     def _return(self, number: int) -> None:
         self.state = State.RETURNING
@@ -351,16 +283,15 @@ class Health:
         self._old = sum(each < number for each in self.flying)
         self._outages[-1].end = number
         self._cap = 2
-        self._failed.clear()
+        self.first.failed.clear()
         self._streak.clear()
-        self._probe, self._lost = -1, 0
-        self._delay = FIRST_PROBE_SECONDS
+        self._probes.answered()
 
     def _never_mind(self) -> None:
         """It was slow and not dead."""
         self._outages.pop()
         self.state = State.WORKING
-        self.trouble_since = None
+        self.trouble.since = None
         self._streak.clear()
         self._old = 0
         if self._silent:

@@ -23,7 +23,7 @@ from pipeline.core.pacing.health import State
 from pipeline.core.pacing.learner import limits_told
 from pipeline.core.pacing.refusals import Stop
 from pipeline.core.pacing.unsure import NO_SERVER, Unsure
-from pipeline.events import LaneBack, LaneOut, Paused
+from pipeline.events import Paused
 from pipeline.messages import FailedAttempt
 from pipeline.records import FaultCause, Scope
 
@@ -55,8 +55,6 @@ class Judge:
         self.log = log
         self._waiting = reasons.Waiting()
         self._unsure = Unsure(lanes.states, policy.patience_seconds)
-
-    # ---- reports ----------------------------------------------------------------------------------------------------
 
     def succeeded(self, report: Report, now: float) -> None:  # noqa: C901  once a row: a call costs 0.1 µs
         """Take note of a result."""
@@ -96,7 +94,7 @@ class Judge:
         tried, written = len(self.again), len(self.write)
         if scope in (Scope.THROTTLE, Scope.PARALLEL):
             self._limited(state, report, now)
-        elif scope is Scope.SERVER or (report.cause is FaultCause.DNS and state.health.worked):
+        elif scope is Scope.SERVER or (report.cause is FaultCause.DNS and state.health.trouble.worked):
             self._server(state, report, now)
         else:
             self._permanent(state, report, now)
@@ -160,9 +158,10 @@ class Judge:
             return
         failed = ticket.failed
         # One for each time that the limit was shut: while it is, every attempt is refused.
-        if not (failed and health.limits_others and failed[-1].lane == state.index and failed[-1].number > health.last_good):
+        if not (failed and health.first.limits_others and failed[-1].lane == state.index and failed[-1].number > health.last_good):
             failed = (*failed, FailedAttempt(state.index, ticket.number, report.scope))
-        if len(failed) >= self.policy.attempts and not health.by_chance(len(failed), limited=True) and self._unsure.tells(failed):
+        chance = len(failed) < self.policy.attempts or health.first.by_chance(len(failed), health.departures, limited=True)
+        if not chance and self._unsure.tells(failed):
             self._write([report])
         elif self._others(state):
             self._again(report, now, failed=failed, avoid=state.index)
@@ -195,7 +194,7 @@ class Judge:
         failed = ticket.failed if outage else (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
         failed = tuple(each for each in failed if not self._unsure.in_outage(each))
         avoid = state.index if others else -1
-        if len(failed) < self.policy.attempts or health.by_chance(len(failed), limited=False):
+        if len(failed) < self.policy.attempts or health.first.by_chance(len(failed), health.departures, limited=False):
             self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
         elif self._unsure.tells(failed):
             self._write([report])
@@ -231,8 +230,6 @@ class Judge:
         if stop is not None:
             self._lane_stops(state, stop, now)
 
-    # ---- lanes ------------------------------------------------------------------------------------------------------
-
     def _others(self, state: LaneState) -> bool:
         """Whether another lane works, so that rows may go there."""
         return any(other.working and other.refused is None for other in self.lanes.states if other is not state)
@@ -263,15 +260,14 @@ class Judge:
         if state.held_since is None:
             state.held_since = now
             if self.log is not None:
-                probe_in = None if state.out is not None else max(0.0, state.health.next_probe() - now)
-                self.log.events.append(LaneOut(now, state.out or state.refused or state.health.cause, probe_in, state.name))
+                self.log.lane_out(state, now)
 
     def _lane_is_back(self, state: LaneState, now: float) -> None:
         """A lane has answered; it is back unless the answer was a late one to an attempt from before."""
         if state.held_since is not None and state.out is None and state.health.state is not State.HELD:
             state.out_seconds += now - state.held_since
             if self.log is not None:
-                self.log.events.append(LaneBack(now, now - state.held_since, state.name))
+                self.log.lane_back(state, now, now - state.held_since)
             state.held_since = None
 
     def _leave(self, state: LaneState, now: float) -> None:
@@ -283,8 +279,6 @@ class Judge:
         elif self.stop is None:
             told = [other.out or other.refused for other in self.lanes.states if other is not state]
             self.stop = "; ".join([state.out or state.refused or "", *(reason for reason in told if reason)])
-
-    # ---- rows -------------------------------------------------------------------------------------------------------
 
     def _again(self, report: Report, due: float, *, failed: tuple[FailedAttempt, ...], avoid: int = -1, refused: bool = False) -> None:
         self.again.append((due, another_attempt(report, failed, avoid=avoid, refused=refused)))

@@ -43,14 +43,14 @@ def waiting(state: LaneState, now: float) -> str:
     """What the run waits for."""
     if state.refused is not None:
         return state.refused
-    left = max(0.0, state.health.deadline - now)
+    left = max(0.0, state.health.trouble.deadline - now)
     return f"{_named(state, state.health.cause)}; waiting up to {duration(left)}"
 
 
 def patience(state: LaneState, now: float, patience: float) -> str:
     """Why the run stops after nothing has worked for too long."""
-    since = now - (state.health.trouble_since or now)
-    before = "" if state.health.worked else ", a fifth of it before the first answer"
+    since = now - (state.health.trouble.since or now)
+    before = "" if state.health.trouble.worked else ", a fifth of it before the first answer"
     told = f"nothing has worked for {duration(since)} (retry.patience_seconds: {patience:g}{before})"
     return f"{_named(state, state.health.cause)}; {told}; {LATER}"
 

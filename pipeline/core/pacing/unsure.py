@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.core.pacing.health import FEW_ROWS, IN_A_ROW
+from pipeline.core.pacing.first_attempts import FEW_ROWS
+from pipeline.core.pacing.health import IN_A_ROW
 from pipeline.messages import FailedAttempt
 from pipeline.records import FaultCause
 
