@@ -38,6 +38,7 @@ reference/*
 ```{toctree}
 :hidden:
 :caption: How it is built
+What we promise <promises>
 Architecture <architecture>
 Decisions <decisions/README>
 Examples <project/examples/index>
