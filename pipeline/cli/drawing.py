@@ -143,23 +143,30 @@ class _Canvas:
         if self.width < GAUGES_FROM or limit is None:
             self._add(level, [*head, (self._fit(f"{figure}  {of}".rstrip(), self.width - LABEL), "")])
             return
-        room = self.width - LABEL - 36
+        room = self.width - LABEL - self._right
         bar = self._bar(min(1.0, value / limit), room, "gauge")
         bar = bar if mark is None else self._marked(bar, min(room - 1, int(mark / limit * room)))
-        self._add(level, [*head, *bar, (f"  {figure:<10}", "bold"), (self._fit(f" {of}", 24), "")])
+        self._add(level, [*head, *bar, (f"  {figure:<10}", "bold"), (self._fit(f" {of}", self._right - 12), "")])
 
     def _draw_cost(self) -> None:
         view, budget = self.view, self.view.facts.budget
         if view.cost is not None and budget and self.width >= GAUGES_FROM:
             note = "" if view.forecast is None else f"; {money(view.forecast)} in all"
             head = _label("cost", "bold" if view.bound == "budget.cost" else "dim")
-            bar = self._bar(min(1.0, view.cost / budget), self.width - LABEL - 36, "gauge")
+            bar = self._bar(min(1.0, view.cost / budget), self.width - LABEL - self._right, "gauge")
             if view.forecast is not None and view.forecast < budget:
-                bar = self._marked(bar, int(view.forecast / budget * (self.width - LABEL - 36)))
-            self._add(3, [*head, *bar, (f"  {money(view.cost):<10}", "bold"), (self._fit(f" of {money(budget)}{note}", 24), "")])
+                bar = self._marked(bar, int(view.forecast / budget * (self.width - LABEL - self._right)))
+            self._add(
+                3, [*head, *bar, (f"  {money(view.cost):<10}", "bold"), (self._fit(f" of {money(budget)}{note}", self._right - 12), "")]
+            )
         elif view.cost is not None:
             forecast = "" if view.forecast is None else f"; about {money(view.forecast)} in all"
             self._add(3, [*_label("cost"), (money(view.cost), "bold"), (forecast, "")])
+
+    @property
+    def _right(self) -> int:
+        """Columns for the figures behind a gauge."""
+        return 36 if self.width < WIDE_FROM else 48
 
     def _draw_times(self) -> None:
         for label, times in (("latency", self.view.latency), ("1st token", self.view.first_token)):
@@ -181,7 +188,7 @@ class _Canvas:
             lane = each.lane
             limit, pace = (f"{amount(rate)}/s" if rate is not None else "" for rate in (lane.allowed, lane.pace))
             cells = (f"{amount(each.rate)}/s", limit, pace, f"{lane.in_flight:,}", f"{lane.throttled:,}")
-            out: Line = [] if lane.out_seconds is None else [(f"   out of reach for {duration(lane.out_seconds)}", "bad")]
+            out: Line = [] if lane.out_seconds is None else [(f"  out for {duration(lane.out_seconds)}", "bad")]
             name = self._fit(each.name, 11)
             name += " " * (12 - columns(name))
             self._add(4, [*_label(""), (name, "bold"), ("".join(f"{cell:>11}" for cell in cells), ""), *out])

@@ -166,7 +166,7 @@ def test_a_lane_that_is_out_is_named_with_its_time() -> None:
     progress = evolve(SEVERAL, bound="lane_out", lanes=(evolve(EU, out_seconds=12.0), US))
 
     assert "held by    out of reach: eu  for 12 s; its rows go to others" in drawn(progress)
-    assert any("eu" in line and "out of reach for 12 s" in line for line in drawn(progress, 120, 40))
+    assert any("eu" in line and "out for 12 s" in line for line in drawn(progress, 120, 40))
     assert any(line.startswith("lanes") and "eu out of reach" in line for line in drawn(progress))
 
 

@@ -118,9 +118,10 @@ def _costs(gathered: Gathered, config: Config, cost: float | None) -> Saying:
     state = gathered.state
     tokens = f"{amount(state.prompt_tokens)} tokens in, {amount(state.output_tokens)} out"
     if cost is None:
-        return Saying(
-            "What did it cost?", f"{amount(state.prompt_tokens + state.output_tokens)} tokens", f"{tokens}; the config has no prices"
-        )
+        used = state.prompt_tokens + state.output_tokens
+        why = "no answer said what it used" if not used else "no price is known"
+        why = "the config has no prices" if config.prices is None else why
+        return Saying("What did it cost?", f"{amount(used)} tokens", f"{tokens}; {why}")
     each = f"; {money(cost / state.succeeded * 1000)} for 1,000 rows" if state.succeeded else ""
     budget = "" if config.budget.cost is None else f"; budget {money(config.budget.cost)}"
     return Saying("What did it cost?", money(cost), f"{tokens}{each}{budget}")
@@ -146,10 +147,11 @@ def _todo(gathered: Gathered, shares: list[tuple[str, float]], limits: dict[str,
     if too_large := gathered.failures.get("too_large"):
         yield Todo(f"{many(too_large, 'row')} can never fit into a minute's tokens: raise limits.tokens_per_minute or shorten")
     if dict(shares).get("provider", 0.0) >= MUCH:
-        for name, learned in state.learned.items():
-            if learned.requests_per_minute is not None:
-                found = f"{learned.requests_per_minute:.0f}"
-                yield Todo(f"{_lane(name)}: write down what it allows", f"limits.requests_per_minute: {found}")
+        for number, name in enumerate(limits):
+            learned = state.learned.get(name)
+            if learned is not None and learned.requests_per_minute is not None:
+                section = f"providers[{number}].limits" if name else "limits"
+                yield Todo(f"{_lane(name)}: write down what it allows", f"{section}.requests_per_minute: {learned.requests_per_minute:.0f}")
     bound = shares[0][0] if shares else ""
     if bound == "in_flight":
         yield Todo("More would leave if more could be under way: raise limits.max_in_flight, if the server can take it")

@@ -107,6 +107,7 @@ function nameMarks(plot) {
   ctx.save();
   ctx.font = `${12 * scale}px system-ui, sans-serif`;
   ctx.fillStyle = colour("red");
+  ctx.textAlign = "left";
   for (const [start, end, text] of DATA.marks.slice(0, 6)) {
     const from = Math.max(plot.valToPos(start, "x", true), bbox.left);
     if (plot.valToPos(end, "x", true) >= bbox.left && from < bbox.left + bbox.width) ctx.fillText(text, from + 5 * scale, bbox.top + bbox.height - 8 * scale);
