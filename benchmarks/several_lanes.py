@@ -60,7 +60,7 @@ class Book:
     def after(self, kind: type[LaneOut | LaneBack], since: float) -> float:
         """Seconds from `since` to the next event of a kind about the largest lane."""
         times = [event.at - self.started for event in self.told if isinstance(event, kind) and event.lane == "large"]
-        return min(at for at in times if at >= since - 0.5) - since
+        return max(0.0, min(at for at in times if at >= since - 0.5) - since)
 
 
 def config_of(folder: Path, fault: str | None) -> Config:
