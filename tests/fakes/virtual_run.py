@@ -251,7 +251,8 @@ def _reply(turn: Try, job: Job) -> Answer | Fault:
     if turn.kind == "broken":
         return Answer(200, [], b'{"id": "cut sho')
     if turn.kind == "ok":
-        body = json.dumps({"answer": job.index, "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
+        # as estimated, so that what is learned of estimates changes no plan
+        body = json.dumps({"answer": job.index, "usage": {"prompt_tokens": job.tokens, "completion_tokens": 2, "total_tokens": job.tokens}})
         return Answer(200, [(b"x-request-id", b"req-%d" % job.index)], body.encode(), sent_at=trio.current_time() - turn.after)
     assert isinstance(turn.kind, int)
     return Answer(turn.kind, list(turn.headers), json.dumps({"error": {"code": turn.code, "message": turn.message}}).encode())
