@@ -27,6 +27,7 @@ from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings, reuse_of, source_opener
 from pipeline.runs.course import Course
+from pipeline.runs.leasing import leases_of
 from pipeline.serve.running import config_of, ending_of, open_running
 from pipeline.serve.sharing import SharedRuns
 
@@ -56,7 +57,8 @@ _spent = msgspec.json.Decoder(Spent).decode
 class Engine:
     """The work. config: what `headrace serve` was given; its source and sink are those of no batch.
 
-    held: why nothing is sent just now, "" while something may be. running: the batches that are open, by id. troubles: why a
+    held: why nothing is sent just now, "" while something may be. running: the batches that are open, by id. finishing: those
+    whose rows are all written, until they have ended. troubles: why a
     batch cannot be worked on, by id. course: of the session.
     """
 
@@ -66,6 +68,7 @@ class Engine:
     observers: Sequence[Observer] = ()
     held: str = field(default="", init=False)
     running: dict[str, Running] = field(factory=dict, init=False)
+    finishing: dict[str, Running] = field(factory=dict, init=False)
     troubles: dict[str, str] = field(factory=dict, init=False)
     course: Course | None = field(default=None, init=False)
     settings: FlowSettings | None = field(default=None, init=False)
@@ -164,6 +167,7 @@ class Engine:
             reuse=reuse,
             accounts=self._accounts,
             secrets=self.secrets,
+            leases=leases_of(self.config),
             observers=self.observers,
             pricing=course.pricing,
         )
@@ -181,19 +185,24 @@ class Engine:
     async def _open_batches(self, shared: SharedRuns, course: Course) -> None:
         while True:
             self._call = trio.Event()
-            for batch in await trio.to_thread.run_sync(self.folder.catalog.unfinished):
-                if self._may_open(batch):
+            for listed in await trio.to_thread.run_sync(self.folder.catalog.unfinished):
+                batch = self._to_open(listed.id)
+                if batch is not None:
                     await self._open(batch, shared, course)
             with trio.move_on_after(AGAIN_SECONDS if self.troubles else math.inf):
                 await self._call.wait()
 
-    def _may_open(self, batch: Batch) -> bool:
-        if batch.id in self.running or batch.in_progress_at is None or batch.status not in (Status.IN_PROGRESS, Status.CANCELLING):
-            return False
+    def _to_open(self, name: str) -> Batch | None:
+        """A batch that is to be opened now, as the catalog has it at this moment; None if it is not."""
+        if name in self.running or name in self.finishing:
+            return None
+        batch = self.folder.catalog.batch(name)  # it may have moved on since the list was made
+        if batch is None or batch.in_progress_at is None or batch.status not in (Status.IN_PROGRESS, Status.CANCELLING):
+            return None
         if ending_of(batch) is not None:
-            return True  # it sends nothing, and is closed soon
+            return batch  # it sends nothing, and is closed soon
         room = MOST_OPEN + MOST_SMALL if batch.total <= SMALL_ROWS else MOST_OPEN
-        return len(self.running) < room
+        return batch if len(self.running) < room else None
 
     async def _open(self, batch: Batch, shared: SharedRuns, course: Course) -> None:
         config, self._slot = config_of(self.config, self.folder, batch), self._slot + 1
@@ -209,7 +218,9 @@ class Engine:
         await shared.add(running)
 
     def _note_written(self, running: Running) -> None:
-        self.running.pop(running.batch.id, None)
+        name = running.batch.id
+        self.running.pop(name, None)
+        self.finishing[name] = running
         self.written.send_nowait(running)
         self.call()  # there is room for another
 
@@ -229,14 +240,15 @@ class Engine:
         self._shared = None
         self._save()
         for running in list(shared.open.values()):
+            name = running.batch.id
             shared.remove(running)
-            self.running.pop(running.batch.id, None)
             try:
                 await running.finish()
+                counts = {"completed": running.completed, "failed": running.failed}
+                await trio.to_thread.run_sync(self.folder.catalog.change, name, lambda was, new=counts: _with_counts(was, new))
             except HeadraceError as error:
-                self.troubles[running.batch.id] = str(error)
-            counts = {"completed": running.completed, "failed": running.failed}
-            await trio.to_thread.run_sync(self.folder.catalog.change, running.batch.id, lambda was, new=counts: _with_counts(was, new))
+                self.troubles[name] = str(error)
+            self.running.pop(name, None)  # until now it says how far the batch is
 
     # ---- what the next process needs -----------------------------------------------------------------------------
 

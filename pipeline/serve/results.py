@@ -13,6 +13,7 @@ from attrs import frozen
 from pipeline.core.batches.records import StoredFile
 from pipeline.core.batches.results import Split
 from pipeline.edges.store.files import MODE
+from pipeline.errors import JournalError
 from pipeline.serve.folder import new_id
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ class Results:
 
 
 def write_results(folder: DataFolder, batch: Batch, written: Path, now: int, breathe: Callable[[], None]) -> Results:
-    """Write a batch's files. written: what its run has written. breathe: called now and then. Blocks. Raises OSError."""
+    """Write a batch's files. written: what its run has written. breathe: called now and then. Blocks.
+
+    Raises JournalError if a row has no result, OSError.
+    """
     split = Split(batch.id)
     with ExitStack() as opened:
         lines = opened.enter_context(written.open("rb", BUFFER_BYTES))
@@ -51,6 +55,9 @@ def write_results(folder: DataFolder, batch: Batch, written: Path, now: int, bre
             (output if succeeded else error).put(text)
             if not number % 256:
                 breathe()
+        lines_found = split.completed + split.failed + split.dropped
+        if lines_found != batch.total:
+            raise JournalError(written, f"is not whole: there are {lines_found:,} results of {batch.total:,} rows")
         expires_at = None if batch.output_seconds is None else now + batch.output_seconds
         files = [making.finish(batch, now, expires_at) for making in (output, error)]
     return Results(files[0], files[1], split)
@@ -64,6 +71,7 @@ class _Making:
         self._opened = opened
         self._name = name
         self._path = folder.incoming()
+        opened.callback(self._path.unlink, missing_ok=True)  # unless it has its name by then
         self._file: BinaryIO | None = None
         self._size = 0
 

@@ -26,6 +26,7 @@ from pipeline.core.answers.secrets import Secrets
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import UsageError
+from pipeline.runs.observing import observing
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.serve.app import Calls, app_of
 from pipeline.serve.desk import Desk
@@ -81,8 +82,9 @@ async def serve(
     with ExitStack() as opened:
         listener = opened.enter_context(closing(bound(host, port)))
         folder = opened.enter_context(closing(await trio.to_thread.run_sync(DataFolder.open, Path(config.serve.data))))
+        watching = opened.enter_context(observing(config.metrics, () if observer is None else (observer,)))
         async with provider as providers:
-            engine = Engine(folder, config, secrets, () if observer is None else (_WithinBatches(observer),))
+            engine = Engine(folder, config, secrets, tuple(map(_WithinBatches, watching)))
             await _serve(engine, providers.senders, listener, host, key, stop, give_up, listening)
             return len(await trio.to_thread.run_sync(folder.catalog.unfinished))
 

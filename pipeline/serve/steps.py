@@ -113,6 +113,7 @@ class Steps:
             await running.finish()
         except HeadraceError as error:  # its journal can be opened again, and says that all is written
             await self._later(running.batch.id, error)
+            self.engine.finishing.pop(running.batch.id)
             self.engine.call()
             return
         batch = await self._change(running.batch.id, partial(_before_finalizing, cost=cost))
@@ -132,6 +133,7 @@ class Steps:
             except (HeadraceError, OSError) as error:
                 await self._later(batch.id, error)
         self.engine.troubles.pop(batch.id, None)
+        self.engine.finishing.pop(batch.id, None)
         await trio.to_thread.run_sync(folder.end_batch, batch.id)
 
     # ---- meanwhile -----------------------------------------------------------------------------------------------

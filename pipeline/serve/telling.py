@@ -29,7 +29,7 @@ class Teller:
 
     def shown(self, batch: Batch) -> dict[str, Any]:
         """A batch object, with what is known of it at this moment."""
-        running = self.engine.running.get(batch.id)
+        running = self.engine.running.get(batch.id) or self.engine.finishing.get(batch.id)
         extra: dict[str, Any] = {"name": (batch.metadata or {}).get("description") or batch.input_name, "reason": self._reason(batch)}
         cost, failures = batch.cost, batch.failures
         if running is not None and not batch.status.is_final:

@@ -52,7 +52,8 @@ class Server:
     url: str = field(default="", init=False)
 
     def start(self, *flags: str, environment: Mapping[str, str] | None = None) -> None:
-        (self.folder / "c.yaml").write_text(json.dumps({"provider": {"base_url": self.base_url}, **self.config}))
+        config = {"provider": {"base_url": self.base_url}, **self.config}
+        (self.folder / "c.yaml").write_text(json.dumps({name: section for name, section in config.items() if section is not None}))
         command = [sys.executable, "-m", "pipeline", "serve", str(self.folder / "c.yaml"), "--port", "0", "--json", *flags]
         env = {**os.environ, **(environment or self.environment)}
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
