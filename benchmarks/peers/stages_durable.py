@@ -18,16 +18,20 @@ from benchmarks.peers.stages import InstantSender, spare_the_collector
 from benchmarks.peers.task import Task, body, cpu_seconds
 from pipeline import load_config
 from pipeline.runs import run as run_module
+from pipeline.runs.providers import Providers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 
 @asynccontextmanager
-async def no_network(*_: Any) -> AsyncIterator[tuple[Callable[[], InstantSender], ...]]:
+async def no_network(*_: Any) -> AsyncIterator[Providers]:
     """Stands where `run` opens its provider."""
-    yield (InstantSender,)
+    async with trio.open_nursery() as nursery:
+        providers = Providers(nursery, None, None, lambda _: None)
+        providers.senders.append(InstantSender)
+        yield providers
 
 
 def written_config(task: Task, output: Path) -> Path:
