@@ -27,6 +27,10 @@ READERS = {
     "cli/commands.py": "how long ago the last commit was, for people",
     "durability/commits.py": "the stamp of a commit",
     "durability/rebuild.py": "the stamp of a commit",
+    "inspect/report/writing.py": "when a report was made, for people",
+    "serve/desk.py": "the stamps of files and batches",
+    "serve/steps.py": "the stamps of batches, and when they expire",
+    "serve/telling.py": "the stamps of batches",
     "simulate/connection.py": "the dates in a simulated provider's headers",
 }
 WALL_CLOCKS = {
