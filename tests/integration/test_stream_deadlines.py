@@ -161,3 +161,29 @@ async def test_a_connection_has_no_deadline_between_two_streams(clock: MockClock
 
     assert isinstance(first, Answer)
     assert isinstance(second, Answer)
+
+
+async def test_a_long_stream_among_many_is_read_by_ticks_and_ends_within_one(clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.edges.http.watch.FEW", 0)  # as with many connections
+    steps = [step for number in range(40) for step in (chunk(event(str(number))), 0.04)]
+
+    answer = await reply_of(saying(HEAD, *steps, chunk(event("", "stop")), b"0\r\n\r\n"), "own")
+
+    assert isinstance(answer, Answer)
+    assert b"39" in answer.body
+    assert answer.arrival is not None
+    assert answer.arrival.first_token_at == pytest.approx(0, abs=0.01)
+    assert 0.07 <= answer.arrival.longest_gap <= 0.15
+    assert 1.6 <= clock.current_time() <= 1.75
+
+
+async def test_a_short_stream_among_many_is_read_as_it_comes(clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.edges.http.watch.FEW", 0)
+    steps = [step for number in range(10) for step in (chunk(event(str(number))), 0.04)]
+
+    answer = await reply_of(saying(HEAD, *steps, chunk(event("", "stop")), b"0\r\n\r\n"), "own")
+
+    assert isinstance(answer, Answer)
+    assert answer.arrival is not None
+    assert answer.arrival.longest_gap == pytest.approx(0.04, abs=0.01)
+    assert clock.current_time() == pytest.approx(0.4, abs=0.01)

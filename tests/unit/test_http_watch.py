@@ -34,13 +34,15 @@ class FakeConnection:
     closed: bool = False
     on_close: object = None
     is_woken: bool = False
+    stalls_at: float = math.inf
+    unhurried: int = 0
 
     def fileno(self) -> int:
         return self.sock.fileno()
 
     def expire(self, reason: str) -> None:
         self.ended.append((trio.current_time(), reason))
-        self.heard_at = self.ends_at = math.inf
+        self.heard_at = self.ends_at = self.stalls_at = math.inf
 
     def close(self) -> None:
         self.closed = True
@@ -148,3 +150,21 @@ async def test_watch_sleeps_while_attempts_come_and_go(autojump_clock: MockClock
 
     assert looks <= 15  # once in 59 s
     assert not any(connection.ended for connection in connections)
+
+
+async def test_watch_ends_a_stream_that_says_nothing_although_bytes_come(
+    autojump_clock: MockClock, nursery: trio.Nursery, watched: Watched
+) -> None:
+    watch = Watch(idle=10)
+    nursery.start_soon(watch.run)
+    start = trio.current_time()
+
+    pinged = watched(watch, heard_at=start + 20, ends_at=start + 300)
+    pinged.stalls_at = start + 15
+    watch.remind(pinged.stalls_at)
+    await trio.sleep(20)
+
+    [(at, reason)] = pinged.ended
+    assert reason == "stall"
+    assert start + 15 <= at <= start + 15 + SOON
+    watch.close()

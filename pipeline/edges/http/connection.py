@@ -54,12 +54,12 @@ class Connection:
 
     ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life. stalls_at: clock when a stream must have
     said more. All are infinite at rest. expired: which deadline ended it, "total", "idle" or "stall"; else "". is_woken: somebody
-    calls `wake`. on_close: called before it closes.
+    calls `wake`. unhurried: ticks that it may wait. on_close: called before it closes.
     """
 
     __slots__ = (
         "_ended", "_fd", "_mark", "_poll", "_reading", "_sent", "_sock", "_stirred",
-        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at",
+        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at", "unhurried",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
@@ -74,6 +74,7 @@ class Connection:
         self.expired = ""
         self.on_close: Callable[[Connection], None] | None = None
         self.is_woken = False
+        self.unhurried = 0
         self._reading: trio.lowlevel.Task | None = None
         self._stirred = False  # woken since the last read, or that read left something
         self._ended = False  # woken by the server's end, of which nothing will tell again

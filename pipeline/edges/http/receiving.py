@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pipeline.ports import OpenConsumer, StreamConsumer
 
 
+# After its first token a stream is read as it comes, then once a tick, then every second tick: a short one must not wait for them.
+HURRY_SECONDS, LONG_SECONDS, LAZY = 0.5, 2.5, 2
+
+
 class StreamDeadlines:
     """When a stream is over because of what it says.
 
@@ -111,12 +115,16 @@ class Receiver:
                 if reader.chunks:
                     body = body or self._body(connection)
                     await body.take(reader.take_chunks(), now)
+                    if (stream := body.stream) is not None and connection.unhurried < LAZY and stream.first_token_at is not None:
+                        age = now - stream.first_token_at
+                        connection.unhurried = (age > HURRY_SECONDS) + (age > LONG_SECONDS)
                     if self.deadlines.any and body.stream is not None:
                         self._note(connection, body.stream)
                 reader.feed(await connection.receive())
             body = body or self._body(connection)
             await body.take(reader.take_chunks())
             connection.stalls_at = REST
+            connection.unhurried = 0
             content = await body.finish()
         except BaseException:
             if body is not None:

@@ -68,6 +68,7 @@ class Watch:
         with self._work:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._readiness.run)
+                nursery.start_soon(self._readiness.tick)
                 await self._keep_deadlines()
 
     async def _keep_deadlines(self) -> None:
