@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from pipeline.core.rows import lines
 from pipeline.core.rows.lines import HeaderError, JsonLines, RowCutter, TextLines
 from pipeline.core.rows.tables import TableRows
 from tests.strategies import chunked
@@ -138,3 +139,13 @@ def test_no_bytes_break_the_reading(make: Callable[..., RowCutter], noise: bytes
         return
 
     assert all((row.data is None) == (row.problem is not None) for row in rows)
+
+
+@given(st.lists(st.sampled_from([b"\n", b"a", b"bc", b" "])).map(b"".join))
+def test_long_lines_are_cut_as_short_ones(block: bytes) -> None:
+    whole = list(lines._lines_and_ends(block)) if block else []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "LONG_LINE", 0)
+
+        assert list(lines._lines_and_ends(block)) == whole

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.rows.estimate import MEDIA_BYTES, MEDIA_TOKENS, Calibration, estimate_tokens
+from pipeline.core.rows.estimate import MEDIA_BYTES, MEDIA_TOKENS, Calibration, estimate_tokens, prompt_tokens
 
 
 def test_estimate_counts_four_ascii_bytes_as_a_token_and_rounds_up() -> None:
@@ -173,3 +173,20 @@ def test_a_picture_counts_for_itself_and_leaves_nothing_behind() -> None:
 
     assert estimate_tokens(b'{"a":%b,"bb":1}' % picture, None) == estimate_tokens(b'{"a":,"bb":1}', None) + MEDIA_TOKENS
     assert estimate_tokens(b"[%b,%b]" % (picture, picture), None) == estimate_tokens(b"[,]", None) + 2 * MEDIA_TOKENS
+
+
+@pytest.mark.parametrize("before", [b"", b"a;b" * 200, b'"x;base64,y z" ' * 3, b'{"type": "data:", "x": 1};base64,'])
+@pytest.mark.parametrize("pieces", [1, 2, 70])
+def test_every_data_url_counts_as_media_whatever_stands_between(before: bytes, pieces: int) -> None:
+    media = b'"data:image/png;base64,' + b"iVBORw0KGgo/" * 1_000 + b'"'
+
+    counted = prompt_tokens(b"".join([before + media] * pieces))
+
+    assert counted == prompt_tokens(before * pieces) + pieces * MEDIA_TOKENS
+
+
+@pytest.mark.parametrize(
+    "text", [b'"data:image/png;base64,', b'"see data:image/png;base64, and so on"', b'"data:x" ;base64,"', b'"data:a b;base64,c"']
+)
+def test_text_that_speaks_of_data_urls_counts_as_text(text: bytes) -> None:
+    assert prompt_tokens(text) == -(-len(text) // 4)

