@@ -45,6 +45,7 @@ Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
 Releasing <releasing>
+Mutation score <mutation-score>
 Security <project/SECURITY>
 Contributing <project/CONTRIBUTING>
 Changelog <project/CHANGELOG>
