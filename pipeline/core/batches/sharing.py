@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 LEAST_AHEAD = 2  # rows
-RECENT_SECONDS = 0.25  # what has left within this time foretells what will
+RECENT_SECONDS = 0.5  # what has left within this time foretells what will; a busy machine fills up late by some tenths
 BUCKETS = 5  # of RECENT_SECONDS
 
 
