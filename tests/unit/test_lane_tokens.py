@@ -78,9 +78,9 @@ def test_a_row_that_is_too_large_by_its_estimate_passes_if_answers_show_that_it_
     assert state.refuses(job_of(1500)) is None
 
 
-def test_nothing_is_learned_where_no_limit_counts_tokens() -> None:
-    state = state_of(None)
+def test_an_answer_that_says_no_usage_teaches_nothing() -> None:
+    state = state_of()
 
-    state.learn(job_of(100), Usage(200, 1, 201))
+    state.learn(job_of(100), Usage())
 
     assert state.calibrations == {}

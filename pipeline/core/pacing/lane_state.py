@@ -195,7 +195,7 @@ class LaneState:
         return reason if reason is None or job.model not in self.calibrations else self.limits.refuses(*self.charge(job))
 
     def learn(self, job: Job, usage: Usage) -> None:
-        """Take note of how many tokens a prompt really had."""
+        """Take note of how many tokens a prompt really had. Only asked where a limit counts tokens."""
         if not usage.prompt_tokens:
             return
         calibration = self.calibrations.get(job.model)
