@@ -108,11 +108,12 @@ def _read_reply(answer: Answer, promise: Promise, now_utc: float) -> Result | Tr
     if begins_with_event(answer.body):
         return _read_streamed(answer, assemble(answer.body), promise, now_utc)
     body = json_text(answer.body)
+    meaning = None if body is None else _read_json(answer, body, promise, now_utc)
+    if isinstance(meaning, Result):
+        return meaning
     if is_streamed(answer.body) and (body is None or read_reply(body).problem is not None):
         return _read_streamed(answer, assemble(answer.body), promise, now_utc)
-    if body is None:
-        return _malformed(answer, f"a body that is not JSON: {excerpt(answer.body)}", as_json_text(answer.body))
-    return _read_json(answer, body, promise, now_utc)
+    return meaning or _malformed(answer, f"a body that is not JSON: {excerpt(answer.body)}", as_json_text(answer.body))
 
 
 def _read_streamed(answer: Answer, streamed: Streamed, promise: Promise, now_utc: float) -> Result | Trouble:
