@@ -52,8 +52,10 @@ async def test_two_processes_keep_one_limit_and_a_killed_one_leaves_its_share(tm
     async with simulated(pipeline.SimulateConfig()) as served:
 
         def both() -> tuple[dict[str, object], int]:
-            one, two = (start(tmp_path, served.base_url, rows, name) for rows, name in ((400, "one"), (4000, "two")))
-            wait_until(lambda: lines(tmp_path, "one") >= 60 and lines(tmp_path, "two") >= 60, one)
+            two = start(tmp_path, served.base_url, 4000, "two")
+            wait_until(lambda: lines(tmp_path, "two") >= 60, two)  # a busy machine may start the other seconds later
+            one = start(tmp_path, served.base_url, 400, "one")
+            wait_until(lambda: lines(tmp_path, "one") >= 60, one)
             two.send_signal(signal.SIGKILL)
             two.communicate()
             out, _ = one.communicate(timeout=60)

@@ -103,7 +103,7 @@ async def test_a_run_and_one_that_goes_on_from_it_bear_a_clock_that_jumps(
 ) -> None:
     (tmp_path / "in.jsonl").write_text('{"url": "/v1/x", "body": {}}\n' * 20)
     config = pipeline.load_config(write_config(tmp_path, "http://provider.test/v1"))
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json={}))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json={"ok": True}))
 
     monkeypatch.setattr(time, "time", CLOCKS[clock]())
     first = await pipeline.run(config, limit=7, transport=transport)
