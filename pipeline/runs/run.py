@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -156,12 +157,18 @@ async def _open_source(open_source: OpenSource, course: Course) -> Source:
 
     Raises InputError; RunInterrupted when the course is to stop meanwhile.
     """
+    lock, late, given_up = threading.Lock(), [], False
 
     def attempt() -> Source | InputError:
         try:
-            return open_source()
+            source = open_source()
         except InputError as error:
             return error  # a nursery would wrap it
+        with lock:
+            late.append(source)
+            if given_up:
+                source.close()
+        return source
 
     source: Source | InputError | None = None
     async with trio.open_nursery() as nursery:
@@ -169,6 +176,10 @@ async def _open_source(open_source: OpenSource, course: Course) -> Source:
         source = await trio.to_thread.run_sync(attempt, abandon_on_cancel=True)
         nursery.cancel_scope.cancel()
     if source is None:
+        with lock:  # the thread may come to an end much later, or just did
+            given_up = True
+            for each in late:
+                each.close()
         raise RunInterrupted(INTERRUPTED, course.summary())
     if isinstance(source, InputError):
         raise source

@@ -134,6 +134,8 @@ class Cluster:
 
     def _die(self, number: int, *, runs_on: bool) -> None:
         holder = self.holders[number]
+        if holder.cut:
+            return  # nobody dies twice
         holder.cut, holder.dead = True, not runs_on
 
         def notice() -> None:
