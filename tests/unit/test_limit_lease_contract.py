@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 LIMIT = Limit(Bound.REQUESTS_PER_SECOND, 100, 1.0)
+OTHER = LeasedLane([Limit(Bound.REQUESTS_PER_SECOND, 50, 1.0)]).shared
 
 
 class LeaseContract:
@@ -127,6 +128,19 @@ class LeaseContract:
         assert 100 - used <= staying.held <= 100
         assert staying.send() <= 100 - used
 
+    def test_permits_whose_return_was_never_heard_of_are_not_lost_when_their_holder_leaves(self) -> None:
+        leaving, staying = self.join(), self.join()
+        leaving.report()
+        staying.report()
+        leaving.report()
+        leaving.lane.demand(self.clock.now)  # gives back what was asked for, in a report that is not heard
+        leaving.lease.leave(leaving.lane.give_all_back(self.clock.now))
+        for _ in range(20):
+            self.clock.now += 0.1
+            staying.report()
+
+        assert staying.held == 100
+
 
 class TestInMemory(LeaseContract):
     """The fake that tests of the stages use."""
@@ -168,6 +182,40 @@ class TestOnThisMachine(LeaseContract):
         self.clock.now += 1.1
         lane.receive(lease.report(lane.demand(self.clock.now)), self.clock.now)
         assert not isinstance(lane.admit(self.clock.now, 0), Wait)
+
+    def test_a_process_that_wakes_up_to_other_limits_sends_nothing_until_those_are_gone(self) -> None:
+        silent = self.join()
+        silent.report()
+        self.clock.now += 4.0
+        other = Process(self.clock, MachineLease(self.folder, "key", OTHER, clock=self.clock), Limit(Bound.REQUESTS_PER_SECOND, 50, 1.0))
+        other.report()
+
+        with pytest.raises(OSError, match="other limits"):
+            silent.report()
+        assert silent.send() == 0
+        other.lease.leave(other.lane.give_all_back(self.clock.now))
+        with pytest.raises(GivenUpError):
+            silent.report()
+        assert silent.held == 0
+        self.clock.now += 1.1
+        silent.report()
+        self.clock.now += 1.1
+        silent.report()
+
+        assert silent.held == 100
+
+    def test_a_process_that_ends_while_others_share_other_limits_says_nothing(self) -> None:
+        silent = self.join()
+        silent.report()
+        self.clock.now += 4.0
+        other = Process(self.clock, MachineLease(self.folder, "key", OTHER, clock=self.clock), Limit(Bound.REQUESTS_PER_SECOND, 50, 1.0))
+        other.report()
+
+        silent.lease.leave(silent.lane.give_all_back(self.clock.now))
+
+        self.clock.now += 1.1
+        other.report()
+        assert other.held == 50
 
     def test_files_are_for_their_owner_alone_and_those_of_earlier_boots_are_removed(self) -> None:
         self.join().report()

@@ -179,9 +179,14 @@ class Coordinator(Struct):
 
     def leave(self, name: str, back: Sequence[Permits], now: float) -> None:
         """Take all permits back from a holder that ends in good order. back: all that it held."""
-        if self.holders.pop(name, None) is not None:
-            for pool, permits in zip(self.pools, back, strict=True):
-                pool.put(permits, now)
+        holder = self.holders.pop(name, None)
+        if holder is None:
+            return
+        for pool, held, permits in zip(self.pools, holder.held, back, strict=True):
+            pool.put(permits, now)
+            unheard = held - sum(count for _, count in permits)  # given back in a report that did not arrive
+            if unheard > 0:
+                pool.put([(pool.period, unheard)], now)
 
     def give_up(self, name: str, now: float, hold: float = 0.0) -> None:
         """Take a dead holder's permits back and never answer its name again.

@@ -73,6 +73,7 @@ class MachineLease:
         self._limits = [(int(amount), float(period), by_tokens) for amount, period, by_tokens in limits]
         self._clock = clock
         self._me = uuid.uuid4().hex
+        self._has_joined = False
         self._path = folder / f"{name}.{_machine()}.{_boot()}.sqlite"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_others(folder, name, self._path)
@@ -84,18 +85,31 @@ class MachineLease:
         """See `LimitLease`."""
         try:
             with self._changing() as stored:
-                return stored.coordinator.report(self._me, demand, self._clock())
+                self._require_place(stored.coordinator)
+                reply = stored.coordinator.report(self._me, demand, self._clock())
         except GivenUpError:
             self._me = uuid.uuid4().hex
+            self._has_joined = False
             raise
+        except LimitsDifferError:
+            raise OSError("another process shares other limits under this name by now") from None
+        self._has_joined = True
+        return reply
 
     def leave(self, back: Sequence[Permits]) -> None:
         """See `LimitLease`. Closes the file."""
         try:
             with self._changing() as stored:
                 stored.coordinator.leave(self._me, back, self._clock())
+        except LimitsDifferError:
+            pass  # this process was given up for dead, so nothing is its own
         finally:
             self._database.close()
+
+    def _require_place(self, coordinator: Coordinator) -> None:
+        """See that the others still know what this process holds. They may have begun anew while it was suspended."""
+        if self._has_joined and self._me not in coordinator.holders:
+            raise GivenUpError(self._me)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Stored]:
