@@ -128,7 +128,9 @@ class Upload:
     def _end_headers(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         self._name = options.get(b"name", b"").decode(errors="replace")
-        if self._name == FILE and self._descriptor < 0:
+        if self._name == FILE:
+            if self._descriptor >= 0:
+                raise ApiError(400, "An upload holds one file; send each by itself.", param=FILE, code="invalid_multipart")
             self.filename = _plain_name(options.get(b"filename", b"upload"))
             self._descriptor = os.open(self._place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
 
