@@ -86,7 +86,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
 @click.command("export")
 @click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would work out.")
-@click.option("--out", "target", default="-", metavar="PATH", type=click.Path(), help="A new file; stdout if left out.")
+@click.option("-o", "--out", "target", default="-", metavar="PATH", type=click.Path(), help="A new file; stdout if left out.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "tsv", "jsonl", "parquet", "arrow"]), help="By the name of the file if left out."
 )
@@ -127,7 +127,7 @@ def export_command(
 
 
 @click.command("report")
-@click.option("--out", "target", metavar="PATH", type=click.Path(), help="The file; beside the output if left out.")
+@click.option("-o", "--out", "target", metavar="PATH", type=click.Path(), help="The file; beside the output if left out.")
 @click.option("--open", "opens", is_flag=True, help="Show it in the browser.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value. Repeatable.")
 @json_flag

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
+ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")  # no config ends so; JSON may be one, as it is YAML
 LIKE_A_KEY = re.compile(r"[a-z_.]*")
 LANE_PATHS = (("unix_socket",), ("api_key_file",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
 PATHS = (
@@ -241,11 +242,15 @@ def _leaf(root: Node, steps: Sequence[str]) -> Node | None:
 
 
 def _read(file: Path) -> str:
+    if file.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(ROWS):
+        ways = f"headrace init --input {file} writes a config for it, and headrace run-batch -i {file} runs it without one"
+        raise ConfigError([Problem("", f"is a file of rows, not a config: {ways}", str(file))])
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
+        said += "; headrace init writes a config" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError([Problem("", f"cannot be read: {said}", str(file))]) from None
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem("", f"is larger than {MAX_BYTES} bytes; is it a config?", str(file))])

@@ -200,7 +200,7 @@ def test_export_to_a_file_that_is_there_advises_what_it_can_do(config: str, tmp_
     (tmp_path / "there.csv").write_text("mine")
     capsys.readouterr()
 
-    code, _, said = called(["export", config, "--out", str(tmp_path / "there.csv")], capsys)
+    code, _, said = called(["export", config, "-o", str(tmp_path / "there.csv")], capsys)
 
     assert code == 2
     assert said == f"error: {tmp_path / 'there.csv'} exists and is never overwritten; name another file\n"

@@ -307,7 +307,11 @@ def test_config_can_be_built_in_python() -> None:
 
 @pytest.mark.parametrize(
     "content, said",
-    [(None, "No such file"), (b"a: \xff\n", "c.yaml:1: not UTF-8: byte 0xff"), (b"#" * 1_000_001, "is it a config?")],
+    [
+        (None, "No such file or directory; headrace init writes a config"),
+        (b"a: \xff\n", "c.yaml:1: not UTF-8: byte 0xff"),
+        (b"#" * 1_000_001, "is it a config?"),
+    ],
 )
 def test_file_that_is_no_config_is_told(tmp_path: Path, content: bytes | None, said: str) -> None:
     file = tmp_path / "c.yaml"
@@ -316,6 +320,22 @@ def test_file_that_is_no_config_is_told(tmp_path: Path, content: bytes | None, s
 
     with pytest.raises(ConfigError, match=said):
         load_config(file)
+
+
+@pytest.mark.parametrize("name", ["prompts.jsonl", "rows.CSV", "rows.jsonl.gz", "data.parquet"])
+def test_file_of_rows_in_place_of_a_config_is_told_with_the_way_out(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text('{"prompt": "What is a weir?"}\n')
+
+    with pytest.raises(ConfigError, match=f"is a file of rows, not a config: headrace init --input .*{name} .* run-batch -i .*{name}"):
+        load_config(file)
+
+
+def test_config_that_is_named_after_its_rows_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv.yaml"
+    file.write_text("source: {path: batch.jsonl}\nprovider: {simulate: {}}\nsink: {path: out.jsonl}\n")
+
+    assert load_config(file).sink.path == str(tmp_path / "out.jsonl")
 
 
 def test_byte_order_mark_is_no_part_of_a_config(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class ArrowSource:
                 return cls(str(path), *_open_folder(path, used))
             return cls(str(path), *(_open_parquet if path.suffix.lower() == ".parquet" else _open_ipc)(path, used))
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file (a relative path is relative to the config file)") from None
+            raise InputError(f"{path}: no such file (in a config, a relative path is relative to the config file)") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
 

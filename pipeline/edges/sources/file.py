@@ -117,7 +117,7 @@ class FileSource:
         try:
             file = io.FileIO(path)
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file (a relative path is relative to the config file)") from None
+            raise InputError(f"{path}: no such file (in a config, a relative path is relative to the config file)") from None
         except IsADirectoryError:
             raise InputError(f"{path} is a directory; name a file in it") from None
         except OSError as error:
