@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEEP = re.compile(r"^\s*(?:from|import) (?:pipeline|headrace)\.", re.MULTILINE)
 READ_BY_USERS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.py", "tests/typing_api.py", "configs/*")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*.py", "tests/typing_api.py", "configs/*.yaml")
     for path in ROOT.glob(pattern)
     if path.is_file()
 )
