@@ -94,7 +94,7 @@ def advice_on(
         found.append(Advice(f"{rows} on another try", f"{command} --retry-failed"))
     if invalid is not None:
         what = "the bad row" if invalid.count == 1 else f"the {invalid.count:,} bad rows"
-        found.append(Advice(f"correct {what} in the input, then", f"{command} --retry-failed=invalid_row"))
+        found.append(Advice(f"correct {what} in the input, or the template in request.body, then", f"{command} --retry-failed=invalid_row"))
     if too_large is not None:
         what = "1 row is" if too_large.count == 1 else f"{too_large.count:,} rows are"
         found.append(Advice(f"{what} longer than a minute's tokens: raise limits.tokens_per_minute or shorten"))

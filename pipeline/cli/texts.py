@@ -25,9 +25,11 @@ def report_text(report: CheckReport) -> str:
         lines.append(f"  and {report.bad_rows - len(report.bad_row_examples):,} more")
     if report.too_large:
         lines.append(f"{report.too_large:,} rows are over the token budget and would fail unsent (too_large)")
-    lines.append(f"about {report.estimated_prompt_tokens:,} prompt tokens, at most {report.estimated_tokens:,} with the answers")
+    bounded = report.estimated_tokens > report.estimated_prompt_tokens
+    answers = f"at most {report.estimated_tokens:,} with the answers" if bounded else "answers not counted: no max_tokens bounds them"
+    lines.append(f"about {report.estimated_prompt_tokens:,} prompt tokens, {answers}")
     if report.cost is not None:
-        lines.append(f"cost: at most {report.cost:,.4f}")
+        lines.append(f"cost: at most {report.cost:,.4f}" if bounded else f"cost: at least {report.cost:,.4f}, for the prompts")
     lines.append(_time_text(report))
     if report.first_request_url is not None and report.first_request_body is not None:
         body = report.first_request_body

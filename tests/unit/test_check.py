@@ -185,3 +185,10 @@ def test_report_without_trouble_is_short() -> None:
     )
 
     assert len(report_text(report).splitlines()) == 3
+
+
+@pytest.mark.parametrize("bound, said", [({"max_tokens": 50}, "at most "), ({}, "answers not counted: no max_tokens bounds them")])
+def test_check_promises_no_bound_for_answers_that_have_none(tmp_path: Path, bound: dict[str, int], said: str) -> None:
+    line = {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "hello"}], **bound}}
+
+    assert said in report_text(check(config_of(tmp_path, [json.dumps(line)])))

@@ -81,7 +81,10 @@ class Account:
         """Why nothing more leaves here, and whether it is this lane's own budget that does not allow it."""
         worst = self._worst_of(job)
         if worst is None:
-            return "budget.cost cannot be kept: no price is known for the model of a row; write prices.prompt_per_million", False
+            return (
+                f"budget.cost cannot be kept: no price is known for the model {job.model or '(none named)'}; "
+                "write prices.prompt_per_million and prices.output_per_million"
+            ), False
         budget, place = self.run, ""
         if budget.refuses(worst, now) is None:
             budget, place = self.own, f"{self.setting}."
