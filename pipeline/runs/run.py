@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -15,7 +16,6 @@ from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import (
     CacheError,
-    InputError,
     JournalError,
     RunAborted,
     RunInterrupted,
@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import Observer, OpenSource, Source
+    from pipeline.ports import Observer
     from pipeline.summaries import Progress, Summary
+
+T = TypeVar("T")
 
 
 async def run(
@@ -81,13 +83,13 @@ async def run(
     live = live or LiveConfig()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
-    shown = credentials(config)
+    shown = await _in_a_thread(partial(credentials, config), course)
     secrets = Secrets(secrets_of(shown))
     provider = open_providers(config, shown, transport, secrets.add)
     leases = leases_of(config)
     with ExitStack() as opened:
         watching = opened.enter_context(observing(config.metrics, observers))
-        source = await _open_source(source_opener(config), course)
+        source = await _in_a_thread(source_opener(config), course, lambda source: source.close())
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
         durable, known = files.durable, files.known
         course.go_on_from(durable.state)
@@ -152,38 +154,39 @@ def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT00
     return FailureChoice(transient=True) if retry_failed else None
 
 
-async def _open_source(open_source: OpenSource, course: Course) -> Source:
-    """Open the input, in a thread: a pipe waits there for its writer.
+async def _in_a_thread(make: Callable[[], T], course: Course, close: Callable[[T], object] = lambda _: None) -> T:
+    """Make something in a thread, where it may wait for others: an input for its writer, a key for the program that prints it.
 
-    Raises InputError; RunInterrupted when the course is to stop meanwhile.
+    close: what to do with a thing that nobody waits for any more.
+    Raises UsageError, as `make` does; RunInterrupted when the course is to stop meanwhile.
     """
     lock, late, given_up = threading.Lock(), [], False
 
-    def attempt() -> Source | InputError:
+    def attempt() -> T | UsageError:
         try:
-            source = open_source()
-        except InputError as error:
+            made = make()
+        except UsageError as error:
             return error  # a nursery would wrap it
         with lock:
-            late.append(source)
+            late.append(made)
             if given_up:
-                source.close()
-        return source
+                close(made)
+        return made
 
-    source: Source | InputError | None = None
+    made: T | UsageError | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(cancel_at, course.stop, nursery.cancel_scope)
-        source = await trio.to_thread.run_sync(attempt, abandon_on_cancel=True)
+        made = await trio.to_thread.run_sync(attempt, abandon_on_cancel=True)
         nursery.cancel_scope.cancel()
-    if source is None:
+    if made is None:
         with lock:  # the thread may come to an end much later, or just did
             given_up = True
             for each in late:
-                each.close()
+                close(each)
         raise RunInterrupted(INTERRUPTED, course.summary())
-    if isinstance(source, InputError):
-        raise source
-    return source
+    if isinstance(made, UsageError):
+        raise made
+    return made
 
 
 def _disk_trouble(error: Exception) -> str | None:

@@ -98,3 +98,24 @@ def test_key_that_cannot_be_read_at_first_is_a_problem_of_the_config(tmp_path: P
         trio.run(pipeline.run, pipeline.load_config(tmp_path / "c.yaml"))
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml", "in.jsonl"]
+
+
+async def test_a_program_that_prints_no_key_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("{}\n")
+    marker = tmp_path / "started"
+    program = f"import pathlib, threading; pathlib.Path({str(marker)!r}).touch(); threading.Event().wait(10)"
+    provider = {"base_url": "http://127.0.0.1:9", "api_key_command": [sys.executable, "-c", program]}
+    (tmp_path / "c.yaml").write_text(json.dumps({"source": {"path": "in.jsonl"}, "provider": provider, "sink": {"path": "out.jsonl"}}))
+    stop = trio.Event()
+
+    async def stop_when_started() -> None:
+        while not marker.exists():  # noqa: ASYNC110  it happens in another process
+            await trio.sleep(0.01)
+        stop.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop_when_started)
+        with trio.fail_after(8), pytest.raises(pipeline.RunInterrupted):
+            await pipeline.run(pipeline.load_config(tmp_path / "c.yaml"), stop=stop)
+
+    assert not (tmp_path / "out.jsonl").exists()
