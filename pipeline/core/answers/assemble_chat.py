@@ -154,7 +154,7 @@ class ChatStream:
         """Take what stands beside the choices. A list is said again as a whole, never continued (Perplexity's citations)."""
         self.top[key] = value if isinstance(value, list) else merged(key, self.top.get(key), value)
 
-    def _take_chunks(self, chunks: Sequence[Chunk | LooseChunk]) -> None:
+    def _take_chunks(self, chunks: Sequence[LooseChunk]) -> None:
         for chunk in chunks:
             if chunk.usage is not NULL and bytes(chunk.usage) != _NULL:
                 self.usage = chunk.usage

@@ -32,21 +32,6 @@ class ChoicePart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     native_finish_reason: None = None
 
 
-class Chunk(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """An ordinary chunk."""
-
-    choices: list[ChoicePart] | None = None
-    usage: msgspec.Raw = NULL
-    id: msgspec.Raw = NULL
-    created: msgspec.Raw = NULL
-    model: msgspec.Raw = NULL
-    system_fingerprint: msgspec.Raw = NULL
-    service_tier: msgspec.Raw = NULL
-    provider: msgspec.Raw = NULL
-    object: msgspec.Raw = NULL
-    obfuscation: msgspec.Raw = NULL
-
-
 class LooseChunk(msgspec.Struct, gc=False):
     """A chunk with keys at its top that no other server sends."""
 
@@ -58,6 +43,13 @@ class LooseChunk(msgspec.Struct, gc=False):
     system_fingerprint: msgspec.Raw = NULL
     service_tier: msgspec.Raw = NULL
     provider: msgspec.Raw = NULL
+
+
+class Chunk(LooseChunk, gc=False, forbid_unknown_fields=True):
+    """An ordinary chunk."""
+
+    object: msgspec.Raw = NULL
+    obfuscation: msgspec.Raw = NULL
 
 
 decode_loose = msgspec.json.Decoder(list[LooseChunk]).decode
