@@ -54,11 +54,6 @@ class Reply(Struct):
     grants: list[Permits]
     release: list[int]
 
-    @property
-    def is_news(self) -> bool:
-        """Whether the holder has something to do."""
-        return any(self.grants) or any(self.release)
-
 
 class Pool(Struct):
     """The permits of one limit that nobody holds. period: seconds for which a permit that was used cannot be used again."""
@@ -165,17 +160,6 @@ class Coordinator(Struct):
             grants.append(grant)
             release.append(-more if more < -max(1, DEAD_BAND * share) else 0)
         return Reply(grants, release)
-
-    def has_news(self, name: str) -> bool:
-        """Whether a holder that waits for an answer should get one."""
-        holder = self.holders.get(name)
-        if holder is None:
-            return True
-        for pool, share, held in zip(self.pools, self._shares_of(name), holder.held, strict=True):
-            more = share - held
-            if (more > DEAD_BAND * share and pool.size) or more < -max(1, DEAD_BAND * share):
-                return True
-        return False
 
     def leave(self, name: str, back: Sequence[Permits], now: float) -> None:
         """Take all permits back from a holder that ends in good order. back: all that it held."""
