@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
+from pipeline.edges.store.transactions import transaction
 from pipeline.errors import CacheError
 
 if TYPE_CHECKING:
@@ -50,17 +50,8 @@ class AnswerCache:
     def put(self, answers: Sequence[tuple[bytes, bytes]], now_utc: float) -> None:
         """Keep answers by their keys, all or none. An answer that is there is replaced. Raises CacheError."""
         try:
-            with closing(self._database.cursor()) as cursor:
-                cursor.execute("BEGIN IMMEDIATE")
-                try:
-                    cursor.executemany(
-                        "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", ((key, now_utc, answer) for key, answer in answers)
-                    )
-                    cursor.execute("COMMIT")
-                except sqlite3.Error:
-                    if self._database.in_transaction:
-                        cursor.execute("ROLLBACK")
-                    raise
+            with transaction(self._database) as database:
+                database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", ((key, now_utc, answer) for key, answer in answers))
         except sqlite3.Error as error:
             raise self._trouble(error) from error
 

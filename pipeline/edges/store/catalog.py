@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.core.batches.records import Batch, StoredFile
 from pipeline.edges.store.files import MODE
+from pipeline.edges.store.transactions import transaction
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
@@ -221,16 +222,9 @@ class Catalog:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._writing:
-            database = self._writer
             try:
-                database.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(self._writer) as database:
                     yield database
-                    database.execute("COMMIT")
-                except BaseException:
-                    if database.in_transaction:
-                        database.execute("ROLLBACK")
-                    raise
             except sqlite3.Error as error:
                 raise JournalError(self._path, f"cannot be written: {error}") from error
 

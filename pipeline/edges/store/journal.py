@@ -34,6 +34,7 @@ from pipeline.edges.store.journal_schema import (
     meta_seed,
     refuse_foreign,
 )
+from pipeline.edges.store.transactions import transaction
 from pipeline.errors import JournalDamagedError, JournalGoneError
 
 if TYPE_CHECKING:
@@ -200,16 +201,9 @@ class Journal:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        database = self._database
         try:
-            database.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._database) as database:
                 yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise trouble(self.path, error, "cannot be written") from error
 
