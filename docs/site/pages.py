@@ -50,6 +50,7 @@ Security <project/SECURITY>
 Contributing <project/CONTRIBUTING>
 Changelog <project/CHANGELOG>
 日本語 <project/README.ja>
+チュートリアル <tutorial.ja>
 ```
 """
 BELOW = "\n```{{toctree}}\n:hidden:\n:glob:\n{}\n```\n"

@@ -6,9 +6,9 @@ says how much time has passed. Only the live screen imports rich, when it is fir
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, TextIO, cast
 
+from pipeline.cli.announcer import as_event
 from pipeline.cli.drawing import ASCII, UNICODE, Line, draw
 from pipeline.cli.terminal import Output, Screen
 from pipeline.cli.view import Facts, LaneView, View, Watcher
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FIRST_SECONDS = 0.5  # before the first live lines
 # A log gets a line every ten seconds at first, when people look whether a run does well, and then one a minute.
 SOON_SECONDS, OFTEN_SECONDS, LATER_SECONDS = 60.0, 10.0, 60.0
+BUDGET_TOLD = 0.8  # of the budget for costs; from there on a log is told
 
 STYLES = {"": "", "dim": "dim", "bold": "bold", "bar": "green", "gauge": "cyan", "bad": "bold red"}
 STYLES_WITHOUT_COLOUR = {name: " ".join(word for word in style.split() if word in {"bold", "dim"}) for name, style in STYLES.items()}
@@ -41,6 +42,10 @@ class LoggedScreen(Screen["Progress"]):
     def draw(self, output: Output, state: Progress) -> None:
         """Write what is due."""
         view = self._watcher.look(state)
+        budget = view.facts.budget
+        if budget and view.cost is not None and view.cost >= BUDGET_TOLD * budget and "budget" not in self._known:
+            self._known.add("budget")
+            output.write(self.budget(view.cost, budget) + "\n")
         for code, group in view.failures:
             if code not in self._known:
                 self._known.add(code)
@@ -51,6 +56,10 @@ class LoggedScreen(Screen["Progress"]):
 
     def failure(self, code: str, row: FailedRow) -> str:
         """The line for the first failure of a kind."""
+        raise NotImplementedError
+
+    def budget(self, cost: float, budget: float) -> str:
+        """The line for a budget that is nearly used up."""
         raise NotImplementedError
 
     def progress(self, view: View) -> str:
@@ -65,6 +74,10 @@ class PlainScreen(LoggedScreen):
         """Which row it was, and what was said."""
         return f"first {title(code)}, row {row.index + 1:,} ({row.custom_id}): {' '.join(row.message.split())}"
 
+    def budget(self, cost: float, budget: float) -> str:
+        """How much of it is spent."""
+        return f"budget: {share(cost / budget)} spent, {money(cost)} of {money(budget)}"
+
     def progress(self, view: View) -> str:
         """Rows, rate, what went wrong, what is under way, and when it will end if that can be known."""
         return ", ".join(sentences(view))
@@ -78,15 +91,19 @@ class JsonScreen(LoggedScreen):
     def lines(self, output: Output, text: str) -> None:
         """Write each line as an object; what is an object already passes as it is."""
         for line in text.splitlines():
-            output.write(line + "\n" if line.startswith('{"event":') else _event("message", {"text": line}) + "\n")
+            output.write(line + "\n" if line.startswith('{"event":') else as_event("message", {"text": line}) + "\n")
 
     def failure(self, code: str, row: FailedRow) -> str:
         """The row and its message."""
-        return _event("failure", {"code": code, "index": row.index, "custom_id": row.custom_id, "message": row.message})
+        return as_event("failure", {"code": code, "index": row.index, "custom_id": row.custom_id, "message": row.message})
+
+    def budget(self, cost: float, budget: float) -> str:
+        """Both amounts."""
+        return as_event("budget", {"cost": cost, "budget": budget})
 
     def progress(self, view: View) -> str:
         """All figures of the view."""
-        return _event("progress", _figures(view))
+        return as_event("progress", _figures(view))
 
 
 class LiveScreen(Screen["Progress"]):
@@ -212,7 +229,3 @@ def _lane(each: LaneView) -> dict[str, object]:
         "throttled": lane.throttled,
         "state": "ok" if lane.out_seconds is None else "out",
     }
-
-
-def _event(name: str, value: Mapping[str, object]) -> str:
-    return json.dumps({"event": name, **value}, separators=(",", ":"))

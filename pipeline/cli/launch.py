@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import trio
 
-from pipeline.cli.display import screen_for
+from pipeline.cli.announcer import Announcer
+from pipeline.cli.display import LoggedScreen, screen_for
 from pipeline.cli.narrator import Narrator
 from pipeline.cli.reloading import reloading
 from pipeline.cli.terminal import Screen
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from pipeline.cli.frame import Talk
     from pipeline.config import Config
+    from pipeline.ports import Observer
     from pipeline.summaries import Progress, Summary
 
 COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
@@ -55,7 +57,11 @@ def launch(
     progress: how it is shown. telling: say what happens. read_again: reads the config again where SIGHUP asks for that.
     """
     require_descriptors()  # the event loop itself needs some
+    screen = screen_for(progress, terminal.output, Facts.of(config), os.environ)
     narrator = Narrator(terminal.say) if telling else None
+    observers: list[Observer] = [] if narrator is None else [narrator]
+    if isinstance(screen, LoggedScreen) and (narrator is None or screen.takes_objects):
+        observers.append(Announcer(terminal))
     spare_the_collector()
 
     async def main() -> Summary:
@@ -65,12 +71,10 @@ def launch(
             await nursery.start(partial(stop_on_signals, stop, give_up.set, terminal.say, hangup_stops=not reads_again))
             if read_again is not None and reads_again:
                 await nursery.start(reload_on_hangup, reloading(live, read_again, terminal.say))
-            observers = () if narrator is None else (narrator,)
             summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observers=observers, live=live)
             nursery.cancel_scope.cancel()
         return summary
 
-    screen = screen_for(progress, terminal.output, Facts.of(config), os.environ)
     terminal.use(screen)
     try:
         return trio.run(main)

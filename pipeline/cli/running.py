@@ -154,27 +154,16 @@ def _higher(config: Config) -> dict[str, float]:
 def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:
     if summary is None:
         return
-    import json
-
-    import attrs
-
-    from pipeline.cli.summary import summary_text
+    from pipeline.cli.announcer import as_event
+    from pipeline.cli.summary import advice_on, summary_object, summary_text
     from pipeline.config.environment import sends_no_key
 
-    value = attrs.asdict(summary)
+    without_key = any(map(sends_no_key, config.lanes))
+    advice = advice_on(summary, command, without_key=without_key, learns=config.limits.learn, more=_higher(config))
     if terminal.takes_objects:
-        terminal.say(json.dumps({"event": "summary", **value}))
+        terminal.say(as_event("summary", summary_object(summary, advice)))
     else:
-        in_order, without_key = config.sink.order.value == "input", any(map(sends_no_key, config.lanes))
-        text = summary_text(
-            summary,
-            config.sink.path,
-            command,
-            in_order=in_order,
-            without_key=without_key,
-            learns=config.limits.learn,
-            more=_higher(config),
-        )
+        text = summary_text(summary, config.sink.path, advice, in_order=config.sink.order.value == "input")
         tell(terminal, text, ok=not summary.failed and summary.stopped is None)
     if as_json:
-        answer(value)
+        answer(summary_object(summary, advice))

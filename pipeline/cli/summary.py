@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 from msgspec import Struct
 
 from pipeline.core.answers.error_bodies import NO_ERROR
@@ -47,38 +48,37 @@ class Advice(Struct, frozen=True):
     command: str = ""
 
 
-def summary_text(
-    summary: Summary,
-    output: str,
-    command: str,
-    *,
-    in_order: bool = True,
-    without_key: bool = False,
-    learns: bool = True,
-    more: Mapping[str, float] | None = None,
-) -> str:
-    """The summary for people.
-
-    output: the results. command: what goes on with the run, as `headrace run eval.yaml`. without_key: the provider was shown none.
-    learns: the pace under the limits is found. more: a higher value for each part of the run's budget, by its setting.
-    """
-    finished = summary.stopped is None
+def summary_text(summary: Summary, output: str, advice: Sequence[Advice], *, in_order: bool = True) -> str:
+    """The summary for people. output: the results. advice: see `advice_on`."""
     blocks = [
-        _counts(summary, finished=finished),
+        _counts(summary, finished=summary.stopped is None),
         _failures(summary.failures, summary.failed),
         _lanes(summary.lanes),
         _held(summary.limited_by, summary.attained, nothing_sent=not summary.attempts),
-        _advice(advice_on(summary, command, without_key=without_key, learns=learns, more=more)),
+        _advice(advice),
         [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
     ]
     apart = bool(summary.failed)  # a run without failures has few lines, and needs none between them
     return ("\n\n" if apart else "\n").join("\n".join(block) for block in blocks if block)
 
 
+def summary_object(summary: Summary, advice: Sequence[Advice]) -> dict[str, Any]:
+    """The summary for programs: what `--json` prints."""
+    value = attrs.asdict(summary)
+    for code, group in value["failures"].items():
+        group["resend"] = may_pass(code)
+    value["advice"] = [{"text": each.text, "command": each.command or None} for each in advice]
+    return value
+
+
 def advice_on(
     summary: Summary, command: str, *, without_key: bool = False, learns: bool = True, more: Mapping[str, float] | None = None
 ) -> list[Advice]:
-    """What to do after a run, the most useful first. The rest as for `summary_text`."""
+    """What to do after a run, the most useful first.
+
+    command: what goes on with the run, as `headrace run eval.yaml`. without_key: the provider was shown none. learns: the pace
+    under the limits is found. more: a higher value for each part of the run's budget, by its setting.
+    """
     finished = summary.stopped is None
     found = []
     told = "no key was sent" in (summary.stopped or "")
@@ -234,7 +234,7 @@ def _held(limited_by: Mapping[str, float], attained: float | None, *, nothing_se
     return _wrapped(f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}{used}")
 
 
-def _advice(advice: list[Advice]) -> list[str]:
+def _advice(advice: Sequence[Advice]) -> list[str]:
     return ["what to do", *(line for each in advice for line in _advice_lines(each))] if advice else []
 
 

@@ -260,7 +260,7 @@ class Config:
             refuse(self, "request", "missing required key: a row of this source needs request.url and request.body to become a request")
 
     def _check_budgets(self) -> None:
-        needs = "needs prices; set prices.prompt_per_million and prices.output_per_million"
+        needs = "needs prices; set prices.table: builtin, or prices.prompt_per_million and prices.output_per_million"
         unpriced = [index for index, lane in enumerate(self.providers) if lane.prices is None]
         if self.budget.cost is not None and self.prices is None and (unpriced or not self.providers):
             refuse(self, "budget.cost", needs)

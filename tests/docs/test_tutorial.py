@@ -20,6 +20,11 @@ PROGRAMS = {
 SETUP = ("make install\n", ". .venv/bin/activate\n")  # what the test's own environment stands for
 
 
+def test_japanese_tutorial_has_the_same_blocks() -> None:
+    english, japanese = (list(blocks(ROOT / "docs" / name)) for name in ("tutorial.md", "tutorial.ja.md"))
+    assert [block.text for block in japanese] == [block.text for block in english]
+
+
 def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs", ignore=shutil.ignore_patterns("*results*"))
     programs = tmp_path / "bin"

@@ -27,7 +27,7 @@ SUMMARY_KEYS = [
     "requests_per_second", "prompt_tokens", "output_tokens", "cost", "limited_by", "digest",
     "from_cache", "finish_reasons", "rejected", "unpriced",
     "failures", "stopped", "lanes", "attained",
-    "latency_seconds", "first_token_seconds", "longest_gap_seconds", "tokens_per_second",
+    "latency_seconds", "first_token_seconds", "longest_gap_seconds", "tokens_per_second", "advice",
 ]  # fmt: skip
 
 Capture = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from pipeline.cli import main
-from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_text
+from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_object, summary_text
 from pipeline.summaries import FailedRow, FailureGroup, LaneSummary, Summary
 from tests.fakes.views import FAILURES
 
@@ -37,7 +37,7 @@ FAILED = evolve(
 
 
 def told(summary: Summary) -> str:
-    return summary_text(summary, "/home/you/results.jsonl", RUN)
+    return summary_text(summary, "/home/you/results.jsonl", advice_on(summary, RUN))
 
 
 def test_clean_run_is_told_in_a_few_lines() -> None:
@@ -182,8 +182,8 @@ def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back()
 def test_limits_that_are_not_learned_and_are_too_high_are_advised_to_be_lowered() -> None:
     many = evolve(CLEAN, throttled=300)
 
-    assert "30% of the attempts were throttled: lower the limits" in summary_text(many, "out", RUN, learns=False)
-    assert "lower the limits" not in summary_text(many, "out", RUN)
+    assert "30% of the attempts were throttled: lower the limits" in summary_text(many, "out", advice_on(many, RUN, learns=False))
+    assert "lower the limits" not in summary_text(many, "out", advice_on(many, RUN))
 
 
 def spent(*settings: str) -> Summary:
@@ -220,3 +220,14 @@ def test_each_of_several_lanes_is_told_and_why_one_is_not_used_any_more() -> Non
 
 def test_the_share_of_the_limits_that_was_used_is_told() -> None:
     assert "used 99.6% of what the limits on requests allow" in " ".join(told(evolve(CLEAN, attained=0.9961)).split())
+
+
+def test_programs_are_told_the_same_advice_and_which_failures_may_pass() -> None:
+    example = FailedRow(1, "row-1", "slow")
+    summary = Summary(total=3, failed=3, failures={"timeout": FailureGroup(2, example), "http_400": FailureGroup(1, example)})
+    advice = advice_on(summary, RUN)
+    value = json.loads(json.dumps(summary_object(summary, advice)))
+    assert {code: group["resend"] for code, group in value["failures"].items()} == {"timeout": True, "http_400": False}
+    assert value["failures"]["timeout"]["example"] == {"index": 1, "custom_id": "row-1", "message": "slow"}
+    assert [(each["text"], each["command"] or "") for each in value["advice"]] == [(each.text, each.command) for each in advice]
+    assert any(each["command"] is None for each in value["advice"])
