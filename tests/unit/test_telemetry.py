@@ -11,6 +11,9 @@ import pytest
 import trio
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 
 import pipeline
@@ -89,6 +92,25 @@ def test_opentelemetry_gets_the_metrics_of_the_genai_conventions() -> None:
         "input": 10,
         "output": 5,
     }
+
+
+def test_opentelemetry_gets_a_span_for_each_attempt_at_the_time_of_the_day() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    observer = OpenTelemetry(tracing=provider)
+
+    observer.events([RunBegan(0.5, 1_700_000_000.0)])
+    observer.attempts(ATTEMPTS)
+
+    first, second, _ = exporter.get_finished_spans()
+    assert (first.start_time, first.end_time) == (1_700_000_000_500_000_000, 1_700_000_002_500_000_000)
+    assert first.attributes is not None
+    assert second.attributes is not None
+    assert first.attributes["gen_ai.usage.output_tokens"] == 5
+    assert first.attributes["headrace.custom_id"] == "a"
+    assert second.attributes["error.type"] == "http_429"
+    assert (second.status.is_ok, second.status.description) == (False, "slow down")
 
 
 def test_the_log_has_a_line_for_each_attempt_and_event(tmp_path: Path) -> None:
