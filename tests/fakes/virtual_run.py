@@ -74,6 +74,7 @@ class Plan:
     in_order: bool = True
     requests_per_second: float | None = None
     tokens_per_minute: float | None = None
+    learn: bool = False
     slice_rows: int = 3
     write_seconds: float = 0.0
     stop_at: float | None = None
@@ -115,7 +116,12 @@ class VirtualRun:
         plan = self.plan
         stop = trio.Event()
         policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after)
-        limits = Lane.from_limits(requests_per_second=plan.requests_per_second, tokens_per_minute=plan.tokens_per_minute)
+        limits = Lane.from_limits(
+            requests_per_second=plan.requests_per_second,
+            tokens_per_minute=plan.tokens_per_minute,
+            max_in_flight=plan.workers,
+            learn=plan.learn,
+        )
         settings = FlowSettings(
             take_rows=self._take_rows,
             make_jobs=self._make_jobs,

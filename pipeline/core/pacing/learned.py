@@ -141,7 +141,8 @@ class Finder(Closing):
 
     def announced(self, top: float, now: float, *, changed: bool) -> None:
         """The provider says what it allows. changed: it says so for the first time, or something else than before."""
-        self.top, self.told = top, True
+        self.top = top
+        self.told = self.noise.told = True
         if self.mode is Mode.CLOSED:
             return
         if self.mode is Mode.RAMP or changed:

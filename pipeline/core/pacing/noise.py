@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 LIMIT_SHARE = 0.4  # of what comes, that an exceeded limit refuses at least
 NOISE_SHARE = 0.09  # that noise refuses, until more is known
 MOST_NOISE = 0.3
-TIPS, TIPS_LATER = 4.3, 6.5  # e to this: how much likelier a limit must be. Three refusals in a row; once noise is known, four
-ISOLATED, ISOLATED_SCORE = 3, 0.8  # refusals with enough let in before each, after which noise is known
+# e to this: how much likelier a limit must be, and how much more once noise is known. Five refusals in a row, or six. A client that
+# believes in a limit too soon takes up to three times as long as one that ignores a relay's refusals; one that believes too late pays two
+# refusals more. Where the provider announces limits a refusal is rarely noise, so three and four are enough.
+TIPS, TIPS_LATER = 6.5, 8.0
+TOLD_TIPS, TOLD_TIPS_LATER = 4.3, 6.5
+ISOLATED, TOLD_ISOLATED, ISOLATED_SCORE = 2, 3, 0.8  # refusals with enough let in before each, after which noise is known
 FAR_BELOW = 0.8  # of a rate that was measured: a limit does not refuse there
 FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were not its doing
 BETWEEN = 3  # let in since the refusal before: the limit is not shut
@@ -44,6 +48,7 @@ class Noise:
     """How much of what is refused is noise. share: of all attempts; 0 while none is known."""
 
     share: float = 0.0
+    told: bool = False  # the provider announces limits
     score: float = 0.0
     last: float = -inf  # when the last refused attempt left
     measured: float = 0.0  # the highest rate that was measured lately
@@ -68,14 +73,14 @@ class Noise:
         self.last = max(self.last, left)
         before = max(0.0, self.score - between * log((1 - noise) / (1 - LIMIT_SHARE)))
         self.score = before + log(LIMIT_SHARE / noise)
-        known = self.share > 0 or len(self._tolerated) >= ISOLATED
-        if self.score > (TIPS_LATER if known else TIPS):
+        later, first = (TOLD_TIPS_LATER, TOLD_TIPS) if self.told else (TIPS_LATER, TIPS)
+        if self.score > (later if self.known else first):
             self.score = 0.0
             return True
         if before > ISOLATED_SCORE:
             return False
         self._tolerated.append((left, pace))
-        if len(self._tolerated) > ISOLATED:
+        if len(self._tolerated) > self._isolated:
             tried = departures.count(self._began, left) + len(self._tolerated)
             self.share = max(self.share, min(MOST_NOISE, len(self._tolerated) / max(1, tried)))
             del self._tolerated[:-64]
@@ -88,7 +93,11 @@ class Noise:
     @property
     def known(self) -> bool:
         """Whether noise was seen."""
-        return self.share > 0 or len(self._tolerated) >= ISOLATED
+        return self.share > 0 or len(self._tolerated) >= self._isolated
+
+    @property
+    def _isolated(self) -> int:
+        return TOLD_ISOLATED if self.told else ISOLATED
 
     def met_limit(self, pace: float) -> None:
         """A limit was met at a pace. What was refused near it was the limit's doing, and no noise."""
