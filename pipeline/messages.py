@@ -13,7 +13,7 @@ from msgspec import Struct
 from pipeline.records import NO_USAGE, Arrival, Failure, FaultCause, Job, Scope, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 THROTTLED = frozenset({429, 503, 529})  # statuses of a provider that has too much to do
 
@@ -130,7 +130,7 @@ class Report(Struct, eq=False, gc=False):
     usage: Usage = NO_USAGE
     seconds: float = 0.0
     sent_at: float | None = None
-    headers: list[tuple[bytes, bytes]] | None = None
+    headers: Sequence[tuple[bytes, bytes]] | None = None
     now_utc: float = 0.0
     arrival: Arrival | None = None
     response_bytes: int = 0

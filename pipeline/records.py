@@ -10,11 +10,16 @@ from __future__ import annotations
 from enum import Enum
 from importlib import import_module
 from operator import add
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import define, frozen
 from msgspec import Struct
 from msgspec.structs import astuple
+
+from pipeline.heads import ResponseHeaders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class FailureKind(Enum):
@@ -134,14 +139,17 @@ class Answer(Struct, frozen=True, eq=False, gc=False):
     """
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
     body: bytes
     sent_at: float | None = None
     arrival: Arrival | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""
-        for key, value in self.headers:
+        headers = self.headers
+        if type(headers) is ResponseHeaders:
+            return headers.first(name)
+        for key, value in headers:
             if key == name:
                 return value
         return None

@@ -101,7 +101,7 @@ async def through_sender(url: str) -> Seen:
         sender = open_sender()
         reply = await sender.send(Job(0, "a", "POST", "/v1/x", b"{}", 1, 1), "i")
         sender.close()
-    return None if isinstance(reply, Fault) else (reply.status, reply.headers, reply.body)
+    return None if isinstance(reply, Fault) else (reply.status, list(reply.headers), reply.body)
 
 
 @pytest.mark.parametrize("name", EXCHANGES)

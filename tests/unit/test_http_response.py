@@ -77,18 +77,36 @@ def test_response_to_head_has_no_body_and_its_connection_is_not_kept() -> None:
 
 def test_reader_reads_one_response_after_the_other() -> None:
     reader = read(HEAD + b"Content-Length: 2\r\nX-A: 1\r\n\r\nhi")
-    first = (reader.headers, reader.body())
+    first = (list(reader.headers), reader.body())
     reader.begin()
     reader.feed(b"HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\nbye")
 
     assert first == ([(b"content-length", b"2"), (b"x-a", b"1")], b"hi")
-    assert (reader.status, reader.headers, reader.body(), reader.reusable) == (404, [(b"content-length", b"3")], b"bye", True)
+    assert (reader.status, list(reader.headers), reader.body(), reader.reusable) == (404, [(b"content-length", b"3")], b"bye", True)
 
 
 def test_header_values_are_kept_as_they_came_and_names_lowered() -> None:
     reader = read(HEAD + b"X-Empty:\r\nX-Odd:  \xff\xe2\x80\xa8 \r\nX-Odd: 2\r\nContent-Length: 0\r\n\r\n")
 
     assert reader.headers == [(b"x-empty", b""), (b"x-odd", b"\xff\xe2\x80\xa8"), (b"x-odd", b"2"), (b"content-length", b"0")]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_headers_of_interim_responses_are_not_those_of_the_answer(size: int) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nX-Request-Id: early\r\nContent-Length: 9\r\n\r\n"
+    data = b"\r\n" + early + early + HEAD + b"X-Request-ID: Mine\r\nContent-Length: 2\r\n\r\nhi"
+
+    reader = read(*(data[at : at + size] for at in range(0, len(data), size)))
+
+    assert (reader.complete, reader.body()) == (True, b"hi")
+    assert reader.headers == [(b"x-request-id", b"Mine"), (b"content-length", b"2")]
+    assert reader.headers.first(b"x-request-id") == b"Mine"
+
+
+def test_name_in_a_value_is_not_found_as_a_header() -> None:
+    reader = read(HEAD + b"X-A: content-encoding: gzip\r\nX-B: a, request-id:7\r\nContent-Length: 0\r\n\r\n")
+
+    assert (reader.codings, reader.headers.first(b"request-id"), reader.headers.every(b"x-b")) == ([], None, [b"a, request-id:7"])
 
 
 def test_trailers_are_never_taken_for_headers() -> None:
@@ -119,7 +137,7 @@ def test_bytes_after_a_response_cost_the_connection_and_nothing_else(name: str, 
     reader = read(data + surplus) if together else read(data, surplus)
 
     assert (reader.complete, reader.reusable) == (True, False)
-    assert (reader.status, reader.headers, reader.body()) == (200, [(b"content-length", b"2")], b"hi")
+    assert (reader.status, list(reader.headers), reader.body()) == (200, [(b"content-length", b"2")], b"hi")
 
 
 @pytest.mark.parametrize("between", [b"", b"X-A: 1\r\n", b"content-length:2 \r\nX-B: 2\r\n"])

@@ -31,8 +31,6 @@ from pipeline.edges.http.response import MalformedResponseError, ResponseReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.edges.http.response import Headers
-
 REST_EVERY = 256  # requests: a rest of three mean answers then costs about 1 % of what a connection can carry
 REST_EVERY_SECONDS = 10.0  # and so long: with answers of milliseconds, rests would keep workers from waking up together
 ASK_AGAIN = 64
@@ -151,7 +149,7 @@ class Pairing:
         self.rows.clear()
         self.room = max(1, min(REST_EVERY, self._trust.max_requests - self._carried))
 
-    def echoes_another(self, headers: Headers, client_request_id: str) -> bool:
+    def echoes_another(self, headers: Sequence[tuple[bytes, bytes]], client_request_id: str) -> bool:
         """Whether a response carries the id of another request of this connection."""
         trust, own = self._trust, client_request_id.encode()
         if trust.echo is None:

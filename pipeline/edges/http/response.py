@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from pipeline.heads import ResponseHeaders
 from pipeline.records import FaultCause
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ MAX_HEADERS = 256  # the most that any known provider sends is about 40
 MAX_INTERIM = 16  # 100, 102 and 103 answers before the real one
 TLS_ALERT = b"\x15\x03"  # how a TLS server answers plain HTTP
 
-Headers = list[tuple[bytes, bytes]]
-
 MOST_LENGTHS = 4  # fields of a head that say its length again; more are no gateway's doing, and each costs a look through the head
 
-_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
+_LENGTH = b"\r\ncontent-length:"
+_NO_HEADERS = ResponseHeaders()
 _BODILESS = frozenset((204, 304))
 _VERSIONS = frozenset(("1.0", "1.1"))
 
@@ -54,13 +54,13 @@ class ResponseReader:
     """Reads the responses of one connection, each to its end; `begin` before each of them.
 
     complete: the response is whole. reusable (once complete): the connection may carry another request. started: at
-    least one byte of it came. headers: as they came, names in lower case, trailers dropped. codings: content codings in the
-    order they were applied. chunks: the body's pieces as framed, codings untouched; a streaming caller may take them away.
+    least one byte of it came. headers: trailers dropped; parsed when somebody asks. codings: content codings in the order they
+    were applied. chunks: the body's pieces as framed, codings untouched; a streaming caller may take them away.
     surplus: what came behind the response in the same piece, as far as it can be told.
     """
 
     __slots__ = (
-        "_caps", "_headless", "_interim", "_parser", "_quiet", "_received", "_sink", "_size", "chunks", "codings", "complete",
+        "_caps", "_headless", "_heads", "_interim", "_parser", "_quiet", "_received", "_size", "chunks", "codings", "complete",
         "head_complete", "headers", "reusable", "started", "status", "surplus", "until_end",
     )  # fmt: skip
 
@@ -73,9 +73,9 @@ class ResponseReader:
     def begin(self, *, without_body: bool = False) -> None:
         """Expect the next response. without_body: the answer to a HEAD."""
         self._headless = without_body
-        self.headers: Headers = []
-        self._sink = self.headers
+        self.headers = _NO_HEADERS
         self.chunks: list[bytes] = []
+        self._heads: list[bytes] = []  # the pieces that came until the head was complete
         self._interim = self._received = self._size = self._quiet = 0
         self.codings: list[bytes] = []
         self.status = 0
@@ -92,6 +92,7 @@ class ResponseReader:
             return
         self.started = True
         if not self.head_complete:
+            self._heads.append(data)
             room = self._caps.headers - self._received
             self._received += len(data)
             if len(data) > room:
@@ -141,7 +142,8 @@ class ResponseReader:
             self._parser = httptools.HttpResponseParser(self)
             self.begin(without_body=self._headless)
             self.started, self._received = True, len(data)
-            self._execute(head + data[end:])
+            self._heads.append(head + data[end:])
+            self._execute(self._heads[0])
 
     def _execute(self, data: bytes) -> None:
         try:
@@ -162,7 +164,7 @@ class ResponseReader:
         head = data.find(b"\r\n\r\n")
         if self._received == len(data) and not self._interim and not self.until_end and head > 0:
             end = head + 4 + self._size
-            if all(name != b"transfer-encoding" for name, _ in self.headers):
+            if self.headers.first(b"transfer-encoding") is None:
                 self.surplus = data[end:]
 
     # What llhttp calls. An exception here comes out of feed_data, wrapped.
@@ -172,16 +174,12 @@ class ResponseReader:
         if self.complete:
             raise _Stop  # a response that nobody asked for
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header or, after the head, a trailer."""
-        self._sink.append((name.lower(), value.strip()))  # llhttp leaves white space at the end
+    # There is no `on_header`: a call for each header costs more than the rest of a response. They are found in the head when asked for.
 
     def on_headers_complete(self) -> None:
         """The end of a head, interim or not."""
         parser = self._parser
         status = parser.get_status_code()
-        if len(self.headers) > MAX_HEADERS:
-            raise MalformedResponseError(f"more than {MAX_HEADERS} headers", FaultCause.TOO_LARGE)
         if status < 200:
             self._skip_interim(status)
             return
@@ -189,10 +187,9 @@ class ResponseReader:
         self.reusable = parser.should_keep_alive()
         if not self.reusable and parser.get_http_version() not in _VERSIONS:
             raise MalformedResponseError(f"HTTP version {parser.get_http_version()}")
-        self._sink = []  # trailers: never mixed with headers
         self.status = status
         self.head_complete = True
-        self._frame()
+        self._take_head()
         if self._headless:
             self.complete = True
             self.reusable = False  # llhttp would take the next response for the body
@@ -209,8 +206,6 @@ class ResponseReader:
         """The end of a response, interim or not."""
         if self.status:
             self.complete = True
-        else:
-            self.headers.clear()
 
     def _skip_interim(self, status: int) -> None:
         self._interim += 1
@@ -219,14 +214,30 @@ class ResponseReader:
         if self._interim > MAX_INTERIM:
             raise MalformedResponseError(f"more than {MAX_INTERIM} interim responses")
 
+    def _take_head(self) -> None:
+        """Cut the head out of what came, behind those of interim responses, and learn from it how the body is framed.
+
+        llhttp has checked that every line of it ends with CRLF. Line breaks may come before a head, and nothing else.
+        """
+        raw = self._heads[0] if len(self._heads) == 1 else b"".join(self._heads)
+        self._heads.clear()
+        start = raw.find(b"HTTP/")
+        for _ in range(self._interim):
+            start = raw.find(b"HTTP/", raw.find(b"\r\n\r\n", start))
+        end = raw.find(b"\r\n\r\n", start) + 2
+        head = raw[start:end]
+        if head.count(b"\n") > MAX_HEADERS + 1:
+            raise MalformedResponseError(f"more than {MAX_HEADERS} headers", FaultCause.TOO_LARGE)
+        lower = head.lower()
+        self.headers = ResponseHeaders(head, lower)
+        if lower.count(_LENGTH) != 1 or b"-encoding:" in lower:  # most answers have a length and are not coded
+            self._frame()
+
     def _frame(self) -> None:
-        measured = False
-        for name, value in self.headers:
-            if name in _FRAMING:
-                if name == b"content-encoding":
-                    self.codings += [coding.strip() for coding in value.lower().split(b",")]
-                elif measured or (name == b"transfer-encoding" and value.lower() != b"chunked"):
-                    raise MalformedResponseError(f"framing by {name.decode()} {value!r}")
-                else:
-                    measured = True
-        self.until_end = not measured and self.status not in _BODILESS
+        headers = self.headers
+        for value in headers.every(b"content-encoding"):
+            self.codings += [coding.strip() for coding in value.lower().split(b",")]
+        lengths, chunked = headers.every(b"content-length"), headers.every(b"transfer-encoding")
+        if len(lengths) + len(chunked) > 1 or any(value.lower() != b"chunked" for value in chunked):
+            raise MalformedResponseError(f"framing by content-length {lengths!r} and transfer-encoding {chunked!r}")
+        self.until_end = not (lengths or chunked) and self.status not in _BODILESS
