@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import json
 import socket
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -20,50 +18,11 @@ from pipeline.simulate import (
     LatencyConfig,
     SimulateConfig,
     SimulatedLimits,
-    SimulatedOutage,
-    SimulatedStream,
     expected_answer,
     serve,
 )
-from tests.fakes.simulated import Simulated, simulated
-from tests.fakes.stream_reading import read_stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-PATIENCE_SECONDS = 20.0  # what a test waits before it fails; none is meant to come near
-
-
-def chat(text: str) -> dict[str, Any]:
-    return {"model": "gpt-4o", "messages": [{"role": "user", "content": text}]}
-
-
-def client(at: Simulated, timeout_seconds: float = PATIENCE_SECONDS) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=at.base_url, timeout=timeout_seconds, trust_env=False)
-
-
-async def ask(http: httpx.AsyncClient, text: str) -> httpx.Response:
-    return await http.post("/chat/completions", json=chat(text))
-
-
-def content(response: httpx.Response) -> str:
-    text: str = response.json()["choices"][0]["message"]["content"]
-    return text
-
-
-def request_for(text: str) -> bytes:
-    body = json.dumps(chat(text)).encode()
-    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110  the server under test has no event for a test to wait on
-            await trio.sleep(0.001)
-
-
-def faulty(fault: Fault, **more: Any) -> SimulateConfig:
-    return SimulateConfig(faults={fault.value: 1.0}, drip_seconds=0.005, **more)
+from tests.fakes.simulated import simulated
+from tests.fakes.simulated_client import PATIENCE_SECONDS, ask, chat, client, content, faulty, request_for, until
 
 
 async def test_answers_and_lists_models() -> None:
@@ -370,92 +329,3 @@ async def test_cancelled_server_drops_its_connections_and_leaves_no_task() -> No
 
     assert ends[0] == ends[2] == b""
     assert trio.lowlevel.current_statistics().tasks_living == before
-
-
-async def status_or_error(http: httpx.AsyncClient) -> int | type[httpx.TransportError]:
-    try:
-        return (await ask(http, "hello")).status_code
-    except httpx.TransportError as error:
-        return type(error)
-
-
-async def test_connections_are_refused_for_a_time_and_then_taken_again_at_the_same_port() -> None:
-    outages = tuple(SimulatedOutage(fault="connection_refused", at_seconds=0.4 * number, seconds=0.2) for number in range(50))
-    met: list[int | type[httpx.TransportError]] = []
-
-    async with simulated(SimulateConfig(outages=outages)) as at, client(at) as http:
-        with trio.fail_after(PATIENCE_SECONDS):
-            while httpx.ConnectError not in met or met[-1] != 200:
-                met.append(await status_or_error(http))
-                await trio.sleep(0.01)
-
-    assert {200, httpx.ConnectError} <= {*met}
-
-
-async def test_connections_are_refused_from_the_start() -> None:
-    outages = (SimulatedOutage(fault="connection_refused"),)
-
-    async with simulated(SimulateConfig(outages=outages)) as at, client(at) as http:
-        with pytest.raises(httpx.ConnectError):
-            await ask(http, "hello")
-
-
-async def test_port_that_is_taken_is_refused() -> None:
-    async with simulated(SimulateConfig()) as at:
-        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1 port {at.port}"):
-            await serve(SimulateConfig(), port=at.port)
-
-
-@pytest.mark.parametrize("fault", ["moved_307", "moved_308"])
-async def test_client_that_follows_a_moved_path_is_answered(fault: str) -> None:
-    async with simulated(SimulateConfig(outages=(SimulatedOutage(fault=fault),))) as at, client(at) as http:
-        http.follow_redirects = True
-        response = await ask(http, "hello")
-
-    assert content(response) == expected_answer(chat("hello"))
-
-
-STREAMED = {**chat("hello"), "stream": True}
-
-
-@pytest.mark.parametrize("per_token_seconds", [0.0, 0.001])
-async def test_stream_comes_event_by_event_and_the_connection_lives_on(per_token_seconds: float) -> None:
-    config = SimulateConfig(latency=LatencyConfig(per_token_seconds=per_token_seconds), stream=SimulatedStream(event_characters=4))
-
-    async with simulated(config) as at, client(at) as http:
-        bodies = [(await http.post("/chat/completions", json=STREAMED)).content for _ in range(2)]
-
-    assert bodies[0] == bodies[1]
-    assert read_stream("chat/completions", bodies[0]).texts == {0: expected_answer(chat("hello"))}
-    assert at.provider.statistics().connections == 1
-    assert at.provider.statistics().concurrent == 0
-
-
-@pytest.mark.parametrize("fault", [Fault.STREAM_STALL, Fault.STREAM_PING_ONLY])
-async def test_stream_that_says_nothing_more_lasts_until_the_client_goes(fault: Fault) -> None:
-    async with simulated(faulty(fault)) as at, client(at) as http:
-        got = b""
-        async with http.stream("POST", "/chat/completions", json=STREAMED) as response:
-            with trio.move_on_after(0.2) as scope:
-                async for piece in response.aiter_raw():
-                    got += piece
-        await until(lambda: at.provider.statistics().concurrent == 0)
-
-    assert scope.cancelled_caught
-    assert (b"keep-alive" in got) == (fault is Fault.STREAM_PING_ONLY)
-    assert at.provider.statistics().abandoned == 1
-
-
-@pytest.mark.parametrize("fault", [Fault.CUT_BODY, Fault.CUT_CHUNKED, Fault.RESET_IN_BODY])
-async def test_connection_can_break_in_a_stream(fault: Fault) -> None:
-    async with simulated(faulty(fault)) as at, client(at) as http:
-        with pytest.raises(httpx.TransportError):
-            await http.post("/chat/completions", json=STREAMED)
-
-
-async def test_stream_that_is_cut_ends_like_a_whole_one_on_the_wire() -> None:
-    async with simulated(faulty(Fault.STREAM_CUT)) as at, client(at) as http:
-        response = await http.post("/chat/completions", json=STREAMED)
-
-    assert response.status_code == 200
-    assert read_stream("chat/completions", response.content).ended == {}
