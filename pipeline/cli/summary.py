@@ -5,7 +5,6 @@ Text out of records; every command in it can be run as it is written.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 from pipeline.core.answers.error_bodies import NO_ERROR
 from pipeline.core.output.words import amount, duration, many, money, title
 from pipeline.core.output.written import may_have_passed
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ WIDTH = 80
 RUN, REPORT = "headrace run ", "headrace report "
 KINDS_SHOWN = 5
 FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
-USED_UP = re.compile(r"((?:providers\[\d+\]\.)?budget\.\w+) is used up")
-REFUSED = re.compile(r"\bHTTP 40[13]\b")
+USED_UP = later(r"((?:providers\[\d+\]\.)?budget\.\w+) is used up")
+REFUSED = later(r"\bHTTP 40[13]\b")
 LEAST_SHARE = 0.005  # of the time; what held the run back for less is left out
 NOT_HELD = frozenset({"input", "retry", ""})  # what a gate waits for when nothing holds it back
 MUCH_HELD = 0.1  # of the time; a pace that was found and held the run back for so long is worth to be written down

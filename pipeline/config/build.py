@@ -7,7 +7,6 @@ such classes can be built. A problem that a class itself raises (ConfigError or 
 from __future__ import annotations
 
 import math
-import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -19,13 +18,14 @@ from pipeline.config.kinds import alternatives, annotations_of, describe, mismat
 from pipeline.config.nodes import Node, dotted
 from pipeline.core.rows.templates import JSON
 from pipeline.errors import ConfigError
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from pipeline.errors import Problem
 
 T = typing.TypeVar("T")
 
-STEPS = re.compile(r"[^.\[\]]+|\[(\d+)\]")
+STEPS = later(r"[^.\[\]]+|\[(\d+)\]")
 
 
 def build(node: Node, cls: type[T], known: Sequence[Problem] = ()) -> T:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from pipeline.patterns import later
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,23 +24,20 @@ IN_A_URL = f"{ELSEWHERE}, and the header that carries it in provider.api_key_hea
 
 _PREFIXES = "sk|pk|hf|gsk|xai|csk|tok|ghp|pplx|nvapi"
 # `api_key`, `X-Api-Key` and `subscriptionKey`, and not `monkey`; `sig` is how Azure signs an address.
-NAME = re.compile(
+NAME = later(
     r"(^|[-_]|(?<=[a-z])(?=[A-Z]))"
     r"(?i:authorization|auth|api-?key|key|token|secret|password|passwd|pwd|cookie|credential|signature|sig|hmac|jwt|bearer)$"
 )
-NO_CREDENTIAL = re.compile(
-    r"(^|[-_])(idempotency|cache|routing|partition|shard|session|sort|row|primary|stop)[-_]?(key|token)$", re.IGNORECASE
-)
-BODY_NAME = re.compile(
-    r"(x[-_])?(api[-_]?key|(access|auth|bearer)[-_]?token|(client|api)[-_]?secret|authorization|password)", re.IGNORECASE
-)
-VALUE = re.compile(rf"(\b(Bearer|Basic)\s+\S)|(\b({_PREFIXES})[-_][A-Za-z0-9_-]{{6,}})|(\bAIza[0-9A-Za-z_-]{{20,}})")
+NO_CREDENTIAL = later(r"(^|[-_])(idempotency|cache|routing|partition|shard|session|sort|row|primary|stop)[-_]?(key|token)$", re.IGNORECASE)
+BODY_NAME = later(r"(x[-_])?(api[-_]?key|(access|auth|bearer)[-_]?token|(client|api)[-_]?secret|authorization|password)", re.IGNORECASE)
+VALUE = later(rf"(\b(Bearer|Basic)\s+\S)|(\b({_PREFIXES})[-_][A-Za-z0-9_-]{{6,}})|(\bAIza[0-9A-Za-z_-]{{20,}})")
 # A prompt may talk of keys, so in a body only a text that is nothing but a key counts.
-WHOLE_VALUE = re.compile(rf"((Bearer|Basic)\s+)?(({_PREFIXES})[-_][A-Za-z0-9_-]{{16,}}|AIza[0-9A-Za-z_-]{{30,}})")
-_SHOWN_NOWHERE = re.compile(rf"{WHOLE_VALUE.pattern}|-----BEGIN.*", re.DOTALL)
-_FUNCTION_KEY = re.compile(r"[A-Za-z0-9_+/=-]{30,}")  # of an Azure function, in `code`
-LOOKS_RANDOM = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
-_FIELD = re.compile(r"\{[^{}]+\}")
+_WHOLE = rf"((Bearer|Basic)\s+)?(({_PREFIXES})[-_][A-Za-z0-9_-]{{16,}}|AIza[0-9A-Za-z_-]{{30,}})"
+WHOLE_VALUE = later(_WHOLE)
+_SHOWN_NOWHERE = later(rf"{_WHOLE}|-----BEGIN.*", re.DOTALL)
+_FUNCTION_KEY = later(r"[A-Za-z0-9_+/=-]{30,}")  # of an Azure function, in `code`
+LOOKS_RANDOM = later(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
+_FIELD = later(r"\{[^{}]+\}")
 
 
 def in_header(name: str, text: str) -> bool:

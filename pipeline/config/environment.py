@@ -5,7 +5,6 @@ Nothing here reads the environment; it is handed in. A message names the variabl
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from msgspec import Struct
 from pipeline.config.lanes import FromEnvironment
 from pipeline.config.rules import environment_name
 from pipeline.errors import ConfigError, Problem
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pipeline.config.lanes import ProviderConfig
     from pipeline.config.nodes import Node
 
-_ASSIGNMENT = re.compile(r"(export\s+)?[A-Z_][A-Z0-9_]*=(?!=|$)")  # and not base64, which may end in =
-_SCHEME_AND_TOKEN = re.compile(r"[A-Za-z][A-Za-z-]* \S+")
+_ASSIGNMENT = later(r"(export\s+)?[A-Z_][A-Z0-9_]*=(?!=|$)")  # and not base64, which may end in =
+_SCHEME_AND_TOKEN = later(r"[A-Za-z][A-Za-z-]* \S+")
 AUTHORIZATION = "authorization"
 QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 SECRET_LENGTH = 8  # shorter texts, such as the `EMPTY` or `ollama` of a local server, are placeholders and no secrets

@@ -6,7 +6,6 @@ The only module here that reads a file. A relative path in a config, or in an ov
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from pipeline.config.expectations import beside
 from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.errors import ConfigError, Problem
+from pipeline.patterns import later
 from pipeline.simulate.config import SimulateConfig
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
 ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")  # no config ends so; JSON may be one, as it is YAML
-LIKE_A_KEY = re.compile(r"[a-z_.]*")
+LIKE_A_KEY = later(r"[a-z_.]*")
 LANE_PATHS = (("unix_socket",), ("api_key_file",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
 PATHS = (
     ("source", "path"),

@@ -8,7 +8,6 @@ text, loops, mountains of aliases) is a problem here; what the keys mean is deci
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
 
 from pipeline.errors import Problem
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node as YamlNode
@@ -31,10 +31,10 @@ MAX_DEPTH = 60  # deeper than any request body, and far from Python's recursion 
 LONE_SURROGATE = "a lone surrogate (\\ud800 to \\udfff) is not Unicode text"
 NULL = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-INTEGER = re.compile(r"[-+]?[0-9]+")
-OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
+INTEGER = later(r"[-+]?[0-9]+")
+OCTAL_OR_HEX = later(r"0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = later(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+INFINITE = later(r"([-+]?)\.(?:inf|Inf|INF)")
 NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 
 

@@ -8,7 +8,6 @@ a credential into its message.
 from __future__ import annotations
 
 import os
-import re
 from fnmatch import fnmatchcase
 from glob import has_magic
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,6 +21,7 @@ from pipeline.core.rows.headers import TOKEN, VALUE, reserved_problem
 from pipeline.core.rows.templates import JSON, Template, TemplateError
 from pipeline.core.rows.urls import split_base, url_problem
 from pipeline.errors import ConfigError, Problem
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     Rule = Callable[[object], str | list[Problem] | None]
 
-ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-DOLLAR_NAME = re.compile(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
-SHARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+ENVIRONMENT_NAME = later(r"[A-Za-z_][A-Za-z0-9_]*")
+DOLLAR_NAME = later(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
+SHARE_NAME = later(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
 
 

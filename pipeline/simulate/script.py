@@ -11,18 +11,18 @@ number in it, any other key must occur in it. A value lists the attempts, one af
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.patterns import later
 from pipeline.simulate.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-STEP = re.compile(r"(?:(?P<seconds>\d+(?:\.\d+)?)s|(?P<name>[a-z_0-9]+))(?P<times>\*(?P<count>\d*))?")
-FIRST_NUMBER = re.compile(r"\d+")
+STEP = later(r"(?:(?P<seconds>\d+(?:\.\d+)?)s|(?P<name>[a-z_0-9]+))(?P<times>\*(?P<count>\d*))?")
+FIRST_NUMBER = later(r"\d+")
 
 
 class Step(Struct, frozen=True):

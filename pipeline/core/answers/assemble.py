@@ -7,7 +7,6 @@ so that a stream costs what its answer does and not what its events do; the size
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -21,6 +20,7 @@ from pipeline.core.answers.events import Events
 from pipeline.core.answers.mend import json_text
 from pipeline.core.answers.parts import NULL, object_of, text_of
 from pipeline.core.answers.streamed import Cut, Refused, Whole
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ BLANKS = b" \t\r\n"
 MOST_BLANKS = 65_536  # that are looked through before a body; servers send them to keep a connection open
 BOM = b"\xef\xbb\xbf"
 # A token in any dialect: the first text that is not empty. Comments, pings and roles are none.
-_FIRST_TOKEN = re.compile(
+_FIRST_TOKEN = later(
     rb'"(?:content|text|reasoning|reasoning_content|thinking|partial_json|arguments|delta|refusal|response|transcript)"\s?:\s?"[^"]'
 )
 _decode = msgspec.json.Decoder().decode

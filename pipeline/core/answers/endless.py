@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 
+from pipeline.patterns import later
+
 MOST_DIGITS = 4300
 PROBE = 64  # digits in a row that no number has which somebody means
 
 # What comes before an endless integer: anything but texts and numbers, texts, numbers with a fraction or an exponent, short integers.
 # Every repetition is possessive, so that no text makes it look twice at a place.
-_before = re.compile(
+_before = later(
     rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9]++(?:\.[0-9]++(?:[eE][-+]?[0-9]++)?|[eE][-+]?[0-9]++)|[0-9]{1,%d}+(?![0-9]))*+' % MOST_DIGITS,
     re.DOTALL,
-).match
-_digits = re.compile(rb"[0-9]*+").match
+)
+_digits = later(rb"[0-9]*+")
 
 
 def without_endless_integers(text: bytes) -> bytes:
@@ -27,8 +29,8 @@ def without_endless_integers(text: bytes) -> bytes:
     parts: list[bytes] = []
     at = 0
     while at < len(text):
-        start = _end_of(_before(text, at))
-        end = _end_of(_digits(text, start))
+        start = _end_of(_before.match(text, at))
+        end = _end_of(_digits.match(text, start))
         if end == start:  # the end of the text
             parts.append(text[at:])
             break

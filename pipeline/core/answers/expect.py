@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.patterns import later
 from pipeline.records import FailureKind
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ MAX_REASON = 300  # characters; a validator's message about a large answer was 1
 CUT = "length"
 FILTERED = "content_filter"
 
-_fenced = re.compile(r"\s*```[a-zA-Z0-9_-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL).fullmatch
+_fenced = later(r"\s*```[a-zA-Z0-9_-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -110,7 +111,7 @@ class Expectation(msgspec.Struct, frozen=True, eq=False):
 
 def parse(text: str) -> Any:
     """The one JSON value in a text, a fence around it taken off. Raises ValueError that says why there is none."""
-    fence = _fenced(text)
+    fence = _fenced.fullmatch(text)
     try:
         return msgspec.json.decode(fence[1] if fence else text)
     except RecursionError:

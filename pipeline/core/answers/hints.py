@@ -9,6 +9,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline.patterns import later
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -18,16 +20,16 @@ MAX_RETRY_AFTER_SECONDS = 31 * 86_400.0  # a monthly quota; above it stands a mi
 MAX_VALUE_BYTES = 64  # no form below is longer
 MAX_MESSAGE_CHARACTERS = 4096  # where a wait is looked for
 
-_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
-_DURATION = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|ms|h|m|s))+")  # Go's time.Duration
-_DURATION_PART = re.compile(r"([0-9.]+)([a-zµ]+)")
-_RFC_3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{8,18}(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
-_HTTP_DATE = re.compile(r"[A-Z][a-z]{2,8},? [A-Za-z0-9 :-]{15,24}")  # all three forms of RFC 9110, 5.6.7
+_NUMBER = later(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
+_DURATION = later(r"(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ns|us|µs|ms|h|m|s))+")  # Go's time.Duration
+_DURATION_PART = later(r"([0-9.]+)([a-zµ]+)")
+_RFC_3339 = later(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9:.]{8,18}(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+_HTTP_DATE = later(r"[A-Z][a-z]{2,8},? [A-Za-z0-9 :-]{15,24}")  # all three forms of RFC 9110, 5.6.7
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 # "Retry-After: 2.5 seconds", "try again in 6m0s", "Please retry after 26 seconds", "Please retry in 12.3s"; a number with
 # a word that is no unit of these ("in 3 days") is none.
-_SAID = re.compile(
+_SAID = later(
     r"(?:retry[- ]after:?|(?:try again|retry) in)\s{0,3}"
     r"(?:(?P<duration>(?:[0-9]{1,18}(?:\.[0-9]{1,18})?(?:ms|h|m|s))+)(?![a-z0-9])"
     r"|(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})?)(?:\s?(?P<unit>milliseconds?|seconds?|secs?|minutes?|mins?)\b|(?!\.?[0-9]|\s?[a-z])))",

@@ -13,6 +13,7 @@ import re
 import msgspec
 
 from pipeline.core.answers.endless import without_endless_integers
+from pipeline.patterns import later
 
 BOM = b"\xef\xbb\xbf"
 JSON_STARTS = (b"{", b"[")
@@ -22,17 +23,17 @@ JOINED_PIECES = 10_000
 
 _decode = msgspec.json.Decoder().decode
 _check = msgspec.json.Decoder(msgspec.Raw).decode
-_COMMENTS = re.compile(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
-_DONE = re.compile(rb"\s*data:\s*\[DONE\]\s*$")
-_FIELD = re.compile(rb"(data|event|id|retry):")
+_COMMENTS = later(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
+_DONE = later(rb"\s*data:\s*\[DONE\]\s*$")
+_FIELD = later(rb"(data|event|id|retry):")
 # A stretch in which nothing can be odd, and the token behind it that may be: only for those is any Python run.
-_ODD = re.compile(
+_ODD = later(
     rb'((?:[^"NI\-]++|-(?!I)|"[^"\\\x00-\x1f]*+")*+)("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:NaN|Infinity)|[NI\-"]++)?',
     re.DOTALL,
 )
-_CONTROL = re.compile(rb"[\x00-\x1f]")
+_CONTROL = later(rb"[\x00-\x1f]")
 # One escape; the group is half a surrogate pair that stands alone.
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+_ESCAPE = later(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
 def json_text(body: bytes) -> bytes | None:

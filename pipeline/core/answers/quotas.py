@@ -9,10 +9,11 @@ IETF draft-ietf-httpapi-ratelimit-headers; Mistral, Cerebras and Together refere
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +72,7 @@ def _names() -> dict[bytes, tuple[int, int, int, float | None]]:
 
 
 _NAMES = _names()
-_NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
+_NUMBER = later(r"[0-9]{1,18}(?:\.[0-9]{0,18})?")
 
 
 def limits_in(headers: Iterable[tuple[bytes, bytes]], now_utc: float) -> ProviderLimits | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pipeline.patterns import later
 from pipeline.records import Scope
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ KNOWN_CODES = QUOTA_CODES | RATE_LIMIT_CODES | KEY_CODES | SETUP_CODES | SERVER_
 THROTTLING_PREFIX = "throttling"  # Bedrock ThrottlingException, DashScope Throttling.RateQuota …
 DAILY = "perday"  # Google: quotaId GenerateRequestsPerDayPerProjectPerModel
 
-_PARALLEL = re.compile(r"parallel[ _]requests?|concurren(?:t|cy)|并发", re.IGNORECASE)
-_THROTTLED = re.compile(r"ThrottlingException|TooManyRequestsException|rate limit (?:exceeded|reached)|too many requests", re.IGNORECASE)
-_NO_MONEY = re.compile(
+_PARALLEL = later(r"parallel[ _]requests?|concurren(?:t|cy)|并发", re.IGNORECASE)
+_THROTTLED = later(r"ThrottlingException|TooManyRequestsException|rate limit (?:exceeded|reached)|too many requests", re.IGNORECASE)
+_NO_MONEY = later(
     r"credit balance is too low|(?:reached|exceeded) your specified (?:api )?usage limits|used all (?:of )?(?:your |its )?available credits"
     r"|(?:monthly |usage )?spend(?:ing)? limit|insufficient (?:account )?(?:balance|credits?|funds|quota)|out of credits"
     r"|balance (?:is )?(?:too low|insufficient|not enough|exhausted|used up)|exceeded your current quota"
@@ -111,16 +112,16 @@ _NO_MONEY = re.compile(
     r"|please (?:recharge|top[ -]up)|余额不足|欠费",
     re.IGNORECASE,
 )
-_BAD_KEY = re.compile(
+_BAD_KEY = later(
     r"(?:invalid|incorrect|wrong|missing|expired) api[ _-]?key|api[ _-]?key (?:is )?(?:not valid|invalid|expired|not found|missing)",
     re.IGNORECASE,
 )
-_NO_MODEL = re.compile(
+_NO_MODEL = later(
     r"\b(?:model|deployment)\b.{0,200}(?:does not exist|not found|not exist|is not available|not supported|no longer available)"
     r"|(?:unknown|no such|invalid) (?:model|deployment)|not a valid model",
     re.IGNORECASE | re.DOTALL,
 )
-_ROWS_OWN_THING = re.compile(r"\b(?:file|image|response|thread|assistant|conversation|batch|item|cached ?content)s?\b", re.IGNORECASE)
+_ROWS_OWN_THING = later(r"\b(?:file|image|response|thread|assistant|conversation|batch|item|cached ?content)s?\b", re.IGNORECASE)
 WORDS = 1000  # characters of a message that are looked at
 
 

@@ -6,12 +6,12 @@ is counted answer by answer, never from sums. A model of which no price is known
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pipeline.core.pacing.budget import PICO
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MILLION = 1_000_000
 # `-2024-08-06`, `-20241022`, `-0125`, `-latest`, `-preview-05-20`, `@20241022`: what providers put behind a model's name
-SUFFIX = re.compile(r"(?:[-@](?:20\d\d-?\d\d-?\d\d|\d{4}|latest|preview(?:-\d\d-\d\d(?:\d{2})?)?))+$")
+SUFFIX = later(r"(?:[-@](?:20\d\d-?\d\d-?\d\d|\d{4}|latest|preview(?:-\d\d-\d\d(?:\d{2})?)?))+$")
 
 
 class Tier(Struct, frozen=True, gc=False):

@@ -17,12 +17,12 @@ flight are probably being answered, and nothing is frozen for them.
 
 from __future__ import annotations
 
-import re
 from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.patterns import later
 from pipeline.records import Scope
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ KEY = "key"  # the answers to a refused key, whatever they say
 SLOW_SECONDS, SLOW_TIMES = 1.0, 3  # an attempt that takes so much longer than a failure did is probably being answered
 KEPT = 100  # characters of a message by which answers are compared
 
-_VARYING = re.compile(r"""\S*\d\S*|'[^']*'|"[^"]*"|`[^`]*`""")  # ids, counts and quotations differ from row to row
+_VARYING = later(r"""\S*\d\S*|'[^']*'|"[^"]*"|`[^`]*`""")  # ids, counts and quotations differ from row to row
 
 
 class Stop(Struct, frozen=True):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from pipeline.core.rows.estimate import answer_tokens, prompt_tokens
+from pipeline.patterns import later
 
 # Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
-_STREAMING_URL = re.compile(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$").search
+_STREAMING_URL = later(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$")
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -52,4 +52,4 @@ def read_body(body: bytes, url: str) -> tuple[int, int, bool, str]:
 @lru_cache(maxsize=64)
 def _streams_unasked(url: str) -> bool:
     """Whether an endpoint streams if the body says nothing of it."""
-    return _STREAMING_URL(url.partition("?")[0].rstrip("/")) is not None
+    return _STREAMING_URL.search(url.partition("?")[0].rstrip("/")) is not None

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from msgspec import Struct
 
+from pipeline.patterns import later
 from pipeline.records import Attachment
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ KNOWN_TYPES = "PNG, JPEG, GIF, WebP, PDF, WAV and MP3"
 ENCODE_BYTES = 3 << 20  # made base64 at once: a multiple of 3, so that the pieces join without padding
 
 _types = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n").match, "image/png"),
-    (re.compile(rb"\xff\xd8\xff").match, "image/jpeg"),
-    (re.compile(rb"GIF8[79]a").match, "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL).match, "image/webp"),
-    (re.compile(rb"%PDF-\d").match, "application/pdf"),
-    (re.compile(rb"RIFF....WAVE", re.DOTALL).match, "audio/wav"),
-    (re.compile(rb"ID3[\x02-\x04][\x00-\xfe]|\xff[\xf2\xf3\xfa\xfb][\x10-\xef]").match, "audio/mpeg"),  # a tag, or a frame of layer III
+    (later(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (later(rb"\xff\xd8\xff"), "image/jpeg"),
+    (later(rb"GIF8[79]a"), "image/gif"),
+    (later(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (later(rb"%PDF-\d"), "application/pdf"),
+    (later(rb"RIFF....WAVE", re.DOTALL), "audio/wav"),
+    (later(rb"ID3[\x02-\x04][\x00-\xfe]|\xff[\xf2\xf3\xfa\xfb][\x10-\xef]"), "audio/mpeg"),  # a tag, or a frame of layer III
 )
 
 
@@ -54,7 +55,7 @@ class Attached(Protocol):
 
 def media_type(head: bytes) -> str | None:
     """The type of a file that begins so, None if it is none that may be sent."""
-    return next((name for match, name in _types if match(head)), None)
+    return next((name for beginning, name in _types if beginning.match(head)), None)
 
 
 class FileError(ValueError):

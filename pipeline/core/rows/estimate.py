@@ -6,10 +6,15 @@ run with one model hardly changes from row to row, so that one learned factor co
 
 from __future__ import annotations
 
-import re
 from math import exp
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+
+from pipeline.patterns import later
+
+if TYPE_CHECKING:
+    import re
 
 ASCII_BYTES_PER_TOKEN = 4  # OpenAI's rule of thumb, "What are tokens and how to count them?"; JSON's own marks are counted too
 OTHER_BYTES_PER_TOKEN = 3  # a kana or ideograph takes 3 bytes and about one token; an accented letter takes 2 and rarely a whole one
@@ -24,7 +29,7 @@ _OTHER_BYTES = bytes(range(128, 256))
 _DATA_URL, _CODED = b'"data:', b";base64,"
 FEW = 64  # semicolons that are looked at one by one: a text of code has thousands
 MOST_TYPE = 200  # characters of a media type with its parameters
-_BASE64 = re.compile(rb'"[A-Za-z0-9+/=_\\-]{%d,}+"' % MEDIA_BYTES)  # in whatever field: audio, images, files of any provider
+_BASE64 = later(rb'"[A-Za-z0-9+/=_\\-]{%d,}+"' % MEDIA_BYTES)  # in whatever field: audio, images, files of any provider
 
 
 def estimate_tokens(body: bytes, max_tokens: int | None, choices: int = 1) -> int:

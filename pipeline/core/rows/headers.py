@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from pipeline.patterns import later
 
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-VALUE = re.compile(r"[\t\x20-\x7e]*")
+TOKEN = later(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+VALUE = later(r"[\t\x20-\x7e]*")
 FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 CLIENT_REQUEST_ID = "x-client-request-id"  # headrace names every attempt in it, so that one can be found at the provider
 RESERVED = FRAMING | {CLIENT_REQUEST_ID}

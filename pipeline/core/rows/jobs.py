@@ -5,7 +5,6 @@ A body goes out byte for byte as it came. It is checked as a whole but decoded o
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +18,7 @@ from pipeline.core.rows.lines import RawRow, not_utf8
 from pipeline.core.rows.names import CUSTOM_ID, as_name, check_name, leading_names, name_of, numbered, readable_name, run_of
 from pipeline.core.rows.templates import RowError
 from pipeline.core.rows.urls import url_problem
+from pipeline.patterns import later
 from pipeline.records import Failure, FailureKind, Job
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 KNOWN_URLS = 64  # a file names a handful
 DEFAULT_URL = CHAT_URL
 
-_half_of_a_pair = re.compile(
+_half_of_a_pair = later(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-).search
+)
 
 
 _decode_any = msgspec.json.Decoder().decode
@@ -204,7 +204,7 @@ class JobMaker:
         if isinstance(error, msgspec.ValidationError):
             hint = "" if self._template else "; request.body in the config makes requests of other rows"
             return f"is not an OpenAI Batch line: {error}{hint}"
-        half = _half_of_a_pair(data) if isinstance(data, bytes) and isinstance(error, msgspec.DecodeError) else None
+        half = _half_of_a_pair.search(data) if isinstance(data, bytes) and isinstance(error, msgspec.DecodeError) else None
         if half is not None:
             return f"is not JSON: it holds half of a surrogate pair ({half[0].decode()}), as text has that was cut within an emoji"
         return f"is not JSON: {error}" if isinstance(error, msgspec.DecodeError) else str(error)

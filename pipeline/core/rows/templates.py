@@ -11,7 +11,6 @@ end a string or start a field, and braces in it mean nothing. Keys of the body a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Union
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Union
 import msgspec
 
 from pipeline.core.rows.attached import CONVERSIONS, FileHole
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,14 +27,14 @@ JSON = Union[Mapping[str, "JSON"], Sequence["JSON"], str, int, float, bool, None
 
 _encode = msgspec.json.Encoder().encode
 # A token of a templated string: a doubled brace, a name in braces, a brace that stands alone, or text.
-_tokens = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])|[^{}]+").finditer
+_tokens = later(r"(?P<brace>\{\{|\}\})|\{(?P<name>[^{}]*)\}|(?P<lone>[{}])|[^{}]+")
 # A field's name, whether it may be missing, and what becomes of it.
-_field = re.compile(rf"(?s)(?P<name>.*?)(?P<before>\?)?(?:!(?P<conversion>s|{'|'.join(CONVERSIONS)}))?(?P<behind>\?)?").fullmatch
-_UNLIKELY_NAME = re.compile(r'^\s|\s$|["\x00-\x1f\x7f]').search  # JSON or code in a prompt, whose braces were not doubled
+_field = later(rf"(?s)(?P<name>.*?)(?P<before>\?)?(?:!(?P<conversion>s|{'|'.join(CONVERSIONS)}))?(?P<behind>\?)?")
+_UNLIKELY_NAME = later(r'^\s|\s$|["\x00-\x1f\x7f]')  # JSON or code in a prompt, whose braces were not doubled
 
 
 # Other template languages' ways to name a field, with what they would be here.
-_FOREIGN = re.compile(r"\{\{-?\s*(?:[a-z]+\.)?(\w+)\s*(?:\|[^{}]*)?-?\}\}|\$\{(\w+)\}|\$([A-Za-z_]\w*)|<(\w+)>|%\((\w+)\)s").finditer
+_FOREIGN = later(r"\{\{-?\s*(?:[a-z]+\.)?(\w+)\s*(?:\|[^{}]*)?-?\}\}|\$\{(\w+)\}|\$([A-Za-z_]\w*)|<(\w+)>|%\((\w+)\)s")
 
 
 class Lookalike(msgspec.Struct, frozen=True):
@@ -226,7 +226,7 @@ def _parts(value: object, place: str, problems: list[tuple[str, str]]) -> Iterat
 
 
 def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Iterator[bytes | _Hole]:
-    tokens = list(_tokens(text))
+    tokens = list(_tokens.finditer(text))
     if len(tokens) == 1 and tokens[0]["name"] is not None:
         hole = _hole(tokens[0]["name"], place, problems, alone=True)
         if hole.alone:
@@ -246,7 +246,7 @@ def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Ite
 
 def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: bool) -> _Hole:
     """What is between two braces. alone: nothing else is in the text, so that a value may keep its type; `!s` says that it must not."""
-    found = _field(written)
+    found = _field.fullmatch(written)
     assert found is not None  # it matches everything
     conversion, name = found["conversion"] or "", _name(found["name"], place, problems)
     alone = alone and conversion != "s"
@@ -257,7 +257,7 @@ def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: b
 def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
     if not name:
         problems.append((place, '"{}" names no field; write "{name}" for a field, "{{}}" for braces'))
-    elif _UNLIKELY_NAME(name):
+    elif _UNLIKELY_NAME.search(name):
         problems.append((place, f'"{{{name}}}" names no field; write "{{{{" and "}}}}" for braces'))
     elif "!" in name:
         problems.append((place, f'"{{{name}}}": after "!" only s (as text), data, base64 and mime (of a file) are known'))
@@ -279,7 +279,7 @@ def _literal(text: object, place: str, problems: list[tuple[str, str]]) -> bytes
 def lookalikes(body: JSON, place: str = "") -> Iterator[Lookalike]:
     """Texts that only look like a field: `{{ prompt }}`, `${prompt}`, `$prompt`, `<prompt>`, `%(prompt)s`, `{prompt}` without quotes."""
     if isinstance(body, str):
-        for match in _FOREIGN(body):
+        for match in _FOREIGN.finditer(body):
             name = next(filter(None, match.groups()))
             yield Lookalike(place, match[0], f"{{{name}}}")
     elif isinstance(body, Mapping):

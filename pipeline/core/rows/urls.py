@@ -12,14 +12,16 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 from msgspec import Struct
 
+from pipeline.patterns import later
+
 PORTS = {"http": 80, "https": 443}
 
-_VISIBLE = re.compile(r"[!-~]+").fullmatch  # what may stand in a request line
-_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?").fullmatch
-_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE).search
-_VERSION = re.compile(r"/(v[0-9][a-z0-9]*)$").search
+_VISIBLE = later(r"[!-~]+")  # what may stand in a request line
+_HOST_NAME = later(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
+_DOTS = later(r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE)
+_VERSION = later(r"/(v[0-9][a-z0-9]*)$")
 # What the OpenAI SDK appends to its base_url; people paste the whole address of a provider's documentation.
-_ENDPOINT = re.compile(r"/(?:chat/completions|completions|embeddings|responses|messages|moderations)$").search
+_ENDPOINT = later(r"/(?:chat/completions|completions|embeddings|responses|messages|moderations)$")
 
 
 class BaseUrl(Struct, frozen=True):
@@ -62,7 +64,7 @@ class BaseUrl(Struct, frozen=True):
         starts the url is joined once. A base without a path is a host alone, and the url is asked for as it is.
         """
         path, _, query = url.partition("?")
-        version = _VERSION(self.path)
+        version = _VERSION.search(self.path)
         for start in (version[0] if version else None, "/v1" if self.path or self.endpoint else None):
             if start and (path + "/").startswith(f"{start}/"):
                 path = path[len(start) :]
@@ -101,7 +103,7 @@ def split_base(base_url: str) -> BaseUrl:
     if port == 0:
         raise ValueError(f"{base_url!r}: port must be from 1 to 65535")
     path = _ascii(parts.path.rstrip("/"), base_url)
-    found = _ENDPOINT(path)
+    found = _ENDPOINT.search(path)
     endpoint = found[0] if found else ""
     return BaseUrl(scheme, _host(parts), port or PORTS[scheme], path.removesuffix(endpoint), _ascii(parts.query, base_url), endpoint)
 
@@ -112,11 +114,11 @@ def url_problem(url: str) -> str | None:
         return f"url must be a path that starts with '/', such as /v1/chat/completions, got {_short(url)}; the host comes from the config"
     if url.startswith("//"):
         return f"url must start with one '/', got {_short(url)}: two would name another host"
-    if not _VISIBLE(url) or "\\" in url or "#" in url:
+    if not _VISIBLE.fullmatch(url) or "\\" in url or "#" in url:
         return (
             f"url must hold no spaces, control characters, backslashes, '#' or letters beyond ASCII, got {_short(url)}; percent-encode them"
         )
-    if _DOTS(url.partition("?")[0]):
+    if _DOTS.search(url.partition("?")[0]):
         return f"url must not hold '.' or '..' as a part of its path, got {_short(url)}"
     return None
 
@@ -133,13 +135,13 @@ def _host(parts: SplitResult) -> str:
             return idna.encode(host, uts46=True).decode()
         except idna.IDNAError as error:
             raise ValueError(f"{host!r} is no host name: {error}") from None
-    if not _HOST_NAME(host):
+    if not _HOST_NAME.fullmatch(host):
         raise ValueError(f"{host!r} is no host name")
     return host
 
 
 def _ascii(part: str, base_url: str) -> str:
-    if part and not _VISIBLE(part):
+    if part and not _VISIBLE.fullmatch(part):
         raise ValueError(f"{base_url!r} holds letters beyond ASCII after the host; percent-encode them")
     return part
 

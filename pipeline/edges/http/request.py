@@ -5,12 +5,12 @@ A head is built once per method and url; an attempt adds only the body's length 
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pipeline.core.rows.headers import RESERVED, TOKEN, VALUE
 from pipeline.core.rows.urls import split_base
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 
-TARGET = re.compile(r"/[\x21-\x7e]*")
+TARGET = later(r"/[\x21-\x7e]*")
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import io
 import os
-import re
 import select
 import stat
 import sys
@@ -21,6 +20,7 @@ from pipeline.core.rows.lines import MAX_LINE_BYTES, HeaderError, JsonLines, Raw
 from pipeline.edges.sources.recoding import FOREIGN, UTF8, UTF8_MARK, Recoded, foreign
 from pipeline.edges.sources.unpacking import PACKINGS, Unpacked
 from pipeline.errors import InputError
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -47,8 +47,8 @@ SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 
 # A document where lines of JSON should be
-_array = re.compile(rb"\s*\[\s*(?:[\r\n{]|$)").match
-_laid_out = re.compile(rb'\s*\{[ \t]*\r?\n[ \t]+"').match
+_array = later(rb"\s*\[\s*(?:[\r\n{]|$)")
+_laid_out = later(rb'\s*\{[ \t]*\r?\n[ \t]+"')
 
 ByteStream = io.RawIOBase | io.BufferedIOBase
 
@@ -223,9 +223,9 @@ class FileSource:
     def _other_kind(self, head: bytes) -> str | None:
         if type(self._cutter) is not JsonLines:
             return None
-        if _array(head):
+        if _array.match(head):
             return "is a JSON array, and should have an object on each line; give it a name that ends in .json (or use jq -c '.[]')"
-        if _laid_out(head):
+        if _laid_out.match(head):
             return "has objects that go over several lines; give it a name that ends in .json (or use jq -c .)"
         return None
 

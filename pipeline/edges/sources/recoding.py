@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import re
 from typing import TYPE_CHECKING
+
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,8 @@ FOREIGN = {
     b"\xfe\xff": f"is UTF-16{_UTF16}utf-16",
 }
 LOOKED_AT = 4096  # bytes at the start that show a text without a mark to be UTF-16
-_little_end = re.compile(rb"[\r\n]\0|^(?:[ -~]\0){4}").finditer
-_big_end = re.compile(rb"\0[\r\n]|^(?:\0[ -~]){4}").finditer
+_little_end = later(rb"[\r\n]\0|^(?:[ -~]\0){4}")
+_big_end = later(rb"\0[\r\n]|^(?:\0[ -~]){4}")
 
 
 class Recoded:
@@ -53,7 +54,7 @@ def foreign(head: bytes) -> str | None:
             return advice
     start = head[:LOOKED_AT]
     for ends, encoding in ((_little_end, "utf-16-le"), (_big_end, "utf-16-be")):
-        pairs = sum(found.start() % 2 == 0 for found in ends(start)) if b"\0" in start else 0
+        pairs = sum(found.start() % 2 == 0 for found in ends.finditer(start)) if b"\0" in start else 0
         if pairs and 2 * pairs >= start.count(b"\n"):  # a NUL or two within other text are not enough
             return f"is UTF-16 without a mark{_UTF16}{encoding}"
     return None

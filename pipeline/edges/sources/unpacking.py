@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from typing import TYPE_CHECKING, Protocol
+
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
 
-_padding = re.compile(rb"\0*").match  # as tapes and block devices leave it behind a frame
+_padding = later(rb"\0*")  # as tapes and block devices leave it behind a frame
 
 
 class _ZstdFrame:
@@ -98,7 +99,7 @@ class Unpacked:
 
     def _unpack_some(self) -> bytes:
         if self._frame is None:
-            padding = _padding(self._packed, self._at)
+            padding = _padding.match(self._packed, self._at)
             self._at = padding.end() if padding else self._at
             if self._at == len(self._packed):
                 return b""
