@@ -10,12 +10,12 @@ from array import array
 from bisect import bisect_right
 from operator import itemgetter
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from attrs import define, field
 
 from pipeline.core.bookkeeping.fingerprint import row_digest
 from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.names import numbered
 from pipeline.durability.catch_up import SKIP_ROWS

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.bookkeeping.fingerprint import MASK, differences, row_digest, row_term, rows_checksum, text_checksum
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.rows.lines import JsonLines, RawRow
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ def test_a_row_that_cannot_be_read_is_known_by_its_problem() -> None:
 
 
 @settings(max_examples=50)
-@given(st.lists(lines, max_size=12), st.sampled_from([b"\n", b"\r\n"]), st.integers(0, 12), st.integers(0, 12))
-def test_checksum_over_rows_is_that_over_their_text_however_both_are_cut(texts: list[bytes], end: bytes, cut: int, other: int) -> None:
+@given(st.lists(lines, max_size=12), st.sampled_from([b"\n", b"\r\n"]), st.integers(0, 12), st.integers(0, 12), st.sampled_from([1, 3000]))
+def test_checksum_over_rows_is_that_over_their_text_however_both_are_cut(
+    texts: list[bytes], end: bytes, cut: int, other: int, times: int
+) -> None:
+    texts = [text * times for text in texts]  # long rows are summed another way
     rows = rows_of(b"".join(text + end for text in texts))
     digests = [row_digest(row) for row in rows]
     pieces = [b"".join(text + end for text in part) for part in (texts[:cut], texts[cut:])]
@@ -121,6 +125,11 @@ def test_row_that_is_no_text_stands_in_the_checksum_by_its_digest() -> None:
 
     assert rows_checksum(rows, [1, 2, 3]) == text_checksum(b'{"p": 0}\n2\n3\n')
     assert rows_checksum(rows, [1, 2, 3], 7) == text_checksum(b'{"p": 0}\n2\n3\n', 7)
+
+
+@given(st.binary(max_size=5000), st.integers(0, 2**32 - 1))
+def test_sums_are_those_of_zlib_so_that_a_journal_can_move_between_machines(data: bytes, so_far: int) -> None:
+    assert crc32(data, so_far) == zlib.crc32(data, so_far)
 
 
 def test_long_value_is_shown_by_its_start() -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Protocol
-from zlib import crc32
 
 from msgspec import Struct
 
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.patterns import later
 from pipeline.records import Attachment
 

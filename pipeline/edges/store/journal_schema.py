@@ -12,7 +12,6 @@ import sqlite3
 from contextlib import closing
 from secrets import token_hex
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import msgspec
 from attrs import field, frozen
@@ -20,6 +19,7 @@ from attrs import field, frozen
 from pipeline.core.bookkeeping.fingerprint import Prefix
 from pipeline.core.bookkeeping.going import Going
 from pipeline.core.bookkeeping.ledger import Priced
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
 from pipeline.messages import NOTHING, Spending, Spent

@@ -11,10 +11,10 @@ import os
 import struct
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from attrs import define, field
 
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.edges.store.files import put_back
 from pipeline.errors import JournalError
 

@@ -28,10 +28,10 @@ import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from attrs import define, field
 
+from pipeline.core.bookkeeping.sums import crc32
 from pipeline.edges.store.files import allocate, opened_to_read, put_back
 from pipeline.edges.store.long_lines import LongLines, Slot
 from pipeline.errors import JournalError
