@@ -1,6 +1,7 @@
 """The config: frozen records (`schema`), the rules on their values, and how YAML becomes them (`load`)."""
 
 from pipeline.config.answers import AnswersConfig, ExpectConfig
+from pipeline.config.engine import Collect, EngineConfig, EngineKind, RayConfig
 from pipeline.config.lanes import (
     BudgetConfig,
     ConnectionConfig,
@@ -34,9 +35,12 @@ __all__ = [
     "AnswersConfig",
     "BudgetConfig",
     "CacheConfig",
+    "Collect",
     "Config",
     "ConnectionConfig",
     "Durability",
+    "EngineConfig",
+    "EngineKind",
     "ExpectConfig",
     "FromEnvironment",
     "JournalConfig",
@@ -46,6 +50,7 @@ __all__ = [
     "Order",
     "PricesConfig",
     "ProviderConfig",
+    "RayConfig",
     "RequestConfig",
     "RetryConfig",
     "RoutingConfig",

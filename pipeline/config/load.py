@@ -34,6 +34,7 @@ PATHS = (
     ("answers", "expect", "schema"),
     ("request", "files", "root"),
     ("serve", "data"),
+    ("engine", "ray", "run_dir"),
     *(("provider", *steps) for steps in LANE_PATHS),
 )
 

@@ -11,6 +11,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from pipeline.config.answers import AnswersConfig
+from pipeline.config.engine import EngineConfig
 from pipeline.config.lanes import BudgetConfig, LaneConfig, LimitsConfig, PricesConfig, ProviderConfig, RoutingConfig
 from pipeline.config.rules import (
     MADE_LATER,
@@ -237,6 +238,7 @@ class Config:
     cache: CacheConfig | None = None
     metrics: MetricsConfig = field(factory=MetricsConfig)
     serve: ServeConfig = field(factory=ServeConfig)
+    engine: EngineConfig = field(factory=EngineConfig)
 
     def __attrs_post_init__(self) -> None:
         """One file must not be used for two things, and rows that are not requests need a template."""

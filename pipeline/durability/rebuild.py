@@ -96,9 +96,9 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
     with ExitStack() as opened:
         _, journal, *_ = open_journal(opened, paths, identity, power=kind.power)
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
-        work = _Rebuilding(kind.in_order, repair, PresentRows.read(source, jobs, hashes.read_all()))
+        work = _Rebuilding(kind, repair, PresentRows.read(source, jobs, hashes.read_all()))
         if repair.accept_changes:
-            work.find_kept(_all_lines(kind.in_order, paths.output, journal, strict=False))
+            work.find_kept(_all_lines(kind, paths.output, journal, strict=False))
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.create(paths.rebuilt)))
 
@@ -108,7 +108,7 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
             if not repair.whole and len(work.was) == len(work.done) and not work.moved:
                 raise _NothingToDoError
             sink.sync()
-            return work.state_of(sink, free_name(paths.output).name, journal.state), () if work.in_order else work.done
+            return work.state_of(sink, free_name(paths.output).name, journal.state), () if kind.in_order else work.done
 
         try:
             journal.replace(_kept(work, paths.output, journal, sink), state)
@@ -129,7 +129,7 @@ class _Rebuilding:
     refused: see `told_refused`.
     """
 
-    in_order: bool
+    kind: Kind
     repair: Repair
     rows: PresentRows
     was: Intervals = field(factory=Intervals)
@@ -203,14 +203,14 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
     """Write what may go to the output at once; gives the rest, with its places."""
     ready: list[bytes] = []
     size = 0
-    for told, written_line in _all_lines(work.in_order, output, journal, strict=not work.repair.accept_changes):
+    for told, written_line in _all_lines(work.kind, output, journal, strict=not work.repair.accept_changes):
         if told.index in work.was:
             continue  # the output has what the journal holds, or a line was doubled by hand
         index = work.place(told)
         if index is None:
             continue
-        line = written_line if index == told.index else moved_line(written_line, index, work.rows.name_at(index, told))
-        if work.in_order and index != work.written:
+        line = written_line if index == told.index else moved_line(written_line, work.kind.base + index, work.rows.name_at(index, told))
+        if work.kind.in_order and index != work.written:
             yield index, line
             continue
         work.written += 1
@@ -223,14 +223,14 @@ def _kept(work: _Rebuilding, output: Path, journal: Journal, sink: FileSink) -> 
     sink.write(b"".join(ready))
 
 
-def _all_lines(in_order: bool, output: Path, journal: Journal, *, strict: bool) -> Iterator[tuple[Written, bytes]]:  # noqa: FBT001
+def _all_lines(kind: Kind, output: Path, journal: Journal, *, strict: bool) -> Iterator[tuple[Written, bytes]]:
     """The lines that a run has written, and those that wait.
 
     strict: a line that cannot be read is an error. Else it stays in the old output, and its row is sent again.
     """
-    written = _understood(_lines_of(output), output if strict else None)
-    held = _understood((line for _, line in journal.lines(0)), None)
-    return merge(written, held, key=lambda item: item[0].index) if in_order else chain(written, held)
+    written = _understood(_lines_of(output), output if strict else None, kind.base)
+    held = _understood((line for _, line in journal.lines(0)), None, kind.base)
+    return merge(written, held, key=lambda item: item[0].index) if kind.in_order else chain(written, held)
 
 
 def _lines_of(output: Path) -> Iterator[bytes]:
@@ -242,10 +242,10 @@ def _lines_of(output: Path) -> Iterator[bytes]:
         yield from file
 
 
-def _understood(lines: Iterable[bytes], strict: Path | None) -> Iterator[tuple[Written, bytes]]:
+def _understood(lines: Iterable[bytes], strict: Path | None, base: int = 0) -> Iterator[tuple[Written, bytes]]:
     """The lines that are results. strict: the file in which every whole line must be one."""
     for number, line in enumerate(lines, 1):
-        told = read_line(line) if line.endswith(b"\n") else None
+        told = read_line(line, base) if line.endswith(b"\n") else None
         if told is not None and told.index >= 0:
             yield told, line
         elif strict is not None and line.endswith(b"\n"):

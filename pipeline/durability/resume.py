@@ -45,12 +45,14 @@ class Kind:
     """How a run writes.
 
     encode: an outcome as a line. power: what is written survives the machine too. kept: the fields of the input that lines carry.
+    base: index of the run's first row in the lines, where it goes through a part of the input only; `encode` must know it.
     """
 
     encode: Callable[[Outcome], bytes]
     in_order: bool
     power: bool
     kept: KeptFields | None = None
+    base: int = 0
 
 
 # ---- the output --------------------------------------------------------------------------------------------------
@@ -80,7 +82,7 @@ def open_durable(
         held = journal.places(before.written)
         _see_that_it_is_whole(journal, held, in_order=kind.in_order, every_line=accept_changes)
         spool = Spool(paths.spool, bytes.fromhex(journal.name))
-        _take_spool(spool, journal, held, in_order=kind.in_order)
+        _take_spool(spool, journal, held, kind)
         _refuse_other_settings(journal, identity, accept_changes=accept_changes)
         state = journal.state
         lock.close()
@@ -193,12 +195,12 @@ def _done(journal: Journal, held: Intervals, *, in_order: bool) -> Intervals:
     return Intervals([(0, written), *held] if written else held)
 
 
-def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bool) -> None:
+def _take_spool(spool: Spool, journal: Journal, held: Intervals, kind: Kind) -> None:
     """Put in the journal what an earlier process had answered and got no further than the spool. May be done again.
 
     held: the places of which the journal has an outcome; those that it gets are added.
     """
-    was = journal.state
+    was, in_order = journal.state, kind.in_order
     done = _done(journal, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
@@ -222,7 +224,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, *, in_order: bo
         rows.clear()
 
     for term, line in spool.lines():
-        told = read_line(line)
+        told = read_line(line, kind.base)
         if told is not None and told.index not in done:
             done.add(told.index, told.index + 1)
             rows.append(told.index)

@@ -43,12 +43,27 @@ if TYPE_CHECKING:
 
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
 
+
+@attrs.frozen(eq=False)
+class Extent:
+    """The part of the input that a run goes through: one of several that are run on their own and put together later.
+
+    open_source: gives the rows of that part. first: index of its first row in the whole input. taken: which of its rows use the id of
+    an earlier row of the whole input; see `JobMaker`. identity: what must be the same when it goes on, besides the config.
+    """
+
+    open_source: OpenSource
+    first: int
+    taken: Mapping[int, int | None]
+    identity: Mapping[str, str]
+
+
 MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
 
 
-def job_maker(config: Config) -> JobMaker:
-    """What makes jobs of the configured input's rows."""
+def job_maker(config: Config, extent: Extent | None = None) -> JobMaker:
+    """What makes jobs of the configured input's rows. extent: the part of it that is read; None is all of it."""
     request = config.request
     template = None if request is None or request.body is None else Template.compile(request.body, token_hex())
     return JobMaker(
@@ -58,6 +73,8 @@ def job_maker(config: Config) -> JobMaker:
         id_field=config.source.id,
         body_field=None if request is None else request.body_field,
         one_file=isinstance(config.source.path, str) and not is_pattern(config.source.path),
+        base=0 if extent is None else extent.first,
+        taken=None if extent is None else extent.taken,
     )
 
 
@@ -67,7 +84,7 @@ def source_opener(config: Config, also: Sequence[str] = ()) -> OpenSource:
     What it raises, the opener raises: InputError.
     """
     source = config.source
-    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used={*_used_of(config), *also})
+    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used={*used_of(config), *also})
     return lambda: looking_at_files(config, open_rows())
 
 
@@ -87,7 +104,7 @@ def looking_at_files(config: Config, source: Source) -> Source:
     return RowsWithFiles(source, folder, [hole.name for hole in Template.compile(request.body).files])
 
 
-def _used_of(config: Config) -> set[str]:
+def used_of(config: Config) -> set[str]:
     """The fields of a row that the config asks for."""
     request = config.request
     fields = () if request is None or request.body is None else Template.compile(request.body).fields
@@ -114,7 +131,7 @@ def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:
     return AnswerReuse(answers, scope, None if config.dedupe else OccurrencesOnDisk(), time.time, rules=rules_of(config))
 
 
-def identity_of(config: Config) -> dict[str, str]:
+def identity_of(config: Config, extent: Extent | None = None) -> dict[str, str]:
     """The parts of a config that change answers or how they are written: a run goes on only where they are the same."""
     request, provider = config.request, config.provider
     where = "(several)" if config.providers else provider.base_url or SIMULATED  # which lanes there are changes no answer
@@ -129,6 +146,7 @@ def identity_of(config: Config) -> dict[str, str]:
         "sink.order": config.sink.order.value,
         "sink.shape": config.sink.shape.value,
         **({"sink.keep": msgspec.json.encode(config.sink.keep).decode()} if config.sink.keep else {}),
+        **({} if extent is None else extent.identity),
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from pipeline.durability.reuse import AnswerReuse, CountedJobs
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
+    from pipeline.runs.assembly import Extent
 
 # What the system says of a place where no file can be, however much space there is.
 NO_PLACE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP))
@@ -91,14 +93,14 @@ class OpenedRun:
             self.paths.remove_answers()
 
 
-def open_run(config: Config, source: Source, choices: Choices) -> OpenedRun:
+def open_run(config: Config, source: Source, choices: Choices, extent: Extent | None = None) -> OpenedRun:
     """Open the files of a config's run, repair them if that was asked for, and move the source past the rows that are done.
 
-    source: owned by the run from here on, also after an error. Blocks.
+    source: owned by the run from here on, also after an error. extent: the part of the input that it reads; None is all of it. Blocks.
     Raises UsageError as `pipeline.run` does, also where a folder cannot be written to, and JournalError.
     """
     try:
-        return _Opening(config, choices, can_be_reopened=source.can_be_reopened).open(source)
+        return _Opening(config, choices, extent, can_be_reopened=source.can_be_reopened).open(source)
     except JournalError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_PLACE:
             raise UsageError(f"{error}; name a place that can be written to (sink.path, journal.path)") from error
@@ -106,19 +108,22 @@ def open_run(config: Config, source: Source, choices: Choices) -> OpenedRun:
 
 
 class _Opening:
-    def __init__(self, config: Config, choices: Choices, *, can_be_reopened: bool) -> None:
+    def __init__(self, config: Config, choices: Choices, extent: Extent | None, *, can_be_reopened: bool) -> None:
         self._config = config
+        self._extent = extent
         self._choices = choices
         self._can_be_reopened = can_be_reopened
-        self._open_source = source_opener(config)
+        self._open_source = source_opener(config) if extent is None else extent.open_source
         self._paths = Paths.of(config.sink.path, config.journal.path)
         self._is_new = choices.fresh or not (self._paths.journal.exists() or self._paths.output.exists())
-        self._identity = identity_of(config)
+        self._identity = identity_of(config, extent)
+        encode = encode_batch if config.sink.shape.value == "batch" else encode_flat
         self._kind = Kind(
-            encode_batch if config.sink.shape.value == "batch" else encode_flat,
+            encode if extent is None else partial(encode, base=extent.first),
             config.sink.order.value == "input",
             config.journal.durability.value == "power",
             KeptFields(config.sink.keep) if config.sink.keep else None,
+            0 if extent is None else extent.first,
         )
 
     def open(self, source: Source) -> OpenedRun:
@@ -151,7 +156,7 @@ class _Opening:
         if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
             reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
-        jobs = files.enter_context(closing(job_maker(config)))
+        jobs = files.enter_context(closing(job_maker(config, self._extent)))
         known = KnownRows(source.name, source.can_be_reopened, durable, hashes)
         counted: JobMaker | CountedJobs = jobs
         if reuse is not None and reuse.occurrences is not None:
@@ -184,7 +189,7 @@ class _Opening:
         from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  few runs repair anything
 
         repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
-        with closing(job_maker(self._config)) as jobs, closing(self._open_source()) as source:
+        with closing(job_maker(self._config, self._extent)) as jobs, closing(self._open_source()) as source:
             rebuild(self._paths, self._kind, source, jobs, self._identity, repair)
 
     def _see_that_it_can_be_read_again(self, name: str, changes: Changes | None) -> None:

@@ -15,20 +15,15 @@ from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import (
-    CacheError,
-    JournalError,
-    RunAborted,
     RunInterrupted,
-    SinkError,
     UsageError,
 )
-from pipeline.runs.accounts import accounts_of
-from pipeline.runs.assembly import flow_settings, source_opener
-from pipeline.runs.changing import LiveConfig, Running
+from pipeline.runs.assembly import source_opener
+from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course, cancel_at
 from pipeline.runs.leasing import leases_of
 from pipeline.runs.loops import require_trio
-from pipeline.runs.observing import observing, with_history
+from pipeline.runs.observing import observing
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.gate import INTERRUPTED
@@ -40,8 +35,8 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config
-    from pipeline.core.rows.lines import RawRow
     from pipeline.ports import Observer
+    from pipeline.runs.changing import LiveConfig
     from pipeline.summaries import Progress, Summary
 
 T = TypeVar("T")
@@ -80,7 +75,6 @@ async def run(
     config = given_config(config)
     require_descriptors()
     keep_large_blocks()
-    live = live or LiveConfig()
     choices = Choices(fresh, accept_changes, _choice_of(retry_failed))
     course = Course(config, trio.Event() if stop is None else stop, progress)
     shown = await _in_a_thread(partial(credentials, config), course)
@@ -91,58 +85,18 @@ async def run(
         watching = opened.enter_context(observing(config.metrics, observers))
         source = await _in_a_thread(source_opener(config), course, lambda source: source.close())
         files = opened.enter_context(closing(await trio.to_thread.run_sync(open_run, config, source, choices)))
-        durable, known = files.durable, files.known
-        course.go_on_from(durable.state)
-        course.source, course.limit = files.source, limit
-        durable.keeping.takes_bodies = files.reuse is None
-
-        async def take_rows(most: int) -> list[RawRow]:
-            rows = await trio.to_thread.run_sync(files.source.take, most, abandon_on_cancel=True)
-            if not rows:
-                known.end()
-            return rows
-
-        try:
-            async with provider as providers:
-                accounts = accounts_of(config, durable.state.budgets, trio.current_time())
-                settings = flow_settings(
-                    config,
-                    take_rows,
-                    known.making(files.jobs.make_jobs),
-                    providers.senders,
-                    durable,
-                    limit=limit,
-                    reuse=files.reuse,
-                    accounts=accounts,
-                    secrets=secrets,
-                    observers=with_history(config, durable, watching),
-                    pricing=course.pricing,
-                    changes=live.changes,
-                    leases=leases,
-                )
-                settings.lanes.recall(durable.state.learned, trio.current_time())
-                course.keep_in(durable, settings.lanes, accounts)
-                with live.of(Running(config, settings, providers, course, accounts, durable.note_spending)):
-                    await course.follow(settings, give_up)
-            await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
-            course.unknown = durable.state.unknown
-        except (ExceptionGroup, SinkError, JournalError, CacheError) as error:
-            reason = _disk_trouble(error)
-            if reason is None:
-                raise
-            raise RunAborted(reason, course.stopped(reason, durable.digest)) from error
-        if known.problem is not None and not course.tallies.gate.attempts:
-            raise known.problem
-        if files.is_new and course.has_nothing_to_keep():
-            await trio.to_thread.run_sync(files.withdraw)
-        summary = course.conclude(durable.digest)
-        if course.rows_seen(limit) is not None:
-            files.forget_answers()
-        try:
-            durable.close()
-        except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
-            raise RunAborted(str(error), course.stopped(str(error), durable.digest)) from error
-        return summary
+        return await carry(
+            config,
+            course,
+            files,
+            provider,
+            secrets=secrets,
+            leases=leases,
+            observers=watching,
+            limit=limit,
+            live=live,
+            give_up=give_up,
+        )
 
 
 def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT001  as `run` takes it
@@ -187,11 +141,3 @@ async def _in_a_thread(make: Callable[[], T], course: Course, close: Callable[[T
     if isinstance(made, UsageError):
         raise made
     return made
-
-
-def _disk_trouble(error: Exception) -> str | None:
-    """The error of a disk that cannot be written, if nothing else went wrong."""
-    if isinstance(error, ExceptionGroup):
-        reasons = [_disk_trouble(inner) for inner in error.exceptions]
-        return None if None in reasons else reasons[0]
-    return str(error) if isinstance(error, (SinkError, JournalError, CacheError)) else None

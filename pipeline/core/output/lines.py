@@ -64,18 +64,18 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
-def encode_batch(outcome: Outcome) -> bytes:
-    """The OpenAI Batch output line, with its line break."""
+def encode_batch(outcome: Outcome, base: int = 0) -> bytes:
+    """The OpenAI Batch output line, with its line break. base: index of the row that counts as the first."""
     response = error = None
     if outcome.body is not None and outcome.status_code is not None:
         response = _Response(outcome.status_code, outcome.request_id, _as_object(outcome.body))
     if isinstance(outcome, Failure) and not _body_tells(outcome):
         error = _Error(outcome.kind.value, _sound(outcome.message))
-    return _encode(_BatchLine(f"{BATCH_ID}{outcome.index:012x}", outcome.custom_id, response, error)) + b"\n"
+    return _encode(_BatchLine(f"{BATCH_ID}{base + outcome.index:012x}", outcome.custom_id, response, error)) + b"\n"
 
 
-def encode_flat(outcome: Outcome) -> bytes:
-    """The flat output line, with its line break: the same keys for every outcome."""
+def encode_flat(outcome: Outcome, base: int = 0) -> bytes:
+    """The flat output line, with its line break: the same keys for every outcome. base: as `encode_batch` takes it."""
     content = usage = response = NULL
     status, error, finish_reason, first_token = "success", None, None, None
     if isinstance(outcome, Success):
@@ -90,7 +90,7 @@ def encode_flat(outcome: Outcome) -> bytes:
         if outcome.body is not None and (outcome.status_code or 0) < CLIENT_ERROR:
             response = _as_object(outcome.body)  # an answer that was paid for, and rejected
     line = _FlatLine(
-        outcome.index,
+        base + outcome.index,
         outcome.custom_id,
         status,
         content,
@@ -208,8 +208,8 @@ def moved_line(line: bytes, index: int, custom_id: str) -> bytes:
     return _encode(parts) + b"\n"
 
 
-def read_line(line: bytes) -> Written | None:
-    """What a line of the output says, of either shape; None if it is no such line, or not a whole one."""
+def read_line(line: bytes, base: int = 0) -> Written | None:
+    """What a line of the output says, of either shape; None if it is no such line, or not a whole one. base: as it was written with."""
     try:
         line.decode()
         read = _decode_line(line)
@@ -219,6 +219,7 @@ def read_line(line: bytes) -> Written | None:
     index = index_of_id(read.id) if read.index is None else read.index
     if index is None:
         return None
+    index -= base
     status = read.status_code if response is None else response.status_code
     reply = NULL if response is None else response.body
     if read.error is None and status is not None and status < CLIENT_ERROR:

@@ -45,6 +45,8 @@ class JobMaker:
     template, url: for rows that are not whole requests; without a template every row must be one, and url is for those that
     say none. seen: where digests of ids are kept; closed with this. id_field: the field that names a row, None for
     `custom_id`. body_field: the field that holds the body of every row. one_file: a row's line alone says where it is.
+    base: how many rows of the input come before the first one that is given here; they count for ids and messages. taken: which rows
+    use the id of an earlier row, and the number of that one, if the whole input was searched for them; ids are not remembered then.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class JobMaker:
         id_field: str | None = None,
         body_field: str | None = None,
         one_file: bool = True,
+        base: int = 0,
+        taken: Mapping[int, int | None] | None = None,
     ) -> None:
         problem = None if url is None else url_problem(url)
         if problem is not None:
@@ -66,6 +70,8 @@ class JobMaker:
         self._name_field = id_field or CUSTOM_ID
         self._body_field = body_field
         self._one_file = one_file
+        self._base = base
+        self._taken = taken
         # What every body of the template asks for, where that is the same for all rows: it need not be read from each.
         self._asked = None if template is None or template.varying & ASKED else read_body(template.constant, url or DEFAULT_URL)[1:]
         self._store = seen
@@ -75,20 +81,53 @@ class JobMaker:
     def make_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
         """The job or failure of each row. first_index: place of the first row in the input."""
         made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
-        claimers = [at for at, item in enumerate(made) if isinstance(item, Job) or self._claims_its_name(rows[at])]
-        # A row from a file is known by its line, one from Python by its place.
-        numbers = [_number_of(rows[at], made[at].index) for at in claimers]
-        for claim, first in self._seen.claim([made[at].custom_id for at in claimers], numbers).items():
-            at = claimers[claim]
+        repeats = self._claim(rows, made) if self._taken is None else self._known_repeats(first_index, len(rows))
+        for at, first in repeats.items():
             item = made[at]
             if isinstance(item, Job):
                 before = "before" if first is None else f"on line {first}" if first > 0 else f"by row {-1 - first}"
                 problem = f"custom_id {item.custom_id!r} was used {before}; every row needs its own"
-                made[at] = _failure(rows[at], item.index, item.custom_id, problem)
+                made[at] = self._failure(rows[at], item.index, item.custom_id, problem)
         return made
+
+    def repeats(self, rows: Sequence[RawRow], first_index: int) -> dict[int, int | None]:
+        """Which of the next rows use the id of an earlier one, and the number of that one; see `taken`."""
+        made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
+        return {first_index + at: first for at, first in self._claim(rows, made).items() if isinstance(made[at], Job)}
+
+    def may_repeat(self, rows: Sequence[RawRow], first_index: int) -> bool:
+        """Claim the ids of the next rows; whether one of them may have been used before. Cheaper than `repeats`, and says yes too often."""
+        names = self._names_at_sight(rows)
+        if names is None:
+            names = [self._make(row, index).custom_id for index, row in enumerate(rows, first_index)]
+        if not names:
+            names = [self._numbered(index) for index in range(first_index, first_index + len(rows))]
+        return bool(self._seen.claim(names, range(first_index, first_index + len(rows))))
+
+    def _names_at_sight(self, rows: Sequence[RawRow]) -> list[str] | None:
+        """The ids of lines of JSON, bad ones included, none for lines without any; None if they must be decoded."""
+        lines = [row.data for row in rows if isinstance(row.data, bytes)]
+        if len(lines) < len(rows) or self._id_field is not None or self._body_field is not None:
+            return None
+        return leading_names(b"\n".join(lines) + b"\n")
+
+    def _claim(self, rows: Sequence[RawRow], made: Sequence[Job | Failure]) -> dict[int, int | None]:
+        """Claim the ids of rows: position of a row whose id was taken -> number of the first claim, None if not known."""
+        claimers = [at for at, item in enumerate(made) if isinstance(item, Job) or self._claims_its_name(rows[at])]
+        # A row from a file is known by its line, one from Python by its place.
+        numbers = [_number_of(rows[at], made[at].index) for at in claimers]
+        taken = self._seen.claim([made[at].custom_id for at in claimers], numbers)
+        return {claimers[claim]: first for claim, first in taken.items()}
+
+    def _known_repeats(self, first_index: int, count: int) -> dict[int, int | None]:
+        """The same for the next rows, where it is known."""
+        taken = self._taken
+        return {at: taken[first_index + at] for at in range(count) if first_index + at in taken} if taken else {}
 
     def claim(self, rows: Sequence[RawRow], first_index: int) -> None:
         """Remember the ids of rows that need no job any more, so that a later row cannot use them again."""
+        if self._taken is not None:
+            return
         claims = [
             (name, _number_of(row, index))
             for index, row in enumerate(rows, first_index)
@@ -101,6 +140,8 @@ class JobMaker:
 
         all_good: every one of them has become a job; then their ids need not be decoded, if they stand where they usually do.
         """
+        if self._taken is not None:
+            return
         names = leading_names(text) if all_good and self._id_field is None and self._body_field is None else None
         if names is None:
             self.claim(self.rows_in(text, first_index), first_index)
@@ -142,7 +183,7 @@ class JobMaker:
             problem = row.problem or "is empty"
         except (RowError, FileError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
             problem = self._explain(error, row.data)
-        return _failure(row, index, self._own_name(row.data) or readable_name(row.data) or numbered(index), problem)
+        return self._failure(row, index, self._own_name(row.data) or readable_name(row.data) or self._numbered(index), problem)
 
     def _from_json(self, data: bytes, row: RawRow, index: int) -> Job:
         if not data.isascii():
@@ -167,7 +208,7 @@ class JobMaker:
     def _from_request(self, data: bytes, line: int, index: int) -> Job:
         request = read_request(data) if self._body_field is None else request_in(data, self._body_field)
         name = request.custom_id if self._id_field is None else self._own_name(data)
-        name = numbered(index) if name is None else name
+        name = self._numbered(index) if name is None else name
         check_name(name)
         url = request.url or self._url or DEFAULT_URL
         tokens, output, streams, model = read_body(request.body, url)
@@ -177,7 +218,7 @@ class JobMaker:
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
         files = attachments(template.files, body, row.files) if template.files else ()
-        name = as_name(fields.get(self._name_field)) or numbered(index)
+        name = as_name(fields.get(self._name_field)) or self._numbered(index)
         check_name(name)
         url = self._url or DEFAULT_URL
         if self._asked is None:
@@ -187,6 +228,14 @@ class JobMaker:
             tokens = estimate_tokens(body, None) + output
         tokens += MEDIA_TOKENS * sum(file.conversion != "mime" for file in files)
         return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files, model)
+
+    def _numbered(self, index: int) -> str:
+        return numbered(self._base + index)
+
+    def _failure(self, row: RawRow, index: int, name: str, problem: str) -> Failure:
+        number = self._base + index
+        place = row.place if row.line else f"{row.file}, row {number}" if row.file is not None else f"row {number}"
+        return Failure(index, name, FailureKind.INVALID_ROW, f"{place}: {problem}")
 
     def _good_url(self, url: str) -> str:
         problem = url_problem(url)
@@ -213,8 +262,3 @@ class JobMaker:
 def _number_of(row: RawRow, index: int) -> int:
     """What a claim of a row's id is remembered by: its line where there is one file, else below zero its index."""
     return row.line if row.line and row.file is None else -1 - index
-
-
-def _failure(row: RawRow, index: int, name: str, problem: str) -> Failure:
-    place = row.place if row.line else f"{row.file}, row {index}" if row.file is not None else f"row {index}"
-    return Failure(index, name, FailureKind.INVALID_ROW, f"{place}: {problem}")

@@ -6,6 +6,7 @@ Rows come batch by batch, so that memory does not grow with the file. Columns of
 from __future__ import annotations
 
 import json
+import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,24 +28,31 @@ class ArrowSource:
     size: int | None = None
     bytes_read = 0
 
-    def __init__(self, name: str, length: int | None, batches: Iterator[Any], close: Callable[[], None]) -> None:
+    def __init__(self, name: str, opened: Opened, part: tuple[int, int] | None) -> None:
         self.name = name
-        self.length = length
-        self._rows = self._each_row(batches)
+        self.length, batches, close, passed = opened
+        if part is not None:
+            self.length = part[1] - part[0]
+        self._rows = self._each_row(batches, passed, part)
         self._close = close
         self._error: InputError | None = None
 
     @classmethod
-    def open(cls, path: Path, *, used: Collection[str] | None = None) -> ArrowSource:
-        """Open a file or a dataset's folder. used: the columns that somebody asks for, None for all. Raises InputError."""
+    def open(cls, path: Path, *, used: Collection[str] | None = None, part: tuple[int, int] | None = None) -> ArrowSource:
+        """Open a file or a dataset's folder. used: the columns that somebody asks for, None for all. Raises InputError.
+
+        part: the numbers of the first row to read and of the first one behind those; None reads all.
+        """
         try:
             import pyarrow as pa  # noqa: PLC0415  200 ms that only these files cost
         except ImportError:
             raise InputError(f"{path}: reading it needs a package that is not installed: pip install 'headrace[arrow]'") from None
         try:
             if path.is_dir():
-                return cls(str(path), *_open_folder(path, used))
-            return cls(str(path), *(_open_parquet if path.suffix.lower() == ".parquet" else _open_ipc)(path, used))
+                return cls(str(path), _open_folder(path, used), part)
+            if path.suffix.lower() == ".parquet":
+                return cls(str(path), _open_parquet(path, used, part), part)
+            return cls(str(path), _open_ipc(path, used), part)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file (in a config, a relative path is relative to the config file)") from None
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -64,30 +72,39 @@ class ArrowSource:
         """Give the files back."""
         self._close()
 
-    def _each_row(self, batches: Iterator[Any]) -> Iterator[RawRow]:
+    def _each_row(self, batches: Iterator[Any], number: int, part: tuple[int, int] | None) -> Iterator[RawRow]:
+        """The rows. number: of the first one in `batches`."""
         import pyarrow as pa  # noqa: PLC0415
 
-        number = 0
+        first, end = (0, sys.maxsize) if part is None else part
         try:
             for batch in batches:
-                for start in range(0, batch.num_rows, BATCH_ROWS):
-                    for fields in batch.slice(start, BATCH_ROWS).to_pylist():
-                        yield RawRow(0, number, fields)
-                        number += 1
+                start, stop = max(0, first - number), min(batch.num_rows, end - number)
+                for at in range(start, stop, BATCH_ROWS):
+                    for row, fields in enumerate(batch.slice(at, min(BATCH_ROWS, stop - at)).to_pylist(), number + at):
+                        yield RawRow(0, row, fields)
+                number += batch.num_rows
+                if number >= end:
+                    return
         except (pa.ArrowException, OSError, ValueError) as error:
             self._error = InputError(f"{self.name}: cannot be read beyond row {number:,}: {error}")
             raise self._error from error
 
 
-Opened = tuple[int | None, "Iterator[Any]", "Callable[[], None]"]
+# How many rows there are, their batches, what closes the file, and how many rows come before the first batch.
+Opened = tuple[int | None, "Iterator[Any]", "Callable[[], None]", int]
 
 
-def _open_parquet(path: Path, used: Collection[str] | None) -> Opened:
+def _open_parquet(path: Path, used: Collection[str] | None, part: tuple[int, int] | None) -> Opened:
     from pyarrow import parquet  # noqa: PLC0415
 
     file = parquet.ParquetFile(path, pre_buffer=False)
     columns = _columns(file.schema_arrow, used)
-    return file.metadata.num_rows, file.iter_batches(batch_size=BATCH_ROWS, columns=columns), file.close
+    groups, passed = list(range(file.num_row_groups)), 0
+    while part is not None and len(groups) > 1 and passed + (rows := file.metadata.row_group(groups[0]).num_rows) <= part[0]:
+        passed += rows
+        del groups[0]
+    return file.metadata.num_rows, file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns), file.close, passed
 
 
 def _open_ipc(path: Path, used: Collection[str] | None) -> Opened:
@@ -103,7 +120,7 @@ def _open_ipc(path: Path, used: Collection[str] | None) -> Opened:
         reader = pa.ipc.open_stream(source)
         length, batches = None, iter(reader)
     columns = _columns(reader.schema, used)
-    return length, (batch.select(columns) for batch in batches), source.close
+    return length, (batch.select(columns) for batch in batches), source.close, 0
 
 
 def _open_folder(path: Path, used: Collection[str] | None) -> Opened:
@@ -114,10 +131,10 @@ def _open_folder(path: Path, used: Collection[str] | None) -> Opened:
     opened = [_open_ipc(path / name, used) for name in names]
 
     def close() -> None:
-        for _, _, close_one in opened:
+        for _, _, close_one, _ in opened:
             close_one()
 
-    return None, (batch for _, batches, _ in opened for batch in batches), close
+    return None, (batch for _, batches, _, _ in opened for batch in batches), close, 0
 
 
 def _columns(schema: Any, used: Collection[str] | None) -> list[str]:

@@ -19,6 +19,12 @@ FILE_BITS = 44  # 16 TB a file; the rest of 63 bits is enough for half a million
 FILE_MASK = (1 << FILE_BITS) - 1
 
 
+def names_of(paths: Sequence[str]) -> list[str]:
+    """What the files are called in messages. They get into the output, which must not tell where on the machine the files lie."""
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])  # noqa: PTH100, PTH120  paths are text here
+    return [os.path.relpath(path, folder) for path in paths]
+
+
 class ChainedSource:
     """A `Source` of the rows of several files, each of which is opened when its rows are due. A row says in which file it stands.
 
@@ -32,9 +38,7 @@ class ChainedSource:
         self.name = name
         self.size: int | None = sum(sizes)
         self._paths = list(paths)
-        folder = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])  # noqa: PTH100, PTH120  paths are text here
-        # A row's place gets into the output, which must not tell where on the machine the files lie.
-        self._names = [os.path.relpath(path, folder) for path in paths]
+        self._names = names_of(paths)
         self._sizes = list(sizes)
         self._open_one = open_one
         self._as_text = as_text

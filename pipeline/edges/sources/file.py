@@ -112,7 +112,7 @@ class FileSource:
         if str(path) in STDIN:
             return cls("stdin", _stdin(), ".jsonl", JsonLines(max_line_bytes=max_line_bytes), encoding=encoding)
         path = Path(path)
-        kind, packing = _kind_of(path)
+        kind, packing = kind_of(path)
         cutter = cutter_of(kind, delimiter=delimiter, used=used, max_line_bytes=max_line_bytes)
         try:
             file = io.FileIO(path)
@@ -189,11 +189,14 @@ class FileSource:
         if chunk:
             self._fed += len(chunk)
             return self._cutter.feed(chunk)
+        self._see_that_it_is_whole()
+        self._ended = True
+        return self._cutter.finish()
+
+    def _see_that_it_is_whole(self) -> None:
         size = _size_of(self._file)
         if self.size is not None and size is not None and size < self.size:
             raise EOFError(f"it was cut while it was read: it had {self.size:,} bytes and has {size:,}")
-        self._ended = True
-        return self._cutter.finish()
 
     def _read_file(self) -> bytes:
         chunk = _read_some(self._file)
@@ -236,7 +239,8 @@ def holds_lines_of_json(path: str) -> bool:
     return suffixes[-1:] in ([".jsonl"], [".ndjson"])
 
 
-def _kind_of(path: Path) -> tuple[str, str]:
+def kind_of(path: Path) -> tuple[str, str]:
+    """What the name of a file says is in it, and how it is packed ("" for not at all). Raises InputError."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKINGS else ""
     kind = suffixes[-1] if suffixes else ""

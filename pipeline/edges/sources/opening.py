@@ -14,7 +14,7 @@ from pipeline.edges.sources.recoding import UTF8
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pipeline.ports import Source
 
@@ -28,11 +28,20 @@ def open_source(
     used: the fields of a row that somebody asks for, None for all.
     Raises InputError if it is not there, or of no known kind.
     """
-    open_one = partial(_open_one, encoding=encoding, delimiter=delimiter, used=used)
-    if isinstance(path, str):
-        return _all_of(path, _found_by(path), open_one) if is_pattern(path) else open_one(path)
-    paths = [each for name in path for each in (_found_by(name) if is_pattern(name) else [name])]
-    return _all_of(" and ".join(path) if len(path) < 3 else f"{path[0]} and {len(path) - 1} more", paths, open_one)
+    open_each = partial(open_one, encoding=encoding, delimiter=delimiter, used=used)
+    if isinstance(path, str) and not is_pattern(path):
+        return open_each(path)
+    return _all_of(path if isinstance(path, str) else _name_of(path), files_of(path), open_each)
+
+
+def files_of(path: str | Sequence[str]) -> list[str]:
+    """The files of an input, in the order in which they are read. Raises InputError."""
+    given = [path] if isinstance(path, str) else path
+    return [each for name in given for each in (_found_by(name) if is_pattern(name) else [name])]
+
+
+def _name_of(paths: Sequence[str]) -> str:
+    return " and ".join(paths) if len(paths) < 3 else f"{paths[0]} and {len(paths) - 1} more"
 
 
 def is_pattern(path: str) -> bool:
@@ -40,7 +49,8 @@ def is_pattern(path: str) -> bool:
     return path not in STDIN and glob.has_magic(path) and not os.path.lexists(path)
 
 
-def _open_one(path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None) -> Source:
+def open_one(path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None) -> Source:
+    """Open one file of an input, or stdin. Raises InputError."""
     if path not in STDIN and (path.lower().endswith(COLUMNS) or os.path.isdir(path)):  # noqa: PTH112  a Path of a pattern is no better
         from pipeline.edges.sources.arrow import ArrowSource  # noqa: PLC0415  few inputs are columns
 
@@ -56,9 +66,8 @@ def _found_by(pattern: str) -> list[str]:
     return paths
 
 
-def _all_of(name: str, paths: Sequence[str], open_one: partial[Source]) -> Source:
-    from pipeline.edges.sources.chain import ChainedSource  # noqa: PLC0415  few inputs are several
-
+def sizes_of(paths: Sequence[str]) -> list[int]:
+    """The bytes of several files of one input; 0 for a folder. Raises InputError where one is no file, or named twice."""
     found: dict[tuple[int, int], str] = {}
     sizes = []
     for path in paths:
@@ -73,4 +82,10 @@ def _all_of(name: str, paths: Sequence[str], open_one: partial[Source]) -> Sourc
             raise InputError(f"{path}: this file is named twice" + (f", also as {found[file]}" if found[file] != path else ""))
         found[file] = path
         sizes.append(status.st_size if stat.S_ISREG(status.st_mode) else 0)
-    return ChainedSource(name, paths, sizes, open_one, as_text=all(map(holds_lines_of_json, paths)))
+    return sizes
+
+
+def _all_of(name: str, paths: Sequence[str], open_each: Callable[[str], Source]) -> Source:
+    from pipeline.edges.sources.chain import ChainedSource  # noqa: PLC0415  few inputs are several
+
+    return ChainedSource(name, paths, sizes_of(paths), open_each, as_text=all(map(holds_lines_of_json, paths)))

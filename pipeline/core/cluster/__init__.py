@@ -1,0 +1,1 @@
+"""Decides how several processes do one run."""
