@@ -141,11 +141,17 @@ def test_no_bytes_break_the_reading(make: Callable[..., RowCutter], noise: bytes
     assert all((row.data is None) == (row.problem is not None) for row in rows)
 
 
-@given(st.lists(st.sampled_from([b"\n", b"a", b"bc", b" "])).map(b"".join))
-def test_long_lines_are_cut_as_short_ones(block: bytes) -> None:
-    whole = list(lines._lines_and_ends(block)) if block else []
+@pytest.mark.parametrize("make", CUTTERS)
+@given(data=st.data(), stream=tables, most=st.sampled_from([8, 1000]))
+def test_long_lines_are_cut_as_short_ones(make: Callable[..., RowCutter], data: st.DataObject, stream: bytes, most: int) -> None:
+    chunks = data.draw(chunked(stream))
+    try:
+        short = told(cut(make(max_line_bytes=most), [stream]))
+    except HeaderError:
+        reject()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "LONG_LINE", 0)
+        long = told(cut(make(max_line_bytes=most), chunks))
 
-        assert list(lines._lines_and_ends(block)) == whole
+    assert long == short
