@@ -57,6 +57,28 @@ def test_estimate_counts_a_long_text_as_text(text: str) -> None:
     assert estimate_tokens(body, None) > len(body) // 4
 
 
+@pytest.mark.parametrize("size", [1_000, 100_000])
+def test_estimate_counts_a_long_text_whose_characters_are_all_escaped_as_text(size: int) -> None:
+    body = json.dumps({"content": ("言葉と文" * size)[:size]}).encode()
+
+    assert estimate_tokens(body, None) == -(-len(body) // 4)
+
+
+@pytest.mark.parametrize("odd", [b" ", b".", b"\\u8a00"])
+@pytest.mark.parametrize("at", [0, 30, 3_000, 9_937, 9_990])
+def test_estimate_looks_at_all_of_a_text_and_not_at_its_start_alone(odd: bytes, at: int) -> None:
+    run = b"QUJDREVG" * 1250
+    text = run[:at] + (odd * 7000)[:7000] + run[at:]
+
+    assert estimate_tokens(b'{"content": "%b"}' % text, None) > len(text) // 4
+
+
+def test_estimate_finds_several_pieces_of_base64_wherever_they_stand() -> None:
+    pieces = [{"data": "QUJD" * (MEDIA_BYTES // 4 + 17 * number)} for number in range(20)]
+
+    assert 20 * MEDIA_TOKENS < estimate_tokens(json.dumps(pieces).encode(), None) < 20 * MEDIA_TOKENS + 200
+
+
 def test_estimate_counts_a_short_run_of_characters_as_text_and_never_as_more_than_media() -> None:
     sizes = (100, MEDIA_BYTES - 8, MEDIA_BYTES, 10 * MEDIA_BYTES)
 
