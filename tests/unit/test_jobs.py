@@ -6,7 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from pipeline.core.rows import jobs
 from pipeline.core.rows.asked import read_body
 from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
@@ -47,6 +50,39 @@ def test_a_batch_line_is_sent_byte_for_byte() -> None:
     assert isinstance(job, Job)
     assert (job.index, job.custom_id, job.method, job.url, job.body, job.line) == (3, "a", "POST", "/v1/x?y=1", BODY.encode(), 17)
     assert job.tokens > 0
+
+
+def rows_of_the_usual_form() -> st.SearchStrategy[bytes]:
+    keys = st.sampled_from(['"body"', '"body"', '"custom_id"', '"url"', '"method"', '"x\\"body"', '"bod\\u0079"', '"meta"', '"body" '])
+    values = st.sampled_from(
+        ["{}", '{"n":2}', '{"max_tokens": 5, "stream": true}', '{"n":1e999}', '{"n":}', "[1]", "null", '"a"', "7", '"/v1/x"', '"post"',
+         '"GET"', '{"body":{}}', '{"model":"m"} ', "{" + '"a":[' * 2000, '{"a":"\xff"}', '"\\ud800"'],
+    )  # fmt: skip
+    spaces = st.sampled_from(["", "", " ", "  "])
+    fields = st.tuples(keys, spaces, values).map(lambda parts: f"{parts[0]}:{parts[1]}{parts[2]}")
+    return st.tuples(st.lists(fields, max_size=4), st.sampled_from(["}", "}", "} ", "}}", ""])).map(
+        lambda parts: ("{" + ", ".join(parts[0]) + parts[1]).encode("latin-1")
+    )
+
+
+@given(data=rows_of_the_usual_form())
+@example(b'{"custom_id":"a", "url":"/v1/x", "body":{"max_tokens":5}}')
+@example(b'{"body" :null, "x\\"body":{"n":2}}')
+@example(b'{"bod\\u0079":{}, "x\\"body":{"n":2}}')
+@example(b'{"x\\"body":{"n":2}}')
+def test_a_long_line_is_read_in_one_pass_as_a_short_one(data: bytes) -> None:
+    short = make(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "LONG_LINE", 0)
+        long = make(data)
+
+    assert (type(long), vars_of(long)) == (type(short), vars_of(short))
+
+
+def vars_of(item: Job | Failure) -> dict[str, object]:
+    return {name: getattr(item, name) for name in ("custom_id", "url", "method", "body", "tokens", "output_tokens", "streams", "message")
+            if hasattr(item, name)}  # fmt: skip
 
 
 @pytest.mark.parametrize("template", [None, CHAT])

@@ -31,11 +31,16 @@ ASKED = frozenset(_Asked.__struct_fields__)
 _decode_asked = msgspec.json.Decoder(_Asked).decode
 
 
-def read_body(body: bytes, url: str) -> tuple[int, int, bool, str]:
-    """What an attempt may cost in all, the part of it that is the longest answer, whether the answer is to come as a stream, the model."""
+def read_body(body: bytes, url: str, *, unread: bool = False) -> tuple[int, int, bool, str]:
+    """What an attempt may cost in all, the part of it that is the longest answer, whether the answer is to come as a stream, the model.
+
+    unread: nobody knows yet whether the body is JSON; then this raises msgspec.DecodeError or RecursionError where it is not.
+    """
     try:
         asked = _decode_asked(body)
     except (msgspec.DecodeError, RecursionError):  # a number beyond all bounds: the provider will say so
+        if unread:
+            raise
         return prompt_tokens(body), 0, False, ""
     most, answers = asked.max_completion_tokens or asked.max_tokens or asked.max_output_tokens, asked.n
     if asked.generationConfig is None and asked.options is None:

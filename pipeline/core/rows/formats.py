@@ -30,6 +30,9 @@ CHAT_URL, MESSAGES_URL = "/v1/chat/completions", "/v1/messages"
 METHOD = "POST"  # the one that the Batch API knows
 FIELDS = {"params": MESSAGES_URL, "modelInput": CHAT_URL}  # other names of a body, and where it is sent
 
+_BODY = b'"body":'
+HEAD_BYTES = 4096  # of a line, in which its body begins
+
 
 class WholeRequest(msgspec.Struct, gc=False):
     """What a row asks for. url: None where it does not say. custom_id: None where it has none."""
@@ -56,10 +59,31 @@ def read_request(data: bytes) -> WholeRequest:
     line = _decode_line(data)
     if isinstance(line.body, msgspec.UnsetType):
         return _other_format(data)
+    return _request(line, _object(line.body, "body"))
+
+
+def _request(line: _Line, body: bytes) -> WholeRequest:
     if line.method is not None and line.method != METHOD and line.method.upper() != METHOD:
         raise RowError(f"method must be {METHOD}, got {line.method!r}")
     name = line.custom_id if isinstance(line.custom_id, str) or line.custom_id is None else str(line.custom_id)
-    return WholeRequest(_object(line.body, "body"), line.url or None, name)
+    return WholeRequest(body, line.url or None, name)
+
+
+def usual_request(data: bytes) -> WholeRequest | None:
+    """The same for a long line whose last field is its body, as nearly all have it; None for any other line.
+
+    Its body is not read: whoever takes it must see that it is JSON, and then the line is too. That saves a pass over 1.5 MB.
+    Raises RowError, msgspec.DecodeError.
+    """
+    at = data.find(_BODY, 0, HEAD_BYTES)
+    start = at + len(_BODY)
+    start += data[start : start + 1] == b" "
+    if at < 1 or data[at - 1 : at] == b"\\" or data[start : start + 1] != b"{" or not data.endswith(b"}}"):
+        return None
+    line = _decode_line(data[:start] + b"null}")
+    if isinstance(line.body, msgspec.UnsetType):
+        return None
+    return _request(line, data[start:-1])
 
 
 def request_in(data: bytes, field: str) -> WholeRequest:

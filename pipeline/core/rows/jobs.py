@@ -12,9 +12,9 @@ import msgspec
 from pipeline.core.rows.asked import ASKED, read_body
 from pipeline.core.rows.attached import FileError, attachments
 from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
-from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in
+from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in, usual_request
 from pipeline.core.rows.ids import SeenIds
-from pipeline.core.rows.lines import RawRow, not_utf8
+from pipeline.core.rows.lines import LONG_LINE, RawRow, not_utf8
 from pipeline.core.rows.names import CUSTOM_ID, as_name, check_name, leading_names, name_of, numbered, readable_name, run_of
 from pipeline.core.rows.templates import RowError
 from pipeline.core.rows.urls import url_problem
@@ -24,6 +24,7 @@ from pipeline.records import Failure, FailureKind, Job
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.core.rows.formats import WholeRequest
     from pipeline.core.rows.ids import DigestStore
     from pipeline.core.rows.templates import JSON, Template
 
@@ -206,14 +207,29 @@ class JobMaker:
         return self._from_request(data, row.line, index)
 
     def _from_request(self, data: bytes, line: int, index: int) -> Job:
-        request = read_request(data) if self._body_field is None else request_in(data, self._body_field)
+        long = self._read_long(data) if len(data) > LONG_LINE and self._body_field is None else None
+        if long is None:
+            request = read_request(data) if self._body_field is None else request_in(data, self._body_field)
+            url = request.url or self._url or DEFAULT_URL
+            tokens, output, streams, model = read_body(request.body, url)
+        else:
+            request, url, (tokens, output, streams, model) = long
         name = request.custom_id if self._id_field is None else self._own_name(data)
         name = self._numbered(index) if name is None else name
         check_name(name)
-        url = request.url or self._url or DEFAULT_URL
-        tokens, output, streams, model = read_body(request.body, url)
         url = self._urls.get(url) or self._good_url(url)
         return Job(index, name, METHOD, url, request.body, tokens, line, output, streams, (), model)
+
+    def _read_long(self, data: bytes) -> tuple[WholeRequest, str, tuple[int, int, bool, str]] | None:
+        """A long line of the usual form, in one pass; None where the general way must be taken, or says what is wrong."""
+        try:
+            request = usual_request(data)
+            if request is None:
+                return None
+            url = request.url or self._url or DEFAULT_URL
+            return request, url, read_body(request.body, url, unread=True)
+        except (RowError, msgspec.DecodeError, RecursionError):
+            return None
 
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
