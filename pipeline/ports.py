@@ -6,7 +6,7 @@ A new source, store, provider or observer implements one of these and changes no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from pipeline.core.bookkeeping.reorder import Indexed
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.permits import Demand, Permits, Reply
     from pipeline.core.rows.lines import RawRow
     from pipeline.events import AttemptRecord, RunEvent
+    from pipeline.messages import Report
     from pipeline.records import Answer, Arrival, Failure, Fault, Job, Outcome
 
 
@@ -189,6 +190,23 @@ class Observer(Protocol):
 
     def events(self, events: Sequence[RunEvent]) -> None:
         """What happened to the run and its lanes, the oldest first. `RunBegan` is the first of all."""
+
+
+@runtime_checkable
+class GroupObserver(Observer, Protocol):
+    """An observer that every run pays for, so it is told of groups: no record is made of an attempt that was answered.
+
+    `attempts` then tells only of those that brought no result.
+    """
+
+    def left(self, lane: str, count: int, at: float, held_by: str, tokens: int) -> None:
+        """Attempts leave a lane together. held_by: as in `AttemptRecord`. tokens: what limits are charged for all of them."""
+
+    def answered(self, reports: Sequence[Report], costs: Sequence[float | None] | None) -> None:
+        """Attempts that gave their rows a result, about a second of them at once. costs: as in `AttemptRecord`, None if no price is known.
+
+        It must not keep the reports, which hold requests.
+        """
 
 
 T = TypeVar("T", bound=Indexed)

@@ -65,7 +65,11 @@ async def gate(
         telling = Telling(observers, cost_of) if observers else None
         judge = Judge(lanes, policy, log=None if telling is None else telling.log)
         tally.lanes = lanes.states
-        await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, full).run()
+        try:
+            await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, full).run()
+        finally:
+            if telling is not None:
+                telling.hand_over_answers()
 
 
 @define(eq=False)
@@ -243,6 +247,8 @@ class _Gate:
         self.look_at = now + LOOK_SECONDS
         self.tally.waits_for = self.judge.waits_for(now) if self.tally.stopped is None else ""
         self._decide()
+        if self.telling is not None:
+            self.telling.hand_over_answers()
 
     def _note(self, notice: Notice) -> None:
         if notice is Notice.END_OF_INPUT:

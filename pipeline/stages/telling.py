@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
 from pipeline.core.pacing.event_log import EventLog
-from pipeline.events import RunStopping
+from pipeline.events import AttemptResult, RunStopping
+from pipeline.ports import GroupObserver
+from pipeline.stages.room import SHORT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from pipeline.records import Job, Usage
 
 
-@define(eq=False)
+MANY = 128  # answers that are told at once: each group costs some 10 µs
+
+
 class Telling:
-    """Observers of a run, and what they have not been told yet. cost_of: see `EventLog`."""
+    """Observers of a run, and what they have not been told yet. cost_of: see `EventLog`. log: takes what happens."""
 
-    observers: Sequence[Observer]
-    cost_of: Callable[[Job, Usage, str], float | None] | None = None
-    log: EventLog = field(init=False)
-    _turns: dict[int, float] = field(factory=dict)  # when rows that were held back were first the next ones to leave, by index
-
-    def __attrs_post_init__(self) -> None:
-        self.log = EventLog(self.cost_of)
+    def __init__(self, observers: Sequence[Observer], cost_of: Callable[[Job, Usage, str], float | None] | None = None) -> None:
+        self._observers = observers
+        self._in_groups = [each for each in observers if isinstance(each, GroupObserver)]
+        self._one_by_one = [each for each in observers if not isinstance(each, GroupObserver)]
+        self.log = EventLog(cost_of, in_groups=bool(self._in_groups), one_by_one=bool(self._one_by_one))
+        self._turns: dict[int, float] = {}  # when rows that were held back were first the next ones to leave, by index
+        self._most = MANY  # answers that wait to be told: they hold their requests
 
     def next_is(self, ticket: Ticket, now: float) -> None:
         """Note that a row is the next one to leave for the first time, or again after it was held back."""
@@ -41,19 +43,38 @@ class Telling:
         """Note attempts that leave. bound: what the gate had waited for."""
         for ticket in group:
             ticket.left, ticket.held_by = now, bound
+            if len(ticket.job.body) > SHORT_BYTES:
+                self._most = 1
+        for observer in self._in_groups:
+            for lane in {ticket.lane_name for ticket in group}:
+                charged = [ticket.charged for ticket in group if ticket.lane_name == lane]
+                observer.left(lane, len(charged), now, bound, sum(charged))
 
     def stopping(self, now: float, reason: str, in_flight: int) -> None:
         """Note that nothing more leaves."""
         self.log.events.append(RunStopping(now, reason, in_flight))
 
     def hand_over(self) -> None:
-        """Tell the observers what happened since the last time."""
+        """Tell the observers what happened since the last time. Answers may wait for more of them: see `hand_over_answers`."""
         log = self.log
         if log.records:
             records, log.records = log.records, []
-            for observer in self.observers:
+            for observer in self._one_by_one:
                 observer.attempts(records)
+            if self._in_groups and (others := [each for each in records if each.result is not AttemptResult.ANSWERED]):
+                for observer in self._in_groups:
+                    observer.attempts(others)
         if log.events:
             events, log.events = log.events, []
-            for observer in self.observers:
+            for observer in self._observers:
                 observer.events(events)
+        if len(log.answered) >= self._most:
+            self.hand_over_answers()
+
+    def hand_over_answers(self) -> None:
+        """Tell those that are told in groups of the answers since the last time; about once a second."""
+        log = self.log
+        if log.answered:
+            reports, log.answered = log.answered, []
+            for observer in self._in_groups:
+                observer.answered(reports, log.costs(reports))

@@ -13,6 +13,7 @@ from pipeline.core.bookkeeping.history import MOST, History, LaneBucket, count, 
 from pipeline.edges.telemetry.kept import KeptHistory, read_history
 from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, RunBegan
 from pipeline.inspect.report.timeline import TAIL, timeline_of
+from tests.fakes.observers import tell
 from tests.unit.test_observer_contract import ObserverContract
 
 
@@ -25,8 +26,7 @@ def record(
 def kept(records: list[AttemptRecord], began: float = 0.0) -> History:
     observer = KeptHistory()
     observer.events([RunBegan(began, 1_700_000_000.0)])
-    for each in sorted(records, key=lambda each: each.ended):
-        observer.attempts([each])
+    tell(observer, records)
     return observer.history
 
 
@@ -53,24 +53,25 @@ def test_counts_add_up_whatever_is_folded(attempts: list[tuple[float, float]]) -
     assert sum(timeline_of([history]).flight[""]) * history.width == pytest.approx(spent, rel=1e-6, abs=1e-6)
 
 
-def test_what_was_waited_for_is_known_once_departures_before_have_ended() -> None:
+def test_each_departure_tells_what_was_waited_for_since_the_one_before() -> None:
     slow, fast = record(0, 1.0, 9.0, why="in_flight"), record(1, 3.0, 4.0, why="requests_per_minute")
-    history = kept([fast])
-    before = timeline_of([history]).shares()
 
-    history.note([slow])
+    whole = timeline_of([kept([fast, slow])])
 
-    assert "requests" not in before
-    assert timeline_of([history]).held[2]["requests"] == pytest.approx(1.0)
-    assert sum(held["in_flight"] for held in timeline_of([history]).held) == pytest.approx(1.0)
+    assert whole.held[2]["requests"] == pytest.approx(1.0)
+    assert sum(held["requests"] for held in whole.held) == pytest.approx(2.0)
+    assert sum(held["in_flight"] for held in whole.held) == pytest.approx(1.0)
 
 
-def test_a_departure_that_is_never_told_stops_nothing_for_ever() -> None:
-    history = kept([record(0, 1.0, 2.0, why="learned"), record(2, 3.0, 4.0, why="learned")])
+def test_an_attempt_that_is_cut_off_was_in_flight_to_the_end() -> None:
+    observer = KeptHistory()
+    observer.events([RunBegan(0.0, 1_700_000_000.0)])
+    observer.left("", 2, 1.0, "learned", 0)
+    tell(observer, [record(2, 3.0, 4.0, why="learned")])
 
-    history.settle()
+    flight = timeline_of([observer.history]).flight[""]
 
-    assert sum(held["provider"] for held in timeline_of([history]).held) == pytest.approx(3.0)
+    assert flight[2:] == pytest.approx([2.0, 3.0, 2.0])
 
 
 def test_after_the_last_departure_it_is_the_last_rows() -> None:
@@ -112,7 +113,7 @@ def test_only_the_slowest_rows_are_kept() -> None:
 def test_lanes_that_are_out_are_marked_and_paces_are_kept() -> None:
     observer = KeptHistory()
     observer.events([RunBegan(100.0, 5.0), PaceChanged(101.0, 12.0, "found", "us"), LaneOut(103.0, "refused", 2.0, "us")])
-    observer.attempts([record(0, 101.0, 120.0)])
+    tell(observer, [record(0, 101.0, 120.0)])
     observer.events([LaneBack(110.0, 7.0, "us")])
 
     whole = timeline_of([observer.history])
@@ -125,7 +126,7 @@ def test_a_history_is_stored_now_and_then_and_read_back_as_it_was() -> None:
     observer = KeptHistory()
     observer.events([RunBegan(0.0, 5.0)])
     nothing_yet = observer.stored()
-    observer.attempts([record(0, 1.0, 2.0, code="http_400", result=AttemptResult.FAILED)])
+    tell(observer, [record(0, 1.0, 2.0, code="http_400", result=AttemptResult.FAILED)])
 
     first, soon_after, last = observer.stored(), observer.stored(last=True), observer.stored(last=True)
 

@@ -17,6 +17,7 @@ from pipeline.inspect.report.gathered import FailedLine, Gathered
 from pipeline.inspect.report.page import Report, page_of
 from pipeline.inspect.report.plots import plots_of
 from pipeline.inspect.report.timeline import timeline_of
+from tests.fakes.observers import tell
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -54,10 +55,8 @@ def history_of(attempts: int, seconds: float) -> KeptHistory:
             AttemptRecord(number, f"row-{number}", 1, lane, number // 2, why, left, left, left, left + took / 3, left + took, result, 200,
                           code, prompt_tokens=400, output_tokens=300, estimated_tokens=800, cost=0.001)
         )  # fmt: skip
-    records.sort(key=lambda record: record.ended)
     kept.events([LaneOut(10.0, "refused", 1.0, "eu"), LaneBack(25.0, 15.0, "eu")])
-    for at in range(0, len(records), 16):
-        kept.attempts(records[at : at + 16])
+    tell(kept, records)
     return kept
 
 

@@ -4,12 +4,10 @@ Theory of operation. No attempt is kept. A bucket is a second wide at first. Whe
 are folded in two and the width doubles, so that an hour and a week take the same room. Durations are counted in cells that grow by
 4.4 %, so a percentile is at most 2.2 % off, and histograms of two buckets add up exactly.
 
-Attempts are told when they end, not when they leave. So two things are worked out afterwards:
-
-- What a lane waited for between two departures is known once both have ended. Departures that came out of order wait in
-  `waiting`, by their number, until the one before them has ended.
-- How many were in flight follows from what left and ended in a bucket, and from the sums of those clocks: a bucket that ends at `e` and
-  begins with `level` attempts in flight has seen `level * width + (sent * e - left_sum) - (ended * e - ended_sum)` seconds of them.
+Every run pays for this, so what can be is counted by the group: departures when the gate lets a group leave, answers many at once.
+How many attempts were in flight is not counted at all. It follows from what left and ended in a bucket, and from the sums of those
+clocks: a bucket that ends at `e` and begins with `level` attempts in flight has seen
+`level * width + (sent * e - left_sum) - (ended * e - ended_sum)` seconds of them.
 
 All values are plain, and encoded in one call: a thread may do so while the run goes on.
 """
@@ -17,7 +15,7 @@ All values are plain, and encoded in one call: a thread may do so while the run 
 from __future__ import annotations
 
 from heapq import heappush, heapreplace
-from math import log2
+from math import inf, log2
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, field
@@ -28,15 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.events import AttemptRecord
+    from pipeline.messages import Report
 
 MOST = 600  # buckets
 CELLS = 16  # of a histogram, for every doubling
 LEAST_SECONDS = 2.0**-20  # shorter times count as this
+LEAST_CELL = -20 * CELLS
 SLOWEST = 200
 MARKS = 100
 K = TypeVar("K", int, str)
 N = TypeVar("N", int, float)
-ANSWERED = AttemptResult.ANSWERED
 BINS = dict[int, int]  # counts by floor(log2(seconds) * CELLS)
 
 
@@ -130,9 +129,7 @@ class History(Struct):
     marks: list[Mark] = field(default_factory=list)
     ended: float = 0.0
     began: float = 0.0
-    departures: dict[str, int] = field(default_factory=dict)  # of each lane, as far as they are accounted for
-    last_left: dict[str, float] = field(default_factory=dict)
-    waiting: dict[str, dict[int, tuple[float, str]]] = field(default_factory=dict)
+    last_left: dict[str, float] = field(default_factory=dict)  # clock of each lane's latest departure
 
     def bucket(self, at: float) -> Bucket:
         """The bucket of a clock since the beginning."""
@@ -152,43 +149,69 @@ class History(Struct):
         self.buckets = old[::2]
         self.width *= 2
 
+    def left(self, lane: str, count: int, at: float, held_by: str, tokens: int) -> None:
+        """Attempts leave a lane together. held_by: what the lane waited for since the last departure. tokens: that limits are charged."""
+        at -= self.began
+        bucket = self.bucket(at)
+        part = bucket.lane(lane)
+        part.sent += count
+        part.left_sum += count * at
+        bucket.reserved += tokens
+        since = self.last_left.get(lane, 0.0)
+        if at > since:
+            self._held(lane, since, at, held_by)
+            self.last_left[lane] = at
+
+    def answered(self, reports: Sequence[Report], costs: Sequence[float | None] | None = None) -> None:
+        """Attempts were answered. costs: of each, None for one that is not known. A call for each part would cost as much again."""
+        began, slow = self.began, self.least_slow
+        name, start, stop, at, lane, bucket = "", 0.0, 0.0, 0.0, LaneBucket(), Bucket()
+        attempt, row = bucket.attempt, bucket.row
+        for report in reports:
+            ticket, usage, ended = report.ticket, report.usage, report.ended
+            left, at = ticket.left, ended - began
+            if ticket.lane_name != name or not start <= at < stop:
+                name, bucket = ticket.lane_name, self.bucket(at)
+                start = int(at / self.width) * self.width
+                stop = start + self.width
+                lane, attempt, row = bucket.lane(name), bucket.attempt, bucket.row
+            lane.answered += 1
+            lane.ended += 1
+            lane.ended_sum += at
+            bucket.prompt_tokens += usage.prompt_tokens
+            bucket.output_tokens += usage.output_tokens
+            seconds = ended - left
+            cell = int(log2(seconds) * CELLS + 1024) - 1024 if seconds > LEAST_SECONDS else LEAST_CELL
+            attempt[cell] = attempt[cell] + 1 if cell in attempt else 1
+            if ticket.turn != left:
+                seconds = ended - ticket.turn
+                cell = int(log2(seconds) * CELLS + 1024) - 1024 if seconds > LEAST_SECONDS else LEAST_CELL
+            row[cell] = row[cell] + 1 if cell in row else 1
+            if report.arrival is not None and report.arrival.first_token_at is not None:
+                count(bucket.first_token, report.arrival.first_token_at - left)
+            if seconds > slow:
+                self._slow(report, seconds)
+                slow = self.least_slow
+        self.ended = max(self.ended, at)
+        for report, cost in zip(reports, costs or (), strict=False):
+            if cost is not None:
+                self.bucket(report.ended - began).cost += cost
+
     def note(self, records: Sequence[AttemptRecord]) -> None:
-        """Take attempts that ended. One loop for all: a call for each part would cost as much again."""
-        began, width, buckets, ended = self.began, self.width, self.buckets, 0.0
+        """Take attempts that brought no result."""
         for record in records:
-            left, ended, name, code, result = record.left - began, record.ended - began, record.lane, record.code, record.result
-            place = int(ended / width)
-            if place < len(buckets):
-                bucket = buckets[place]
-            else:
-                bucket = self.bucket(ended)
-                width, buckets = self.width, self.buckets
-            lane = bucket.lanes.get(name) or bucket.lane(name)
+            ended = record.ended - self.began
+            bucket = self.bucket(ended)
+            lane = bucket.lane(record.lane)
             lane.ended += 1
             lane.ended_sum += ended
             bucket.prompt_tokens += record.prompt_tokens
             bucket.output_tokens += record.output_tokens
-            if record.cost is not None:
-                bucket.cost += record.cost
-            if code:
-                lane.codes[code] = lane.codes.get(code, 0) + 1
-            if result is ANSWERED:
-                lane.answered += 1
-                self._time(record, bucket)
-            elif result is AttemptResult.FAILED:
-                bucket.failed += 1
-            bucket = buckets[int(left / width)]
-            lane = bucket.lanes.get(name) or bucket.lane(name)
-            lane.sent += 1
-            lane.left_sum += left
-            bucket.reserved += record.estimated_tokens
-            waiting = self.waiting.get(name)
-            if waiting is None:
-                waiting = self.waiting[name] = {}
-            waiting[record.number] = (left, record.held_by)
-        self.ended = max(self.ended, ended)
-        for name, waiting in self.waiting.items():
-            self._account(name, waiting)
+            bucket.cost += record.cost or 0.0
+            bucket.failed += record.result is AttemptResult.FAILED
+            if record.code:
+                lane.codes[record.code] = lane.codes.get(record.code, 0) + 1
+            self.ended = max(self.ended, ended)
 
     def mark(self, at: float, text: str) -> None:
         """A stretch begins that plots show."""
@@ -201,65 +224,30 @@ class History(Struct):
             if mark.text == text and mark.end is None:
                 mark.end = at
 
-    def settle(self) -> None:
-        """Account for departures whose forerunners will never be told, because they were cut off."""
-        for name, waiting in self.waiting.items():
-            for number in sorted(waiting):
-                self.departures[name] = number
-                self._account(name, waiting)
+    @property
+    def least_slow(self) -> float:
+        """How long a row must have taken to be one of the slowest."""
+        return self.slow[0].seconds if len(self.slow) == SLOWEST else -inf
 
-    def _account(self, name: str, waiting: dict[int, tuple[float, str]]) -> None:
-        """Add up what a lane waited for, as far as its departures are known without a gap."""
-        number, since = self.departures.get(name, 0), self.last_left.get(name, 0.0)
-        until, held = 0.0, None
-        while (item := waiting.pop(number, None)) is not None:
-            left, why = item
-            if held is not None and left <= until:
-                held[why] = held.get(why, 0.0) + left - since
-            elif left > since:
-                until, held = self._held(name, since, left, why)
-            since = max(since, left)
-            number += 1
-        self.departures[name], self.last_left[name] = number, since
-
-    def _held(self, name: str, since: float, left: float, why: str) -> tuple[float, dict[str, float]]:
-        """Add a wait to the buckets that it lies in; the end of the last one, and what was held in it."""
+    def _held(self, name: str, since: float, until: float, why: str) -> None:
+        """Add a wait to the buckets that it lies in."""
         width = self.width
         while True:
             end = (int(since / width) + 1) * width
             held = self.buckets[int(since / width)].lane(name).held
-            held[why] = held.get(why, 0.0) + min(left, end) - since
-            if left <= end:
-                return end, held
+            held[why] = held.get(why, 0.0) + min(until, end) - since
+            if until <= end:
+                return
             since = end
 
-    def _time(self, record: AttemptRecord, bucket: Bucket) -> None:
-        left, ended, first = record.left, record.ended, record.first_token
-        seconds = ended - left
-        cell = int(log2(max(LEAST_SECONDS, seconds)) * CELLS + 1024) - 1024
-        bucket.attempt[cell] = bucket.attempt.get(cell, 0) + 1
-        seconds = ended - record.turn
-        cell = int(log2(max(LEAST_SECONDS, seconds)) * CELLS + 1024) - 1024
-        bucket.row[cell] = bucket.row.get(cell, 0) + 1
-        if first is not None:
-            count(bucket.first_token, first - left)
-        if seconds > self.slow[0].seconds if len(self.slow) == SLOWEST else True:
-            (heappush if len(self.slow) < SLOWEST else heapreplace)(self.slow, _slow(record, seconds))
-
-
-def _slow(record: AttemptRecord, seconds: float) -> SlowRow:
-    first = None if record.first_token is None else record.first_token - record.left
-    return SlowRow(
-        seconds,
-        record.index,
-        record.custom_id[:200],
-        record.ended - record.left,
-        first,
-        record.attempt,
-        record.lane,
-        record.prompt_tokens,
-        record.output_tokens,
-    )
+    def _slow(self, report: Report, seconds: float) -> None:
+        ticket, usage, arrival = report.ticket, report.usage, report.arrival
+        first = None if arrival is None or arrival.first_token_at is None else arrival.first_token_at - ticket.left
+        took, name = report.ended - ticket.left, ticket.job.custom_id[:200]
+        row = SlowRow(
+            seconds, ticket.job.index, name, took, first, ticket.attempt, ticket.lane_name, usage.prompt_tokens, usage.output_tokens
+        )
+        (heappush if len(self.slow) < SLOWEST else heapreplace)(self.slow, row)
 
 
 def count(bins: BINS, seconds: float) -> None:

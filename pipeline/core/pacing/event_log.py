@@ -23,15 +23,20 @@ NOTABLE = 0.01  # of a pace: a smaller change of it is not told
 
 
 class EventLog:
-    """What happened since it was last handed over: `records` and `events`, each with the oldest first.
+    """What happened since it was last handed over: `records`, `answered` and `events`, each with the oldest first.
 
-    cost_of: what an attempt cost that used so many tokens on the lane of this name; None where no price is known.
+    cost_of: what an attempt cost that used so many tokens on the lane of this name; None where no price is known. answered: reports on
+    attempts that gave their rows a result, if `in_groups` says that somebody takes them so. one_by_one: whether these get records too.
     """
 
-    __slots__ = ("_cost_of", "_paces", "events", "records")
+    __slots__ = ("_cost_of", "_in_groups", "_one_by_one", "_paces", "answered", "events", "records")
 
-    def __init__(self, cost_of: Callable[[Job, Usage, str], float | None] | None = None) -> None:
+    def __init__(
+        self, cost_of: Callable[[Job, Usage, str], float | None] | None = None, *, in_groups: bool = False, one_by_one: bool = True
+    ) -> None:
         self._cost_of = cost_of
+        self._in_groups, self._one_by_one = in_groups, one_by_one
+        self.answered: list[Report] = []
         self._paces: dict[int, tuple[float, str]] = {}  # the last one told of each lane
         self.records: list[AttemptRecord] = []
         self.events: list[RunEvent] = []
@@ -42,8 +47,18 @@ class EventLog:
             self._note(report, AttemptResult.RETRIED, 0.0)
         elif report.stop is not None:
             self._note(report, AttemptResult.UNDECIDED, None)
+        elif report.code:
+            self._note(report, AttemptResult.FAILED, None)
         else:
-            self._note(report, AttemptResult.FAILED if report.code else AttemptResult.ANSWERED, None)
+            if self._in_groups:
+                self.answered.append(report)
+            if self._one_by_one:
+                self._note(report, AttemptResult.ANSWERED, None)
+
+    def costs(self, reports: Sequence[Report]) -> list[float | None] | None:
+        """What these attempts cost; None where no price is known."""
+        cost_of = self._cost_of
+        return None if cost_of is None else [cost_of(each.ticket.job, each.usage, each.ticket.lane_name) for each in reports]
 
     def lane_out(self, state: LaneState, now: float) -> None:
         """Note that a lane is used no longer, or is probed from now on."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.events import AttemptRecord, RunEvent
+    from pipeline.messages import Report
 
 EVERY_SECONDS = 5.0  # between two times that the history is stored; kill -9 loses so much of the plots, and nothing else
 
@@ -23,15 +24,25 @@ _decode = msgspec.msgpack.Decoder(History).decode
 
 
 class KeptHistory:
-    """An observer. `stored` is called by whoever commits, in another thread."""
+    """A `GroupObserver`. `stored` is called by whoever commits, in another thread."""
 
     def __init__(self) -> None:
         self.history = History()
         self._due = 0.0
         self._changed = False
 
+    def left(self, lane: str, count: int, at: float, held_by: str, tokens: int) -> None:
+        """Count attempts that leave."""
+        self.history.left(lane, count, at, held_by, tokens)
+        self._changed = True
+
+    def answered(self, reports: Sequence[Report], costs: Sequence[float | None] | None) -> None:
+        """Count attempts that were answered."""
+        self.history.answered(reports, costs)
+        self._changed = True
+
     def attempts(self, records: Sequence[AttemptRecord]) -> None:
-        """Count attempts that ended."""
+        """Count attempts that brought no result."""
         self.history.note(records)
         self._changed = True
 

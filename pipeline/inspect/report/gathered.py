@@ -66,8 +66,6 @@ def gather(config: Config) -> Gathered:
         sessions = [read_history(data) for data in histories(paths.journal)]
     except ValueError as error:
         raise JournalDamagedError(paths.journal, f"is damaged: its history is {error}") from error
-    for history in sessions:
-        history.settle()
     counts: Counter[str] = Counter()
     failed: list[FailedLine] = []
     passing = 0
