@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from msgspec import field
+
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@frozen
-class FailedRow:
+class FailedRow(Record, frozen=True):
     """One row that failed. index: its place in the input, from 0."""
 
     index: int
@@ -19,16 +20,14 @@ class FailedRow:
     message: str
 
 
-@frozen
-class FailureGroup:
+class FailureGroup(Record, frozen=True):
     """Rows that failed alike. example: the one that failed last."""
 
     count: int
     example: FailedRow
 
 
-@frozen
-class LaneSummary:
+class LaneSummary(Record, frozen=True):
     """What one lane did in this run.
 
     learned_per_minute: requests that the provider was found to allow, None if nothing was found. kind: of its limit, such as
@@ -45,8 +44,7 @@ class LaneSummary:
     out: str | None = None
 
 
-@frozen
-class Summary:
+class Summary(Record, frozen=True):
     """What a run did; the same keys as `--json` prints.
 
     prompt_tokens, output_tokens: of all answers, those included that were rejected. cost: in the currency of the configured
@@ -73,24 +71,23 @@ class Summary:
     prompt_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    limited_by: Mapping[str, float] = field(factory=dict)
+    limited_by: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
     from_cache: int = 0
-    finish_reasons: Mapping[str, int] = field(factory=dict)
+    finish_reasons: Mapping[str, int] = field(default_factory=dict)
     rejected: int = 0
     unpriced: Sequence[str] = ()
-    failures: Mapping[str, FailureGroup] = field(factory=dict)
+    failures: Mapping[str, FailureGroup] = field(default_factory=dict)
     stopped: str | None = None
     lanes: tuple[LaneSummary, ...] = ()
     attained: float | None = None
-    latency_seconds: Mapping[str, float] = field(factory=dict)
-    first_token_seconds: Mapping[str, float] = field(factory=dict)
-    longest_gap_seconds: Mapping[str, float] = field(factory=dict)
-    tokens_per_second: Mapping[str, float] = field(factory=dict)
+    latency_seconds: Mapping[str, float] = field(default_factory=dict)
+    first_token_seconds: Mapping[str, float] = field(default_factory=dict)
+    longest_gap_seconds: Mapping[str, float] = field(default_factory=dict)
+    tokens_per_second: Mapping[str, float] = field(default_factory=dict)
 
 
-@frozen
-class LaneProgress:
+class LaneProgress(Record, frozen=True):
     """Where one lane stands. allowed: requests a second that the config allows. pace: the most that leave now; None for no bound.
 
     out_seconds: for how long it has taken no rows; None while it takes them.
@@ -105,8 +102,7 @@ class LaneProgress:
     out_seconds: float | None = None
 
 
-@frozen
-class Progress:
+class Progress(Record, frozen=True):
     """Where a run stands, as of one moment.
 
     rows_total: None when the input's length is not known. waiting: rows that wait for a retry. bound: what holds the
@@ -134,8 +130,8 @@ class Progress:
     prompt_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None
-    failures: Mapping[str, FailureGroup] = field(factory=dict)
+    failures: Mapping[str, FailureGroup] = field(default_factory=dict)
     waits_for: str = ""
     lanes: tuple[LaneProgress, ...] = ()
-    latency_seconds: Mapping[str, float] = field(factory=dict)
-    first_token_seconds: Mapping[str, float] = field(factory=dict)
+    latency_seconds: Mapping[str, float] = field(default_factory=dict)
+    first_token_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-import attrs
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from pipeline.core.answers.error_bodies import NO_ERROR
 from pipeline.core.output.words import amount, duration, many, money, title
@@ -64,7 +63,7 @@ def summary_text(summary: Summary, output: str, advice: Sequence[Advice], *, in_
 
 def summary_object(summary: Summary, advice: Sequence[Advice]) -> dict[str, Any]:
     """The summary for programs: what `--json` prints."""
-    value = attrs.asdict(summary)
+    value: dict[str, Any] = to_builtins(summary)
     for code, group in value["failures"].items():
         group["resend"] = may_pass(code)
     value["advice"] = [{"text": each.text, "command": each.command or None} for each in advice]

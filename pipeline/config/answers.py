@@ -4,12 +4,15 @@ As in `schema`, the annotations are read at run time, so they must stay real typ
 """
 
 from enum import Enum
+from typing import Annotated
 
-from attrs import field, frozen
-
-from pipeline.config.expectations import answer_check, answer_pattern, answer_schema
-from pipeline.config.rules import at_least, must, not_empty, typed
+from pipeline.config.rules import at_least, late_rule, not_empty
+from pipeline.config.sections import Section
 from pipeline.core.rows.templates import JSON
+
+answer_check, answer_pattern, answer_schema = (
+    late_rule("pipeline.config.expectations", name) for name in ("answer_check", "answer_pattern", "answer_schema")
+)
 
 
 class Feedback(Enum):
@@ -27,8 +30,7 @@ class Length(Enum):
     GROW = "grow"  # asked again with twice the length, up to `answers.max_tokens`
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class ExpectConfig:
+class ExpectConfig(Section, frozen=True, kw_only=True):
     """What an answer must be; `{}` expects an end that is one, and content.
 
     json: one JSON value; a fence around it is taken off. schema: a JSON Schema, or the path of a file with one; implies json. regex:
@@ -37,15 +39,14 @@ class ExpectConfig:
     """
 
     json: bool = False
-    schema: JSON = field(default=None, validator=must(answer_schema))
-    regex: str | None = field(default=None, validator=must(not_empty, answer_pattern))
-    check: str | None = field(default=None, validator=must(answer_check))
+    schema: Annotated[JSON, answer_schema] = None
+    regex: Annotated[str | None, not_empty, answer_pattern] = None
+    check: Annotated[str | None, answer_check] = None
     finish: tuple[str, ...] = ()
     empty: bool = False
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class AnswersConfig:
+class AnswersConfig(Section, frozen=True, kw_only=True):
     """Which answers count. Without `expect` every answer does.
 
     asks: how often a row is asked at most, the first time included; `retry.attempts` counts faults, this counts answers.
@@ -53,7 +54,7 @@ class AnswersConfig:
     """
 
     expect: ExpectConfig | None = None
-    asks: int = field(default=1, validator=must(at_least(1)))
+    asks: Annotated[int, at_least(1)] = 1
     feedback: Feedback = Feedback.NONE
     length: Length = Length.FAIL
-    max_tokens: int = field(default=16_384, validator=must(at_least(1)))
+    max_tokens: Annotated[int, at_least(1)] = 16_384

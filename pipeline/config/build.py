@@ -1,7 +1,7 @@
-"""Turns a tree of nodes into attrs records, strictly, and collects every problem with its line.
+"""Turns a tree of nodes into sections, strictly, and collects every problem with its line.
 
-Knows annotations, not settings: any attrs class whose fields are scalars, enums, JSON, mappings, sequences, `T | None` or other
-such classes can be built. A problem that a class itself raises (ConfigError or ValueError) is given its key and line here.
+Knows annotations, not settings: any section whose fields are scalars, enums, JSON, mappings, sequences, `T | None` or other
+sections can be built. A problem that a class itself raises (ConfigError or ValueError) is given its key and line here.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, get_args, get_origin
 
-import attrs
-
-from pipeline.config.kinds import alternatives, annotations_of, describe, mismatch, without_none
+from pipeline.config.kinds import alternatives, describe, mismatch, without_none
 from pipeline.config.nodes import Node, dotted
+from pipeline.config.sections import is_section, settings_of
 from pipeline.core.rows.templates import JSON
 from pipeline.errors import ConfigError
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
+    from pipeline.config.sections import Setting
     from pipeline.errors import Problem
 
 T = typing.TypeVar("T")
@@ -29,7 +29,7 @@ STEPS = later(r"[^.\[\]]+|\[(\d+)\]")
 
 
 def build(node: Node, cls: type[T], known: Sequence[Problem] = ()) -> T:
-    """An instance of an attrs class. known: problems found before, to be told with those of the tree.
+    """A section of a class. known: problems found before, to be told with those of the tree.
 
     Raises: ConfigError, with every problem in the order of the lines; problems of the command line come last.
     """
@@ -43,11 +43,12 @@ def build(node: Node, cls: type[T], known: Sequence[Problem] = ()) -> T:
 
 def all_keys(cls: type, path: str = "") -> Iterator[str]:
     """The dotted key of every setting of a class, sections included, in their order."""
-    for name, hint in annotations_of(cls).items():
-        yield dotted(path, name)
-        inner, _ = without_none(hint)
-        if isinstance(inner, type) and attrs.has(inner):
-            yield from all_keys(inner, dotted(path, name))
+    for setting in settings_of(cls):
+        key = dotted(path, setting.name)
+        yield key
+        inner, _ = without_none(setting.hint)
+        if is_section(inner):
+            yield from all_keys(inner, key)
 
 
 class _Missing:
@@ -66,20 +67,21 @@ class _Builder:
         self._cls = cls
 
     def section(self, node: Node, cls: type, path: str) -> object:
-        """An attrs class out of a mapping; a section left empty has all its defaults."""
+        """A section out of a mapping; one left empty has all its defaults."""
         entries = {} if node.value is None else node.value
         if not isinstance(entries, dict):
             return self._expected("a mapping", node, path)
-        hints = annotations_of(cls)
+        settings = settings_of(cls)
+        known = [setting.name for setting in settings]
         for name, child in entries.items():
-            if name not in hints:
-                self._complain(child, dotted(path, name), self._unknown(name, list(hints)))
+            if name not in known:
+                self._complain(child, dotted(path, name), self._unknown(name, known))
         values: dict[str, object] = {}
-        for attribute in attrs.fields(cls):
-            name, key = attribute.name, dotted(path, attribute.name)
+        for setting in settings:
+            name, key = setting.name, dotted(path, setting.name)
             if name in entries:
-                values[name] = self._field(entries[name], attribute, hints[name], key)
-            elif attribute.default is attrs.NOTHING:
+                values[name] = self._field(entries[name], setting, key)
+            elif setting.required:
                 values[name] = self._complain(node, key, "missing required key")
         return MISSING if MISSING in values.values() else self._make(cls, values, path)
 
@@ -95,23 +97,20 @@ class _Builder:
             self._complain(self._nearest(key), key, message)
         return MISSING
 
-    def _field(self, node: Node, attribute: attrs.Attribute[object], hint: object, path: str) -> object:
-        """A value that its field's validator has seen too, so that its problem stands beside those of other fields."""
-        value = self.value(node, hint, path)
-        if value is MISSING or attribute.validator is None:
+    def _field(self, node: Node, setting: Setting, path: str) -> object:
+        """A value that its rules have seen too, so that its problem stands beside those of other fields."""
+        value = self.value(node, setting.hint, path)
+        if value is MISSING:
             return value
         try:
-            attribute.validator(None, attribute, value)
-        except ConfigError as error:
-            for problem in error.problems:
-                key = path + problem.key.removeprefix(attribute.name)
-                self._complain(self._nearest(key), key, problem.message)
+            problems = setting.problems("", value)
         except ValueError as error:
-            key, message = _key_of(str(error), [attribute.name], path.removesuffix(attribute.name).removesuffix("."))
-            self._complain(self._nearest(key), key, message)
-        else:
-            return value
-        return MISSING
+            key, message = _key_of(str(error), [setting.name], path.removesuffix(setting.name).removesuffix("."))
+            return self._complain(self._nearest(key), key, message)
+        for problem in problems:
+            key = path + problem.key.removeprefix(setting.name)
+            self._complain(self._nearest(key), key, problem.message)
+        return MISSING if problems else value
 
     def value(self, node: Node, hint: object, path: str) -> object:
         """A value of the annotated type out of a node."""
@@ -125,7 +124,7 @@ class _Builder:
         arms = alternatives(hint)
         if arms:
             return self.value(node, _arm_for(node, arms), path)
-        if isinstance(hint, type) and attrs.has(hint):
+        if is_section(hint):
             return self.section(node, hint, path)
         if isinstance(hint, type) and issubclass(hint, Enum):
             return self._member(node, hint, path)
@@ -197,7 +196,7 @@ class _Builder:
 def _arm_for(node: Node, arms: tuple[object, ...]) -> object:
     """Which of several types a node is meant to be: a section where it is a mapping, a sequence where it is a list, else the first."""
     if isinstance(node.value, dict):
-        fitting: list[object] = [arm for arm in arms if isinstance(arm, type) and attrs.has(arm)]
+        fitting: list[object] = list(filter(is_section, arms))
     else:
         fitting = [arm for arm in arms if isinstance(node.value, list) and get_origin(arm) is Sequence]
     return fitting[0] if fitting else arms[0]

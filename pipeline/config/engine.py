@@ -4,10 +4,12 @@ As in `schema`, the annotations are read at run time, so they must stay real typ
 """
 
 from enum import Enum
+from typing import Annotated
 
-from attrs import field, frozen
+from msgspec import field
 
-from pipeline.config.rules import above, at_least, must, not_empty, typed
+from pipeline.config.rules import above, at_least, not_empty
+from pipeline.config.sections import Section
 
 
 class EngineKind(Enum):
@@ -24,8 +26,7 @@ class Collect(Enum):
     PARTS = "parts"
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class RayConfig:
+class RayConfig(Section, frozen=True, kw_only=True):
     """Several workers on a Ray cluster.
 
     address: "local" starts a cluster on this machine for the run; "auto" takes the one that this machine is a node of; else host:port.
@@ -34,18 +35,17 @@ class RayConfig:
     are copied to a run directory that is not a folder.
     """
 
-    address: str = field(default="local", validator=must(not_empty))
-    workers: int | None = field(default=None, validator=must(at_least(1)))
-    shard_rows: int = field(default=100_000, validator=must(at_least(1)))
-    run_dir: str | None = field(default=None, validator=must(not_empty))
+    address: Annotated[str, not_empty] = "local"
+    workers: Annotated[int | None, at_least(1)] = None
+    shard_rows: Annotated[int, at_least(1)] = 100_000
+    run_dir: Annotated[str | None, not_empty] = None
     collect: Collect = Collect.FILE
-    node_loss_seconds: float = field(default=3.0, validator=must(above(0)))
-    segment_seconds: float = field(default=10.0, validator=must(above(0)))
+    node_loss_seconds: Annotated[float, above(0)] = 3.0
+    segment_seconds: Annotated[float, above(0)] = 10.0
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class EngineConfig:
+class EngineConfig(Section, frozen=True, kw_only=True):
     """What runs the config. ray: used with `kind: ray` alone."""
 
     kind: EngineKind = EngineKind.LOCAL
-    ray: RayConfig = field(factory=RayConfig)
+    ray: RayConfig = field(default_factory=RayConfig)

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-import attrs
-
-from pipeline.config.kinds import alternatives, annotations_of, without_none
-from pipeline.config.rules import MADE_LATER
+from pipeline.config.kinds import alternatives, without_none
 from pipeline.config.schema import Config
+from pipeline.config.sections import is_section, settings_of
 from pipeline.core.rows.templates import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pipeline.config.sections import Setting
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"  # what yaml-language-server and jsonschema both read
 SCALARS: dict[object, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -43,20 +43,19 @@ def config_schema() -> Schema:
 
 def _section(cls: type, sections: dict[str, Schema]) -> Schema:
     told = dict(_told(cls))
-    hints = annotations_of(cls)
     properties: dict[str, Schema] = {}
     required = []
-    for attribute in attrs.fields(cls):
-        schema = _of_type(hints[attribute.name], sections)
-        schema |= _bounds(attribute)
-        if attribute.name in told:
-            schema = {"description": told[attribute.name], **schema}
-        default = attribute.default
-        if default is attrs.NOTHING:
-            required.append(attribute.name)
-        elif not (MADE_LATER.items() <= attribute.metadata.items()) and not isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # it is a class
+    for setting in settings_of(cls):
+        schema = _of_type(setting.hint, sections)
+        schema |= _bounds(setting)
+        if setting.name in told:
+            schema = {"description": told[setting.name], **schema}
+        default = setting.default
+        if setting.required:
+            required.append(setting.name)
+        elif setting.factory is None and not (default is None and is_section(setting.hint)):  # such a section is made of others
             schema["default"] = default.value if isinstance(default, Enum) else list(default) if isinstance(default, tuple) else default
-        properties[attribute.name] = schema
+        properties[setting.name] = schema
     about = " ".join((cls.__doc__ or "").split("\n\n")[0].split())
     made: Schema = {"type": "object", "description": about, "properties": properties, "additionalProperties": False}
     return {**made, "required": required} if required else made
@@ -71,7 +70,8 @@ def _of_type(hint: object, sections: dict[str, Schema]) -> Schema:
     arms = alternatives(hint)
     if arms:
         return {"anyOf": [_of_type(arm, sections) for arm in arms]}
-    if isinstance(hint, type) and attrs.has(hint):
+    if is_section(hint):
+        assert isinstance(hint, type)
         if hint.__name__ not in sections:
             sections[hint.__name__] = {}  # so that it is made once
             sections[hint.__name__] = _section(hint, sections)
@@ -97,18 +97,18 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
 
 
-def _bounds(attribute: attrs.Attribute[Any]) -> Schema:
+def _bounds(setting: Setting) -> Schema:
     found: Schema = {}
-    for rule in attribute.metadata.get("rules", ()):
+    for rule in setting.rules:
         found |= getattr(rule, "schema", {})
     return found
 
 
 def _told(cls: type) -> Iterator[tuple[str, str]]:
     """What a class's docstring says of each of its fields."""
-    fields = {attribute.name for attribute in attrs.fields(cls)}
+    fields = {setting.name for setting in settings_of(cls)}
     for parent in reversed(cls.__mro__):
-        text = " ".join((parent.__doc__ or "").split()) if attrs.has(parent) else ""
+        text = " ".join((parent.__doc__ or "").split()) if is_section(parent) else ""
         starts = [match for match in NAMES_BEFORE_COLON.finditer(text) if set(match[1].split(", ")) <= fields]
         ends = [*(match.start() for match in starts[1:]), len(text)]
         for match, end in zip(starts, ends if starts else [], strict=True):

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 import types
-import typing
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Union, get_args, get_origin
-
-import attrs
 
 from pipeline.config.credentials import is_key
 from pipeline.core.rows.templates import JSON
@@ -72,15 +69,6 @@ def describe(value: object) -> str:
         return "what looks like a key"
     shown = repr(value)
     return shown if len(shown) <= 40 else f"{shown[:36]}...{shown[-1]}"
-
-
-def annotations_of(cls: type) -> dict[str, object]:
-    """The annotations of an attrs class's fields, as types, in their order."""
-    found: dict[str, object] = {each.name: each.type for each in attrs.fields(cls)}
-    if any(isinstance(hint, str) for hint in found.values()):
-        resolved = typing.get_type_hints(cls)
-        found = {name: resolved[name] for name in found}
-    return found
 
 
 def without_none(hint: object) -> tuple[object, bool]:

@@ -5,26 +5,27 @@ Held to its rules when it is made, as all of the config (`schema`). The annotati
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import TYPE_CHECKING, Annotated
 
-from attrs import field, frozen
+from msgspec import field
 
 from pipeline.config.rules import (
     above,
     at_least,
-    base_url,
     environment_name,
     file,
     header_name,
-    headers,
-    must,
     not_empty,
     program,
-    refuse,
+    sendable_base_url,
+    sendable_headers,
     share_name,
     socket_path,
-    typed,
 )
-from pipeline.simulate.config import SimulateConfig
+from pipeline.config.sections import Section, refuse
+
+if TYPE_CHECKING:
+    from pipeline.simulate.config import SimulateConfig
 
 
 class PriceSource(Enum):
@@ -47,40 +48,36 @@ class Transport(Enum):
     HTTPX = "httpx"
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class TlsConfig:
+class TlsConfig(Section, frozen=True, kw_only=True):
     """PEM files. ca: trusted in place of the system's store. certificate: shown to the server; its key may be in the same file.
 
     There is no way to switch verification off.
     """
 
-    ca: str | None = field(default=None, validator=must(not_empty, file))
-    certificate: str | None = field(default=None, validator=must(not_empty, file))
-    key: str | None = field(default=None, validator=must(not_empty, file))
+    ca: Annotated[str | None, not_empty, file] = None
+    certificate: Annotated[str | None, not_empty, file] = None
+    key: Annotated[str | None, not_empty, file] = None
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """A key proves nothing by itself."""
         if self.key is not None and self.certificate is None:
             refuse(self, "key", "is of no use without provider.tls.certificate; name the certificate that it belongs to")
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class ConnectionConfig:
+class ConnectionConfig(Section, frozen=True, kw_only=True):
     """How long a connection is used; it is closed between two requests, and another one opened. None: as long as the server keeps it."""
 
-    max_requests: int | None = field(default=None, validator=must(at_least(1)))
-    max_seconds: float | None = field(default=None, validator=must(above(0)))
+    max_requests: Annotated[int | None, at_least(1)] = None
+    max_seconds: Annotated[float | None, above(0)] = None
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class FromEnvironment:
+class FromEnvironment(Section, frozen=True, kw_only=True):
     """A header's value that no config may hold. env: the environment variable that holds it."""
 
-    env: str = field(validator=must(environment_name))
+    env: Annotated[str, environment_name]
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class ProviderConfig:
+class ProviderConfig(Section, frozen=True, kw_only=True):
     """Where requests go: exactly one of base_url and simulate.
 
     api_key_env: the environment variable that holds the key; None sends none. api_key_file, api_key_command: where it is read instead, and
@@ -91,21 +88,27 @@ class ProviderConfig:
     is spoken to plainly, whatever tls, unix_socket and http2 say.
     """
 
-    base_url: str | None = field(default=None, validator=must(base_url))
-    simulate: SimulateConfig | None = None
-    api_key_env: str | None = field(default=None, validator=must(environment_name))
-    api_key_file: str | None = field(default=None, validator=must(not_empty, file))
-    api_key_command: Sequence[str] | None = field(default=None, validator=must(program))
-    api_key_header: str = field(default="authorization", validator=must(header_name))
-    headers: Mapping[str, str | FromEnvironment] = field(factory=dict, validator=must(headers), repr=lambda shown: f"<{', '.join(shown)}>")
-    model: str | None = field(default=None, validator=must(not_empty))
+    base_url: Annotated[str | None, sendable_base_url] = None
+    simulate: "SimulateConfig | None" = None
+    api_key_env: Annotated[str | None, environment_name] = None
+    api_key_file: Annotated[str | None, not_empty, file] = None
+    api_key_command: Annotated[Sequence[str] | None, program] = None
+    api_key_header: Annotated[str, header_name] = "authorization"
+    headers: Annotated[Mapping[str, str | FromEnvironment], sendable_headers] = field(default_factory=dict)
+    model: Annotated[str | None, not_empty] = None
     transport: Transport = Transport.OWN
     http2: bool = False
-    tls: TlsConfig = field(factory=TlsConfig)
-    unix_socket: str | None = field(default=None, validator=must(not_empty, socket_path))
-    connection: ConnectionConfig = field(factory=ConnectionConfig)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    unix_socket: Annotated[str | None, not_empty, socket_path] = None
+    connection: ConnectionConfig = field(default_factory=ConnectionConfig)
 
-    def __attrs_post_init__(self) -> None:
+    def __repr__(self) -> str:
+        """All of it but the values of headers, which may be secret."""
+        shown = {name: repr(getattr(self, name)) for name in self.__struct_fields__}
+        shown["headers"] = f"<{', '.join(self.headers)}>"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
+
+    def check_together(self) -> None:
         """What no field can know alone."""
         if self.base_url is None and self.simulate is None:
             refuse(self, "base_url", "missing required key; or write `simulate: {}` for the embedded provider")
@@ -121,8 +124,7 @@ class ProviderConfig:
                 refuse(self, f"headers.{name}", "is where the key goes (provider.api_key_header); take it away")
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class LimitsConfig:
+class LimitsConfig(Section, frozen=True, kw_only=True):
     """What may leave, at most. A rate of None means no limit. learn: a rate is a ceiling, and the pace that the provider allows is found.
 
     shared: the name under which processes of this machine share these rates; None shares nothing.
@@ -131,18 +133,18 @@ class LimitsConfig:
     """
 
     learn: bool = True
-    requests_per_second: float | None = field(default=None, validator=must(above(0)))
-    requests_per_minute: float | None = field(default=None, validator=must(above(0)))
-    tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    input_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    output_tokens_per_minute: float | None = field(default=None, validator=must(above(0)))
-    burst: int | None = field(default=None, validator=must(at_least(1)))
-    shared: str | None = field(default=None, validator=must(share_name))
-    max_in_flight: int = field(default=50, validator=must(at_least(1)))
-    window: int | None = field(default=None, validator=must(at_least(1)))
-    window_bytes: int = field(default=64_000_000, validator=must(at_least(1)))
+    requests_per_second: Annotated[float | None, above(0)] = None
+    requests_per_minute: Annotated[float | None, above(0)] = None
+    tokens_per_minute: Annotated[float | None, above(0)] = None
+    input_tokens_per_minute: Annotated[float | None, above(0)] = None
+    output_tokens_per_minute: Annotated[float | None, above(0)] = None
+    burst: Annotated[int | None, at_least(1)] = None
+    shared: Annotated[str | None, share_name] = None
+    max_in_flight: Annotated[int, at_least(1)] = 50
+    window: Annotated[int | None, at_least(1)] = None
+    window_bytes: Annotated[int, at_least(1)] = 64_000_000
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """There must be something to share."""
         rates = (
             self.requests_per_second,
@@ -155,34 +157,32 @@ class LimitsConfig:
             refuse(self, "shared", "needs a limit to share; set requests_per_minute, tokens_per_minute or another rate")
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class BudgetConfig:
+class BudgetConfig(Section, frozen=True, kw_only=True):
     """The most that a run, or a lane of it, may spend, over all the times that it is resumed; None means no limit.
 
     cost: in the currency of the prices.
     """
 
-    cost: float | None = field(default=None, validator=must(at_least(0)))
-    tokens: int | None = field(default=None, validator=must(at_least(0)))
-    requests: int | None = field(default=None, validator=must(at_least(0)))
-    seconds: float | None = field(default=None, validator=must(at_least(0)))
+    cost: Annotated[float | None, at_least(0)] = None
+    tokens: Annotated[int | None, at_least(0)] = None
+    requests: Annotated[int | None, at_least(0)] = None
+    seconds: Annotated[float | None, at_least(0)] = None
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class PricesConfig:
+class PricesConfig(Section, frozen=True, kw_only=True):
     """What a million tokens cost, in any one currency; for estimates and the summary. Either both rates, or a table.
 
     cached_per_million, cache_write_per_million: of prompt tokens that are read from the provider's cache or written to it;
     None for the rate of all others. table: rates of each model, in US dollars.
     """
 
-    prompt_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    output_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    cached_per_million: float | None = field(default=None, validator=must(at_least(0)))
-    cache_write_per_million: float | None = field(default=None, validator=must(at_least(0)))
+    prompt_per_million: Annotated[float | None, at_least(0)] = None
+    output_per_million: Annotated[float | None, at_least(0)] = None
+    cached_per_million: Annotated[float | None, at_least(0)] = None
+    cache_write_per_million: Annotated[float | None, at_least(0)] = None
     table: PriceSource | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """What no field can know alone."""
         named = [self.prompt_per_million, self.output_per_million, self.cached_per_million, self.cache_write_per_million]
         if self.table is not None and any(rate is not None for rate in named):
@@ -192,8 +192,7 @@ class PricesConfig:
                 refuse(self, name, "missing required key; or write `table: builtin`")
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class LaneConfig(ProviderConfig):
+class LaneConfig(ProviderConfig, frozen=True, kw_only=True):
     """One of several providers, or one of several keys of the same.
 
     name: in messages and results; None is made of the host. weight: its share of the rows, where several could take them.
@@ -202,17 +201,16 @@ class LaneConfig(ProviderConfig):
     budget: what may be spent on this lane, besides the run's.
     """
 
-    name: str | None = field(default=None, validator=must(not_empty))
-    weight: float = field(default=1.0, validator=must(above(0)))
-    priority: int = field(default=0, validator=must(at_least(0)))
+    name: Annotated[str | None, not_empty] = None
+    weight: Annotated[float, above(0)] = 1.0
+    priority: Annotated[int, at_least(0)] = 0
     limits: LimitsConfig | None = None
     prices: PricesConfig | None = None
-    budget: BudgetConfig = field(factory=BudgetConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class RoutingConfig:
+class RoutingConfig(Section, frozen=True, kw_only=True):
     """Which lane takes a row. fallback_after_seconds: how long a row waits for a lane of a lower priority number."""
 
     strategy: Strategy = Strategy.EARLIEST
-    fallback_after_seconds: float = field(default=0.0, validator=must(at_least(0)))
+    fallback_after_seconds: Annotated[float, at_least(0)] = 0.0

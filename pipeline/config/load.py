@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.build import build
 from pipeline.config.environment import problems_in
-from pipeline.config.expectations import beside
 from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.errors import ConfigError, Problem
 from pipeline.patterns import later
-from pipeline.simulate.config import SimulateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from pipeline.simulate.config import SimulateConfig
 
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
 ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")  # no config ends so; JSON may be one, as it is YAML
@@ -142,6 +142,8 @@ def load_simulate(overrides: Sequence[str], path: str | os.PathLike[str] | None 
     path: a file whose keys are those below `provider.simulate`, or a run's config, of which that section is taken; None means no file.
     Raises: ConfigError, with every problem at once.
     """
+    from pipeline.simulate.config import SimulateConfig  # noqa: PLC0415  only who simulates pays for the import
+
     problems: list[Problem] = []
     root = Node(None, "command line", None)
     if path is not None:
@@ -210,6 +212,8 @@ def _absolute(root: Node, folder: Path) -> Node:
         root = _put(root, ["providers"], Node(lanes, several.source, several.line, several.broken))
     check = _leaf(root, CHECK)
     if check is not None and isinstance(check.value, str):
+        from pipeline.config.expectations import beside  # noqa: PLC0415  few runs expect anything
+
         root = _put(root, list(CHECK), Node(beside(check.value, folder), check.source, check.line))
     return root
 

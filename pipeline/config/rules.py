@@ -1,8 +1,7 @@
 """What a setting's value must be beyond its type, each rule with its way out.
 
-A rule gets a value of the right type and returns what is wrong with it, or None. As attrs validators (`must`) the rules hold
-for a config built in Python as for one loaded from YAML; `typed` puts the check of the type in front of them. A rule never puts
-a credential into its message.
+A rule gets a value of the right type and returns what is wrong with it, or None. `Section` checks its values by them, so they hold for a
+config built in Python as for one loaded from YAML. A rule never puts a credential into its message.
 """
 
 from __future__ import annotations
@@ -10,23 +9,21 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatchcase
 from glob import has_magic
-from typing import TYPE_CHECKING, Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from attrs.validators import and_
 from msgspec import Struct
 
 from pipeline.config import credentials
-from pipeline.config.kinds import describe, mismatch
+from pipeline.config.kinds import describe
 from pipeline.core.rows.headers import TOKEN, VALUE, reserved_problem
 from pipeline.core.rows.templates import JSON, Template, TemplateError
 from pipeline.core.rows.urls import split_base, url_problem
-from pipeline.errors import ConfigError, Problem
+from pipeline.errors import Problem
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from attrs import Attribute
 
     Rule = Callable[[object], str | list[Problem] | None]
 
@@ -34,9 +31,6 @@ ENVIRONMENT_NAME = later(r"[A-Za-z_][A-Za-z0-9_]*")
 DOLLAR_NAME = later(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 SHARE_NAME = later(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 103  # sun_path: 104 bytes on macOS, 108 on Linux, a NUL included
-
-
-MADE_LATER = {"made_later": True}  # metadata of a field that may be missing at first, and gets its value from another
 
 
 class NumberRule(Struct, frozen=True):
@@ -180,7 +174,7 @@ def header_name(value: object) -> str | None:
     return reserved_problem(name)
 
 
-def headers(value: object) -> list[Problem]:
+def sendable_headers(value: object) -> list[Problem]:
     """Headers that are safe to send and hold no credential but by `{env: NAME}`. The problems' keys are the headers' names."""
     found: list[Problem] = []
     mapping: Mapping[str, object] = value  # type: ignore[assignment]  # the type was checked first
@@ -195,7 +189,7 @@ def headers(value: object) -> list[Problem]:
     return found
 
 
-def base_url(value: object) -> str | None:
+def sendable_base_url(value: object) -> str | None:
     """A base that requests can be sent to."""
     if credentials.in_query(str(value)):  # first, because the other messages show the URL
         return credentials.IN_A_URL
@@ -214,7 +208,7 @@ def row_url(value: object) -> str | None:
     return None if problem is None else credentials.hidden_in(problem)
 
 
-def body(value: object) -> list[Problem]:
+def sendable_body(value: object) -> list[Problem]:
     """A request body whose texts are templates and that holds no credential. The problems' keys are the places of the texts."""
     mapping: Mapping[str, JSON] = value  # type: ignore[assignment]  # the type was checked first
     keys = [Problem(place, credentials.ELSEWHERE, "") for place in credentials.in_body(mapping)]
@@ -233,47 +227,11 @@ def _header_value(name: str, text: str) -> str | None:
     return credentials.IN_A_HEADER if credentials.in_header(name, text) else None
 
 
-class must:  # noqa: N801  it reads as a verb where it is used
-    """An attrs validator of rules; they are not asked about a null, because the type has allowed or refused it already."""
+def late_rule(module: str, name: str) -> Rule:
+    """A rule of a module that few configs need, imported when a value is given."""
 
-    def __init__(self, *rules: Rule) -> None:
-        self.rules = rules
+    def rule(value: object) -> str | list[Problem] | None:
+        found: Rule = getattr(import_module(module), name)
+        return found(value)
 
-    def __call__(self, instance: object, attribute: Attribute[Any], value: object) -> None:
-        """Raises: ConfigError, with what is wrong."""
-        for rule in self.rules if value is not None else ():
-            said = rule(value)
-            if isinstance(said, str):
-                raise _error(instance, attribute.name, said)
-            if said:
-                section = type(instance).__name__
-                raise ConfigError([Problem(f"{attribute.name}.{each.key}", each.message, section) for each in said])
-
-
-def typed(_: type, fields: list[Attribute[Any]]) -> list[Attribute[Any]]:
-    """An attrs field transformer: every value is held to its annotation before any rule sees it. Keeps the rules for the schema."""
-    return [_checked(each) for each in fields]
-
-
-def _checked(attribute: Attribute[Any]) -> Attribute[Any]:
-    validator = attribute.validator
-    if not isinstance(validator, must):
-        return attribute.evolve(validator=_typed if validator is None else and_(_typed, validator))
-    return attribute.evolve(validator=and_(_typed, validator), metadata={**attribute.metadata, "rules": validator.rules})
-
-
-def _typed(instance: object, attribute: Attribute[Any], value: object) -> None:
-    if value is None and MADE_LATER.items() <= attribute.metadata.items():
-        return
-    message = mismatch(value, attribute.type)
-    if message is not None:
-        raise _error(instance, attribute.name, message)
-
-
-def _error(instance: object, key: str, message: str) -> ConfigError:
-    return ConfigError([Problem(key, message, type(instance).__name__)])
-
-
-def refuse(section: object, key: str, message: str) -> NoReturn:
-    """Say what is wrong with a section that no rule on one value can know."""
-    raise ConfigError([Problem(key, message, type(section).__name__)])
+    return rule

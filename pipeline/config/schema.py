@@ -7,29 +7,28 @@ when it is made: a wrong value raises `ConfigError`. The annotations are read at
 import os
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Annotated
 
-from attrs import field, frozen
+from msgspec import field
+from msgspec.structs import force_setattr
 
 from pipeline.config.answers import AnswersConfig
 from pipeline.config.engine import EngineConfig
 from pipeline.config.lanes import BudgetConfig, LaneConfig, LimitsConfig, PricesConfig, ProviderConfig, RoutingConfig
 from pipeline.config.rules import (
-    MADE_LATER,
     above,
     at_least,
-    body,
     field_names,
     folder,
     input_paths,
     matches,
-    must,
     not_empty,
     one_character,
-    refuse,
     row_url,
+    sendable_body,
     text_encoding,
-    typed,
 )
+from pipeline.config.sections import Section, refuse
 from pipeline.config.serving import ServeConfig
 from pipeline.core.output.lines import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
@@ -58,18 +57,17 @@ class Durability(Enum):
     POWER = "power"
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class SourceConfig:
+class SourceConfig(Section, frozen=True, kw_only=True):
     """path: the input file, a pattern, or a list of these, read one after the other; "-" is stdin.
 
     id: the field that names a row, None for `custom_id`. encoding: of the text.
     delimiter: of a table; None means that it is found in the header.
     """
 
-    path: str | Sequence[str] = field(validator=must(input_paths))
-    id: str | None = field(default=None, validator=must(not_empty))
-    encoding: str = field(default="utf-8", validator=must(text_encoding))
-    delimiter: str | None = field(default=None, validator=must(one_character))
+    path: Annotated[str | Sequence[str], input_paths]
+    id: Annotated[str | None, not_empty] = None
+    encoding: Annotated[str, text_encoding] = "utf-8"
+    delimiter: Annotated[str | None, one_character] = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -82,29 +80,27 @@ class SourceConfig:
         return self.paths[0] if len(self.paths) == 1 else f"{self.paths[0]} and {len(self.paths) - 1} more"
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class FilesConfig:
+class FilesConfig(Section, frozen=True, kw_only=True):
     """Files that requests carry. root: the folder that they are in; nothing outside of it is read. max_bytes: of one file."""
 
-    root: str = field(validator=must(not_empty, folder))
-    max_bytes: int = field(default=20_000_000, validator=must(at_least(1)))
+    root: Annotated[str, not_empty, folder]
+    max_bytes: Annotated[int, at_least(1)] = 20_000_000
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class RequestConfig:
+class RequestConfig(Section, frozen=True, kw_only=True):
     """How a row that is not an OpenAI Batch line becomes a request. Every text in the body is a template.
 
     same_for_all: a body that takes no field of the rows is meant. body_field: the field of a row that holds its whole body.
     files: where the files are that `{photo!data}` and the like send; None sends none.
     """
 
-    url: str = field(validator=must(not_empty, row_url))
-    body: Mapping[str, JSON] | None = field(default=None, validator=must(body))
+    url: Annotated[str, not_empty, row_url]
+    body: Annotated[Mapping[str, JSON] | None, sendable_body] = None
     same_for_all: bool = False
-    body_field: str | None = field(default=None, validator=must(not_empty))
+    body_field: Annotated[str | None, not_empty] = None
     files: FilesConfig | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """A body that takes nothing from the rows asks the same question for each of them, and is hardly ever meant."""
         if (self.body is None) == (self.body_field is None):
             refuse(self, "body", "missing required key" if self.body is None else "and body_field exclude each other")
@@ -121,45 +117,42 @@ class RequestConfig:
         )
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class TimeoutsConfig:
+class TimeoutsConfig(Section, frozen=True, kw_only=True):
     """When an attempt is given up. idle_seconds: without a byte from the server. total_seconds: whatever happens.
 
     Of streamed answers, stall_seconds: without an event, comments and pings not counted. first_token_seconds: from the start.
     """
 
-    connect_seconds: float = field(default=30.0, validator=must(above(0)))
-    idle_seconds: float = field(default=600.0, validator=must(above(0)))
-    total_seconds: float = field(default=600.0, validator=must(above(0)))
-    stall_seconds: float | None = field(default=None, validator=must(above(0)))
-    first_token_seconds: float | None = field(default=None, validator=must(above(0)))
+    connect_seconds: Annotated[float, above(0)] = 30.0
+    idle_seconds: Annotated[float, above(0)] = 600.0
+    total_seconds: Annotated[float, above(0)] = 600.0
+    stall_seconds: Annotated[float | None, above(0)] = None
+    first_token_seconds: Annotated[float | None, above(0)] = None
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class RetryConfig:
+class RetryConfig(Section, frozen=True, kw_only=True):
     """How often a row is tried, the first attempt included, how the wait between attempts grows, and when a run has enough.
 
     patience_seconds: how long rows are held while nothing works. stop_after: rows in a row with the same permanent answer that
     stop the run; None goes on.
     """
 
-    attempts: int = field(default=6, validator=must(at_least(1)))
-    base_seconds: float = field(default=0.5, validator=must(at_least(0)))
-    cap_seconds: float = field(default=60.0, validator=must(at_least(0)))
-    patience_seconds: float = field(default=600.0, validator=must(at_least(0)))
-    stop_after: int | None = field(default=20, validator=must(at_least(1)))
+    attempts: Annotated[int, at_least(1)] = 6
+    base_seconds: Annotated[float, at_least(0)] = 0.5
+    cap_seconds: Annotated[float, at_least(0)] = 60.0
+    patience_seconds: Annotated[float, at_least(0)] = 600.0
+    stop_after: Annotated[int | None, at_least(1)] = 20
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class SinkConfig:
+class SinkConfig(Section, frozen=True, kw_only=True):
     """Where results go. keep: fields of the input row that flat lines carry along."""
 
-    path: str = field(validator=must(not_empty))
+    path: Annotated[str, not_empty]
     order: Order = Order.INPUT
     shape: Shape = Shape.BATCH
-    keep: Sequence[str] = field(default=(), validator=must(field_names))
+    keep: Annotated[Sequence[str], field_names] = ()
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """Results are resumed, ordered and verified in a file."""
         if self.path == "-":
             refuse(self, "path", 'must be a file, got "-"')
@@ -184,38 +177,34 @@ class SinkConfig:
             refuse(self, "path", told)
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class JournalConfig:
+class JournalConfig(Section, frozen=True, kw_only=True):
     """path: None is beside the sink. history: keep what `headrace report` draws its plots from; no attempt by itself, 0.2 MB at most."""
 
-    path: str | None = field(default=None, validator=must(not_empty))
+    path: Annotated[str | None, not_empty] = None
     durability: Durability = Durability.PROCESS
     history: bool = True
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class CacheConfig:
+class CacheConfig(Section, frozen=True, kw_only=True):
     """Answers kept over runs, by the whole request. path: an SQLite file that several runs may share. max_age_seconds: None is for ever."""
 
-    path: str = field(validator=must(not_empty))
-    max_age_seconds: float | None = field(default=None, validator=must(above(0)))
+    path: Annotated[str, not_empty]
+    max_age_seconds: Annotated[float | None, above(0)] = None
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class MetricsConfig:
+class MetricsConfig(Section, frozen=True, kw_only=True):
     """Who is told how a run goes. port: serves Prometheus on `host` while the run lasts. log: a file that gets one JSON line per attempt.
 
     opentelemetry: the metrics of its GenAI conventions, by the SDK that the process has set up.
     """
 
-    port: int | None = field(default=None, validator=must(at_least(1)))
-    host: str = field(default="127.0.0.1", validator=must(not_empty))
-    log: str | None = field(default=None, validator=must(not_empty))
+    port: Annotated[int | None, at_least(1)] = None
+    host: Annotated[str, not_empty] = "127.0.0.1"
+    log: Annotated[str | None, not_empty] = None
     opentelemetry: bool = False
 
 
-@frozen(kw_only=True, field_transformer=typed)
-class Config:
+class Config(Section, frozen=True, kw_only=True):
     """A whole run. Paths are taken as they are; `load_config` has made them absolute.
 
     provider: where requests go; or providers, several of them, then it is the first. dedupe: equal requests of a run are sent once.
@@ -223,24 +212,24 @@ class Config:
 
     source: SourceConfig
     request: RequestConfig | None = None
-    provider: ProviderConfig = field(default=None, metadata=MADE_LATER)  # the first lane takes its place
+    provider: ProviderConfig = None  # type: ignore[assignment]  # the first lane takes its place
     providers: Sequence[LaneConfig] = ()
-    routing: RoutingConfig = field(factory=RoutingConfig)
-    limits: LimitsConfig = field(factory=LimitsConfig)
-    timeouts: TimeoutsConfig = field(factory=TimeoutsConfig)
-    retry: RetryConfig = field(factory=RetryConfig)
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
+    retry: RetryConfig = field(default_factory=RetryConfig)
     sink: SinkConfig
-    journal: JournalConfig = field(factory=JournalConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
     prices: PricesConfig | None = None
-    budget: BudgetConfig = field(factory=BudgetConfig)
-    answers: AnswersConfig = field(factory=AnswersConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    answers: AnswersConfig = field(default_factory=AnswersConfig)
     dedupe: bool = False
     cache: CacheConfig | None = None
-    metrics: MetricsConfig = field(factory=MetricsConfig)
-    serve: ServeConfig = field(factory=ServeConfig)
-    engine: EngineConfig = field(factory=EngineConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
-    def __attrs_post_init__(self) -> None:
+    def check_together(self) -> None:
         """One file must not be used for two things, and rows that are not requests need a template."""
         self._check_lanes()
         source, sink = set(map(_identity, self.source.paths)), _identity(self.sink.path)
@@ -274,7 +263,7 @@ class Config:
         if self.provider is None:
             if not self.providers:
                 refuse(self, "provider", "missing required key")
-            object.__setattr__(self, "provider", self.providers[0])
+            force_setattr(self, "provider", self.providers[0])
         if self.providers and self.provider is not self.providers[0]:
             refuse(self, "providers", "provider and providers exclude each other; make provider the first of the list")
         names: set[str] = set()

@@ -4,14 +4,13 @@ As in `schema`, the annotations are read at run time, so they must stay real typ
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from attrs import field, frozen
+from pipeline.config.rules import at_least, environment_name, not_empty
+from pipeline.config.sections import Section
 
-from pipeline.config.rules import at_least, environment_name, must, not_empty, typed
 
-
-@frozen(kw_only=True, field_transformer=typed)
-class ServeConfig:
+class ServeConfig(Section, frozen=True, kw_only=True):
     """The server.
 
     data: the folder of files and batches; None is headrace-data beside the config. api_key_env: the environment variable with the
@@ -20,8 +19,8 @@ class ServeConfig:
     a file; None is what the disk holds.
     """
 
-    data: str | None = field(default=None, validator=must(not_empty))
-    api_key_env: str | None = field(default=None, validator=must(environment_name))
+    data: Annotated[str | None, not_empty] = None
+    api_key_env: Annotated[str | None, environment_name] = None
     hosts: Sequence[str] = ()
     expire_batches: bool = False
-    max_upload_bytes: int | None = field(default=None, validator=must(at_least(1)))
+    max_upload_bytes: Annotated[int | None, at_least(1)] = None

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.output.written import FailureChoice
@@ -135,11 +136,11 @@ def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, 
     """The config of a run over one shard alone."""
     part = place.directory.part(shard.number)
     if leases:
-        config = evolve(config, limits=evolve(config.limits, shared=LEASED))
-    return evolve(
+        config = replace(config, limits=replace(config.limits, shared=LEASED))
+    return replace(
         config,
-        sink=evolve(config.sink, path=str(part)),
-        journal=evolve(config.journal, path=str(journal_of(place, shard.number))),
+        sink=replace(config.sink, path=str(part)),
+        journal=replace(config.journal, path=str(journal_of(place, shard.number))),
     )
 
 

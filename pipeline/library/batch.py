@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.config import CacheConfig
 from pipeline.config.load import given_config
@@ -83,4 +83,4 @@ def with_journal(config: Config, journal: str | os.PathLike[str] | None) -> Conf
         return config
     if config.cache is not None:
         raise UsageError(f"journal: the config keeps its answers in {config.cache.path} already (cache.path); leave one of the two out")
-    return evolve(config, cache=CacheConfig(path=os.fspath(journal)))
+    return replace(config, cache=CacheConfig(path=os.fspath(journal)))

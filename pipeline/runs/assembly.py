@@ -10,7 +10,6 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import msgspec
 
 from pipeline.config.answers import Feedback, Length
@@ -44,8 +43,7 @@ if TYPE_CHECKING:
     MakeJobs = Callable[[list[RawRow], int], Sequence[Job | Failure]]
 
 
-@attrs.frozen(eq=False)
-class Extent:
+class Extent(msgspec.Struct, frozen=True, eq=False):
     """The part of the input that a run goes through: one of several that are run on their own and put together later.
 
     open_source: gives the rows of that part. first: index of its first row in the whole input. taken: which of its rows use the id of
@@ -157,7 +155,7 @@ def _expected(config: Config) -> dict[str, str]:
         return {}
     from pipeline.config.expectations import load_schema  # noqa: PLC0415  few runs expect anything
 
-    told = {**attrs.asdict(expect), "schema": load_schema(expect.schema), "length": config.answers.length.value}
+    told = {**msgspec.structs.asdict(expect), "schema": load_schema(expect.schema), "length": config.answers.length.value}
     return {"answers.expect": msgspec.json.encode(told, order="sorted").decode()}
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 from attrs import define, field, frozen
 
+from pipeline.config.sections import is_section, settings_of
 from pipeline.core.pacing.account import Account, Accounts
 from pipeline.core.pacing.budget import Budget
 from pipeline.core.pacing.meter import limits_from
@@ -216,7 +216,7 @@ def _changes(old: Config, new: Config) -> Iterator[str]:
 
 def _kept(old: Config, new: Config) -> Iterator[str]:
     """Keys that differ and cannot change while a run goes on."""
-    for key, _, _ in _differences(old, new, frozenset(each.name for each in attrs.fields(type(old))) - {"provider", "providers"}):
+    for key, _, _ in _differences(old, new, frozenset(old.__struct_fields__) - {"provider", "providers"}):
         if key.partition(".")[0] not in OF_A_RUN or not _can_change(key, shared=old.limits.shared is not None):
             yield key
     after_by_name = _lanes(new)
@@ -235,14 +235,15 @@ def _lanes(config: Config) -> dict[str, ProviderConfig]:
 
 def _differences(old: object, new: object, names: frozenset[str] | None, path: str = "") -> Iterator[tuple[str, object, object]]:
     """The dotted keys under which two sections differ, with both values. names: only these keys; None is all."""
-    for each in attrs.fields(type(old)):  # type: ignore[arg-type]  # every section is an attrs class
-        if names is not None and each.name not in names:
+    cls: type = type(old)
+    for setting in settings_of(cls):
+        if names is not None and setting.name not in names:
             continue
-        before, after = getattr(old, each.name), getattr(new, each.name, None)
-        key = f"{path}{each.name}"
+        before, after = getattr(old, setting.name), getattr(new, setting.name, None)
+        key = f"{path}{setting.name}"
         if before == after:
             continue
-        if type(before) is type(after) and attrs.has(type(before)):
+        if type(before) is type(after) and is_section(type(before)):
             yield from _differences(before, after, None, f"{key}.")
         else:
             yield key, before, after
@@ -250,6 +251,6 @@ def _differences(old: object, new: object, names: frozenset[str] | None, path: s
 
 def _shown(value: object) -> str:
     """A value of a config in one word; of a section only that there is one."""
-    if attrs.has(type(value)):
+    if is_section(type(value)):
         return "set"
     return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
@@ -92,7 +93,7 @@ class Course:
     def _snapshot(self) -> Progress:
         now = self.tallies.progress(elapsed_seconds=trio.current_time() - self.started, rows_expected=self._rows_expected())
         before = self.resumed
-        return evolve(
+        return replace(
             now,
             rows_resumed=before.recorded,
             tokens_resumed=before.prompt_tokens + before.output_tokens,
@@ -141,12 +142,12 @@ class Course:
         """What was done up to now."""
         now = summarize(self.tallies, trio.current_time() - self.started, digest)
         unpriced = () if self.pricing is None else tuple(self.pricing.unknown)
-        now = evolve(now, cost=self._cost(), unpriced=unpriced)
-        return evolve(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+        now = replace(now, cost=self._cost(), unpriced=unpriced)
+        return replace(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
 
     def stopped(self, reason: str, digest: str = "") -> Summary:
         """What was done when the run ended before its input."""
-        return evolve(self.summary(digest), stopped=reason)
+        return replace(self.summary(digest), stopped=reason)
 
     def rows_seen(self, limit: int | None) -> int | None:
         """How many rows the input has, if its end was seen."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from attrs import define, evolve, field
+from msgspec.structs import replace
 
 from pipeline.config import Order, SinkConfig, SourceConfig
 from pipeline.core.batches.records import Batch, Status
@@ -222,11 +223,11 @@ def open_running(config: Config, batch: Batch, slot: int, ending: FailureKind | 
 def config_of(config: Config, folder: DataFolder, batch: Batch) -> Config:
     """The config of a batch's own run."""
     place = folder.batch(batch.id)
-    return evolve(
+    return replace(
         config,
         source=SourceConfig(path=str(place / "input.jsonl")),
         sink=SinkConfig(path=str(place / "results.jsonl"), order=Order.INPUT),
-        journal=evolve(config.journal, path=None),
+        journal=replace(config.journal, path=None),
         cache=None,
         dedupe=False,
     )

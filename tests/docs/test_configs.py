@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from pipeline.cli import main
 from pipeline.config import Config, load_config, load_config_text
@@ -101,7 +101,7 @@ def test_what_stands_behind_a_comment_is_the_default() -> None:
     minimal = load_config_text(starter, "starter.yaml")
 
     assert config.provider.simulate == SimulateConfig()
-    assert attrs.evolve(config, provider=minimal.provider) == minimal
+    assert replace(config, provider=minimal.provider) == minimal
 
 
 def test_every_setting_is_explained() -> None:

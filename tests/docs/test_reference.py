@@ -16,7 +16,8 @@ from pipeline import errors
 from pipeline.cli import headrace
 from pipeline.config import Config
 from pipeline.config.build import all_keys
-from pipeline.config.kinds import annotations_of, without_none
+from pipeline.config.kinds import without_none
+from pipeline.config.sections import Setting, is_section, settings_of
 from pipeline.core.pacing.meter import Bound
 from pipeline.simulate import Fault
 from tests.docs.documents import ROOT
@@ -35,25 +36,25 @@ def text_of(name: str) -> str:
 ROWS = {key: (kind.strip(), default.strip()) for key, kind, default, _ in ROW.findall(text_of("config"))}
 
 
-def settings(cls: type, path: str = "") -> Iterator[tuple[str, attrs.Attribute[object], object]]:
-    """Every setting with its attribute and its type without None."""
-    for name, hint in annotations_of(cls).items():
-        key = f"{path}.{name}" if path else name
-        inner, _ = without_none(hint)
-        yield key, getattr(attrs.fields(cls), name), inner
-        if isinstance(inner, type) and attrs.has(inner):
+def settings(cls: type, path: str = "") -> Iterator[tuple[str, Setting, object]]:
+    """Every setting with its type without None."""
+    for setting in settings_of(cls):
+        key = f"{path}.{setting.name}" if path else setting.name
+        inner, _ = without_none(setting.hint)
+        yield key, setting, inner
+        if isinstance(inner, type) and is_section(inner):
             yield from settings(inner, key)
 
 
 SETTINGS = [pytest.param(*setting, id=setting[0]) for setting in settings(Config)]
 
 
-def shown(attribute: attrs.Attribute[object], kind: object) -> str:
+def shown(setting: Setting) -> str:
     """A default as the reference shows it."""
-    default = attribute.default
-    if default is attrs.NOTHING:
+    default = setting.default
+    if setting.required:
         return "required"
-    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # it is a class
+    if setting.factory is not None:
         return "`{}`"
     if isinstance(default, Enum):
         return f"`{default.value}`"
@@ -70,13 +71,13 @@ def test_config_reference_has_every_setting_and_no_other() -> None:
     assert sorted(ROWS) == sorted(all_keys(Config))
 
 
-@pytest.mark.parametrize("key, attribute, kind", SETTINGS)
-def test_config_reference_shows_the_default(key: str, attribute: attrs.Attribute[object], kind: object) -> None:
-    assert ROWS[key][1] == shown(attribute, kind)
+@pytest.mark.parametrize("key, setting, kind", SETTINGS)
+def test_config_reference_shows_the_default(key: str, setting: Setting, kind: object) -> None:
+    assert ROWS[key][1] == shown(setting)
 
 
-@pytest.mark.parametrize("key, attribute, kind", SETTINGS)
-def test_config_reference_names_every_choice(key: str, attribute: attrs.Attribute[object], kind: object) -> None:
+@pytest.mark.parametrize("key, setting, kind", SETTINGS)
+def test_config_reference_names_every_choice(key: str, setting: Setting, kind: object) -> None:
     if isinstance(kind, type) and issubclass(kind, Enum):
         line = next(line for line in text_of("config").splitlines() if line.startswith(f"| `{key}`"))
         assert [choice.value for choice in kind if f"`{choice.value}`" not in line] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.cli.view import Facts
 from pipeline.summaries import FailedRow, FailureGroup, Progress
@@ -27,7 +27,7 @@ FAILURES = {
     "invalid_row": FailureGroup(6, FailedRow(12, "row-12", "line 13: field 'prompt' is missing")),
     "too_large": FailureGroup(2, FailedRow(1407, "row-1407", "9,812 tokens at once")),
 }
-BUSY = evolve(
+BUSY = replace(
     START,
     rows_read=6000,
     rows_done=5038,
@@ -49,4 +49,4 @@ BUSY = evolve(
 
 def at(seconds: float, done: int, total: int | None = None) -> Progress:
     """A run that has done so much in so many seconds."""
-    return evolve(START, elapsed_seconds=seconds, rows_done=done, rows_read=done, rows_total=total)
+    return replace(START, elapsed_seconds=seconds, rows_done=done, rows_read=done, rows_total=total)

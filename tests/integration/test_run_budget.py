@@ -9,6 +9,7 @@ import attrs
 import httpx
 import pytest
 import trio
+from msgspec.structs import replace
 
 import pipeline
 from pipeline import (
@@ -130,7 +131,7 @@ def test_a_run_that_is_started_again_with_the_same_budget_sends_nothing(tmp_path
 
 def test_attempts_that_fail_count_as_requests_and_cost_no_tokens(tmp_path: Path) -> None:
     shop = Shop(status=400)
-    config = attrs.evolve(config_of(tmp_path, BudgetConfig(requests=3, tokens=200), in_flight=1))
+    config = replace(config_of(tmp_path, BudgetConfig(requests=3, tokens=200), in_flight=1))
 
     with pytest.raises(RunAborted, match=r"budget\.requests is used up: 3 requests"):
         go(config, shop)
@@ -151,7 +152,7 @@ def test_a_budget_of_money_needs_prices(tmp_path: Path) -> None:
     config = config_of(tmp_path, BudgetConfig())
 
     with pytest.raises(ConfigError, match=r"budget\.cost.*needs prices"):
-        attrs.evolve(config, prices=None, budget=BudgetConfig(cost=1.0))
+        replace(config, prices=None, budget=BudgetConfig(cost=1.0))
 
 
 def two_lanes(folder: Path, spare: BudgetConfig) -> Config:
@@ -165,7 +166,7 @@ def two_lanes(folder: Path, spare: BudgetConfig) -> Config:
             budget=spare,
         ),
     )
-    return attrs.evolve(config_of(folder, BudgetConfig()), provider=lanes[0], providers=lanes)
+    return replace(config_of(folder, BudgetConfig()), provider=lanes[0], providers=lanes)
 
 
 def test_each_lane_keeps_its_own_budget_and_a_resumed_run_goes_on_from_it(tmp_path: Path) -> None:

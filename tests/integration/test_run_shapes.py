@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 import pipeline
 from pipeline import SimulateConfig, SimulatedStream, expected_answer
@@ -56,7 +56,7 @@ async def run(folder: Path, name: str, simulate: SimulateConfig) -> tuple[list[d
     }
     (folder / "config.yaml").write_text(json.dumps(config))
     loaded = pipeline.load_config(folder / "config.yaml")
-    summary = await pipeline.run(evolve(loaded, provider=evolve(loaded.provider, simulate=simulate)))
+    summary = await pipeline.run(replace(loaded, provider=replace(loaded.provider, simulate=simulate)))
     return [json.loads(line) for line in sink.read_text().splitlines()], summary
 
 

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.cli.announcer import Announcer, objects, sentences
 from pipeline.cli.display import JsonScreen, PlainScreen
@@ -64,8 +64,8 @@ def test_a_budget_that_is_nearly_spent_is_told_once() -> None:
     facts, stream = type(FACTS)(**{**{name: getattr(FACTS, name) for name in FACTS.__struct_fields__}, "budget": 8.0}), io.StringIO()
     screen = JsonScreen(facts)
     for cost in (6.39, 6.4, 7.9):
-        screen.draw(Output(stream), evolve(BUSY, failures={}, elapsed_seconds=1.0, cost=cost))
+        screen.draw(Output(stream), replace(BUSY, failures={}, elapsed_seconds=1.0, cost=cost))
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == [{"event": "budget", "cost": 6.4, "budget": 8.0}]
     stream = io.StringIO()
-    PlainScreen(facts).draw(Output(stream), evolve(BUSY, failures={}, elapsed_seconds=1.0, cost=6.4))
+    PlainScreen(facts).draw(Output(stream), replace(BUSY, failures={}, elapsed_seconds=1.0, cost=6.4))
     assert stream.getvalue() == "budget: 80% spent, 6.40 of 8.00\n"

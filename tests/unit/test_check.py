@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from pipeline.cli.texts import report_text
 from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
@@ -74,7 +74,7 @@ def test_check_clips_a_long_first_request_for_people_only(tmp_path: Path) -> Non
 
 def test_check_tells_that_a_whole_endpoint_was_pasted(tmp_path: Path) -> None:
     config = config_of(tmp_path, rows(1))
-    report = check(attrs.evolve(config, provider=ProviderConfig(base_url="http://127.0.0.1:9/v1/chat/completions")))
+    report = check(replace(config, provider=ProviderConfig(base_url="http://127.0.0.1:9/v1/chat/completions")))
 
     assert report.first_request_url == "http://127.0.0.1:9/v1/chat/completions"
     assert any("it is taken as http://127.0.0.1:9/v1" in note for note in report.notes)
@@ -83,7 +83,7 @@ def test_check_tells_that_a_whole_endpoint_was_pasted(tmp_path: Path) -> None:
 def test_check_tells_that_no_key_is_sent_to_a_provider_on_the_net(tmp_path: Path) -> None:
     config = config_of(tmp_path, rows(1))
     local, distant, keyed = (
-        check(attrs.evolve(config, provider=provider)).notes
+        check(replace(config, provider=provider)).notes
         for provider in (
             ProviderConfig(base_url="http://127.0.0.1:9/v1"),
             ProviderConfig(base_url="https://api.example.com/v1"),
@@ -97,7 +97,7 @@ def test_check_tells_that_no_key_is_sent_to_a_provider_on_the_net(tmp_path: Path
 def test_check_points_out_what_only_looks_like_a_field(tmp_path: Path) -> None:
     config = config_of(tmp_path, rows(1))
     body = {"model": "m", "system": "{{ rules }}", "prompt": "{prompt}"}
-    report = check(attrs.evolve(config, request=RequestConfig(url="/v1/chat/completions", body=body)))
+    report = check(replace(config, request=RequestConfig(url="/v1/chat/completions", body=body)))
 
     assert "system has {{ rules }}, which is no field here; write {rules}" in report.notes
 

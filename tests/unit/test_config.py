@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from pipeline.config import (
     Config,
@@ -301,7 +301,7 @@ def test_config_built_in_python_is_held_to_the_same_rules(make: Callable[[], obj
 def test_config_can_be_built_in_python() -> None:
     config = Config(source=SourceConfig(path="-"), provider=ProviderConfig(simulate=SimulateConfig()), sink=SinkConfig(path="out.jsonl"))
 
-    assert attrs.evolve(config, limits=LimitsConfig(max_in_flight=1)).limits.max_in_flight == 1
+    assert replace(config, limits=LimitsConfig(max_in_flight=1)).limits.max_in_flight == 1
 
 
 @pytest.mark.parametrize(

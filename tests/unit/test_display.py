@@ -9,7 +9,7 @@ import pty
 import re
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.cli.display import JsonScreen, LiveScreen, PlainScreen, screen_for
 from pipeline.cli.terminal import Output, Screen, Terminal
@@ -82,9 +82,9 @@ def test_log_is_told_in_sentences_without_glyphs() -> None:
 
 
 def test_first_failure_of_a_kind_is_told_at_once_and_once() -> None:
-    failing = evolve(BUSY, elapsed_seconds=1.0)
+    failing = replace(BUSY, elapsed_seconds=1.0)
 
-    lines = written(PlainScreen(FACTS), at(0.5, 1), failing, evolve(failing, elapsed_seconds=1.5))
+    lines = written(PlainScreen(FACTS), at(0.5, 1), failing, replace(failing, elapsed_seconds=1.5))
 
     assert lines == [
         "first HTTP 400, row 5,054 (row-5053): content_policy_violation: blocked by our content \x1b[31mpolicy",
@@ -117,7 +117,7 @@ def live(*, environment: dict[str, str], encoding: str = "utf-8") -> tuple[str, 
     os.set_blocking(master, False)
     with os.fdopen(slave, "w", encoding=encoding) as stream, Terminal[Progress](stream) as terminal:
         terminal.use(screen_for("live", terminal.output, FACTS, environment))
-        for record in (evolve(BUSY, rows_done=5000), BUSY):
+        for record in (replace(BUSY, rows_done=5000), BUSY):
             terminal.show(record)
             terminal.settle()
         terminal.say("stopping [now]")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.cli.drawing import ASCII, TALLEST, WIDEST, Line, draw
 from pipeline.cli.view import Facts, Watcher
@@ -40,7 +40,7 @@ def test_view_at_80_columns() -> None:
 
 
 def test_view_of_a_stream_without_limits_shows_figures_alone() -> None:
-    lines = drawn(evolve(at(10, 100), in_flight=5), facts=PLAIN_FACTS)
+    lines = drawn(replace(at(10, 100), in_flight=5), facts=PLAIN_FACTS)
 
     assert lines == [
         "stdin → out.jsonl                                                           10 s",
@@ -83,7 +83,7 @@ def test_no_percentage_is_100_before_the_last_row() -> None:
 
 
 def test_ascii_terminals_get_ascii() -> None:
-    lines = draw(Watcher(FACTS).look(evolve(BUSY, failures={})), 80, 24, ASCII)
+    lines = draw(Watcher(FACTS).look(replace(BUSY, failures={})), 80, 24, ASCII)
 
     assert all(text_of(line).isascii() for line in lines)
     assert "of ~10,000 rows" in text_of(lines[2])
@@ -137,7 +137,7 @@ def test_a_start_without_anything_is_drawn() -> None:
 
 EU = LaneProgress("eu", 3000, 0, 100, 30.0, 30.0)
 US = LaneProgress("us", 2300, 45, 80, 30.0, 19.0)
-SEVERAL = evolve(BUSY, lanes=(EU, US), latency_seconds={"p50": 2.5, "p95": 5.7}, first_token_seconds={"p50": 0.449})
+SEVERAL = replace(BUSY, lanes=(EU, US), latency_seconds={"p50": 2.5, "p95": 5.7}, first_token_seconds={"p50": 0.449})
 
 
 def test_what_the_provider_allows_stands_on_the_gauge_of_requests() -> None:
@@ -159,11 +159,11 @@ def test_lanes_are_a_line_at_80_columns_and_a_table_at_120() -> None:
 
 
 def test_one_lane_has_no_line_of_its_own() -> None:
-    assert not [line for line in drawn(evolve(BUSY, lanes=(EU,)), 120, 40) if line.startswith("lanes")]
+    assert not [line for line in drawn(replace(BUSY, lanes=(EU,)), 120, 40) if line.startswith("lanes")]
 
 
 def test_a_lane_that_is_out_is_named_with_its_time() -> None:
-    progress = evolve(SEVERAL, bound="lane_out", lanes=(evolve(EU, out_seconds=12.0), US))
+    progress = replace(SEVERAL, bound="lane_out", lanes=(replace(EU, out_seconds=12.0), US))
 
     assert "held by    out of reach: eu  for 12 s; its rows go to others" in drawn(progress)
     assert any("eu" in line and "out for 12 s" in line for line in drawn(progress, 120, 40))

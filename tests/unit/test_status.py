@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
+from msgspec.structs import replace
 
 import pipeline
 from pipeline.cli.texts import status_text
@@ -80,7 +81,7 @@ def test_status_disturbs_no_run_and_makes_no_file(config: Config) -> None:
 
 def test_status_names_what_the_config_asks_for_that_the_run_did_not(config: Config) -> None:
     begin(config)
-    other = evolve(config, provider=evolve(config.provider, base_url="http://127.0.0.1:2/v1"))
+    other = replace(config, provider=replace(config.provider, base_url="http://127.0.0.1:2/v1"))
 
     found = status(other)
 
@@ -103,7 +104,7 @@ def test_a_journal_that_cannot_be_read_is_a_clear_error(config: Config) -> None:
 
 def test_status_for_people_says_how_far_how_long_ago_and_how_to_go_on(config: Config) -> None:
     begin(config)
-    other = evolve(config, sink=evolve(config.sink, shape=type(config.sink.shape)("flat")))
+    other = replace(config, sink=replace(config.sink, shape=type(config.sink.shape)("flat")))
 
     text = status_text(evolve(status(other), rows=1234, rows_expected=1234, fraction=0.0032), "out.jsonl", now=1090.0)
 

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.cli import main
 from pipeline.cli.summary import KINDS_SHOWN, WIDTH, advice_on, may_pass, summary_object, summary_text
@@ -28,7 +28,7 @@ CLEAN = Summary(
     output_tokens=678,
     limited_by={"input": 0.5, "requests_per_second": 0.4, "pause": 0.097, "in_flight": 0.003},
 )
-FAILED = evolve(
+FAILED = replace(
     CLEAN,
     succeeded=965,
     failed=35,
@@ -70,7 +70,7 @@ def test_no_line_of_a_summary_is_wider_than_80_columns_and_it_fits_a_screen() ->
 def test_many_kinds_are_told_up_to_five() -> None:
     failures = {f"http_{status}": FailureGroup(1, FailedRow(1, "a", "b")) for status in range(400, 410)}
 
-    text = told(evolve(CLEAN, failed=12, failures=failures))
+    text = told(replace(CLEAN, failed=12, failures=failures))
 
     assert text.count("  a: b") == KINDS_SHOWN
     assert "and 5 more kinds; each failed row has its error in the results" in text
@@ -80,15 +80,15 @@ def test_many_kinds_are_told_up_to_five() -> None:
 @pytest.mark.parametrize(
     "summary, said",
     [
-        (evolve(CLEAN, attempts=0, total=164, skipped_resumed=164), "nothing left to do: all 164 rows were finished before"),
-        (evolve(CLEAN, attempts=0, total=164, skipped_resumed=164, failed=2), "all 164 rows were finished before, 2 of them failed"),
+        (replace(CLEAN, attempts=0, total=164, skipped_resumed=164), "nothing left to do: all 164 rows were finished before"),
+        (replace(CLEAN, attempts=0, total=164, skipped_resumed=164, failed=2), "all 164 rows were finished before, 2 of them failed"),
         (Summary(), "the input has no rows"),
-        (evolve(CLEAN, skipped_resumed=1), "1 row was finished before"),
-        (evolve(CLEAN, from_cache=30), "30 rows were answered without being sent"),
-        (evolve(CLEAN, cost=1.5), "cost 1.50"),
-        (evolve(CLEAN, unknown_outcome=1), "1 attempt got no answer and may have been billed"),
-        (evolve(CLEAN, finish_reasons={"length": 7}), "7 answers cut at the token limit of the request (finish_reason length)"),
-        (evolve(CLEAN, rejected=2), "2 responses with a success status and no answer"),
+        (replace(CLEAN, skipped_resumed=1), "1 row was finished before"),
+        (replace(CLEAN, from_cache=30), "30 rows were answered without being sent"),
+        (replace(CLEAN, cost=1.5), "cost 1.50"),
+        (replace(CLEAN, unknown_outcome=1), "1 attempt got no answer and may have been billed"),
+        (replace(CLEAN, finish_reasons={"length": 7}), "7 answers cut at the token limit of the request (finish_reason length)"),
+        (replace(CLEAN, rejected=2), "2 responses with a success status and no answer"),
     ],
 )
 def test_what_else_there_is_to_say(summary: Summary, said: str) -> None:
@@ -96,11 +96,11 @@ def test_what_else_there_is_to_say(summary: Summary, said: str) -> None:
 
 
 def test_a_run_with_nothing_to_do_was_held_by_nothing() -> None:
-    assert "held" not in told(evolve(CLEAN, attempts=0, skipped_resumed=1000, limited_by={"input": 1.0}))
+    assert "held" not in told(replace(CLEAN, attempts=0, skipped_resumed=1000, limited_by={"input": 1.0}))
 
 
 def test_word_input_is_never_what_held_a_run_back() -> None:
-    assert "held" not in told(evolve(CLEAN, limited_by={"input": 0.9, "retry": 0.1}))
+    assert "held" not in told(replace(CLEAN, limited_by={"input": 0.9, "retry": 0.1}))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_word_input_is_never_what_held_a_run_back() -> None:
     [("timeout", True), ("connection", True), ("retries_exhausted", True), ("http_401", True), ("http_400", False), ("invalid_row", False)],
 )
 def test_only_what_may_have_passed_is_advised_to_be_tried_again(code: str, passing: bool) -> None:  # noqa: FBT001
-    failed = evolve(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "b"))})
+    failed = replace(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "b"))})
 
     assert may_pass(code) == passing
     assert (f"{RUN} --retry-failed" in [each.command for each in advice_on(failed, RUN)]) == passing
@@ -118,8 +118,8 @@ def test_only_what_may_have_passed_is_advised_to_be_tried_again(code: str, passi
 @pytest.mark.parametrize(
     "summary",
     [
-        evolve(CLEAN, stopped="the provider refused one row: HTTP 401: You didn't provide an API key"),
-        evolve(CLEAN, failed=1, failures={"http_403": FailureGroup(1, FailedRow(1, "a", "b"))}),
+        replace(CLEAN, stopped="the provider refused one row: HTTP 401: You didn't provide an API key"),
+        replace(CLEAN, failed=1, failures={"http_403": FailureGroup(1, FailedRow(1, "a", "b"))}),
     ],
 )
 def test_a_refusal_of_requests_without_a_key_says_that_none_was_sent(summary: Summary, without_key: bool) -> None:  # noqa: FBT001
@@ -132,14 +132,14 @@ def test_a_refusal_of_requests_without_a_key_says_that_none_was_sent(summary: Su
     "code, said", [("http_400", "3 rows were refused for what they ask; another try ends the same way"), ("http_404", "provider.base_url")]
 )
 def test_refused_rows_are_told_what_helps(code: str, said: str) -> None:
-    failed = evolve(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "HTTP 400: no such thing"))})
+    failed = replace(CLEAN, failed=3, failures={code: FailureGroup(3, FailedRow(1, "a", "HTTP 400: no such thing"))})
 
     assert said in " ".join(told(failed).split())
     assert "a: HTTP 400" not in told(failed) or code != "http_400"  # the status stands before it
 
 
 def test_stopped_run_is_told_how_to_go_on() -> None:
-    advice = advice_on(evolve(FAILED, stopped="the provider refuses the key"), RUN)
+    advice = advice_on(replace(FAILED, stopped="the provider refuses the key"), RUN)
 
     assert (advice[0].text, advice[0].command) == ("go on with the rows that are left", RUN)
 
@@ -180,14 +180,14 @@ def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back()
 
 
 def test_limits_that_are_not_learned_and_are_too_high_are_advised_to_be_lowered() -> None:
-    many = evolve(CLEAN, throttled=300)
+    many = replace(CLEAN, throttled=300)
 
     assert "30% of the attempts were throttled: lower the limits" in summary_text(many, "out", advice_on(many, RUN, learns=False))
     assert "lower the limits" not in summary_text(many, "out", advice_on(many, RUN))
 
 
 def spent(*settings: str) -> Summary:
-    return evolve(CLEAN, stopped="; ".join(f"{setting} is used up: 5 requests are spent; raise it" for setting in settings))
+    return replace(CLEAN, stopped="; ".join(f"{setting} is used up: 5 requests are spent; raise it" for setting in settings))
 
 
 def test_a_run_that_has_spent_its_budget_is_told_to_continue_with_a_higher_one() -> None:
@@ -209,7 +209,7 @@ def test_each_of_several_lanes_is_told_and_why_one_is_not_used_any_more() -> Non
         LaneSummary("main", 700, 690, 10, out_seconds=12.3),
         LaneSummary("spare", 310, 310, 0, out="providers[1].budget.requests is used up: 310 requests are spent"),
     )
-    lines = told(evolve(CLEAN, lanes=lanes)).splitlines()
+    lines = told(replace(CLEAN, lanes=lanes)).splitlines()
 
     start = lines.index("lanes")
     assert lines[start + 1] == "  main   690 of 700 attempts succeeded, 10 throttled, out for 12 s"
@@ -219,7 +219,7 @@ def test_each_of_several_lanes_is_told_and_why_one_is_not_used_any_more() -> Non
 
 
 def test_the_share_of_the_limits_that_was_used_is_told() -> None:
-    assert "used 99.6% of what the limits on requests allow" in " ".join(told(evolve(CLEAN, attained=0.9961)).split())
+    assert "used 99.6% of what the limits on requests allow" in " ".join(told(replace(CLEAN, attained=0.9961)).split())
 
 
 def test_programs_are_told_the_same_advice_and_which_failures_may_pass() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.cli.view import View, Watcher, expected_rows
 from tests.fakes.views import BUSY, FACTS, PLAIN_FACTS, START, at
@@ -30,7 +30,7 @@ def watched(*records: object) -> View:
 def test_total_is_an_estimate_until_the_end_is_read(
     read: int, expected: int | None, total: int | None, told: tuple[int | None, bool]
 ) -> None:
-    assert expected_rows(evolve(START, rows_read=read, rows_expected=expected, rows_total=total)) == told
+    assert expected_rows(replace(START, rows_read=read, rows_expected=expected, rows_total=total)) == told
 
 
 def test_rate_is_that_of_the_last_seconds() -> None:
@@ -48,7 +48,7 @@ def test_rate_after_a_gap_is_that_over_the_gap() -> None:
 
 
 def test_what_earlier_runs_did_makes_no_rate_and_no_cost_of_this_one() -> None:
-    resumed = evolve(at(2, 10_020), rows_resumed=10_000, rows_expected=20_000, cost=5.0)
+    resumed = replace(at(2, 10_020), rows_resumed=10_000, rows_expected=20_000, cost=5.0)
 
     view = watched(resumed)
 
@@ -58,7 +58,7 @@ def test_what_earlier_runs_did_makes_no_rate_and_no_cost_of_this_one() -> None:
 
 
 def test_time_left_is_what_the_rate_makes_of_the_rows_left() -> None:
-    view = watched(*(evolve(at(second, second * 10), rows_total=1000) for second in range(1, 51)))
+    view = watched(*(replace(at(second, second * 10), rows_total=1000) for second in range(1, 51)))
 
     assert view.left_seconds == pytest.approx(50)
     assert view.rows_left == 500
@@ -66,7 +66,7 @@ def test_time_left_is_what_the_rate_makes_of_the_rows_left() -> None:
 
 
 def test_no_time_is_told_where_only_retries_are_left() -> None:
-    last = evolve(at(100, 998, total=1000), in_flight=1, waiting=1, bound="retry")
+    last = replace(at(100, 998, total=1000), in_flight=1, waiting=1, bound="retry")
 
     view = watched(at(99, 990, total=1000), last)
 
@@ -90,13 +90,13 @@ def test_no_time_is_told_where_only_retries_are_left() -> None:
     ],
 )
 def test_what_holds_a_run_back_is_told_in_words(bound: str, held: str, why: str) -> None:
-    view = watched(evolve(BUSY, bound=bound))
+    view = watched(replace(BUSY, bound=bound))
 
     assert (view.held, view.why) == (held, why)
 
 
 def test_cost_in_all_follows_from_the_rows_done() -> None:
-    view = watched(evolve(at(10, 1000, total=2000), cost=3.0))
+    view = watched(replace(at(10, 1000, total=2000), cost=3.0))
 
     assert view.forecast == pytest.approx(6.0)
     assert Watcher(PLAIN_FACTS).look(START).forecast is None
