@@ -277,8 +277,8 @@ class Store(Protocol[T]):
     async def read_back(self, first: int, count: int) -> list[T]:
         """The items of the rows `[first, first + count)`, all of which were recorded and none of which was written."""
 
-    def size_of(self, item: T) -> int:
-        """Bytes of memory that an item takes."""
+    def size_of(self, items: Sequence[T]) -> int:
+        """Bytes of memory that items take."""
 
     async def write(self, items: list[T]) -> None:
         """Append items to the output; when this returns, they are done with and their rows have left the flow.

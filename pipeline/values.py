@@ -1,4 +1,4 @@
-"""Frozen records that a user holds: configs, summaries, progress.
+"""Frozen records that a user holds: configs, summaries, progress, outcomes.
 
 They are msgspec structs, because the class of an attrs record takes 400 µs to make at each start, and that of a struct 15. For programs
 that treat them as attrs records, `attrs.asdict`, `attrs.evolve`, `attrs.fields` and `attrs.has` work on them as well.
@@ -12,20 +12,20 @@ from typing import Any, ClassVar
 from msgspec import NODEFAULT, Struct
 
 
-class _AttrsFields:
+class AttrsFields:
     """The fields of a record as attrs describes them, made when attrs asks for them."""
 
-    def __get__(self, record: object, cls: type[Record]) -> object:
+    def __get__(self, record: object, cls: type[Struct]) -> object:
         return _described(cls)
 
 
 class Record(Struct, frozen=True):
     """A frozen record."""
 
-    __attrs_attrs__: ClassVar[Any] = _AttrsFields()
+    __attrs_attrs__: ClassVar[Any] = AttrsFields()
 
 
-def defaults_of(cls: type[Record]) -> dict[str, object]:
+def defaults_of(cls: type[Struct]) -> dict[str, object]:
     """The default of each field, in their order: NODEFAULT where it must be given, a `Factory` where it is made anew each time."""
     names, defaults = cls.__struct_fields__, cls.__struct_defaults__
     return dict(zip(names, (NODEFAULT,) * (len(names) - len(defaults)) + defaults, strict=True))
@@ -36,14 +36,14 @@ def factory_of(default: object) -> Any:
     return getattr(default, "factory", None)
 
 
-def annotations_of(cls: type[Record]) -> dict[str, object]:
+def annotations_of(cls: type[Struct]) -> dict[str, object]:
     """The annotation of each field as it was written, in their order."""
     written = {name: hint for each in reversed(cls.__mro__) for name, hint in vars(each).get("__annotations__", {}).items()}
     return {name: written[name] for name in cls.__struct_fields__}
 
 
 @cache
-def _described(cls: type[Record]) -> object:
+def _described(cls: type[Struct]) -> object:
     import attrs  # noqa: PLC0415  only who uses attrs pays for it
 
     hints: dict[str, Any] = annotations_of(cls)

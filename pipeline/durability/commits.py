@@ -79,19 +79,22 @@ class Commits:
         first, end = next(iter(self.done), (0, 0))
         return 0 if first else end
 
+    @property
+    def written(self) -> int:
+        """Lines of the output."""
+        return self._written[0]
+
     def note_written(self, lines: int) -> None:
         """Note that the output has this many more lines."""
         self._written = (self._written[0] + lines, self.sink.bytes_written, self.sink.digest)
 
     def count(self, entries: Sequence[Entry]) -> None:
-        """Count rows that the journal or the output has, each once."""
-        for entry in entries:
-            if entry.counts is not None:
-                succeeded, usage, term, reason, rejected = entry.counts
-                self._ledger.count(usage, succeeded=succeeded, finish_reason=reason, rejected=rejected)
-                self._row_sum += term
-                entry.counts = None
-                if not self.in_order:
+        """Count rows that the journal or the output has now. Each must be counted once."""
+        self._ledger.count([entry.counts for entry in entries if entry.counts is not None])
+        self._row_sum += sum([entry.term for entry in entries])
+        if not self.in_order:
+            for entry in entries:
+                if entry.counts is not None:
                     self.done.add(entry.index, entry.index + 1)
                     self._newly_done.append(entry.index)
 

@@ -6,30 +6,29 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.core.bookkeeping.ledger import Counted  # noqa: TC001  a struct's fields are resolved at run time
 from pipeline.edges.store.long_lines import Slot
-from pipeline.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 WRITE_BYTES = 4 << 20  # appended to the output at once
 SLOT_BYTES = 400  # of memory, for a row whose line is on disk
-
-Counts = tuple[bool, Usage, int, str | None, int]  # whether it succeeded, what it used, its term, why it ended, answers rejected before
 
 
 class Entry(Struct, eq=False):
     """A finished row as it is written.
 
     place: line number in the output, from 0; in input order that is its index. line: the line, or where it is on disk.
-    counts: what the row adds to the state's counters, until that is done. spooled: the spool has the line.
-    stored: the journal has it.
+    counts: what the row adds to the state's counters; None if that was counted by an earlier process. term: what the row is
+    recognised by. spooled: the spool has the line. stored: the journal has it, and the row is counted.
     """
 
     index: int
     place: int
     line: bytes | Slot
-    counts: Counts | None = None
+    counts: Counted | None = None
+    term: int = 0
     spooled: bool = False
     stored: bool = False
 
@@ -37,9 +36,19 @@ class Entry(Struct, eq=False):
         """The line. Blocks where it is on disk. Raises JournalError."""
         return self.line.read() if isinstance(self.line, Slot) else self.line
 
-    def size(self) -> int:
-        """Bytes of memory that it takes."""
-        return SLOT_BYTES if isinstance(self.line, Slot) else len(self.line)
+
+def size_of(entries: Iterable[Entry]) -> int:
+    """Bytes of memory that rows take."""
+    lines = [entry.line for entry in entries]
+    return sum([len(line) if isinstance(line, bytes) else SLOT_BYTES for line in lines])
+
+
+def texts(entries: Sequence[Entry]) -> Iterator[list[bytes]]:
+    """The lines of rows in groups, see `pieces`. Blocks where some are on disk. Raises JournalError."""
+    lines = [entry.line for entry in entries if isinstance(entry.line, bytes)]
+    if len(lines) == len(entries) and sum(map(len, lines)) <= WRITE_BYTES:
+        return iter((lines,))
+    return pieces(entry.text() for entry in entries)
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

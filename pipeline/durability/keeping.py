@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from pipeline.core.output.kept import with_fields
 from pipeline.edges.store.spool import LONG_BYTES
@@ -55,19 +56,19 @@ class Keeping:
 
         kept: fields of its row that go into its line.
         """
-        index = outcome.index
-        if len(outcome.body or b"") <= LONGEST_BYTES:
+        body = outcome.body
+        if body is None or len(body) <= LONGEST_BYTES:
             line = with_fields(self.encode(outcome), kept) if kept else self.encode(outcome)
             if len(line) < LONG_BYTES:
                 if self.spool.put(line, term):
-                    self._lines[index] = line
+                    self._lines[outcome.index] = line
                     return outcome
             else:
                 slot = self.spool.put_long(line, term)
                 if slot is not None:
-                    self._slots[index] = slot
-                    return evolve(outcome, body=b"") if self.takes_bodies else outcome
-        self._unkept.add(index)
+                    self._slots[outcome.index] = slot
+                    return replace(outcome, body=b"") if self.takes_bodies else outcome
+        self._unkept.add(outcome.index)
         if not self.is_behind:
             self.is_behind, self._caught_up = True, trio.Event()
         return outcome
@@ -76,13 +77,15 @@ class Keeping:
         """Wait until all outcomes that could not be kept are recorded."""
         await self._caught_up.wait()
 
-    def take(self, index: int) -> bytes | Slot | None:
-        """The line of a row that is being recorded, or where it is; None if the spool does not have it."""
-        return self._lines.pop(index, None) or self._slots.pop(index, None)
+    def take(self, outcomes: Iterable[Outcome]) -> list[bytes | Slot | None]:
+        """The lines of rows that are being recorded, or where they are; None where the spool does not have one."""
+        if not self._slots:
+            return [self._lines.pop(outcome.index, None) for outcome in outcomes]
+        return [self._lines.pop(outcome.index, None) or self._slots.pop(outcome.index, None) for outcome in outcomes]
 
-    def note_written(self, slot: Slot) -> None:
-        """The output has a long line."""
-        self._written.append(slot)
+    def note_written(self, slots: list[Slot]) -> None:
+        """The output has long lines."""
+        self._written += slots
 
     def begin_commit(self) -> None:
         """A commit is made of all that is recorded and written up to now."""

@@ -160,7 +160,7 @@ class _Rebuilding:
         self.moved += index != told.index
         self.done.add(index, index + 1)
         self.row_sum += row_term(index, self.rows.digests[index])
-        self.ledger.count(told.usage, succeeded=told.succeeded, finish_reason=told.finish_reason)
+        self.ledger.count([told.counted])
         return index
 
     def _to_send_again(self, told: Written) -> bool:

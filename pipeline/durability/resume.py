@@ -232,7 +232,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, kind: Kind) -> 
             held.add(place, place + 1)
             found.append((place, line))
             size += len(line)
-            ledger.count(told.usage, succeeded=told.succeeded, finish_reason=told.finish_reason)
+            ledger.count([told.counted])
             row_sum += term
             if size >= COMMIT_BYTES:
                 commit()

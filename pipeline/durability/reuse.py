@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from pipeline.core.answers.expect import CheckError
 from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
@@ -157,4 +158,4 @@ def _success(job: Job, kept: bytes) -> Success:
 
 def _same_for(job: Job, outcome: Outcome) -> Outcome:
     """Another row's outcome as this row's own, which cost nothing."""
-    return evolve(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)
+    return replace(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)

@@ -35,13 +35,12 @@ from attrs import define, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
-from pipeline.core.bookkeeping.ledger import usage_of
+from pipeline.core.bookkeeping.ledger import counted
 from pipeline.core.output.kept import with_fields
-from pipeline.durability.entries import Entry, pieces
+from pipeline.durability.entries import Entry, size_of, texts
 from pipeline.durability.keeping import LONGEST_BYTES
 from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
-from pipeline.records import Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -82,7 +81,7 @@ class DurableStore:
     _next_place: int = field(init=False)  # in the order of completion
     _terms: dict[int, int] = field(factory=dict, init=False)  # of rows that were read and are not recorded
     _fields: dict[int, bytes] = field(factory=dict, init=False)  # what of these goes into their lines
-    _under_way: dict[int, Entry] = field(factory=dict, init=False)  # recorded rows that are neither in the journal nor written
+    _under_way: list[Entry] = field(factory=list, init=False)  # recorded rows that are neither in the journal nor written
     _storing: list[Entry] = field(factory=list, init=False)  # what the commit that is being made stores
 
     def __attrs_post_init__(self) -> None:
@@ -142,7 +141,7 @@ class DurableStore:
         if longest:
             with trio.CancelScope(shield=True):
                 made = await trio.to_thread.run_sync(self._encoded, longest)
-        entries = [self._enter(outcome, made.pop(outcome.index, None)) for outcome in outcomes]
+        entries = self._enter(outcomes, made)
         commit = self._next_commit(entries)
         self._storing = list(commit.entries)
         self.keeping.begin_commit()
@@ -154,40 +153,38 @@ class DurableStore:
 
     def record_now(self, outcomes: list[Outcome]) -> None:
         """Put outcomes, and whatever else is under way, in the journal at once."""
-        entries = [self._enter(outcome) for outcome in outcomes]
-        self._under_way.update((entry.index, entry) for entry in entries)
+        self._under_way += self._enter(outcomes, {})
         self._commit(self._next_commit([]))
 
     def _encoded(self, outcomes: list[Outcome]) -> dict[int, bytes]:
         """The lines of outcomes that the spool does not have, made in a thread because each takes long."""
         return {outcome.index: self.keeping.encode(outcome) for outcome in outcomes}
 
-    def _enter(self, outcome: Outcome, made: bytes | None = None) -> Entry:
-        index = outcome.index
-        place = index
-        if not self.commits.in_order:
-            place = self._next_place
-            self._next_place += 1
-        term = self._terms.pop(index)
-        kept = self._fields.pop(index, b"") if self._fields else b""
-        rejected = outcome.rejected if outcome.attempts else 0
-        if isinstance(outcome, Success):
-            counts = (True, usage_of(outcome), term, outcome.finish_reason, rejected)
-        else:
-            counts = (False, usage_of(outcome), term, None, rejected)
-        line = self.keeping.take(index)
-        if line is None:
-            return Entry(index, place, with_fields(self.keeping.encode(outcome) if made is None else made, kept), counts)
-        return Entry(index, place, line, counts, spooled=True)
+    def _enter(self, outcomes: list[Outcome], made: dict[int, bytes]) -> list[Entry]:
+        """The entries of outcomes. made: lines that are there already, of those that the spool does not have."""
+        entries: list[Entry] = []
+        terms, place = self._terms, self._next_place
+        self._next_place += len(outcomes)
+        for outcome, line, counts in zip(outcomes, self.keeping.take(outcomes), counted(outcomes), strict=True):
+            index = outcome.index
+            kept = self._fields.pop(index, b"") if self._fields else b""
+            entry = Entry(index, place, b"" if line is None else line, counts, terms.pop(index), line is not None)
+            place += 1
+            entries.append(entry)
+            if line is None:
+                entry.line = with_fields(made[index] if index in made else self.keeping.encode(outcome), kept)
+        if self.commits.in_order:
+            for entry in entries:
+                entry.place = entry.index
+        return entries
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:
         """The next commit: what it stores of these entries and of those under way. unknown, rows: as `settle` takes them."""
         at_once = is_last or self.commits.power
-        waiting = [entry for entry in self._under_way.values() if at_once or not isinstance(entry.line, Slot)]
+        waiting = [entry for entry in self._under_way if at_once or not isinstance(entry.line, Slot)]
         to_store = [entry for entry in waiting if not entry.stored] + [entry for entry in new if at_once or not entry.spooled]
-        stay = [entry for entry in self._under_way.values() if isinstance(entry.line, Slot)]
-        stay += [entry for entry in new if entry.spooled and (isinstance(entry.line, Slot) or not at_once)]
-        self._under_way = {entry.index: entry for entry in stay}
+        self._under_way = [entry for entry in self._under_way if isinstance(entry.line, Slot)]
+        self._under_way += [entry for entry in new if entry.spooled and (not at_once or isinstance(entry.line, Slot))]
         for entry in to_store:
             entry.stored = True
         return self.commits.prepare(to_store, unknown=unknown, rows=rows, is_last=is_last)
@@ -202,13 +199,13 @@ class DurableStore:
 
     # ---- ordered and written -------------------------------------------------------------------------------------
 
-    def size_of(self, item: Entry) -> int:
-        """Bytes of memory that a row takes."""
-        return item.size()
+    def size_of(self, items: Sequence[Entry]) -> int:
+        """Bytes of memory that rows take."""
+        return size_of(items)
 
     async def read_back(self, first: int, count: int) -> list[Entry]:
         """Recorded rows that are next to be written, those that no commit has stored yet among them."""
-        near = {entry.index: entry for entry in (*self._under_way.values(), *self._storing) if first <= entry.index < first + count}
+        near = {entry.index: entry for entry in (*self._under_way, *self._storing) if first <= entry.index < first + count}
         back: list[Entry] = []
         for index in (*sorted(near), first + count):
             start = first + len(back)
@@ -228,14 +225,13 @@ class DurableStore:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._write, items)
         self.commits.note_written(len(items))
-        for entry in items:
-            self._under_way.pop(entry.index, None)
-            if isinstance(entry.line, Slot):
-                self.keeping.note_written(entry.line)
-        self.commits.count(items)
+        written = self.commits.written
+        self._under_way = [entry for entry in self._under_way if entry.place >= written]
+        self.keeping.note_written([entry.line for entry in items if isinstance(entry.line, Slot)])
+        self.commits.count([entry for entry in items if not entry.stored])
 
     def _write(self, items: list[Entry]) -> None:
-        for lines in pieces(entry.text() for entry in items):
+        for lines in texts(items):
             self.commits.sink.write(b"".join(lines))
 
     # ---- what a run asks when it goes on and when it ends --------------------------------------------------------
@@ -322,7 +318,7 @@ class DurableStore:
                 rows.add(0, first)
         else:
             rows = Intervals(self.done)
-        for index in {*self._under_way, *self.keeping.rows()}:
+        for index in {*(entry.index for entry in self._under_way), *self.keeping.rows()}:
             if index not in rows:
                 rows.add(index, index + 1)
         return rows

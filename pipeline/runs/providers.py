@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 from attrs import evolve, frozen
+from msgspec.structs import replace
 
 from pipeline.config.lanes import LaneConfig
 from pipeline.core.answers.retry import RetryPolicy
@@ -292,7 +293,7 @@ class _OwnModel:
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt, with the lane's model in the request."""
-        return await self.sender.send(evolve(job, body=with_model(job.body, self.model)), client_request_id)
+        return await self.sender.send(replace(job, body=with_model(job.body, self.model)), client_request_id)
 
     def release(self) -> None:
         """The last answer is no longer in memory."""

@@ -13,13 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 from msgspec.structs import replace
 
 from pipeline.config import Order, SinkConfig, SourceConfig
 from pipeline.core.batches.records import Batch, Status
 from pipeline.core.bookkeeping.ledger import Ledger, Priced
 from pipeline.core.bookkeeping.reorder import ReorderWindow
+from pipeline.durability.entries import size_of
 from pipeline.errors import JournalDamagedError, UsageError
 from pipeline.records import Failure, FailureKind, Job
 from pipeline.runs.opening import Choices, OpenedRun, open_run
@@ -143,7 +144,7 @@ class Running:
                 item.index += base
                 placed.append(item)
             else:
-                placed.append(evolve(item, index=item.index + base))
+                placed.append(replace(item, index=item.index + base))
         return first, placed
 
     def _make_ends(self, rows: list[RawRow], first: int) -> list[Job | Failure]:
@@ -170,14 +171,13 @@ class Running:
 
     async def write(self, entries: list[Entry]) -> None:
         """Write those rows whose turn it is, and keep the others until it is. Raises SinkError, JournalError."""
-        size_of = self.durable.size_of
         ready = self._window.push(entries)
-        self._waiting_bytes += sum(map(size_of, entries)) - sum(map(size_of, ready))
+        self._waiting_bytes += size_of(entries) - size_of(ready)
         await self._append(ready)
         while (held := self._window.take_held(READ_BACK_ROWS))[1]:
             await self._append(await self.durable.read_back(*held))
             ready = self._window.push(())
-            self._waiting_bytes -= sum(map(size_of, ready))
+            self._waiting_bytes -= size_of(ready)
             await self._append(ready)
         if len(self._window) > SPILL_ROWS or self._waiting_bytes > SPILL_BYTES:
             self._window.spill()

@@ -10,11 +10,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import define, field
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.batches.sharing import Ahead, Shares
 from pipeline.core.bookkeeping.intervals import Intervals
+from pipeline.durability.entries import size_of
 from pipeline.errors import InputError
 from pipeline.records import Job
 from pipeline.serve.running import INDEX_BITS, INDEX_MASK, Running
@@ -201,10 +203,10 @@ class SharedRuns:
     def keep(self, outcome: Outcome) -> Outcome:
         """Save an outcome from the death of the process."""
         running = self._last_kept = self.open[outcome.index >> INDEX_BITS]
-        own = evolve(outcome, index=outcome.index & INDEX_MASK)
+        own = replace(outcome, index=outcome.index & INDEX_MASK)
         kept = running.durable.keep(own)
         self._kept[outcome.index] = kept
-        return outcome if kept is own else evolve(kept, index=outcome.index)
+        return outcome if kept is own else replace(kept, index=outcome.index)
 
     @property
     def is_behind(self) -> bool:
@@ -249,7 +251,7 @@ class SharedRuns:
             index = outcome.index
             own = self._kept.pop(index, None)
             if own is None:
-                own = evolve(outcome, index=index & INDEX_MASK)
+                own = replace(outcome, index=index & INDEX_MASK)
             if index in self._not_left:
                 self._not_left.remove(index)
                 self.ahead.drop()
@@ -262,9 +264,9 @@ class SharedRuns:
         """Raises LookupError: each batch reads back for itself."""
         raise LookupError(f"rows {first} to {first + count - 1} were not left here")
 
-    def size_of(self, item: Recorded) -> int:
-        """Bytes of memory that an item takes."""
-        return item.entry.size()
+    def size_of(self, items: Sequence[Recorded]) -> int:
+        """Bytes of memory that items take."""
+        return size_of([item.entry for item in items])
 
     async def write(self, items: list[Recorded]) -> None:
         """Hand rows to their batches, to be written when it is their turn. Raises SinkError, JournalError."""

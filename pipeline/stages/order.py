@@ -85,7 +85,7 @@ async def _order_with_spill(
             await ordered.send(Batch(back, 0))
         items = [item for group in groups for item in group]
         ready = window.push(items)
-        size += sum(map(spill.store.size_of, items)) - sum(map(spill.store.size_of, ready))
+        size = size + spill.store.size_of(items) - spill.store.size_of(ready) if len(window) else 0
         await _pass_on(ready, ordered)
         if len(window) > spill.rows or size > spill.bytes:
             _give_back(spill.credits, window.spill())
@@ -94,7 +94,7 @@ async def _order_with_spill(
 
 def _rows_that_fit(rows: list[T], spill: Spill[T]) -> int:
     """How many rows like these make READ_BACK_BYTES."""
-    size = sum(map(spill.store.size_of, rows))
+    size = spill.store.size_of(rows)
     return max(1, min(READ_BACK_ROWS, READ_BACK_BYTES * len(rows) // max(1, size)))
 
 

@@ -57,9 +57,9 @@ class PassThrough:
         """Raises LookupError: nothing may be left here."""
         raise LookupError(f"rows {first} to {first + count - 1} were not left here")
 
-    def size_of(self, item: Outcome) -> int:
-        """The bytes of its body."""
-        return len(item.body or b"")
+    def size_of(self, items: Sequence[Outcome]) -> int:
+        """The bytes of their bodies."""
+        return sum([len(item.body or b"") for item in items])
 
     async def write(self, items: list[Outcome]) -> None:
         """Hand them over."""

@@ -67,8 +67,8 @@ class FakeStore:
         self.asked.append(count)
         return [self.recorded[index] for index in range(first, first + count)]
 
-    def size_of(self, item: Outcome) -> int:
-        return self.size
+    def size_of(self, items: Sequence[Outcome]) -> int:
+        return self.size * len(items)
 
     async def write(self, items: list[Outcome]) -> None:
         await trio.lowlevel.checkpoint()

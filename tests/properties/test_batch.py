@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,30 @@ def test_a_batch_line_says_what_the_outcome_says(outcome: Outcome) -> None:
         assert value["error"] is None
     elif response is None or response["status_code"] < 400:
         assert value["error"]["code"] == outcome.kind.value
+
+
+_any_text = st.text() | st.text(st.characters(exclude_categories=[]))  # halves of surrogate pairs and control characters, too
+_any_object = st.binary().map(lambda data: b"{" + data) | st.sampled_from(
+    [b'{"n":NaN,"i":1' + b"0" * 5000 + b"}", b'{"s":"\\ud800\x00"}', b"{%s}"]
+)
+
+
+@given(
+    index=indexes, base=st.sampled_from([0, 7]), custom_id=_any_text, status=statuses, request_id=st.none() | _any_text, body=_any_object
+)
+def test_a_batch_line_is_what_an_encoder_of_json_makes_of_it(
+    index: int, base: int, custom_id: str, status: int, request_id: str | None, body: bytes
+) -> None:
+    success = Success(index, custom_id, status, request_id, body, NO_USAGE, 1, 0.5)
+    response = {"status_code": status, "request_id": request_id, "body": msgspec.Raw(body)}
+    line = {"id": f"batch_req_{base + index:012x}", "custom_id": custom_id, "response": response, "error": None}
+    try:
+        expected = msgspec.json.encode(line)
+    except UnicodeEncodeError:
+        with pytest.raises(UnicodeEncodeError):
+            encode_batch(success, base)
+    else:
+        assert encode_batch(success, base) == expected + b"\n"
 
 
 @given(outcome=outcomes)

@@ -6,9 +6,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.core.answers.expect import Expectation
 from pipeline.core.answers.fitting import AnswerRules
@@ -176,7 +176,7 @@ def test_an_answer_that_was_cut_is_not_kept() -> None:
             reuse = AnswerReuse(cache, b"p", None, lambda: 0.0)
             reuse.begin([job(0, "whole"), job(1, "cut")], ())
             whole = Success(0, "a", 200, None, b"{}", Usage(), 1, 0.1, "stop")
-            await reuse.finished([whole, evolve(whole, index=1, finish_reason="length")])
+            await reuse.finished([whole, replace(whole, index=1, finish_reason="length")])
 
             items, _ = reuse.begin([job(2, "whole"), job(3, "cut")], ())
 
@@ -195,7 +195,7 @@ def test_a_kept_answer_that_is_not_expected_now_is_asked_for_again() -> None:
             reuse = AnswerReuse(cache, b"p", None, lambda: 0.0)
             reuse.begin([job(0, "a"), job(1, "b")], ())
             success = Success(0, "a", 200, None, answer("yes"), Usage(), 1, 0.1, "stop")
-            await reuse.finished([success, evolve(success, index=1, body=answer("maybe"))])
+            await reuse.finished([success, replace(success, index=1, body=answer("maybe"))])
 
             items, _ = AnswerReuse(cache, b"p", None, lambda: 0.0, rules=rules).begin([job(2, "a"), job(3, "b")], ())
 

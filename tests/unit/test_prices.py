@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from types import SimpleNamespace
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,7 +193,7 @@ def test_each_answer_is_priced_by_the_lane_that_gave_it() -> None:
     assert prices is not None
     usage = Usage(1_000_000, 100_000)
 
-    costs = {lane: prices.cost(attrs.evolve(answer(None, usage), lane=lane), usage) for lane in ("dear", "plain", "other")}
+    costs = {lane: prices.cost(msgspec.structs.replace(answer(None, usage), lane=lane), usage) for lane in ("dear", "plain", "other")}
 
     assert {lane: as_money(cost or 0) for lane, cost in costs.items()} == {"dear": 12.0, "plain": 1.2, "other": 0.21}
     assert prices.most_for_tokens(1_000_000, 100_000) == 12.0

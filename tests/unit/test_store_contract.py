@@ -102,12 +102,12 @@ class StoreContract:
                 with trio.CancelScope(shield=True):
                     assert [item.index for item in await store.read_back(0, 2)] == [0, 1]
 
-    async def test_an_item_says_how_much_memory_it_takes(self, store: Store[Any]) -> None:
-        self.begin(store, 1)
+    async def test_items_say_how_much_memory_they_take(self, store: Store[Any]) -> None:
+        self.begin(store, 2)
 
-        (item,) = await store.record([store.keep(outcome_of(0, LENGTHS[1]))])
+        items = await store.record([store.keep(outcome_of(index, LENGTHS[1])) for index in range(2)])
 
-        assert store.size_of(item) > 0
+        assert store.size_of([]) == 0 < store.size_of(items[:1]) < store.size_of(items)
 
 
 class TestDurable(StoreContract):

@@ -15,7 +15,7 @@ from pipeline.core.answers.assemble import assemble, is_streamed
 from pipeline.core.answers.endpoints import Kind, Promise, kind_promised
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, read_error, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, begins_with_event, json_text, one_line
-from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, NULL, Object, Reading, head_of, may_have_many, object_of
+from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, MANY_BYTES, NULL, Object, Reading, head_of, may_have_many, object_of
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
 from pipeline.core.answers.shapes import find_usage, is_unknown_error, read_object, read_reply
 from pipeline.core.answers.shapes_values import read_list
@@ -84,7 +84,7 @@ def is_large(answer: Answer) -> bool:
 def _whole_chat(answer: Answer, url: str) -> Result | None:
     """The result, if the reply is a chat completion in which nothing is odd."""
     body = answer.body.strip()
-    if may_have_many(body):
+    if len(body) > MANY_BYTES and may_have_many(body):
         return None  # the general way builds no more than it needs
     try:
         if not body.isascii():
@@ -92,14 +92,13 @@ def _whole_chat(answer: Answer, url: str) -> Result | None:
         chat = _decode_chat(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    for choice in chat.choices:
-        if choice.message is None or choice.message.content in (NULL, EMPTY_LIST):
+    choices = chat.choices
+    for choice in choices:
+        if choice.message is None or choice.message.content in (NULL, EMPTY_LIST) or choice.finish_reason in BROKEN_OFF:
             return None
-        if choice.finish_reason in BROKEN_OFF:
-            return None
-    if not chat.choices or kind_promised(url) is Kind.VALUES:
+    if not choices or kind_promised(url) is Kind.VALUES:
         return None
-    reason = chat.choices[0].finish_reason
+    reason = choices[0].finish_reason
     return Result(one_line(body), usage_of(chat.usage), FINISH_REASONS.get(reason, reason) if reason else None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from pipeline.core.answers.expect import CheckError
 from pipeline.core.answers.retry import BOUGHT, retry_delay
@@ -81,7 +81,7 @@ def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float, sta
     arrival = answer.arrival
     if arrival is None or arrival.first_token_at is None:
         return success
-    return evolve(success, first_token_seconds=arrival.first_token_at - started, longest_gap_seconds=arrival.longest_gap)
+    return replace(success, first_token_seconds=arrival.first_token_at - started, longest_gap_seconds=arrival.longest_gap)
 
 
 def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, report: Report) -> tuple[Failure | None, Report]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.quantiles import Quantiles
-from pipeline.records import NO_USAGE, Success
+from pipeline.records import NO_USAGE, Failure, Success
 from pipeline.summaries import FailedRow, FailureGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pipeline.records import Failure, Outcome, Usage
+    from pipeline.records import Outcome, Usage
 
 
 def usage_of(outcome: Outcome) -> Usage:
@@ -24,6 +24,24 @@ def usage_of(outcome: Outcome) -> Usage:
     if not isinstance(outcome, Success):
         return outcome.wasted
     return outcome.usage if outcome.wasted is NO_USAGE else outcome.usage + outcome.wasted
+
+
+# What a row adds to the counters: whether it succeeded, its tokens in and out, why its answer ended, answers that were rejected before.
+Counted = tuple[bool, int, int, str | None, int]
+
+
+def counted(outcomes: Iterable[Outcome]) -> list[Counted]:
+    """What rows add to the counters."""
+    rows: list[Counted] = []
+    for outcome in outcomes:
+        if type(outcome) is Success and outcome.attempts and outcome.wasted is NO_USAGE:  # nearly every row
+            usage = outcome.usage
+            rows.append((True, usage.prompt_tokens, usage.output_tokens, outcome.finish_reason, outcome.rejected))
+        else:
+            usage = usage_of(outcome)
+            reason = outcome.finish_reason if isinstance(outcome, Success) else None
+            rows.append((outcome.ok, usage.prompt_tokens, usage.output_tokens, reason, outcome.rejected if outcome.attempts else 0))
+    return rows
 
 
 class Priced(Struct, frozen=True, gc=False):
@@ -80,41 +98,42 @@ class Ledger:
             code: FailureGroup(count, FailedRow(last.index, last.custom_id, last.message)) for code, (count, last) in self._failures.items()
         }
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
+    def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes, each once."""
-        for outcome in outcomes:
-            usage = usage_of(outcome)
-            rejected = outcome.rejected if outcome.attempts else 0
-            if isinstance(outcome, Success):
-                self.count(usage, succeeded=True, finish_reason=outcome.finish_reason, rejected=rejected)
-                if outcome.attempts:
-                    self._time(outcome)
-                else:
-                    self.from_cache += 1
-            else:
-                self.count(usage, succeeded=False, rejected=rejected)
-                code = outcome.error_code
-                self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
-            if self.price is not None:
-                self.cost += self.price(outcome, usage) or 0
+        failed = self.failed
+        self.count(counted(outcomes))
+        if self.failed != failed:
+            for outcome in outcomes:
+                if isinstance(outcome, Failure):
+                    code = outcome.error_code
+                    self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
+        self._time([outcome for outcome in outcomes if type(outcome) is Success])
+        if self.price is not None:
+            self.cost += sum([self.price(outcome, usage_of(outcome)) or 0 for outcome in outcomes])
 
-    def _time(self, success: Success) -> None:
-        seconds, first = success.latency_seconds, success.first_token_seconds
-        self.latency.add(seconds)
-        if first is not None:
-            self.first_token.add(first)
-            self.longest_gap.add(success.longest_gap_seconds or 0.0)
-            if success.usage.output_tokens > 1 and seconds > first:
-                self.pace.add((success.usage.output_tokens - 1) / (seconds - first))
+    def _time(self, successes: list[Success]) -> None:
+        asked = [success for success in successes if success.attempts]
+        self.from_cache += len(successes) - len(asked)
+        self.latency.add([success.latency_seconds for success in asked])
+        for success in [success for success in asked if success.first_token_seconds is not None]:
+            first = success.first_token_seconds or 0.0
+            after = success.latency_seconds - first
+            self.first_token.add([first])
+            self.longest_gap.add([success.longest_gap_seconds or 0.0])
+            if success.usage.output_tokens > 1 and after > 0:
+                self.pace.add([(success.usage.output_tokens - 1) / after])
 
-    def count(self, usage: Usage, *, succeeded: bool, finish_reason: str | None = None, rejected: int = 0) -> None:
-        """Count one row."""
-        if finish_reason is not None:
-            self.finish_reasons[finish_reason] += 1
-        self.rejected += rejected
-        if succeeded:
-            self.succeeded += 1
-        else:
-            self.failed += 1
-        self.prompt_tokens += usage.prompt_tokens
-        self.output_tokens += usage.output_tokens
+    def count(self, rows: Sequence[Counted]) -> None:
+        """Count rows."""
+        if not rows:
+            return
+        succeeded, prompts, outputs, reasons, rejected = zip(*rows, strict=True)
+        good = sum(succeeded)
+        self.succeeded += good
+        self.failed += len(rows) - good
+        self.prompt_tokens += sum(prompts)
+        self.output_tokens += sum(outputs)
+        self.rejected += sum(rejected)
+        for reason in dict.fromkeys(reasons):  # few, and in the order in which they came
+            if reason is not None:
+                self.finish_reasons[reason] += reasons.count(reason)

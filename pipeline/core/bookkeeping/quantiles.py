@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import floor, log2
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CELLS = 32  # for every doubling
 LEAST = 1e-6  # what is smaller counts as this
-LEAST_CELL = floor(log2(LEAST) * CELLS)
 SHOWN = (50, 95, 99)  # percentiles
 
 
@@ -16,12 +20,13 @@ class Quantiles:
     __slots__ = ("_cells",)
 
     def __init__(self) -> None:
-        self._cells: dict[int, int] = {}
+        self._cells: Counter[int] = Counter()
 
-    def add(self, value: float) -> None:
-        """Count a number."""
-        cell = floor(log2(value) * CELLS) if value > LEAST else LEAST_CELL
-        self._cells[cell] = self._cells.get(cell, 0) + 1
+    def add(self, values: Sequence[float]) -> None:
+        """Count numbers."""
+        if values:
+            sizes = map(log2, values if min(values) >= LEAST else [max(value, LEAST) for value in values])
+            self._cells.update(map(floor, [size * CELLS for size in sizes]))
 
     def shown(self) -> dict[str, float]:
         """p50, p95 and p99, to four digits; nothing where nothing was counted."""

@@ -47,14 +47,20 @@ class ReorderWindow(Generic[T]):
 
         Raises ValueError for an index that was taken before: a row would be written twice.
         """
-        waiting = self._waiting
+        waiting, head = self._waiting, self._next
+        held = self._held if len(self._held) else ()
         for item in items:
             index = item.index
-            if index < self._next or index in waiting or index in self._held:
+            if index < head or index in waiting or index in held:
                 message = f"row {index} has two outcomes"
                 raise ValueError(message)
             waiting[index] = item
-        return self._ready()
+        ready = []
+        while head in waiting:
+            ready.append(waiting.pop(head))
+            head += 1
+        self._next = head
+        return ready
 
     def spill(self) -> int:
         """Forget all that wait, since they are kept elsewhere too; how many they were."""
@@ -70,12 +76,3 @@ class ReorderWindow(Generic[T]):
         count = self._held.take(first, most)
         self._next += count
         return first, count
-
-    def _ready(self) -> list[T]:
-        ready = []
-        waiting, head = self._waiting, self._next
-        while head in waiting:
-            ready.append(waiting.pop(head))
-            head += 1
-        self._next = head
-        return ready

@@ -59,6 +59,11 @@ class _FlatLine(msgspec.Struct, gc=False):
 
 KEYS = {"batch": frozenset(_BatchLine.__struct_fields__), "flat": frozenset(_FlatLine.__struct_fields__)}  # of each shape
 
+# What `_BatchLine` makes of a success whose body is an object.
+_SUCCESS = (
+    b'{"id":"%b%%012x","custom_id":%%b,"response":{"status_code":%%d,"request_id":%%b,"body":%%b},"error":null}\n' % BATCH_ID.encode()
+)
+
 _encode = msgspec.json.Encoder().encode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -66,6 +71,15 @@ _decode_any = msgspec.json.Decoder().decode
 
 def encode_batch(outcome: Outcome, base: int = 0) -> bytes:
     """The OpenAI Batch output line, with its line break. base: index of the row that counts as the first."""
+    if isinstance(outcome, Success) and outcome.body.startswith(b"{"):  # nearly every row; by one format, at a third of the cost
+        request_id = outcome.request_id
+        return _SUCCESS % (
+            base + outcome.index,
+            _encode(outcome.custom_id),
+            outcome.status_code,
+            b"null" if request_id is None else _encode(request_id),
+            outcome.body,
+        )
     response = error = None
     if outcome.body is not None and outcome.status_code is not None:
         response = _Response(outcome.status_code, outcome.request_id, _as_object(outcome.body))

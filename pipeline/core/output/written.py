@@ -19,6 +19,7 @@ from pipeline.records import FailureKind, Scope, Usage
 
 if TYPE_CHECKING:
     from pipeline.core.answers.error_bodies import ErrorBody
+    from pipeline.core.bookkeeping.ledger import Counted
 
 TRANSIENT, ALL = "transient", "all"
 PASSING_KINDS = frozenset(
@@ -69,6 +70,11 @@ class Written(Struct, frozen=True):
         if not self.succeeded:
             return None
         return self.reason if self.reply is NULL else read_reply(bytes(self.reply)).finish_reason
+
+    @property
+    def counted(self) -> Counted:
+        """What the row adds to the counters."""
+        return self.succeeded, self.usage.prompt_tokens, self.usage.output_tokens, self.finish_reason, 0
 
     @property
     def is_invalid(self) -> bool:

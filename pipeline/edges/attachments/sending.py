@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 
 from pipeline.core.rows.attached import filled
 from pipeline.edges.attachments.folder import FileProblemError, Folder
@@ -36,7 +37,7 @@ class FileSender:
                 body = await trio.to_thread.run_sync(partial(filled, job, self.folder.read), abandon_on_cancel=True)
             except FileProblemError as problem:
                 return Fault(FailureKind.INVALID_ROW, f"the row {problem}", maybe_sent=False, cause=FaultCause.FILE, permanent=True)
-            job = evolve(job, body=body, files=())
+            job = replace(job, body=body, files=())
             del body
         return await self.sender.send(job, client_request_id)
 

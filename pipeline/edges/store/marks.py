@@ -61,18 +61,13 @@ class SentMarks:
 
     def mark(self, index: int) -> None:
         """Note that an attempt for a row leaves now. Raises JournalError when the disk is full."""
-        self._set(index, SENT)
+        marks = self._maps.get(index // CHUNK) or self._map(index // CHUNK)
+        marks[index % CHUNK] = SENT
 
     def unmark(self, index: int) -> None:
         """Note that the attempt has ended without an outcome, and that it is known what became of it."""
-        self._set(index, 0)
-
-    def _set(self, index: int, value: int) -> None:
-        chunk = index // CHUNK
-        marks = self._maps.get(chunk)
-        if marks is None:
-            marks = self._map(chunk)
-        marks[index % CHUNK] = value
+        marks = self._maps.get(index // CHUNK) or self._map(index // CHUNK)
+        marks[index % CHUNK] = 0
 
     def unknown(self, done: Intervals) -> int:
         """How many rows were sent and are not done. Raises JournalError."""

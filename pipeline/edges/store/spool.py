@@ -46,7 +46,9 @@ LONG_BYTES = 64 << 10  # from here on a write of its own costs less than SQLite 
 OWNER_BYTES = 16
 _HEAD = struct.Struct(f"={OWNER_BYTES}s")  # of a segment: whose it is
 _RECORD = struct.Struct("=IIQQ")  # length of the line, checksum over line, term and number, term, number
-_END = bytes(_RECORD.size)
+RECORD_BYTES = _RECORD.size
+_END = bytes(RECORD_BYTES)
+_put_head = _RECORD.pack_into
 
 
 @define(eq=False)
@@ -57,18 +59,8 @@ class _Segment:
     used: int = 0
 
     def begin(self, owner: bytes) -> None:
-        self.map[: _HEAD.size + _RECORD.size] = _HEAD.pack(owner) + _END
+        self.map[: _HEAD.size + RECORD_BYTES] = _HEAD.pack(owner) + _END
         self.used = _HEAD.size
-
-    def put(self, record: bytes) -> bool:
-        end = self.used + len(record)
-        if end + _RECORD.size > SEGMENT_BYTES:
-            return False
-        # The end mark behind the new record is written first, then the line, and its head last: a record counts from then on.
-        self.map[self.used + _RECORD.size : end + _RECORD.size] = record[_RECORD.size :] + _END
-        self.map[self.used : self.used + _RECORD.size] = record[: _RECORD.size]
-        self.used = end
-        return True
 
 
 @define(eq=False)
@@ -80,6 +72,7 @@ class Spool:
     _descriptor: int = field(default=-1, init=False)
     _size: int = field(default=0, init=False)  # segments in the file
     _number: int = field(default=0, init=False)  # of the newest line
+    _newest: _Segment | None = field(default=None, init=False)  # of the current generation
     _current: list[_Segment] = field(factory=list, init=False)
     _closed: list[_Segment] = field(factory=list, init=False)
     _free: list[_Segment] = field(factory=list, init=False)
@@ -120,19 +113,32 @@ class Spool:
 
     def put(self, line: bytes, term: int) -> bool:
         """Take a line; False if there is no room for it, on the disk or in a segment."""
-        self._number += 1
-        record = _RECORD.pack(len(line), _checksum(line, term, self._number), term, self._number) + line
-        if self._current and self._current[-1].put(record):
-            return True
-        if _HEAD.size + len(record) + _RECORD.size > SEGMENT_BYTES or self._descriptor < 0:
-            return False
+        self._number = number = self._number + 1
+        length = len(line)
+        segment = self._newest
+        if segment is None or segment.used + length > SEGMENT_BYTES - 2 * RECORD_BYTES:
+            segment = self._next_segment(length)
+            if segment is None:
+                return False
+        at = segment.used
+        segment.used = end = at + RECORD_BYTES + length
+        # The line is written first, with the end mark behind it, and its head last: a record counts from then on.
+        segment.map[at + RECORD_BYTES : end + RECORD_BYTES] = line + _END
+        _put_head(segment.map, at, length, crc32(line, (term ^ term >> 32 ^ number) & 0xFFFFFFFF), term, number)
+        return True
+
+    def _next_segment(self, length: int) -> _Segment | None:
+        """A new segment for a line of this length; None if there is no room for it."""
+        if _HEAD.size + length > SEGMENT_BYTES - 2 * RECORD_BYTES or self._descriptor < 0:
+            return None
         try:
             segment = self._free.pop() if self._free else self._extend()
         except OSError:
-            return False  # the journal's error will say that the disk is full
+            return None  # the journal's error will say that the disk is full
         segment.begin(self.owner)
         self._current.append(segment)
-        return segment.put(record)
+        self._newest = segment
+        return segment
 
     def put_long(self, line: bytes, term: int) -> Slot | None:
         """Take a long line into a slot of its own; None if there is no room for it on the disk."""
@@ -142,7 +148,7 @@ class Spool:
     def rotate(self) -> None:
         """Close the current generation."""
         self._closed += self._current
-        self._current = []
+        self._current, self._newest = [], None
 
     def clear(self) -> None:
         """Forget the closed generation."""
@@ -178,7 +184,7 @@ class Spool:
         """Close the files; what is in them stays. May be called twice. Raises JournalError if the disk reports an error."""
         for segment in (*self._current, *self._closed, *self._free):
             segment.map.close()
-        self._current, self._closed, self._free, self._size = [], [], [], 0
+        self._current, self._closed, self._free, self._newest, self._size = [], [], [], None, 0
         descriptor, self._descriptor = self._descriptor, -1
         try:
             self._long.close()
@@ -197,9 +203,9 @@ class Spool:
 def _records(segment: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Number, term, offset and length of the whole lines in a segment."""
     at = _HEAD.size
-    while at + _RECORD.size <= len(segment):
+    while at + RECORD_BYTES <= len(segment):
         length, checksum, term, number = _RECORD.unpack_from(segment, at)
-        at += _RECORD.size
+        at += RECORD_BYTES
         if not length or _checksum(segment[at : at + length], term, number) != checksum:
             return  # the end, or what was being written when the process died
         yield number, term, at, length
