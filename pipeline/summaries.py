@@ -102,6 +102,20 @@ class LaneProgress(Record, frozen=True):
     out_seconds: float | None = None
 
 
+class WorkersProgress(Record, frozen=True):
+    """The workers of a run by several processes. alive: of them, out of `wanted`. done: shards that are whole, out of `shards`.
+
+    again: shards that another worker had to go on with. each: rows done by each worker that is alive, by its name.
+    """
+
+    alive: int
+    wanted: int
+    done: int
+    shards: int
+    again: int = 0
+    each: Mapping[str, int] = field(default_factory=dict)
+
+
 class Progress(Record, frozen=True):
     """Where a run stands, as of one moment.
 
@@ -110,7 +124,7 @@ class Progress(Record, frozen=True):
     that there are; None where that cannot be told either. rows_resumed, tokens_resumed: of rows_done and the tokens, what
     earlier runs did. cost: None without prices. failures: as in `Summary`. waits_for: what the run waits for while nothing works,
     and for how long at most, "" while something does. lanes: each of them, one with an empty name where there is only one provider.
-    latency_seconds, first_token_seconds: as in `Summary`.
+    latency_seconds, first_token_seconds: as in `Summary`. workers: where several processes do the run.
     """
 
     rows_read: int
@@ -135,3 +149,4 @@ class Progress(Record, frozen=True):
     lanes: tuple[LaneProgress, ...] = ()
     latency_seconds: Mapping[str, float] = field(default_factory=dict)
     first_token_seconds: Mapping[str, float] = field(default_factory=dict)
+    workers: WorkersProgress | None = None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
 JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".spool.long", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
+RUN_SUFFIX = ".run"  # of the directory of a run by several workers, beside the output
+MANIFEST = "manifest.json"  # the file in it that says what is run
 
 
 @define(eq=False)
@@ -97,8 +99,11 @@ def see_that_output_can_be(paths: Paths, *, fresh: bool) -> None:
                 raise UsageError(f"{path} is no file, so no run can go on in it; name a file, and read it as it grows (tail -f)")
         except OSError as error:
             raise UsageError(f"{path}: the {what} cannot be created: {error.strerror or error}") from error
-    if not fresh and not paths.journal.exists() and os.path.lexists(paths.output):
-        raise OutputExistsError(paths.output)
+    if not fresh and not paths.journal.exists():
+        if (run := paths.output.with_name(paths.output.name + RUN_SUFFIX) / MANIFEST).exists():
+            raise OutputExistsError(run.parent, "it is a run by several workers: go on with --engine ray, or start over with --fresh")
+        if os.path.lexists(paths.output):
+            raise OutputExistsError(paths.output)
     paths.make_folders()
 
 

@@ -27,6 +27,7 @@ from attrs import frozen
 from msgspec import Struct, field
 
 from pipeline.core.cluster.plan import Plan  # noqa: TC001  msgspec reads the annotations
+from pipeline.durability.paths import MANIFEST, RUN_SUFFIX
 from pipeline.edges.store.files import MODE, free_name, real
 from pipeline.errors import UsageError
 
@@ -36,11 +37,10 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 VERSION = 1  # of what is in a run directory
-SUFFIX = ".run"  # behind the name of the output
 
 
 class Done(Struct, frozen=True):
-    """What is known of a part that is whole. unknown: attempts of which nobody knows what became of them."""
+    """What is known of a part that is whole. unknown: attempts that got no answer. ended_at: seconds since the epoch."""
 
     number: int
     rows: int
@@ -54,6 +54,7 @@ class Done(Struct, frozen=True):
     cost: float | None = None
     finish_reasons: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
+    ended_at: float = 0.0
 
 
 class Manifest(Struct, frozen=True):
@@ -80,12 +81,12 @@ class RunDirectory:
         """The run directory of a config."""
         given = config.engine.ray.run_dir
         output = real(config.sink.path)
-        return cls(output.with_name(output.name + SUFFIX) if given is None else Path(given))
+        return cls(output.with_name(output.name + RUN_SUFFIX) if given is None else Path(given))
 
     @property
     def exists(self) -> bool:
         """Whether there is a run in it."""
-        return (self.path / "manifest.json").exists()
+        return (self.path / MANIFEST).exists()
 
     def make(self) -> None:
         """Make the folder. Raises UsageError."""
@@ -105,7 +106,7 @@ class RunDirectory:
 
     def manifest(self) -> Manifest:
         """What was planned. Raises UsageError."""
-        path = self.path / "manifest.json"
+        path = self.path / MANIFEST
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError) as error:
@@ -116,11 +117,15 @@ class RunDirectory:
 
     def plan_run(self, manifest: Manifest) -> None:
         """Write down what is planned: from now on the run goes on by it. Raises OSError."""
-        self.write("manifest.json", msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+        self.write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1))
 
     def part(self, number: int) -> Path:
         """The results of a shard."""
         return self.path / f"part-{number:05d}.jsonl"
+
+    def journal(self, number: int) -> Path:
+        """The journal of a shard, unless it lies in a scratch folder."""
+        return self.path / f"part-{number:05d}.jsonl.journal"
 
     def done(self, number: int) -> Done | None:
         """What is known of a part, once it is whole; None before."""

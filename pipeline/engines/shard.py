@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, asynccontextmanager, closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from attrs import frozen
@@ -20,18 +21,20 @@ from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course
 from pipeline.runs.opening import Choices, open_run
-from pipeline.runs.providers import credentials, open_providers, secrets_of
-from pipeline.summaries import Summary
+from pipeline.runs.providers import credentials, limits_in, open_providers, secrets_of
+from pipeline.summaries import Progress, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     from pipeline.config import Config
+    from pipeline.config.lanes import BudgetConfig
     from pipeline.core.cluster.plan import Plan, Shard
     from pipeline.ports import LimitLease
     from pipeline.runs.opening import OpenedRun
     from pipeline.runs.providers import Providers
-    from pipeline.summaries import Progress
+
+T = TypeVar("T", Progress, Summary)
 
 LEASED = "engine"  # the name of the share in a worker's config; its leases are given, so nobody looks for it
 
@@ -100,7 +103,7 @@ async def run_shard(
     """
     directory = place.directory
     own = _config_of(config, shard, place, leases)
-    course = Course(own, stop, events)
+    course = Course(own, stop, None if events is None else lambda progress: events(_placed(progress, shard)))
     async with opened_providers(own) if opened is None else nullcontext(opened) as ends:
         with ExitStack() as files:
             files.enter_context(directory.shard_locked(shard.number))
@@ -118,7 +121,9 @@ async def run_shard(
                     input_read=input_read,
                 )
             except (RunAborted, RunInterrupted) as error:
-                return ShardResult(shard.number, error.summary or Summary(), None, str(error), isinstance(error, RunInterrupted))
+                summary = _placed(error.summary or Summary(), shard)
+                return ShardResult(shard.number, summary, None, str(error), isinstance(error, RunInterrupted))
+            summary = _placed(summary, shard)
             if summary.total < shard.rows:
                 return ShardResult(shard.number, summary)
             done = _done_of(shard, summary, run.durable.state.bytes)
@@ -126,19 +131,51 @@ async def run_shard(
             return ShardResult(shard.number, summary, done)
 
 
+def leased_config(config: Config, leases: Collection[int]) -> Config:
+    """The config of a worker that has leases of these lanes, by their index."""
+    lanes = []
+    for index, provider in enumerate(config.providers):
+        limits = limits_in(config, provider)
+        lanes.append(replace(provider, limits=replace(limits, shared=LEASED)) if index in leases else provider)
+    if lanes:
+        changes: dict[str, Any] = {"providers": lanes, "provider": None}  # the first lane takes its place
+        return replace(config, **changes)
+    return replace(config, limits=replace(config.limits, shared=LEASED))
+
+
+def _budgets(config: Config, shard: Shard, rows: int) -> dict[str, Any]:
+    """The budgets of a shard: of each, the part that its rows are of all. So all shards together never spend more than the run may."""
+
+    def part(budget: BudgetConfig) -> BudgetConfig:
+        tokens, requests = ((None if most is None else _part(most, shard, rows)) for most in (budget.tokens, budget.requests))
+        return replace(budget, cost=None if budget.cost is None else budget.cost * shard.rows / rows, tokens=tokens, requests=requests)
+
+    whole: dict[str, Any] = {"budget": part(config.budget)}
+    if config.providers:
+        lanes = [replace(lane, budget=part(lane.budget)) for lane in config.providers]
+        whole |= {"providers": lanes, "provider": None}
+    return whole
+
+
+def _part(amount: int, shard: Shard, rows: int) -> int:
+    """A shard's part of an amount that cannot be split further than into ones; all parts add up to it."""
+    return amount * (shard.first + shard.rows) // rows - amount * shard.first // rows
+
+
 def journal_of(place: Place, number: int) -> Path:
     """The journal of a shard."""
-    part = place.directory.part(number)
-    return (part.parent if place.scratch is None else place.scratch) / f"{part.name}.journal"
+    journal = place.directory.journal(number)
+    return journal if place.scratch is None else place.scratch / journal.name
 
 
 def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, LimitLease]) -> Config:
     """The config of a run over one shard alone."""
     part = place.directory.part(shard.number)
     if leases:
-        config = replace(config, limits=replace(config.limits, shared=LEASED))
+        config = leased_config(config, leases)
     return replace(
         config,
+        **_budgets(config, shard, place.plan.rows),
         sink=replace(config.sink, path=str(part)),
         journal=replace(config.journal, path=str(journal_of(place, shard.number))),
     )
@@ -164,6 +201,16 @@ def _open(config: Config, shard: Shard, place: Place) -> OpenedRun:
     return run
 
 
+def _placed(counts: T, shard: Shard) -> T:
+    """The same with rows that failed at their places in the whole input."""
+    if not shard.first or not counts.failures:
+        return counts
+    placed = {}
+    for code, group in counts.failures.items():
+        placed[code] = replace(group, example=replace(group.example, index=shard.first + group.example.index))
+    return replace(counts, failures=placed)
+
+
 def _done_of(shard: Shard, summary: Summary, size: int) -> Done:
     return Done(
         shard.number,
@@ -178,4 +225,5 @@ def _done_of(shard: Shard, summary: Summary, size: int) -> Done:
         summary.cost,
         dict(summary.finish_reasons),
         summary.rejected,
+        time.time(),
     )

@@ -1,0 +1,113 @@
+"""What stands in a run directory: counts over the parts that are whole, and over what the others' journals say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from pipeline.edges.store.journal_reading import peek
+from pipeline.edges.store.marks import is_locked
+from pipeline.errors import JournalError
+from pipeline.summaries import FailureGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.core.cluster.plan import Plan
+    from pipeline.engines.rundir import Done, RunDirectory
+
+
+@define
+class Totals:
+    """Counts over all shards. rows: that have a result; written: those in a part. running: shards at which a process works.
+
+    done: the parts that are whole, by number. waiting: results that are in a journal and not in a part. cost: None where one is not known.
+    in_flight, to_retry, rate: of the shards at which somebody works. committed_at: of the last commit of all.
+    """
+
+    rows: int = 0
+    written: int = 0
+    waiting: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    output_bytes: int = 0
+    rejected: int = 0
+    cost: float | None = 0.0
+    finish_reasons: Counter[str] = field(factory=Counter)
+    done: dict[int, Done] = field(factory=dict)
+    running: int = 0
+    in_flight: int = 0
+    to_retry: int = 0
+    rate: float | None = None
+    committed_at: float = 0.0
+
+
+def failures_together(*all_groups: Mapping[str, FailureGroup]) -> dict[str, FailureGroup]:
+    """The failures of several shards by code. The example of the last one that has any is kept."""
+    together: dict[str, FailureGroup] = {}
+    for groups in all_groups:
+        for code, group in groups.items():
+            before = together.get(code)
+            together[code] = group if before is None else FailureGroup(before.count + group.count, group.example)
+    return together
+
+
+def totals_of(directory: RunDirectory, plan: Plan) -> Totals:
+    """Count what there is. A journal that cannot be read, because it lies on another machine or is damaged, counts for nothing. Blocks."""
+    totals = Totals()
+    for shard in plan.shards:
+        done = directory.done(shard.number)
+        if done is not None:
+            _add_part(totals, done)
+        else:
+            _add_journal(totals, directory, shard.number)
+    return totals
+
+
+def _add_part(totals: Totals, done: Done) -> None:
+    totals.done[done.number] = done
+    totals.rows += done.rows
+    totals.written += done.rows
+    totals.succeeded += done.succeeded
+    totals.failed += done.failed
+    totals.unknown += done.unknown
+    totals.prompt_tokens += done.prompt_tokens
+    totals.output_tokens += done.output_tokens
+    totals.output_bytes += done.bytes
+    totals.rejected += done.rejected
+    totals.cost = None if totals.cost is None or done.cost is None else totals.cost + done.cost
+    totals.finish_reasons.update(done.finish_reasons)
+    totals.committed_at = max(totals.committed_at, done.ended_at)
+
+
+def _add_journal(totals: Totals, directory: RunDirectory, number: int) -> None:
+    journal = directory.journal(number)
+    if not journal.exists():
+        return
+    try:
+        state, _, held = peek(journal)
+    except JournalError:
+        return
+    totals.rows += state.recorded
+    totals.written += state.written
+    totals.waiting += held
+    totals.succeeded += state.succeeded
+    totals.failed += state.failed
+    totals.unknown += state.unknown
+    totals.prompt_tokens += state.prompt_tokens
+    totals.output_tokens += state.output_tokens
+    totals.output_bytes += state.bytes
+    totals.rejected += state.rejected
+    totals.finish_reasons.update(state.finish_reasons)
+    totals.committed_at = max(totals.committed_at, state.committed_at)
+    if is_locked(journal.with_name(journal.name + ".sent")):
+        totals.running += 1
+        totals.in_flight += state.going.in_flight
+        totals.to_retry += state.going.waiting
+        if state.going.rows_per_second is not None:
+            totals.rate = (totals.rate or 0.0) + state.going.rows_per_second

@@ -1,0 +1,314 @@
+"""Runs over shards and a run directory, with the plainest engine: a part for each shard, put together as one process writes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import partial
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+from attrs import define, field
+from msgspec.structs import replace
+
+import pipeline
+from pipeline.config.load import load_config
+from pipeline.engines.collect import collect
+from pipeline.engines.in_turn import in_turn
+from pipeline.engines.run import run_on
+from pipeline.engines.rundir import BusyError, RunDirectory
+from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
+from pipeline.simulate import Provider, SimulateConfig, serve
+from tests.fakes.processes import ROOT, Campaign, campaign, wait_until
+from tests.fakes.runs import write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pipeline.summaries import Progress, Summary
+
+ROWS = 20
+REQUEST = {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}}
+
+
+@define
+class Case:
+    """An input, a provider in this process, and a config with shards of 6 rows."""
+
+    folder: Path
+    script: dict[str, str] = field(factory=dict)
+    sections: dict[str, Any] = field(factory=dict)
+    collect: str = "file"
+    sent: int = 0
+    port: int = 0
+    told: list[Progress] = field(factory=list)
+    stop: trio.Event = field(factory=trio.Event)
+    rows: list[dict[str, object]] = field(factory=lambda: [{"custom_id": f"c-{at}", "prompt": f"prompt {at}"} for at in range(ROWS)])
+
+    def config(self, base_url: str = "http://127.0.0.1:9/v1") -> pipeline.Config:
+        engine = {"ray": {"shard_rows": 6, "collect": self.collect}}
+        return load_config(write_config(self.folder, base_url, request=REQUEST, engine=engine, **self.sections))
+
+    def run(self, *, plain: bool = False, at: Callable[[Progress, trio.Event], None] | None = None, **flags: Any) -> Summary:
+        def tell(progress: Progress) -> None:
+            self.told.append(progress)
+            if at is not None:
+                at(progress, self.stop)
+
+        async def once(config: pipeline.Config) -> Summary:
+            self.stop = trio.Event()
+            if plain:
+                return await pipeline.run(replace(config, sink=replace(config.sink, path=str(self.folder / "plain.jsonl"))), **flags)
+            return await run_on(in_turn, config, stop=self.stop, progress=tell, **flags)
+
+        async def main() -> Summary | pipeline.HeadraceError:
+            settings = SimulateConfig(script=self.script)
+            provider = Provider(settings)
+            async with trio.open_nursery() as nursery:
+                base_url: str = await nursery.start(partial(serve, settings, provider=provider, port=self.port))
+                self.port = int(base_url.rsplit(":", 1)[1].partition("/")[0])  # a run goes on only at the address where it began
+                try:
+                    return await once(self.config(base_url))
+                except pipeline.HeadraceError as error:
+                    return error  # a nursery would wrap it
+                finally:
+                    self.sent = provider.tally.requests
+                    nursery.cancel_scope.cancel()
+            raise AssertionError("it returned")
+
+        (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        done = trio.run(main)
+        if isinstance(done, pipeline.HeadraceError):
+            raise done
+        return done
+
+    @property
+    def output(self) -> bytes:
+        return (self.folder / "out.jsonl").read_bytes()
+
+    @property
+    def directory(self) -> RunDirectory:
+        return RunDirectory.of(self.config())
+
+    def ids(self) -> list[str]:
+        return [json.loads(line)["custom_id"] for line in self.output.splitlines()]
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    return Case(tmp_path)
+
+
+def test_parts_together_are_what_one_process_writes(case: Case) -> None:
+    case.rows[9] = {"custom_id": "c-2", "prompt": "an id of another shard"}
+    case.rows[13] = {"prompt": "no id"}
+    case.rows[17] = {"custom_id": "c-17"}
+
+    summary = case.run()
+    plain = case.run(plain=True)
+
+    assert case.output == (case.folder / "plain.jsonl").read_bytes()
+    assert (summary.digest, summary.total, summary.succeeded, summary.failed) == (plain.digest, ROWS, ROWS - 2, 2)
+    assert (summary.attempts, summary.prompt_tokens, summary.output_tokens) == (plain.attempts, plain.prompt_tokens, plain.output_tokens)
+    assert summary.failures == plain.failures
+    assert summary.finish_reasons == plain.finish_reasons
+
+
+def test_progress_counts_over_all_shards(case: Case) -> None:
+    case.run()
+
+    last = case.told[-1]
+    assert (last.rows_done, last.rows_total, last.attempts) == (ROWS, ROWS, ROWS)
+    assert last.workers is not None
+    assert (last.workers.done, last.workers.shards) == (3, 4)
+    assert [each.rows_done for each in case.told] == sorted(each.rows_done for each in case.told)
+
+
+def test_a_run_that_is_stopped_goes_on_and_sends_nothing_twice(case: Case) -> None:
+    def stop_in_second_shard(progress: Progress, stop: trio.Event) -> None:
+        if progress.rows_done >= 6:
+            stop.set()
+
+    with pytest.raises(RunInterrupted) as stopped:
+        case.run(at=stop_in_second_shard)
+    before = case.sent
+    assert stopped.value.summary is not None
+    assert stopped.value.summary.total == before
+    assert not (case.folder / "out.jsonl").exists()
+
+    summary = case.run()
+
+    assert (before + case.sent, summary.skipped_resumed, summary.total) == (ROWS, before, ROWS)
+    assert case.ids() == [f"c-{at}" for at in range(ROWS)]
+
+
+def test_a_finished_run_sends_nothing_and_leaves_its_output(case: Case) -> None:
+    case.run()
+    before = case.output
+
+    summary = case.run()
+
+    assert (case.sent, summary.skipped_resumed, summary.attempts) == (0, ROWS, 0)
+    assert case.output == before
+    assert sorted(path.name for path in case.folder.glob("out.jsonl*")) == ["out.jsonl", "out.jsonl.run"]
+
+
+def test_failed_rows_of_all_parts_are_sent_again(case: Case) -> None:
+    case.script = {"2": "http_400", "15": "http_400"}
+    assert case.run().failed == 2
+    before = case.output
+    case.script = {}
+
+    summary = case.run(retry_failed="all")
+
+    assert (case.sent, summary.failed, summary.succeeded) == (2, 0, ROWS)
+    assert case.ids() == [f"c-{at}" for at in range(ROWS)]
+    assert (case.folder / "out.jsonl.1").read_bytes() == before
+
+
+def test_a_limit_takes_the_first_rows_and_may_grow(case: Case) -> None:
+    first = case.run(limit=8)
+    assert (first.total, case.sent) == (8, 8)
+    assert not (case.folder / "out.jsonl").exists()
+
+    again = case.run(limit=8)
+    assert (again.total, case.sent) == (8, 0)
+
+    assert case.run().total == ROWS
+    assert case.sent == ROWS - 8
+    assert case.ids() == [f"c-{at}" for at in range(ROWS)]
+
+
+def test_fresh_moves_all_that_is_there_aside(case: Case) -> None:
+    case.run()
+    before = case.output
+
+    summary = case.run(fresh=True)
+
+    assert (case.sent, summary.skipped_resumed) == (ROWS, 0)
+    assert (case.folder / "out.jsonl.1").read_bytes() == before
+    assert (case.folder / "out.jsonl.run.1" / "manifest.json").exists()
+
+
+def test_an_empty_input_is_a_finished_run(case: Case) -> None:
+    case.rows = []
+
+    summary = case.run()
+
+    assert (summary.total, case.output) == (0, b"")
+
+
+def test_a_changed_input_is_refused(case: Case) -> None:
+    case.run(limit=8)
+    case.rows[0]["prompt"] = "prompt 9"
+
+    with pytest.raises(InputError, match="has changed since the run was planned"):
+        case.run()
+
+
+def test_a_changed_config_is_refused(case: Case) -> None:
+    case.run(limit=8)
+    case.sections = {"sink": {"shape": "flat"}}
+
+    with pytest.raises(RunChangedError, match=r"sink\.shape"):
+        case.run()
+
+
+def test_an_output_of_one_process_is_not_taken_over(case: Case) -> None:
+    case.sections = {"sink": {"path": "plain.jsonl"}}
+    case.run(plain=True)
+
+    with pytest.raises(OutputExistsError, match="one process"):
+        case.run()
+
+
+def test_a_run_by_workers_is_not_begun_anew_by_one_process(case: Case) -> None:
+    case.run(limit=8)
+    before = {path: path.read_bytes() for path in case.directory.path.iterdir()}
+
+    async def main() -> None:
+        await pipeline.run(case.config())
+
+    with pytest.raises(UsageError, match="--engine ray"):
+        trio.run(main)
+    assert {path: path.read_bytes() for path in case.directory.path.iterdir()} == before
+
+
+def test_an_edited_part_is_not_collected(case: Case) -> None:
+    case.collect = "parts"
+    case.run()
+    part = case.directory.part(1)
+    part.write_bytes(part.read_bytes().replace(b"prompt 7", b"prompt 8"))
+
+    with pytest.raises(OutputChangedError, match="part-00001"):
+        collect(case.directory, case.folder / "out.jsonl")
+    assert sorted(path.name for path in case.folder.glob("out.jsonl*")) == ["out.jsonl.run"]
+
+
+def test_what_needs_one_process_is_told_at_once(case: Case) -> None:
+    case.sections = {"sink": {"order": "completion"}, "budget": {"seconds": 5}, "metrics": {"log": "log.jsonl"}}
+
+    with pytest.raises(ConfigError) as refused:
+        case.run()
+
+    assert [problem.key for problem in refused.value.problems] == ["sink.order", "metrics.log", "budget.seconds"]
+    assert not case.directory.path.exists()
+
+
+def test_only_one_process_directs_a_run(case: Case) -> None:
+    case.run(limit=8)
+
+    with case.directory.locked(), pytest.raises(BusyError):
+        case.run()
+
+
+def test_a_part_whose_journal_is_lost_keeps_its_lines(case: Case) -> None:
+    case.run(limit=8)
+    for path in case.directory.path.glob("part-00001.jsonl.journal*"):
+        path.unlink()
+
+    summary = case.run()
+
+    assert (case.sent, summary.total) == (ROWS - 8, ROWS)
+    assert case.ids() == [f"c-{at}" for at in range(ROWS)]
+
+
+# ---- shards of one process that dies ---------------------------------------------------------------------------------
+
+RUN = """
+import sys, trio
+from pipeline import load_config
+from pipeline.engines.in_turn import in_turn
+from pipeline.engines.run import run_on
+
+summary = trio.run(run_on, in_turn, load_config(sys.argv[1]))
+print(summary.digest)
+"""
+
+
+def test_a_killed_shard_goes_on_and_sends_only_what_was_in_flight_again(tmp_path: Path) -> None:
+    engine = {"ray": {"shard_rows": 30}}
+    with campaign(
+        tmp_path, 60, {"latency.median_seconds": 0.02, "script": {"40": "15s"}}, limits={"max_in_flight": 4}, engine=engine
+    ) as runs:
+        second = tmp_path / "out.jsonl.run" / "part-00001.jsonl"
+        process = run_shards(runs)
+        wait_until(lambda: second.exists() and second.read_bytes().count(b"\n") == 10 and runs.sent() >= 60, process)
+        process.kill()
+        process.communicate()
+        assert (second.with_name("part-00000.jsonl.done").exists(), second.with_name("part-00001.jsonl.done").exists()) == (True, False)
+
+        said, _ = run_shards(runs).communicate(timeout=60)
+
+        assert runs.lines() == runs.names()
+        assert said.strip() == sha256(runs.output.read_bytes()).hexdigest()
+        assert 61 <= runs.sent() <= 64
+        assert runs.undisturbed() == runs.output.read_bytes()
+
+
+def run_shards(runs: Campaign) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", RUN, str(runs.folder / "c.yaml")], cwd=ROOT, stdout=subprocess.PIPE, text=True)
