@@ -6,14 +6,14 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.lane import UNBOUNDED, Lane, Wait
-from pipeline.core.pacing.meter import costs_of
+from pipeline.core.pacing.meter import Bound, costs_of
 from pipeline.core.pacing.permits import Demand
 from pipeline.core.pacing.sliding_log import WINDOW_SECONDS_PER_PERIOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pipeline.core.pacing.meter import Limit
+    from pipeline.core.pacing.meter import Costs, Limit
     from pipeline.core.pacing.permits import Permits, Reply
     from pipeline.messages import Grant
 
@@ -26,11 +26,24 @@ AGES = 40  # steps of a period in which ages are reported
 class LeasedLane(Lane):
     """A lane that holds none of its permits at first. `receive` gives it some, `demand` reports and gives some back.
 
-    A permit is handed over with the age of its departure as it is known then. A departure that turns out to be later
-    takes one of the permits that stayed here.
+    A permit changes hands only when its attempt has left for good. A ticket is not yet a departure: the attempt may have to
+    connect first, or the process was held up. Whoever makes it says so at once (`delays`), and asks before it leaves
+    (`departs`); meanwhile its permits are out of reach. It must not leave if the lane has fallen out of touch meanwhile.
+    What left since the look before the last one may not have been said yet, so it is neither handed over nor reported as an age.
     """
 
-    __slots__ = ("_measured_at", "_need", "_rates", "_release", "_used", "_waited_at", "valid_until")
+    __slots__ = (
+        "_aside",
+        "_looked_at",
+        "_measured_at",
+        "_need",
+        "_rates",
+        "_release",
+        "_sure_before",
+        "_used",
+        "_waited_at",
+        "valid_until",
+    )
 
     def __init__(self, limits: Iterable[Limit], *, slots: int = UNBOUNDED, learn: bool = False) -> None:
         super().__init__(limits, slots=slots, learn=learn)
@@ -42,6 +55,8 @@ class LeasedLane(Lane):
         self._measured_at = -inf
         self._waited_at = -inf
         self._need = 0
+        self._aside: dict[int, Costs] = {}  # of attempts that have not left yet, by the id of their grant
+        self._looked_at = self._sure_before = -inf
         self.valid_until = -inf  # without a word from the coordinator until then, nothing leaves
 
     @property
@@ -57,8 +72,11 @@ class LeasedLane(Lane):
     def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:
         """As `Lane.admit`, with the permits that are held."""
         costs = costs_of(tokens, output_tokens)
+        if now >= self.valid_until:
+            self._waited_at = now
+            return Wait(now + ASK_AGAIN_SECONDS, now + ASK_AGAIN_SECONDS, self._meters[0].bound if self._meters else Bound.PAUSE)
         for meter in self._meters:
-            if now >= self.valid_until or meter.amount < costs[meter.unit]:
+            if meter.amount < costs[meter.unit]:
                 self._waited_at = now
                 self._need = max(self._need, costs[meter.unit] if meter.counts_tokens else 0)
                 return Wait(now + ASK_AGAIN_SECONDS, now + ASK_AGAIN_SECONDS, meter.bound)
@@ -70,18 +88,63 @@ class LeasedLane(Lane):
                 self._used[number] += costs[meter.unit]
         return granted
 
+    def delays(self, grant: Grant, now: float) -> None:
+        """Note that an attempt has not left yet although it has its grant: it connects first, or comes late. `settle` says when it left."""
+        self._now = -inf
+        costs = self._aside[id(grant)] = costs_of(grant.tokens, grant.output)
+        for meter in self._meters:
+            meter.set_aside(grant, costs[meter.unit], now)
+
+    def departs(self, grant: Grant, now: float) -> bool:
+        """Whether an attempt that was delayed may leave now, which then counts. If not, it must not leave at all."""
+        costs = self._aside.pop(id(grant), None)
+        if costs is None:
+            return False  # its permits belong to others by now
+        self._now = -inf
+        allowed = now < self.valid_until
+        for meter in self._meters:
+            meter.departs(grant, costs[meter.unit], now if allowed else None, now)
+        grant.sent = now
+        return allowed
+
+    def settle(
+        self, grant: Grant, now: float, tokens: int | None = None, sent_at: float | None = None, output_tokens: int | None = None
+    ) -> None:
+        """As `Lane.settle`. An attempt that was delayed and never departed has not left."""
+        costs = self._aside.pop(id(grant), None) if self._aside else None
+        if costs is not None:
+            self._now = -inf
+            for meter in self._meters:
+                meter.departs(grant, costs[meter.unit], None, now)
+        super().settle(grant, now, tokens, sent_at, output_tokens)
+
+    def look(self, now: float) -> bool:
+        """Look at the lane between two reports, some milliseconds apart; whether a limit holds it back just now."""
+        self._sure_before, self._looked_at = self._looked_at, now
+        return now - self._waited_at < BOUND_SECONDS
+
     def demand(self, now: float) -> Demand:
         """What to report to the coordinator now. It gives back what the last reply asked for."""
+        bound = self.look(now)
+        back = self._give_back(self._release, now, self._sure_before)
+        need, self._need = self._need, 0
+        self._release = [max(0, wanted - sum(count for _, count in given)) for wanted, given in zip(self._release, back, strict=True)]
+        ages = [meter.ages(now, AGES, self._sure_before) for meter in self._meters]
+        return Demand(back, ages, bound, self.rates(now), need)
+
+    def rates(self, now: float) -> list[float]:
+        """What it uses a second of each limit, of late."""
         passed = now - self._measured_at
         if passed >= RATE_SECONDS:
             self._rates = [used / passed for used in self._used]
             self._used = [0] * len(self._meters)
             self._measured_at = now
-        back = self._give_back(self._release, now)
-        need, self._need = self._need, 0
-        self._release = [0] * len(self._meters)
-        ages = [meter.ages(now, AGES) for meter in self._meters]
-        return Demand(back, ages, now - self._waited_at < BOUND_SECONDS, list(self._rates), need)
+        return list(self._rates)
+
+    @property
+    def wanted_back(self) -> list[int]:
+        """How many permits of each limit the next report is to give back."""
+        return self._release
 
     def receive(self, reply: Reply, now: float, valid_until: float = inf) -> None:
         """Take a coordinator's reply. valid_until: clock after which nothing leaves unless another reply has come."""
@@ -101,9 +164,10 @@ class LeasedLane(Lane):
             self._learner.retune(self._top(), self._slots)
 
     def give_all_back(self, now: float) -> list[Permits]:
-        """Part with all permits, at the end."""
+        """Part with all permits, at the end or because others have them by now. What has not left yet must not leave any more."""
+        self._aside.clear()
         return self._give_back(self.held, now)
 
-    def _give_back(self, counts: Sequence[int], now: float) -> list[Permits]:
+    def _give_back(self, counts: Sequence[int], now: float, before: float = inf) -> list[Permits]:
         self._now = -inf
-        return [meter.give_back(count, now) for meter, count in zip(self._meters, counts, strict=True)]
+        return [meter.give_back(count, now, before) for meter, count in zip(self._meters, counts, strict=True)]

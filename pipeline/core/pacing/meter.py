@@ -163,23 +163,39 @@ class Meter:
                 self.log.take_over(now + wait, count)
         self.hold(int(self.amount) + sum(count for _, count in permits), now)
 
-    def give_back(self, count: int, now: float) -> Permits:
-        """Part with at most so many permits: those that were not used first, then the others evenly over their ages."""
+    def give_back(self, count: int, now: float, before: float = inf) -> Permits:
+        """Part with at most so many permits: those that were not used first, then the others evenly over their ages.
+
+        before: clock; what left later may still have to be corrected, so its permits stay.
+        """
         self.log.advance(now)
         held = int(self.amount)
-        count = min(count, held)
+        count = max(0, min(count, held))
         unused = min(count, max(0, held - self.log.total))
         back = [(0.0, unused)] if unused else []
         if count > unused:
-            back += [(until - now, part) for until, part in self.log.hand_over(count - unused)]
-        if count:
-            self.hold(held - count, now)
+            back += [(until - now, part) for until, part in self.log.hand_over(count - unused, before)]
+        if back:
+            self.hold(held - sum(part for _, part in back), now)
         return back
 
-    def ages(self, now: float, steps: int) -> Permits:
-        """What it holds and has used, in few numbers, each rounded to later."""
+    def ages(self, now: float, steps: int, before: float) -> Permits:
+        """What it holds and has used before that clock, in few numbers, each rounded to later."""
         self.log.advance(now)
-        return [(until - now, count) for until, count in self.log.ages(steps)]
+        return [(until - now, count) for until, count in self.log.ages(steps, before)]
+
+    def set_aside(self, grant: Grant, cost: int, now: float) -> None:
+        """Take the permits of an attempt that has not left yet out of what is held, until `departs` says what became of it."""
+        self.log.advance(now)
+        self.log.set_aside(self.log.departure_cell(grant.left, grant.sent), cost)
+        self.amount -= cost
+
+    def departs(self, grant: Grant, cost: int, sent: float | None, now: float) -> None:
+        """Hold the permits of an attempt again that was set aside, as used when it left. sent: None if it never did."""
+        self.log.advance(now)
+        if sent is not None:
+            self.log.put(self.log.departure_cell(grant.left, sent), cost)
+        self.amount += cost
 
     def advance(self, now: float, *, waited: bool) -> None:
         """Come to `now`. waited: somebody waited on the lane since the last time, so that being late earns what was due."""

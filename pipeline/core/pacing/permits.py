@@ -9,8 +9,12 @@ The coordinator owns the permits that nobody holds, counts who holds how many, a
 wants: all that it can get while it is held back, a quarter more than it uses otherwise. It alone counts, because a
 holder's own figure is out of date while a grant is on its way.
 
-A holder that died gives its permits back as it last reported them, and those that it did not report as used just now. A
-name that was given up for dead is never answered again (`GivenUpError`): its process may still run and must notice.
+A holder that died gives its permits back as it last reported them, and those that it did not report as used just now. Where
+its process may still run, what it may use again until it must have stopped counts as used at that moment. A name that was given
+up for dead is never answered again (`GivenUpError`): its process may still run and must notice.
+
+The coordinator can be begun anew by another process (`kept`, `again`). Who holds which permit is not known then, but it need not
+be: until when a permit is in use moves along with it, and only one that is free can be used again.
 """
 
 from __future__ import annotations
@@ -70,6 +74,10 @@ class Pool(Struct):
     def put(self, permits: Permits, now: float) -> None:
         """Take permits back."""
         self.free += [(now + max(0.0, wait), count) for wait, count in permits]
+
+    def ready(self, now: float) -> bool:
+        """Whether it has permits to give."""
+        return any(at - now <= self.period for at, _ in self.free)
 
     def take(self, wanted: int, now: float) -> Permits:
         """Give at most so many, spread evenly over the times from which they may be used: a bunch would exceed any pace.
@@ -131,6 +139,11 @@ class Coordinator(Struct):
 
         Raises GivenUpError if the holder was given up for dead.
         """
+        self.note(name, demand, now)
+        return self.answer(name, now)
+
+    def note(self, name: str, demand: Demand, now: float) -> None:
+        """Take a holder's report; `answer` may follow later. Raises GivenUpError."""
         if name in self.given_up:
             raise GivenUpError(name)
         holder = self.holders.get(name)
@@ -144,7 +157,6 @@ class Coordinator(Struct):
             holder.needs_since = now
         holder.bound, holder.rates, holder.need = demand.bound, demand.rates, demand.need
         holder.ages = [[(now + wait, count) for wait, count in ages] for ages in demand.ages]
-        return self.answer(name, now)
 
     def answer(self, name: str, now: float) -> Reply:
         """What a holder gets and is asked for, given what all of them want now."""
@@ -175,19 +187,57 @@ class Coordinator(Struct):
     def give_up(self, name: str, now: float, hold: float = 0.0) -> None:
         """Take a dead holder's permits back and never answer its name again.
 
-        hold: seconds for which its process may still run unseen. Until then all that it held counts as in use.
+        hold: seconds for which its process may still run unseen. What it may use again until then counts as used at its end.
         """
         self.given_up.append(name)
         holder = self.holders.pop(name, None)
         if holder is None:
             return
         for number, pool in enumerate(self.pools):
-            ages = holder.ages[number] if number < len(holder.ages) and not hold else []
-            known = [(at - now, count) for at, count in ages if at > now]
+            known = _known(holder, number, now, hold)
             rest = holder.held[number] - sum(count for _, count in known)
             pool.put(known, now)
             if rest > 0:
                 pool.put([(hold + pool.period, rest)], now)
+
+    def has_news(self, name: str, now: float) -> bool:
+        """Whether an answer would move permits to or from a holder, so that it is worth a message."""
+        holder = self.holders[name]
+        for number, (pool, share) in enumerate(zip(self.pools, self._shares_of(name), strict=True)):
+            more = share - holder.held[number]
+            if more < -max(1, DEAD_BAND * share) or (more > DEAD_BAND * share and pool.ready(now)):
+                return True
+        return False
+
+    def kept(self, now: float) -> list[Permits]:
+        """In how many seconds each permit may be used again, whoever holds it: what `again` takes."""
+        found = []
+        for number, pool in enumerate(self.pools):
+            permits = [(max(0.0, at - now), count) for at, count in pool.free]
+            for holder in self.holders.values():
+                permits += _known(holder, number, now, 0.0)
+            found.append(permits)
+        return found
+
+    @classmethod
+    def again(
+        cls, limits: Sequence[tuple[int, float, bool]], kept: Sequence[Permits], now: float, *, passed: float, hold: float
+    ) -> Coordinator:
+        """A coordinator in the place of one that has ended, whose holders may still send.
+
+        kept: as the former one gave it, `passed` seconds ago. hold: seconds after which its holders must have stopped.
+        """
+        begun = cls.of(limits)
+        for number, pool in enumerate(begun.pools):
+            old = kept[number] if number < len(kept) else []
+            known, left = [], pool.amount
+            for wait, each in sorted(old, reverse=True):
+                count = min(each, left)
+                if count and hold < wait - passed <= hold + pool.period:
+                    known.append((now + wait - passed, count))
+                    left -= count
+            pool.free = [(now + hold + pool.period, left), *known] if left else known
+        return begun
 
     def _shares_of(self, name: str) -> list[int]:
         return [self._shares(number)[name] for number in range(len(self.pools))]
@@ -207,6 +257,12 @@ class Coordinator(Struct):
         _, first = min(large)
         need = min(self.holders[first].need, pool.amount)
         return share_out(pool.amount - need, {name: want for name, want in wants.items() if name != first}) | {first: need}
+
+
+def _known(holder: Holder, number: int, now: float, hold: float) -> Permits:
+    """The permits of a holder that are in use for longer than `hold`, so that they cannot be used again before."""
+    ages = holder.ages[number] if number < len(holder.ages) else []
+    return [(at - now, count) for at, count in ages if at > now + hold]
 
 
 def share_out(amount: int, wants: Mapping[str, float]) -> dict[str, int]:

@@ -94,29 +94,45 @@ class SlidingLog:
 
     # ---- shared limits: permits that change hands ------------------------------------------------------------------
 
-    def ages(self, steps: int) -> list[tuple[float, int]]:
-        """(clock until which they count, how many) of all that counts, rounded to later, in at most so many steps and one."""
+    def ages(self, steps: int, before: float) -> list[tuple[float, int]]:
+        """(clock until which they count, how many) of what left before that clock, rounded to later, in at most so many steps and one."""
         step = -(-WINDOW_CELLS // steps)
         ages: dict[int, int] = {}
-        for cell in range(self._tail, self._cell + 1):
+        for cell in range(self._tail, self._end_of(before)):
             if amount := self._ring[cell & MASK]:
                 end = -(-(cell + WINDOW_CELLS) // step) * step
                 ages[end] = ages.get(end, 0) + amount
         return [(end / self._cells_per_second, amount) for end, amount in ages.items()]
 
-    def hand_over(self, amount: int) -> list[tuple[float, int]]:
-        """Forget so much of what counts, spread evenly over its ages; (clock until which it counts, how much) of it."""
+    def hand_over(self, amount: int, before: float) -> list[tuple[float, int]]:
+        """Forget at most so much of what left before that clock, spread evenly over its ages; (clock until which it counts, how much)."""
+        cells = range(self._tail, self._end_of(before))
+        total = sum(self._ring[cell & MASK] for cell in cells)
+        amount = min(amount, total)
         handed: list[tuple[float, int]] = []
-        total, passed = self.total, 0
-        for cell in range(self._tail, self._cell + 1):
+        passed = 0
+        for cell in cells:
             if here := self._ring[cell & MASK]:
-                before = passed * amount // total
+                already = passed * amount // total
                 passed += here
-                if part := passed * amount // total - before:
+                if part := passed * amount // total - already:
                     self._ring[cell & MASK] -= part
                     handed.append(((cell + WINDOW_CELLS) / self._cells_per_second, part))
         self.total -= amount
         return handed
+
+    def set_aside(self, cell: int, amount: int) -> None:
+        """Forget at most so much in a cell: it is counted elsewhere until it is known when it leaves."""
+        if cell >= self._tail:
+            amount = min(amount, self._ring[cell & MASK])
+            self._ring[cell & MASK] -= amount
+            self.total -= amount
+
+    def put(self, cell: int, amount: int) -> None:
+        """Count so much in a cell, not later than now."""
+        if cell >= self._tail:
+            self._ring[cell & MASK] += amount
+            self.total += amount
 
     def take_over(self, until: float, amount: int) -> None:
         """Count what another has used, until this clock, at most a window from now."""
@@ -125,6 +141,10 @@ class SlidingLog:
             self._ring[cell & MASK] += amount
             self._tail = min(self._tail, cell)
             self.total += amount
+
+    def _end_of(self, before: float) -> int:
+        """The first cell that is not earlier than that clock, or the first one after now."""
+        return self._cell + 1 if before >= self._cell / self._cells_per_second else self.cell(max(0.0, before))
 
     def _forget_all(self) -> None:
         if self.total:

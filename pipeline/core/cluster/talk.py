@@ -1,0 +1,115 @@
+"""What the workers of a run and its coordinator say to each other: one message and its answer. Plain values, sent as MessagePack.
+
+A worker sends `Poll` and gets `Told`. Everything in them is a state, not an event, as far as that is possible: which shards run,
+which are done, what is in force. So a message that is lost or repeated does no harm. Permits are the exception: they change hands.
+A worker whose message got no answer begins anew under other names (`Poll.holders`), and the coordinator gives the old ones up.
+
+Times are remaining seconds. No clock is compared with another one, and a message that is late makes things later, never earlier.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec reads the annotations
+from pipeline.core.pacing.permits import Demand, Permits, Reply  # noqa: TC001  likewise
+
+
+class SharedLane(Struct, frozen=True):
+    """What a run shares of one lane. limits: of each, amount, seconds, whether it counts tokens. slots: attempts in flight."""
+
+    name: str
+    limits: list[tuple[int, float, bool]]
+    slots: int
+
+
+class LaneNews(Struct):
+    """What a holder has found out about a lane by itself; not what it was told.
+
+    pause: seconds for which nothing may leave, because the provider asks for it. held: why the lane does not work just now, ""
+    while it does. out: why it is used no longer. learned: of the provider's limits, as far as this holder meets them.
+    """
+
+    pause: float = 0.0
+    held: str = ""
+    out: str = ""
+    learned: Learned | None = None
+
+
+class LaneReport(Struct):
+    """What a holder says of one lane. slots: attempts in flight that it allows itself now. in_flight: that there are.
+
+    joins: it was never answered under this name, so it holds nothing.
+    """
+
+    demand: Demand
+    joins: bool = False
+    slots: int = 0
+    in_flight: int = 0
+    news: LaneNews = field(default_factory=LaneNews)
+
+
+class LaneAnswer(Struct):
+    """What a holder is told of one lane. slots: in flight from now on. The rest as in `LaneNews`, from the others.
+
+    learned: a pace to go on from; None leaves the present one.
+    """
+
+    reply: Reply
+    slots: int
+    pause: float = 0.0
+    held: str = ""
+    out: str = ""
+    learned: Learned | None = None
+
+
+class ShardCounts(Struct):
+    """How far a shard is, or was at its end. resumed: rows that were done before this process began. bound: what holds it back."""
+
+    rows: int = 0
+    failed: int = 0
+    resumed: int = 0
+    attempts: int = 0
+    retries: int = 0
+    throttled: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    unknown: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    bound: str = ""
+    waits_for: str = ""
+
+
+class Poll(Struct):
+    """What a worker says. worker: a name that no other process ever has.
+
+    holders: its reports, one for each lane, by a name for each flow that it runs. left: flows that have ended, with all permits
+    that they held. running: shards, with how far they are. done: shards that are whole, until the coordinator knows it.
+    back: shards that it cannot go on with, and why. wants: whether it could begin another one now. stop: why the whole run must
+    stop, "" if it need not.
+    """
+
+    worker: str
+    holders: dict[str, list[LaneReport]] = field(default_factory=dict)
+    left: dict[str, list[list[Permits]]] = field(default_factory=dict)
+    running: dict[int, ShardCounts] = field(default_factory=dict)
+    done: dict[int, ShardCounts] = field(default_factory=dict)
+    back: dict[int, str] = field(default_factory=dict)
+    wants: bool = False
+    stop: str = ""
+
+
+class Told(Struct):
+    """What a worker is told. given_up: names of holders that are dead to the others; they must stop and begin anew.
+
+    shards: all that this worker is to run. stop: why nothing more may leave, None while it may. finished: whether nothing is left
+    to do, for anybody.
+    """
+
+    lanes: dict[str, list[LaneAnswer]] = field(default_factory=dict)
+    given_up: list[str] = field(default_factory=list)
+    shards: list[int] = field(default_factory=list)
+    stop: str | None = None
+    finished: bool = False

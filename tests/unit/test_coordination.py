@@ -1,0 +1,223 @@
+"""The coordinator of a run with several workers, on a clock that is a number: shards, stops, deaths, and what all of them know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.core.cluster.coordination import CoordinatorCore
+from pipeline.core.cluster.shards import MOST_TRIES
+from pipeline.core.cluster.talk import LaneNews, LaneReport, Poll, ShardCounts, SharedLane, Told
+from pipeline.core.pacing.findings import Learned
+from pipeline.core.pacing.permits import Demand, GivenUpError
+
+LANE = SharedLane("", [(100, 1.0, False)], 40)
+
+
+def coordinator(shards: int = 3, lane: SharedLane = LANE) -> CoordinatorCore:
+    return CoordinatorCore([lane], range(shards), expiry=3.0, now=0.0)
+
+
+def ask(core: CoordinatorCore, worker: str, now: float, **said: Any) -> Told:
+    """One message without a flow, and its answer."""
+    core.take(Poll(worker, **said), now)
+    return core.answer(worker, now)
+
+
+def report(core: CoordinatorCore, worker: str, now: float, **said: Any) -> Told:
+    """One message of a worker with a flow of its own name, which is busy unless something else is said."""
+    joins = worker not in core.desks[""].permits.holders
+    core.take(Poll(worker, {worker: [LaneReport(Demand(bound=True, rates=[0.0]), joins, **said)]}), now)
+    return core.answer(worker, now)
+
+
+def test_shards_are_given_in_order_and_once() -> None:
+    core = coordinator()
+
+    first, second = ask(core, "a", 1.0, wants=True), ask(core, "b", 1.0, wants=True)
+
+    assert (first.shards, second.shards) == ([0], [1])
+    assert ask(core, "a", 2.0, running={0: ShardCounts()}).shards == [0]
+
+
+def test_a_worker_gets_no_second_shard_before_it_says_that_it_runs_the_first() -> None:
+    core = coordinator()
+
+    ask(core, "a", 1.0, wants=True)
+
+    assert ask(core, "a", 1.1, wants=True).shards == [0]
+    assert ask(core, "a", 1.2, wants=True, running={0: ShardCounts()}).shards == [0, 1]
+
+
+def test_the_run_is_finished_when_every_shard_is_done() -> None:
+    core = coordinator(1)
+    ask(core, "a", 1.0, wants=True)
+    assert not core.has_news("a", 1.0)
+
+    told = ask(core, "a", 2.0, done={0: ShardCounts(rows=5)}, wants=True)
+
+    assert told.finished
+    assert core.picture().counts.rows == 5
+
+
+def test_a_dead_workers_shard_is_the_next_one() -> None:
+    core = coordinator()
+    ask(core, "a", 1.0, wants=True)
+
+    core.lost("a", 2.0, may_run=False)
+
+    assert ask(core, "b", 2.0, wants=True).shards == [0]
+    assert core.picture().again == 1
+
+
+def test_a_shard_that_no_worker_survives_stops_the_run() -> None:
+    core = coordinator()
+    for number in range(MOST_TRIES):
+        assert core.stopped is None
+        ask(core, f"w{number}", 1.0, wants=True)
+        core.lost(f"w{number}", 2.0, may_run=False)
+
+    assert "shard 0" in (core.stopped or "")
+
+
+def test_a_worker_that_was_given_up_is_never_answered_again() -> None:
+    core = coordinator()
+    ask(core, "a", 1.0)
+
+    core.lost("a", 2.0, may_run=True)
+
+    with pytest.raises(GivenUpError):
+        ask(core, "a", 3.0)
+    again = CoordinatorCore([LANE], range(3), expiry=3.0, now=4.0, kept=core.kept(4.0))
+    with pytest.raises(GivenUpError):
+        ask(again, "a", 5.0)
+
+
+def test_a_stop_reaches_everybody_once_and_no_shard_is_given_any_more() -> None:
+    core = coordinator()
+    ask(core, "a", 1.0)
+    ask(core, "b", 1.0)
+
+    core.stop("the key was refused")
+
+    assert core.has_news("a", 1.1)
+    assert ask(core, "a", 1.1, wants=True) == Told(stop="the key was refused")
+    assert not core.has_news("a", 1.2)
+    assert core.has_news("b", 1.2)
+
+
+def test_a_worker_that_restarts_nothing_keeps_its_shard_with_a_new_coordinator() -> None:
+    core = coordinator()
+
+    told = ask(core, "a", 1.0, running={1: ShardCounts()}, wants=True)
+
+    assert told.shards == [1, 0]
+    assert ask(core, "b", 1.0, wants=True).shards == [2]
+
+
+def test_a_silent_workers_permits_go_to_others_and_it_begins_anew() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    report(core, "b", 6.9)
+
+    core.look(7.1)
+
+    assert core.desks[""].permits.holders.keys() == {"b"}
+    assert report(core, "b", 7.2).lanes["b"][0].reply.grants[0]
+    core.take(Poll("a", {"a": [LaneReport(Demand())]}), 8.0)
+    assert core.answer("a", 8.0).given_up == ["a"]
+
+
+def test_what_a_worker_holds_that_a_new_coordinator_does_not_know_is_given_up() -> None:
+    core = coordinator()
+
+    core.take(Poll("a", {"a": [LaneReport(Demand(ages=[[(0.5, 100)]]))]}), 1.0)
+
+    assert core.answer("a", 1.0).given_up == ["a"]
+
+
+def test_a_new_coordinator_gives_nothing_that_may_still_be_used() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+
+    again = CoordinatorCore([LANE], range(3), expiry=3.0, now=2.0, kept=core.kept(1.5), passed=0.5)
+
+    assert report(again, "b", 4.9).lanes["b"][0].reply.grants == [[]]
+    ((wait, count),) = report(again, "b", 5.1).lanes["b"][0].reply.grants[0]
+    assert wait == pytest.approx(0.9)
+    assert count == 100
+
+
+def test_a_new_coordinator_keeps_ages_that_outlast_the_former_workers() -> None:
+    lane = SharedLane("", [(100, 60.0, False)], 40)
+    core = coordinator(lane=lane)
+    report(core, "a", 1.0)
+    core.take(Poll("a", {"a": [LaneReport(Demand(ages=[[(2.0, 30), (40.0, 50)]]))]}), 1.0)
+
+    again = CoordinatorCore([lane], (), expiry=3.0, now=1.0, kept=core.kept(1.0))
+
+    assert sorted(again.desks[""].permits.pools[0].free) == [(41.0, 50), (64.0, 50)]
+
+
+def test_the_longest_pause_is_everybodys() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    report(core, "b", 1.0)
+
+    report(core, "a", 2.0, news=LaneNews(pause=10.0))
+
+    assert core.has_news("b", 2.5)
+    assert report(core, "b", 3.0, news=LaneNews(pause=2.0)).lanes["b"][0].pause == pytest.approx(9.0)
+    assert not core.desks[""].has_news("b", 3.1)
+
+
+def test_an_outage_is_told_to_the_others_only() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    report(core, "b", 1.0)
+
+    assert report(core, "a", 2.0, news=LaneNews(held="no answer")).lanes["a"][0].held == ""
+    assert core.has_news("b", 2.0)
+    assert report(core, "b", 2.0).lanes["b"][0].held == "no answer"
+    report(core, "a", 3.0)
+    assert report(core, "b", 3.0).lanes["b"][0].held == ""
+
+
+def test_a_lane_that_is_out_for_one_is_out_for_all() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    report(core, "b", 1.0)
+
+    report(core, "a", 2.0, news=LaneNews(out="nothing left in the account"))
+
+    assert core.has_news("b", 2.0)
+    assert report(core, "b", 2.0).lanes["b"][0].out == "nothing left in the account"
+    assert not core.desks[""].has_news("b", 2.0) or core.desks[""].permits.has_news("b", 2.0)
+
+
+def test_what_was_found_of_a_limit_is_shared_out_when_somebody_joins_or_leaves() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    report(core, "a", 2.0, news=LaneNews(learned=Learned(600.0, "bucket")))
+
+    joined = report(core, "b", 3.0)
+
+    assert joined.lanes["b"][0].learned == Learned(300.0, "bucket")
+    assert report(core, "a", 3.1, news=LaneNews(learned=Learned(600.0, "bucket"))).lanes["a"][0].learned == Learned(300.0, "bucket")
+    core.lost("b", 4.0, may_run=False)
+    assert report(core, "a", 4.1).lanes["a"][0].learned == Learned(600.0, "bucket")
+
+
+def test_attempts_in_flight_never_add_up_to_more_than_the_run_allows() -> None:
+    core = coordinator()
+    assert report(core, "a", 1.0).lanes["a"][0].slots == 40
+    assert report(core, "b", 1.0).lanes["b"][0].slots == 0  # nothing is free yet
+
+    report(core, "a", 2.0, slots=40, in_flight=40)
+    fewer = report(core, "a", 2.1, slots=20, in_flight=33).lanes["a"][0].slots
+
+    assert fewer == 20
+    assert report(core, "b", 2.2).lanes["b"][0].slots == 7
+    report(core, "a", 2.3, slots=20, in_flight=20)
+    assert report(core, "b", 2.4, slots=7, in_flight=7).lanes["b"][0].slots == 20
