@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pipeline.core.output.words import amount, columns, cut, duration, money, share, title
 
@@ -69,12 +68,11 @@ def draw(view: View, width: int, height: int, signs: Signs = UNICODE) -> list[Li
     return [line for _, line in lines]
 
 
-@define(eq=False)
-class _Canvas:
+class _Canvas(Struct, eq=False):
     view: View
     width: int
     signs: Signs
-    lines: list[tuple[int, Line]] = field(factory=list)
+    lines: list[tuple[int, Line]] = field(default_factory=list)
 
     def draw_small(self) -> None:
         """Two lines are all that there is room for."""

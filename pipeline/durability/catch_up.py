@@ -18,7 +18,7 @@ from contextlib import closing
 from itertools import count
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from msgspec import Struct, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, text_checksum
 from pipeline.core.bookkeeping.intervals import Intervals
@@ -42,8 +42,7 @@ SKIP_ROWS = 4096  # taken at once from the part of the input that is done
 SHOWN = 5  # rows that a message names one by one
 
 
-@frozen(eq=False)
-class Changes:
+class Changes(Struct, frozen=True, eq=False):
     """How the rows that are done differ from those that were answered.
 
     rows: those that are known to differ. places: where the first of them stand, by row. missing: whether the input ends
@@ -64,8 +63,7 @@ class Changes:
         return f"not what was answered: {rows}" if told else "its rows are not those that were answered"
 
 
-@define(eq=False)
-class KnownRows:
+class KnownRows(Struct, eq=False):
     """Compares rows with those that have an outcome, and remembers the hash of every row that is read.
 
     end_of_done: no row from here on has an outcome. compared: the first rows, as many as were compared. problem: what
@@ -76,15 +74,15 @@ class KnownRows:
     can_be_reopened: bool
     durable: DurableStore
     hashes: RowHashes
-    problem: InputChangedError | None = field(default=None, init=False)
-    _expected: int = field(init=False)
-    end_of_done: int = field(init=False)
-    compared: int = field(default=0, init=False)
-    _sum: int = field(default=0, init=False)
-    _changed: Intervals = field(factory=Intervals, init=False)
-    _places: dict[int, str] = field(factory=dict, init=False)
+    problem: InputChangedError | None = None
+    _expected: int = 0
+    end_of_done: int = 0
+    compared: int = 0
+    _sum: int = 0
+    _changed: Intervals = field(default_factory=Intervals)
+    _places: dict[int, str] = field(default_factory=dict)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._expected = self.durable.state.row_sum
         self.end_of_done = self.durable.done_end
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from attrs import define, field
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import MASK
@@ -38,7 +37,6 @@ class Commit(Struct, eq=False):
     history: tuple[int, bytes] | None = None
 
 
-@define(eq=False)
 class Commits:
     """The journal and the output that it describes.
 
@@ -46,30 +44,24 @@ class Commits:
     length does not say which they are. state: as of the last commit, or of the one that is being made.
     """
 
-    journal: Journal
-    sink: FileSink
-    seen: SeenInput
-    done: Intervals
-    in_order: bool
-    power: bool
-    state: State = field(init=False)
-    spent: Callable[[], Spent] | None = field(default=None, init=False)  # of the run's budgets, if it has any
-    learned: Callable[[], dict[str, Learned]] | None = field(default=None, init=False)  # of each lane's limits, by its name
-    going: Callable[[], tuple[int | None, int, int]] | None = field(default=None, init=False)  # as the first fields of `Going`
-    history: Callable[[bool], tuple[int, bytes] | None] | None = field(default=None, init=False)  # to be stored now; True: the last time
-    priced: Callable[[], Priced] | None = field(default=None, init=False)  # what the answers cost, where prices are known
-    _rate: RecentRate = field(init=False)
-    _ledger: Ledger = field(init=False)
-    _row_sum: int = field(init=False)  # of the terms of the rows that are counted
-    _written: tuple[int, int, str] = field(init=False)  # lines, bytes and digest of the output
-    _newly_done: list[int] = field(factory=list, init=False)  # in the order of completion, since the last commit
-
-    def __attrs_post_init__(self) -> None:
-        was = self.state = self.journal.state
-        self._written = (was.written, was.bytes, was.digest)
-        self._ledger = ledger_of(was)
-        self._row_sum = was.row_sum
+    def __init__(self, journal: Journal, sink: FileSink, seen: SeenInput, done: Intervals, *, in_order: bool, power: bool) -> None:
+        self.journal = journal
+        self.sink = sink
+        self.seen = seen
+        self.done = done
+        self.in_order = in_order
+        self.power = power
+        was = self.state = journal.state
+        self.spent: Callable[[], Spent] | None = None  # of the run's budgets, if it has any
+        self.learned: Callable[[], dict[str, Learned]] | None = None  # of each lane's limits, by its name
+        self.going: Callable[[], tuple[int | None, int, int]] | None = None  # as the first fields of `Going`
+        self.history: Callable[[bool], tuple[int, bytes] | None] | None = None  # to be stored now; True: the last time
+        self.priced: Callable[[], Priced] | None = None  # what the answers cost, where prices are known
         self._rate = RecentRate(time.monotonic(), was.recorded)
+        self._ledger = ledger_of(was)
+        self._row_sum = was.row_sum  # of the terms of the rows that are counted
+        self._written = (was.written, was.bytes, was.digest)  # lines, bytes and digest of the output
+        self._newly_done: list[int] = []  # in the order of completion, since the last commit
 
     @property
     def first_index(self) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pipeline.core.output.kept import with_fields
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 LONGEST_BYTES = 8 << 20  # a longer answer is written by the recorder's thread alone: it would hold up the event loop for 15 ms and more
 
 
-@define(eq=False)
-class Keeping:
+class Keeping(Struct, eq=False):
     """The spool, and what is in it.
 
     encode: an outcome as a line. takes_bodies: long bodies are taken out of memory; not where somebody else needs them.
@@ -36,16 +35,16 @@ class Keeping:
 
     spool: Spool
     encode: Callable[[Outcome], bytes]
-    takes_bodies: bool = field(default=True, init=False)
-    is_behind: bool = field(default=False, init=False)
-    _lines: dict[int, bytes] = field(factory=dict, init=False)  # short lines that the spool has, of rows that are not recorded
-    _slots: dict[int, Slot] = field(factory=dict, init=False)  # long ones
-    _unkept: set[int] = field(factory=set, init=False)  # rows that have an outcome and are neither kept nor recorded
-    _caught_up: trio.Event = field(factory=trio.Event, init=False)
-    _written: list[Slot] = field(factory=list, init=False)  # slots whose lines the output has, since the last commit
-    _to_free: list[Slot] = field(factory=list, init=False)  # those that the commit in progress says are written
-    _is_closed: bool = field(default=False, init=False)  # the last commit has closed a generation
-    _to_clear: bool = field(default=False, init=False)  # the commit in progress stores the rest of it
+    takes_bodies: bool = True
+    is_behind: bool = False
+    _lines: dict[int, bytes] = field(default_factory=dict)  # short lines that the spool has, of rows that are not recorded
+    _slots: dict[int, Slot] = field(default_factory=dict)  # long ones
+    _unkept: set[int] = field(default_factory=set)  # rows that have an outcome and are neither kept nor recorded
+    _caught_up: trio.Event = field(default_factory=trio.Event)
+    _written: list[Slot] = field(default_factory=list)  # slots whose lines the output has, since the last commit
+    _to_free: list[Slot] = field(default_factory=list)  # those that the commit in progress says are written
+    _is_closed: bool = False  # the last commit has closed a generation
+    _to_clear: bool = False  # the commit in progress stores the rest of it
 
     def rows(self) -> list[int]:
         """The rows whose outcomes are kept and not recorded."""

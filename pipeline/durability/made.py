@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from msgspec import Struct
 
 from pipeline.errors import JournalError, UsageError
 
@@ -32,8 +32,7 @@ def missing_folders(paths: Paths) -> list[Path]:
     return sorted(missing, key=lambda folder: len(folder.parts), reverse=True)
 
 
-@frozen
-class Made:
+class Made(Struct, frozen=True):
     """The files of a run that were not there when its lock was taken. folders: those that were made for them, the innermost first."""
 
     paths: Paths

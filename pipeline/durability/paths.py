@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 from pipeline.edges.store.files import free_name, real
 from pipeline.errors import OutputExistsError, UsageError
@@ -22,8 +22,7 @@ RUN_SUFFIX = ".run"  # of the directory of a run by several workers, beside the 
 MANIFEST = "manifest.json"  # the file in it that says what is run
 
 
-@define(eq=False)
-class Paths:
+class Paths(Struct, eq=False):
     """The files of one run. marks lie beside the journal; rebuilt is an output in the making (see `rebuild`)."""
 
     output: Path

@@ -11,7 +11,8 @@ from contextlib import ExitStack, closing
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
@@ -40,8 +41,7 @@ WRITE_ROWS = 4096  # written at once of what the journal holds
 COMMIT_BYTES = 8 << 20  # put into the journal at once
 
 
-@define(eq=False)
-class Kind:
+class Kind(Struct, eq=False):
     """How a run writes.
 
     encode: an outcome as a line. power: what is written survives the machine too. kept: the fields of the input that lines carry.
@@ -90,7 +90,7 @@ def open_durable(
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
         done = _done(journal, held, in_order=kind.in_order)
-        commits = Commits(journal, sink, SeenInput(state.prefix), done, kind.in_order, kind.power)
+        commits = Commits(journal, sink, SeenInput(state.prefix), done, in_order=kind.in_order, power=kind.power)
         durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held, made, kind.kept)
         _take_tail(durable)
         if not kind.in_order:
@@ -142,7 +142,7 @@ def finish_renaming(journal: Journal, paths: Paths) -> None:
             paths.rebuilt.replace(paths.output)
     except OSError as error:
         raise UsageError(f"{paths.output} cannot be moved to {aside}: {error.strerror or error}") from error
-    journal.commit([], evolve(state, aside=""))
+    journal.commit([], replace(state, aside=""))
 
 
 def _refuse_another_kind_of_output(journal: Journal, identity: Mapping[str, str]) -> None:
@@ -210,7 +210,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, kind: Kind) -> 
     row_sum = was.row_sum
 
     def commit() -> None:
-        state = evolve(
+        state = replace(
             was,
             succeeded=ledger.succeeded,
             failed=ledger.failed,

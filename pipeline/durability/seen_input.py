@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, rows_checksum
 
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 MAX_PREFIXES = 1024  # behind a slow first row every other one is dropped, so that memory stays bounded
 
 
-@define(eq=False)
-class SeenInput:
+class SeenInput(Struct, eq=False):
     """The rows that were read, slice by slice. newest: the longest prefix of the input whose rows are all done."""
 
     newest: Prefix
-    _read: Prefix = field(init=False)  # all rows that were read
-    _prefixes: list[Prefix] = field(factory=list, init=False)  # those that may become the newest, in order
+    _read: Prefix = field(default_factory=Prefix)  # all rows that were read
+    _prefixes: list[Prefix] = field(default_factory=list)  # those that may become the newest, in order
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._read = self.newest
 
     def __len__(self) -> int:

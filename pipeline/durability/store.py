@@ -31,7 +31,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
@@ -61,8 +61,7 @@ if TYPE_CHECKING:
 LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
 
 
-@define(eq=False)
-class DurableStore:
+class DurableStore(Struct, eq=False):
     """A `Store` that survives its process. Owns its files; close it.
 
     held: line numbers of the output whose rows the journal holds. made: which of the files were not there before.
@@ -75,16 +74,16 @@ class DurableStore:
     held: Intervals
     made: Made
     kept: KeptFields | None = None
-    linger_seconds: float = field(default=LINGER_SECONDS, init=False)
-    has_room: bool = field(default=True, init=False)
-    done_end: int = field(init=False)
-    _next_place: int = field(init=False)  # in the order of completion
-    _terms: dict[int, int] = field(factory=dict, init=False)  # of rows that were read and are not recorded
-    _fields: dict[int, bytes] = field(factory=dict, init=False)  # what of these goes into their lines
-    _under_way: list[Entry] = field(factory=list, init=False)  # recorded rows that are neither in the journal nor written
-    _storing: list[Entry] = field(factory=list, init=False)  # what the commit that is being made stores
+    linger_seconds: float = LINGER_SECONDS
+    has_room: bool = True
+    done_end: int = 0
+    _next_place: int = 0  # in the order of completion
+    _terms: dict[int, int] = field(default_factory=dict)  # of rows that were read and are not recorded
+    _fields: dict[int, bytes] = field(default_factory=dict)  # what of these goes into their lines
+    _under_way: list[Entry] = field(default_factory=list)  # recorded rows that are neither in the journal nor written
+    _storing: list[Entry] = field(default_factory=list)  # what the commit that is being made stores
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.done_end = max((end for _, end in self.commits.done), default=0)
         self._next_place = self.commits.state.recorded
 

@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from msgspec import Struct, field
 
 from pipeline.config.environment import sends_no_key
 from pipeline.core.rows.attached import shown
@@ -19,6 +19,7 @@ from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
 from pipeline.runs.pricing import prices_of
 from pipeline.runs.providers import lanes_of, limits_in
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,7 @@ SLICE_ROWS = 256
 SHOWN = 5  # bad rows that are shown with their messages
 
 
-@frozen
-class CheckReport:
+class CheckReport(Record, frozen=True):
     """What `check` found; the same keys as `--json` prints.
 
     too_large: rows over the token budget, which would fail unsent. estimated_tokens: prompts and the longest answers that
@@ -58,13 +58,12 @@ class CheckReport:
     notes: tuple[str, ...]
 
 
-@define
-class _Count:
+class _Count(Struct):
     """What is added up over the rows."""
 
     rows: int = 0
     bad: int = 0
-    examples: list[str] = field(factory=list)
+    examples: list[str] = field(default_factory=list)
     requests: int = 0
     too_large: int = 0
     prompt_tokens: int = 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.bookkeeping.going import Going
 from pipeline.durability.paths import Paths
@@ -13,13 +11,13 @@ from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import InputError
 from pipeline.runs.assembly import identity_of
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 
-@frozen
-class Status:
+class Status(Record, frozen=True):
     """What is known of a run; the same keys as `--json` prints.
 
     running: a process is at it. finished: every row of the input has its line. recorded: rows that have an outcome;

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field, frozen
+from msgspec import Struct, field
 
 from pipeline.config.sections import is_section, settings_of
 from pipeline.core.pacing.account import Account, Accounts
@@ -25,6 +25,7 @@ from pipeline.runs.keys import credentials_for
 from pipeline.runs.names import lane_name, place_of
 from pipeline.runs.pricing import prices_of
 from pipeline.runs.providers import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +41,7 @@ OF_A_RUN = frozenset({"limits", "budget", "prices", "routing", "provider", "prov
 KEPT_LIMITS = ("learn", "shared", "window", "window_bytes")
 
 
-@frozen
-class Changed:
+class Changed(Record, frozen=True):
     """What became of another config.
 
     changes: what is in force from now on. kept: keys that differ and cannot change while a run goes on.
@@ -83,8 +83,7 @@ class LiveConfig:
             running.ended.set()
 
 
-@define(eq=False)
-class Running:
+class Running(Struct, eq=False):
     """What of a run can be changed."""
 
     config: Config
@@ -93,8 +92,8 @@ class Running:
     course: Course
     accounts: Accounts | None
     note_spending: Callable[[Callable[[], Spent]], None]
-    ended: trio.Event = field(factory=trio.Event)
-    _one_by_one: trio.Lock = field(factory=trio.Lock)
+    ended: trio.Event = field(default_factory=trio.Event)
+    _one_by_one: trio.Lock = field(default_factory=trio.Lock)
 
     async def replace(self, new: Config, post: trio.MemorySendChannel[Change]) -> Changed:
         """See `LiveConfig.replace`."""

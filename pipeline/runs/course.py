@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.ledger import Priced
@@ -33,8 +33,7 @@ PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what 
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
 
 
-@define(eq=False)
-class Course:
+class Course(Struct, eq=False):
     """One run from its start to its conclusion.
 
     stop: set it to end the run early. source, limit: what is read, and how many rows of it.
@@ -43,15 +42,15 @@ class Course:
     config: Config
     stop: trio.Event
     progress: Callable[[Progress], None] | None = None
-    tallies: Tallies = field(factory=Tallies)
-    started: float = field(factory=trio.current_time)
-    resumed: State = field(factory=State)  # what earlier processes did
+    tallies: Tallies = field(default_factory=Tallies)
+    started: float = field(default_factory=trio.current_time)
+    resumed: State = field(default_factory=State)  # what earlier processes did
     unknown: int = 0  # attempts that were cut off, with a process or with a run
     source: Source | None = None
     limit: int | None = None
-    pricing: LanePrices | None = field(init=False)
+    pricing: LanePrices | None = None
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.pricing = prices_of(self.config)
         if self.pricing is not None:
             self.tallies.ledger.price = self.pricing.cost

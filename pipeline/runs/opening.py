@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.output.kept import KeptFields
@@ -51,8 +51,7 @@ if TYPE_CHECKING:
 NO_PLACE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP))
 
 
-@frozen
-class Choices:
+class Choices(Struct, frozen=True):
     """How to go on; see `pipeline.run`. retry: failed rows to send again."""
 
     fresh: bool = False
@@ -60,8 +59,7 @@ class Choices:
     retry: FailureChoice | None = None
 
 
-@define(eq=False)
-class OpenedRun:
+class OpenedRun(Struct, eq=False):
     """The open files of a run, and where it stands in its input. Close it.
 
     keeps_answers: what `reuse` has is for other runs, too. is_new: no earlier run has left anything.

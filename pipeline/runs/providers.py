@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import evolve, frozen
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline.config.lanes import LaneConfig
@@ -123,7 +123,7 @@ def endpoint_of(config: Config, index: int, shown: Credentials, transport: httpx
         message = "HTTP/2 needs a package that is not installed: pip install 'headrace[http2]'"
         raise ConfigError([Problem(f"{place}.http2", message, "config")])
     endpoint = _endpoint(config, provider, place, shown, os.environ if uses_proxies else {})
-    return evolve(endpoint, read_key=key_reader(provider, place, hide))
+    return replace(endpoint, read_key=key_reader(provider, place, hide))
 
 
 def lanes_of(config: Config, accounts: Accounts | None = None) -> Lanes:
@@ -270,7 +270,7 @@ async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx
         if provider.simulate is not None:
             from pipeline.simulate import serve  # noqa: PLC0415  only who simulates pays for the import
 
-            endpoint = evolve(endpoint, base_url=await nursery.start(serve, provider.simulate))
+            endpoint = replace(endpoint, base_url=await nursery.start(serve, provider.simulate))
             env, http2 = {}, False  # no proxy stands between us and ourselves, and no TLS
         if transport is not None:
             yield senders_over(endpoint, transport)
@@ -284,8 +284,7 @@ def _asking_for(model: str, open_sender: OpenSender) -> OpenSender:
     return lambda: _OwnModel(open_sender(), model)
 
 
-@frozen
-class _OwnModel:
+class _OwnModel(Struct, frozen=True):
     """A sender to a lane that knows the model by another name."""
 
     sender: Sender

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import field, frozen
+from msgspec import field
 
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.bookkeeping.reorder import ReorderWindow
@@ -33,6 +33,7 @@ from pipeline.stages.record import record
 from pipeline.stages.room import WINDOW_BYTES, Room
 from pipeline.stages.write import write
 from pipeline.summaries import Progress
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -48,8 +49,7 @@ GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manage
 LINGER_ROW_SECONDS = 0.000_05  # at 10,000 rows/s half of a window gathers, and the linger does not bound the speed
 
 
-@frozen
-class FlowSettings:
+class FlowSettings(Record, frozen=True):
     """All that a flow is made of.
 
     lanes: where attempts go. window: rows in memory at most. in_order: rows leave in input order. limit: rows of the
@@ -72,17 +72,16 @@ class FlowSettings:
     cost_of: Callable[[Job, Usage, str], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
     changes: trio.MemoryReceiveChannel[Change] | None = None
-    leases: Mapping[LeasedLane, LimitLease] = field(factory=dict)
+    leases: Mapping[LeasedLane, LimitLease] = field(default_factory=dict)
     grace_seconds: float = GRACE_SECONDS
 
 
-@frozen(eq=False)
-class Tallies:
+class Tallies(Record, frozen=True, eq=False):
     """What each stage counts; a stage writes to its own, anybody may read."""
 
-    read: ReadTally = field(factory=ReadTally)
-    gate: GateTally = field(factory=GateTally)
-    ledger: Ledger = field(factory=Ledger)
+    read: ReadTally = field(default_factory=ReadTally)
+    gate: GateTally = field(default_factory=GateTally)
+    ledger: Ledger = field(default_factory=Ledger)
 
     def progress(self, *, elapsed_seconds: float, rows_expected: int | None = None) -> Progress:
         """A snapshot for people."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import TICK_SECONDS, Bound
@@ -72,8 +72,7 @@ async def gate(
                 telling.hand_over_answers()
 
 
-@define(eq=False)
-class _Gate:
+class _Gate(Struct, eq=False):
     inbox: MemoryReceiveChannel[GateMessage]
     tickets: MemorySendChannel[list[Ticket]]
     outcomes: MemorySendChannel[Outcome]
@@ -84,9 +83,9 @@ class _Gate:
     halt: Callable[[], None] | None
     telling: Telling | None
     full: Callable[[], bool] | None
-    jobs: deque[Job] = field(factory=deque)
-    retries: list[tuple[float, int, Ticket]] = field(factory=list)  # heap by due time; the number breaks ties
-    parked: list[tuple[Ticket, str | None]] = field(factory=list)  # rows that no lane that works could take, and why none ever will
+    jobs: deque[Job] = field(default_factory=deque)
+    retries: list[tuple[float, int, Ticket]] = field(default_factory=list)  # heap by due time; the number breaks ties
+    parked: list[tuple[Ticket, str | None]] = field(default_factory=list)  # rows that no lane that works could take, and why none ever will
     pushed: int = 0
     in_flight: int = 0
     look_at: float = -inf  # when to look at the clock next

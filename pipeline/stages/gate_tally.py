@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lane_state import LaneState
 
 
-@define(eq=False)
-class GateTally:
+class GateTally(Struct, eq=False):
     """What the gate counts.
 
     stopped: why it let nothing more leave, or None. bound_seconds: time held back, by bound. waits_for: what the run waits
@@ -28,7 +27,7 @@ class GateTally:
     in_flight: int = 0
     waiting: int = 0
     bound: str = ""
-    bound_seconds: dict[str, float] = field(factory=dict)
+    bound_seconds: dict[str, float] = field(default_factory=dict)
     stopped: str | None = None
     waits_for: str = ""
     first_at: float = 0.0

@@ -8,9 +8,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.durability.commits import runs_of
@@ -65,7 +65,7 @@ def test_a_commit_that_a_death_cut_off_took_nothing(path: Path) -> None:
 
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-        journal.commit(lines(), evolve(STATE, succeeded=MANY))
+        journal.commit(lines(), replace(STATE, succeeded=MANY))
         assert len(held(journal)) == len(LINES) + MANY
 
     with opened(dead[0]) as again:
@@ -77,9 +77,9 @@ def test_a_commit_that_is_refused_takes_nothing_and_the_next_one_is_taken(path: 
     with opened(path) as journal:
         journal.commit(LINES, STATE)
         with pytest.raises(JournalError, match="cannot be written: UNIQUE"):
-            journal.commit([(6, b"new\n"), LINES[0]], evolve(STATE, succeeded=9))
+            journal.commit([(6, b"new\n"), LINES[0]], replace(STATE, succeeded=9))
         assert (journal.state, held(journal)) == (STATE, LINES)
-        journal.commit([(6, b"new\n")], evolve(STATE, succeeded=3))
+        journal.commit([(6, b"new\n")], replace(STATE, succeeded=3))
 
     with opened(path) as again:
         assert held(again) == [*LINES, (6, b"new\n")]
@@ -104,8 +104,8 @@ def test_what_breaks_while_lines_are_made_takes_nothing(path: Path) -> None:
 def test_what_the_output_has_is_forgotten(path: Path) -> None:
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-        journal.commit([(6, b"new\n")], evolve(STATE, written=4))
-        journal.commit([], evolve(STATE, written=4))
+        journal.commit([(6, b"new\n")], replace(STATE, written=4))
+        journal.commit([], replace(STATE, written=4))
 
         assert held(journal) == [*LINES[3:], (6, b"new\n")]
 
@@ -182,10 +182,10 @@ def test_looking_from_outside_sees_the_last_commit_and_changes_nothing(path: Pat
             yield 6, b"new\n"
             seen.append(peek(path))
 
-        journal.commit(lines(), evolve(STATE, succeeded=3))
+        journal.commit(lines(), replace(STATE, succeeded=3))
         seen.append(peek(path))
 
-    assert seen == [(STATE, IDENTITY, 5), (evolve(STATE, succeeded=3), IDENTITY, 6)]
+    assert seen == [(STATE, IDENTITY, 5), (replace(STATE, succeeded=3), IDENTITY, 6)]
 
 
 @pytest.mark.parametrize("way", ["closed", "running", "killed", "killed, without the index of its log"])
@@ -219,7 +219,7 @@ def looked_at(path: Path) -> None:
 def test_looking_sees_a_run_that_begins_meanwhile(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as journal:
         journal.commit(LINES, STATE)
-    later = evolve(STATE, succeeded=3)
+    later = replace(STATE, succeeded=3)
     runs: list[Journal] = []
 
     def look(database: sqlite3.Connection) -> tuple[State, dict[str, str], int]:
@@ -283,7 +283,7 @@ def test_a_journal_that_is_deleted_meanwhile_is_told_and_there_again(path: Path,
         for part in parts:
             path.with_name(path.name + part).unlink()
         with pytest.raises(JournalGoneError, match="was deleted while the run wrote to it; what it held is there again, so run again"):
-            journal.commit([(6, b"new\n")], evolve(STATE, succeeded=3))
+            journal.commit([(6, b"new\n")], replace(STATE, succeeded=3))
         name = journal.name
 
     with opened(path) as again:

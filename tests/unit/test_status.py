@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 from msgspec.structs import replace
 
 import pipeline
@@ -58,7 +57,7 @@ def test_status_is_what_the_last_commit_knew(config: Config) -> None:
 def test_a_run_is_finished_when_every_row_of_its_input_is_written(
     config: Config, rows: int | None, written: int, *, finished: bool
 ) -> None:
-    begin(config, evolve(STATE, rows=rows, written=written))
+    begin(config, replace(STATE, rows=rows, written=written))
 
     assert status(config).finished is finished
     with closing(SentMarks.open(files_of(config).marks)):
@@ -73,7 +72,7 @@ def test_status_disturbs_no_run_and_makes_no_file(config: Config) -> None:
 
     with closing(Journal.open(files_of(config).journal, identity_of(config))) as journal:
         status(config)
-        journal.commit([(5, b"{}\n")], evolve(STATE, succeeded=4))
+        journal.commit([(5, b"{}\n")], replace(STATE, succeeded=4))
         assert status(config).recorded == 5
 
     assert {path.name for path in folder.iterdir()} == before
@@ -106,7 +105,7 @@ def test_status_for_people_says_how_far_how_long_ago_and_how_to_go_on(config: Co
     begin(config)
     other = replace(config, sink=replace(config.sink, shape=type(config.sink.shape)("flat")))
 
-    text = status_text(evolve(status(other), rows=1234, rows_expected=1234, fraction=0.0032), "out.jsonl", now=1090.0)
+    text = status_text(replace(status(other), rows=1234, rows_expected=1234, fraction=0.0032), "out.jsonl", now=1090.0)
 
     assert text.splitlines() == [
         "out.jsonl: stopped; `headrace run` goes on",
@@ -134,7 +133,7 @@ def running_with(config: Config, state: State) -> Status:
 
 
 def test_a_running_run_shows_percentage_rate_and_time_left(config: Config) -> None:
-    found = running_with(config, evolve(STATE, succeeded=2999, failed=1, going=GOING))
+    found = running_with(config, replace(STATE, succeeded=2999, failed=1, going=GOING))
 
     assert (found.rows, found.rows_expected, found.fraction) == (None, 12_345, 0.243)
     assert (found.rows_per_second, found.in_flight, found.waiting_to_retry) == (47.3, 20, 3)
@@ -148,21 +147,21 @@ def test_a_running_run_shows_percentage_rate_and_time_left(config: Config) -> No
 
 @pytest.mark.parametrize("left, known", [(24, True), (23, False), (3, False), (0, False)])
 def test_no_time_is_told_once_only_rows_in_flight_or_in_back_off_are_left(config: Config, left: int, *, known: bool) -> None:
-    found = running_with(config, evolve(STATE, succeeded=12_345 - left - 1, failed=1, going=GOING))
+    found = running_with(config, replace(STATE, succeeded=12_345 - left - 1, failed=1, going=GOING))
 
     assert (found.eta_seconds is not None) is known
     assert ("left" in status_text(found, "out.jsonl", now=1001.0).splitlines()[2]) is known
 
 
 def test_an_estimate_is_never_shown_as_done(config: Config) -> None:
-    found = running_with(config, evolve(STATE, succeeded=20_000, going=GOING))
+    found = running_with(config, replace(STATE, succeeded=20_000, going=GOING))
 
     assert found.fraction == 0.99
     assert "20,001 of about 20,001 rows (99%)" in status_text(found, "out.jsonl", now=1001.0)
 
 
 def test_a_stopped_run_shows_how_much_is_done_and_no_rate(config: Config) -> None:
-    begin(config, evolve(STATE, succeeded=2999, failed=1, going=GOING))
+    begin(config, replace(STATE, succeeded=2999, failed=1, going=GOING))
     found = status(config)
 
     assert (found.rows_expected, found.fraction) == (12_345, 0.243)

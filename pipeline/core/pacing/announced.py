@@ -20,7 +20,7 @@ from itertools import pairwise
 from math import inf, log
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,7 @@ EDGE_SECONDS = 5.0  # two edges nearer than this are not a period
 SAME_EDGE_SECONDS = 1.1  # one edge, told in whole seconds
 
 
-@define(eq=False)
-class Announced:
+class Announced(Struct, eq=False):
     """One limit as it was announced. own: how much of ours left from a time up to another; None where that is not known.
 
     rate: a second, None before there was any word. remaining_share: of the limit, by the last word.
@@ -62,7 +61,7 @@ class Announced:
     remaining_share: float = 1.0
     _heard: float = -inf
     _edges: bool = True  # a fixed window, whose reset is its edge
-    _samples: deque[tuple[float, float, float, float]] = field(factory=lambda: deque(maxlen=KEPT_ANSWERS))
+    _samples: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=KEPT_ANSWERS))
     _by_ratio: bool = False  # reset is used / rate
     _gap: float = inf  # the least distance between two edges
     _longest_reset: float = 0.0

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from math import inf
 
-from attrs import define
-
 from pipeline.core.pacing.growing import MIN_HOLD_SECONDS, Growing, Mode
 from pipeline.core.pacing.outage import LEAST_DELAY, MOST_DELAY, Outage
 
@@ -18,8 +16,7 @@ LEAST_LOWERED = (0.6, 0.6, 0.45, 0.3)  # of a pace that let next to nothing in, 
 PAUSE_SHARE = 40.0  # times a pause that it costs, between two tests: 2.5 % of the time
 
 
-@define(eq=False)
-class Closing(Growing):
+class Closing(Growing, eq=False):
     """A growing pace that can be closed. outage: while it is."""
 
     outage: Outage | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from math import inf
 
-from attrs import define, field
+from msgspec import Struct, field
 
 ALIKE = 0.04  # refusals at numbers so close are at the same number: what is on the wire counts here and not there
 BELOW = 0.05  # a refusal so far below the bound was not caused by it
@@ -26,15 +26,14 @@ LEAST_CAP = 4  # a pace that falls without end arrives at so few by itself
 FEW = 6  # in flight: at and below it every number is alike, and only the same one, time after time, tells of a cap
 
 
-@define(eq=False)
-class Crowd:
+class Crowd(Struct, eq=False):
     """The bound on attempts in flight. slots: the configured one. bound: the one in force, `slots` if no cap is known."""
 
     slots: int
-    bound: int = field(init=False)
+    bound: int = 0
     capped: bool = False
     _good: float = 0.0  # a number in flight that the cap allows
-    _recent: deque[tuple[int, int]] = field(factory=lambda: deque(maxlen=FEW_REFUSALS))  # (in flight, the peak let in since the one before)
+    _recent: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=FEW_REFUSALS))  # (in flight, peak let in since the last)
     peak: int = 0
     _banned: int = 0
     _last: float = -inf  # when the last refusal left that was counted
@@ -47,7 +46,7 @@ class Crowd:
     _left: int = 0  # departures since the last refusal
     _left_since: int = 0  # departures at the bound since the last refusal or growth
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.bound = self.slots
 
     def departed(self, in_flight: int, now: float, patience: int) -> None:

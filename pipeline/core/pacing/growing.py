@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from math import inf
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.core.pacing.crowd import Crowd
 from pipeline.core.pacing.departures import Departures
@@ -43,8 +43,7 @@ class Mode(Enum):
     CLOSED = auto()
 
 
-@define(eq=False)
-class Growing:
+class Growing(Struct, eq=False):
     """A pace in requests, and the state that it needs.
 
     top: the rate that a configured limit or the provider's headers allow; the pace never grows beyond it. span: what the rate is
@@ -55,13 +54,13 @@ class Growing:
     top: float = inf
     ramp: bool = True
     told: bool = False  # the provider announces what it allows
-    mode: Mode = field(init=False)
-    rate: float = field(init=False)
-    span: Interval = field(factory=Interval)
-    log: Departures = field(factory=Departures)
-    crowd: Crowd = field(init=False)
-    windows: WindowFinder = field(init=False)
-    noise: Noise = field(factory=Noise)
+    mode: Mode = Mode.OPEN
+    rate: float = 1.0
+    span: Interval = field(default_factory=Interval)
+    log: Departures = field(default_factory=Departures)
+    crowd: Crowd = None  # type: ignore[assignment]  # made of the slots
+    windows: WindowFinder = None  # type: ignore[assignment]  # made of the log
+    noise: Noise = field(default_factory=Noise)
     tat: float = -inf
     opened: float = -inf  # attempts that left before have nothing to say any more
     trace: list[str] | None = None  # what was decided and when, for a bench
@@ -81,7 +80,7 @@ class Growing:
     _not_kept: bool = False  # more is announced than is let in
     _bound_by_pace: bool = True  # and not by the attempts in flight
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.mode = Mode.RAMP if self.ramp else Mode.OPEN
         self.rate = max(1.0, self.slots / SLOTS_PER_SECOND)
         self.crowd = Crowd(self.slots)

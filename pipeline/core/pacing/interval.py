@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.core.pacing.departures import Departures
@@ -32,8 +32,7 @@ LEAST_LOWERED = 0.3  # of a pace that was refused at once: the limit is hardly l
 FALLEN = 0.8  # of a pace: below it the depth of a bucket may have changed, too
 
 
-@define(eq=False)
-class Interval:
+class Interval(Struct, eq=False):
     """estimate: None until there is one. unsure: it is worth narrowing. trial: a part of what a test found is being tried."""
 
     estimate: float | None = None

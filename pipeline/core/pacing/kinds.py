@@ -14,7 +14,7 @@ import math
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 from pipeline.core.pacing.sliding_log import SlidingLog
 
@@ -41,8 +41,7 @@ class Kind(Enum):
     BUCKET = "bucket"
 
 
-@define(eq=False)
-class WindowFinder:
+class WindowFinder(Struct, eq=False):
     """What is known of the window. exact: a log that keeps a sliding window from being exceeded."""
 
     log: Departures

@@ -23,8 +23,6 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from attrs import define
-
 from pipeline.core.pacing.closing import Closing
 from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, MIN_HOLD_SECONDS, Mode
 from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
@@ -39,8 +37,7 @@ LEAST_GRACE = 0.1
 BETWEEN = 3  # let in between two refusals: the limit is not shut
 
 
-@define(eq=False)
-class Finder(Closing):
+class Finder(Closing, eq=False):
     """The learned pace of one lane, in requests."""
 
     # ---- may one leave? --------------------------------------------------------------------------------------------

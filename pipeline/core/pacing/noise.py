@@ -18,7 +18,7 @@ from collections import deque
 from math import inf, log
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from pipeline.core.pacing.departures import Departures
@@ -43,8 +43,7 @@ REACTIONS, CLOSE = 6, 80  # reactions within so many departures do not narrow a 
 LOWERED = 4  # times in a row that lowering the pace did not end the refusals: the pace is not their cause
 
 
-@define(eq=False)
-class Noise:
+class Noise(Struct, eq=False):
     """How much of what is refused is noise. share: of all attempts; 0 while none is known."""
 
     share: float = 0.0
@@ -56,10 +55,10 @@ class Noise:
     _unexplained: int = 0
     _lowered: int = 0
     _believed: float = 0.0  # the pace that was let in when a limit was believed in first, since noise was last believed in
-    _reactions: deque[int] = field(factory=lambda: deque(maxlen=REACTIONS))  # by how many had left
+    _reactions: deque[int] = field(default_factory=lambda: deque(maxlen=REACTIONS))  # by how many had left
     _close: int = CLOSE
     _began: float = -inf
-    _tolerated: list[tuple[float, float]] = field(factory=list)  # (when, pace)
+    _tolerated: list[tuple[float, float]] = field(default_factory=list)  # (when, pace)
 
     def begin(self, now: float) -> None:
         """Nothing is known from here on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pipeline.messages import Grant
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 LEAST_DELAY, MOST_DELAY, GROWTH = 0.25, 8.0, 1.5  # between probes, where the provider does not say
 
 
-@define(eq=False)
-class Outage:
+class Outage(Struct, eq=False):
     """since: when the refused attempt left. said: the wait that the provider asked for, 0 if it did not. due: when to probe.
 
     direct: the wait is believed, and no probe is needed. explained: the headers said that nothing was left. tested: it ended a
@@ -36,7 +35,7 @@ class Outage:
     refused_at: float = 0.0
     refusals: int = 1
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.refused_at = self.since
 
     def refused(self, grant: Grant, now: float, said: float, edge: float) -> None:

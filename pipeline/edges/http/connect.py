@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.edges.http.connection import Connection, TlsConnection
 
@@ -54,24 +54,22 @@ def _system_context() -> ssl.SSLContext:
     return context
 
 
-@define(eq=False)
-class _Address:
+class _Address(Struct, eq=False):
     """Where a server answered last. The lock is held by who looks for it, so that a thousand workers make one lookup."""
 
     found: tuple[socket.AddressFamily, object] | None = None
     found_at: float = 0.0
-    lock: trio.Lock = field(factory=trio.Lock)
+    lock: trio.Lock = field(default_factory=trio.Lock)
 
 
-@define(eq=False)
-class Dialer:
+class Dialer(Struct, eq=False):
     """Opens connections. Owns the SSL context, which it makes when first needed, and remembers where servers answer."""
 
     tls: TlsOptions
     caps: Caps
     unix_socket: str | None = None
-    _context: ssl.SSLContext | None = field(default=None, init=False, repr=False)
-    _addresses: dict[tuple[str, int], _Address] = field(factory=dict, init=False)
+    _context: ssl.SSLContext | None = None
+    _addresses: dict[tuple[str, int], _Address] = field(default_factory=dict)
 
     async def dial(self, base: BaseUrl) -> Connection:
         """A new connection.

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
+from msgspec import Struct
 
 from pipeline.core.answers.streamed_body import StreamedBody, arrived_at_once
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
 
 
-@define(eq=False)
-class Counts:
+class Counts(Struct, eq=False):
     """What happened to connections. opened. stale: found closed when reused, and replaced without loss. dropped: not reusable."""
 
     opened: int = 0

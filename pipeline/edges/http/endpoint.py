@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
-from msgspec import Struct
+from msgspec import Struct, field
+
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,8 +56,7 @@ class TlsOptions(Struct, frozen=True):
     key: str | None = None
 
 
-@frozen
-class Endpoint:
+class Endpoint(Record, frozen=True):
     """The far end of every request of a run, made once.
 
     base_url: `http(s)://host[:port][/prefix]`. key_header: name and value, never in a repr. headers: sent with every
@@ -65,11 +65,17 @@ class Endpoint:
     """
 
     base_url: str
-    key_header: tuple[str, str] | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(factory=dict, repr=lambda headers: repr(sorted(headers)))
-    timeouts: Timeouts = field(factory=Timeouts)
-    caps: Caps = field(factory=Caps)
-    tls: TlsOptions = field(factory=TlsOptions)
+    key_header: tuple[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    caps: Caps = field(default_factory=Caps)
+    tls: TlsOptions = field(default_factory=TlsOptions)
     unix_socket: str | None = None
-    connection: ConnectionBounds = field(factory=ConnectionBounds)
-    read_key: Callable[[], tuple[str, str]] | None = field(default=None, repr=False, eq=False)
+    connection: ConnectionBounds = field(default_factory=ConnectionBounds)
+    read_key: Callable[[], tuple[str, str]] | None = None
+
+    def __repr__(self) -> str:
+        """All of it but what may be secret."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__ if name not in {"key_header", "read_key"}}
+        shown["headers"] = sorted(self.headers)
+        return f"Endpoint({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

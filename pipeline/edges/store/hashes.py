@@ -13,7 +13,7 @@ import sys
 from array import array
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct
 
 from pipeline.errors import JournalError
 
@@ -39,12 +39,11 @@ def differs(entry: int, digest: int) -> bool:
     return bool(entry & KNOWN) and (entry ^ digest) & HASH_MASK != 0
 
 
-@define(eq=False)
-class RowHashes:
+class RowHashes(Struct, eq=False):
     """An open file of row hashes. Close it. All calls block for as long as the page cache takes."""
 
     path: Path
-    _descriptor: int = field(default=-1)
+    _descriptor: int = -1
 
     @classmethod
     def open(cls, path: Path) -> RowHashes:

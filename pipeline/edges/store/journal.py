@@ -10,7 +10,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct
 
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.edges.store.files import free_name
@@ -51,8 +51,7 @@ SETTINGS = (
 )
 
 
-@define(eq=False)
-class Journal:
+class Journal(Struct, eq=False):
     """An open journal.
 
     path: the file. name: 32 hex digits that no other journal has. state: as of the last commit. identity: what the run was
@@ -66,10 +65,10 @@ class Journal:
     _database: sqlite3.Connection
     _reader: sqlite3.Connection
     _file: tuple[int, int] | None  # which file it is, however it is called
-    _deleted: int = field(init=False)
-    _seed: int = field(init=False)  # of the checksum over the state
+    _deleted: int = 0
+    _seed: int = 0  # of the checksum over the state
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self._deleted = self.state.written
         self._seed = meta_seed({"name": self.name, **self.identity})
 

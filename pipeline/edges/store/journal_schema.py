@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
-from attrs import field, frozen
+from msgspec import field
 
 from pipeline.core.bookkeeping.fingerprint import Prefix
 from pipeline.core.bookkeeping.going import Going
@@ -23,6 +23,7 @@ from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
 from pipeline.edges.store.journal_errors import ForeignError
 from pipeline.messages import NOTHING, Spending, Spent
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -47,8 +48,7 @@ PUT_DONE = "INSERT OR REPLACE INTO done VALUES (?, ?)"
 JOIN_DONE = "DELETE FROM done WHERE first > ? AND first < ?"
 
 
-@frozen
-class State:
+class State(Record, frozen=True):
     """How far a run has come, as of one commit.
 
     written: lines in the output; bytes, digest: its length and SHA-256 then. The outcomes counted here whose place is
@@ -71,17 +71,17 @@ class State:
     row_sum: int = 0
     unknown: int = 0
     digest: str = ""
-    prefix: Prefix = field(factory=Prefix)
+    prefix: Prefix = field(default_factory=Prefix)
     rows: int | None = None
     aside: str = ""
     committed_at: float = 0.0
     spent: tuple[int, int, int, float] = (0, 0, 0, 0.0)
-    learned: dict[str, Learned] = field(factory=dict)
-    going: Going = field(factory=Going)
-    finish_reasons: dict[str, int] = field(factory=dict)
+    learned: dict[str, Learned] = field(default_factory=dict)
+    going: Going = field(default_factory=Going)
+    finish_reasons: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
-    priced: Priced = field(factory=Priced)
-    spent_by_lane: dict[str, Spending] = field(factory=dict)
+    priced: Priced = field(default_factory=Priced)
+    spent_by_lane: dict[str, Spending] = field(default_factory=dict)
     largest_attempt: Spending = NOTHING
 
     @property

@@ -12,7 +12,7 @@ import struct
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.core.bookkeeping.sums import crc32
 from pipeline.edges.store.files import put_back
@@ -28,8 +28,7 @@ OWNER_BYTES = 16
 _HEAD = struct.Struct(f"={OWNER_BYTES}sQQII")  # owner, number, term, length of the line, checksum over line, term and number
 
 
-@define(eq=False)
-class Slot:
+class Slot(Struct, eq=False):
     """Where a long line is. room: bytes of the slot, its head included."""
 
     lines: LongLines
@@ -42,16 +41,15 @@ class Slot:
         return self.lines.read(self.start, self.length)
 
 
-@define(eq=False)
-class LongLines:
+class LongLines(Struct, eq=False):
     """The file of slots. It is made with the first line; close it."""
 
     path: Path
     owner: bytes
-    _descriptor: int = field(default=-1, init=False)
-    _end: int = field(default=0, init=False)  # of the file
-    _used: int = field(default=0, init=False)  # slots that hold a line
-    _free: list[tuple[int, int]] = field(factory=list, init=False)  # room and start of free slots, smallest first
+    _descriptor: int = -1
+    _end: int = 0  # of the file
+    _used: int = 0  # slots that hold a line
+    _free: list[tuple[int, int]] = field(default_factory=list)  # room and start of free slots, smallest first
 
     def put(self, line: bytes, term: int, number: int) -> Slot | None:
         """Write a line; None if the disk refuses."""

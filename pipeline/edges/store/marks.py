@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from pipeline.edges.store.files import allocate, identity
 from pipeline.errors import JournalError, UsageError
@@ -28,14 +28,13 @@ LOCK_TRIES = 5  # `is_locked` in another process takes the lock for some microse
 LOCK_SECONDS = 0.02
 
 
-@define(eq=False)
-class SentMarks:
+class SentMarks(Struct, eq=False):
     """The open file of marks. Held by one run at a time. is_new: it was not there before."""
 
     path: Path
     _descriptor: int
     is_new: bool = False
-    _maps: dict[int, mmap.mmap] = field(factory=dict, init=False)
+    _maps: dict[int, mmap.mmap] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> SentMarks:

@@ -12,7 +12,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
 from pipeline.edges.store.files import MODE, free_name, identity, put_back
 from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
@@ -191,8 +191,7 @@ class FileSink:
         return whole
 
 
-@define(eq=False)
-class OutputLock:
+class OutputLock(Struct, eq=False):
     """Keeps other runs from an output while it is renamed; refused where one writes to it. Close it."""
 
     _descriptor: int

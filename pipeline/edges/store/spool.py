@@ -29,8 +29,6 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from attrs import define, field
-
 from pipeline.core.bookkeeping.sums import crc32
 from pipeline.edges.store.files import allocate, opened_to_read, put_back
 from pipeline.edges.store.long_lines import LongLines, Slot
@@ -51,35 +49,34 @@ _END = bytes(RECORD_BYTES)
 _put_head = _RECORD.pack_into
 
 
-@define(eq=False)
 class _Segment:
     """A piece of the file. used: bytes that hold something."""
 
-    map: mmap.mmap
-    used: int = 0
+    __slots__ = ("map", "used")
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self.map = mapped
+        self.used = 0
 
     def begin(self, owner: bytes) -> None:
         self.map[: _HEAD.size + RECORD_BYTES] = _HEAD.pack(owner) + _END
         self.used = _HEAD.size
 
 
-@define(eq=False)
 class Spool:
     """Lines with their rows' terms (what the rows are recognised by). Owns its files; close it."""
 
-    path: Path
-    owner: bytes
-    _descriptor: int = field(default=-1, init=False)
-    _size: int = field(default=0, init=False)  # segments in the file
-    _number: int = field(default=0, init=False)  # of the newest line
-    _newest: _Segment | None = field(default=None, init=False)  # of the current generation
-    _current: list[_Segment] = field(factory=list, init=False)
-    _closed: list[_Segment] = field(factory=list, init=False)
-    _free: list[_Segment] = field(factory=list, init=False)
-    _long: LongLines = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._long = LongLines(self.path.with_name(self.path.name + ".long"), self.owner)
+    def __init__(self, path: Path, owner: bytes) -> None:
+        self.path = path
+        self.owner = owner
+        self._descriptor = -1
+        self._size = 0  # segments in the file
+        self._number = 0  # of the newest line
+        self._newest: _Segment | None = None  # of the current generation
+        self._current: list[_Segment] = []
+        self._closed: list[_Segment] = []
+        self._free: list[_Segment] = []
+        self._long = LongLines(path.with_name(path.name + ".long"), owner)
 
     def open(self) -> None:
         """Make the file and reserve its first segments. Raises JournalError if the disk has no room."""

@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from pipeline.config.load import given_config, load_config
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.output.words import duration
@@ -21,6 +19,7 @@ from pipeline.inspect.report.page import Report, page_of
 from pipeline.inspect.report.plots import plots_of
 from pipeline.inspect.report.timeline import timeline_of
 from pipeline.runs.providers import credentials, lanes_of, secrets_of
+from pipeline.values import Record
 from pipeline.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
 MODE = 0o600  # messages of providers may be confidential
 
 
-@frozen
-class ReportFile:
+class ReportFile(Record, frozen=True):
     """What `report` wrote. path: of the file. headline: its first sentence."""
 
     path: str
