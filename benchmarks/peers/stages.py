@@ -26,24 +26,63 @@ from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.templates import Template
 from pipeline.edges.store.seen import SeenOnDisk
+from pipeline.light import in_task
 from pipeline.records import Answer, Fault, Job, Outcome
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.pass_through import PassThrough
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+
+    from pipeline.light import Resumed
 
 ANSWER = BODY % (b"0000000", b"0000000")
 
 
-class InstantSender:
-    """Answers after one turn of the scheduler, as a socket would that has the answer already."""
+class Instant:
+    """Opens senders that answer in the next pass of the scheduler, as a socket would that has the answer already.
 
-    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:  # noqa: ARG002  the seam's arguments
+    One task has all answers of a pass, as it has for connections.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Resumed] = []
+
+    def __call__(self) -> InstantSender:
+        """A sender."""
+        return InstantSender(self)
+
+    def __await__(self) -> Generator[Instant, None, None]:
+        """Wait for the next pass."""
+        yield self
+
+    def hold(self, waiting: Resumed) -> None:
+        """Keep a worker until then."""
+        if not self._waiting:
+            trio.lowlevel.spawn_system_task(self._answer)
+        self._waiting.append(waiting)
+
+    async def _answer(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for worker in waiting:
+            worker.resume()
+
+
+class InstantSender:
+    """A sender without a socket."""
+
+    def __init__(self, instant: Instant) -> None:
+        self._instant = instant
+
+    async def attempt(self, job: Job, client_request_id: str) -> Answer | Fault:  # noqa: ARG002  the seam's arguments
         """One attempt."""
-        await trio.lowlevel.checkpoint()
+        await self._instant
         return Answer(200, [(b"content-type", b"application/json")], ANSWER)
+
+    async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt."""
+        return await in_task(self.attempt(job, client_request_id))
 
     def release(self) -> None:
         """Nothing is counted here."""
@@ -84,9 +123,7 @@ def flow_of(task: Task, rows: Sequence[RawRow], shredder: Shredder) -> FlowSetti
         take_rows=take_rows,
         make_jobs=JobMaker(Template.compile(body("{prompt}")), "/v1/chat/completions", seen=SeenOnDisk()).make_jobs,
         lanes=Lanes([LaneState(Lane.from_limits(), task.in_flight)]),
-        fetch=FetchSettings(
-            (InstantSender,), draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"
-        ),
+        fetch=FetchSettings((Instant(),), draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"),
         store=PassThrough(shredder.emit),
         window=4 * task.in_flight,
     )

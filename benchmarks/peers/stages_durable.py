@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import trio
 
-from benchmarks.peers.stages import InstantSender, spare_the_collector
+from benchmarks.peers.stages import Instant, spare_the_collector
 from benchmarks.peers.task import Task, body, cpu_seconds
 from pipeline import load_config
 from pipeline.runs import run as run_module
@@ -30,7 +30,7 @@ async def no_network(*_: Any) -> AsyncIterator[Providers]:
     """Stands where `run` opens its provider."""
     async with trio.open_nursery() as nursery:
         providers = Providers(nursery, None, None, lambda _: None)
-        providers.senders.append(InstantSender)
+        providers.senders.append(Instant())
         yield providers
 
 

@@ -26,6 +26,8 @@ from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, T
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.errors import ConfigError, Problem
+from pipeline.light import in_task
+from pipeline.ports import attempts_of
 from pipeline.runs.keys import credentials_for, key_reader
 from pipeline.runs.names import host_of, lane_name, place_of
 
@@ -292,7 +294,11 @@ class _OwnModel(Struct, frozen=True):
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt, with the lane's model in the request."""
-        return await self.sender.send(replace(job, body=with_model(job.body, self.model)), client_request_id)
+        return await in_task(self.attempt(job, client_request_id))
+
+    async def attempt(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt, for a light task."""
+        return await attempts_of(self.sender)(replace(job, body=with_model(job.body, self.model)), client_request_id)
 
     def release(self) -> None:
         """The last answer is no longer in memory."""

@@ -1,57 +1,46 @@
-"""Idle workers wait here for their next ticket: like a channel without a buffer, at half of its cost.
-
-A worker comes here once for every attempt, and a channel's `receive` tries, fails and catches before it waits.
-"""
+"""Idle workers wait here for their next ticket."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from typing import TYPE_CHECKING
 
-from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
-
 if TYPE_CHECKING:
-    from trio.lowlevel import Task
+    from collections.abc import Generator
 
+    from pipeline.light import Resumed
     from pipeline.messages import Ticket
 
 
 class Bench:
-    """Idle workers. Who has waited longest is served first, so that every connection is used now and then."""
+    """Idle workers, which are light tasks. Who has waited longest is served first, so that every connection is used now and then."""
 
-    __slots__ = ("_closed", "_given", "_waiting")
+    __slots__ = ("_closed", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[Task, None] = OrderedDict()
-        self._given: dict[Task, Ticket] = {}  # to those who have not yet gone on
+        self._waiting: deque[Resumed] = deque()
         self._closed = False
 
+    def __await__(self) -> Generator[Bench, Ticket | None, Ticket | None]:
+        """The next ticket, or None if none will come."""
+        return (yield self)
+
+    def hold(self, waiting: Resumed) -> None:
+        """Keep a worker until there is a ticket for it."""
+        if self._closed:
+            waiting.resume()
+        else:
+            self._waiting.append(waiting)
+
     def give(self, ticket: Ticket) -> bool:
-        """Hand a ticket to a worker; False if none waits."""
+        """Hand a ticket to a worker, which sets to work in this call; False if none waits."""
         if not self._waiting:
             return False
-        worker, _ = self._waiting.popitem(last=False)
-        self._given[worker] = ticket
-        reschedule(worker)
+        self._waiting.popleft().resume(ticket)
         return True
-
-    async def wait(self) -> Ticket | None:
-        """The next ticket, or None if none will come. Cancellation: nothing is lost, for a ticket given is a ticket got."""
-        if self._closed:
-            return None
-        worker = current_task()
-        self._waiting[worker] = None
-
-        def leave(_: object) -> Abort:
-            del self._waiting[worker]
-            return Abort.SUCCEEDED
-
-        await wait_task_rescheduled(leave)
-        return self._given.pop(worker, None)
 
     def close(self) -> None:
         """Send everybody home, now and later."""
         self._closed = True
-        for worker in self._waiting:
-            reschedule(worker)
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.popleft().resume()

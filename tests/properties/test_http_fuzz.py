@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-import socket
 from typing import TYPE_CHECKING
 
-import pytest
 import trio
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.edges.http.connection import Connection
-from pipeline.edges.http.direct import Counts, DirectSender
 from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts
-from pipeline.edges.http.memory import AnswerMemory
-from pipeline.edges.http.pairing import Trust
-from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.response import MalformedResponseError, ResponseReader
-from pipeline.edges.http.watch import Watch
-from pipeline.records import Answer, FailureKind, Fault, Job
-from tests.fakes.servers import Peer
+from pipeline.records import Answer, FailureKind, Fault
+from tests.fakes.pairs import talk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from pipeline.core.rows.urls import BaseUrl
+    from tests.fakes.servers import Peer
 
 CAPS = Caps(headers=4000, body=2000)
 ENDPOINT = Endpoint("http://fuzz.example", timeouts=Timeouts(connect=20, idle=20, total=20), caps=CAPS)
@@ -140,48 +130,9 @@ def test_headers_are_those_that_the_parser_has_seen(pieces: list[bytes]) -> None
         assert reader.headers.first(name) == next((value for other, value in reader.told if other == name), None)
 
 
-class PairDialer:
-    """Connects to a server in the same process, over a pair of sockets."""
-
-    def __init__(self, nursery: trio.Nursery, script: Callable[[Peer], Awaitable[object]]) -> None:
-        self._nursery = nursery
-        self._script = script
-        self._number = 0
-
-    async def dial(self, base: BaseUrl) -> Connection:
-        near, far = socket.socketpair()
-        far.setblocking(False)
-        peer = Peer(trio.SocketStream(trio.socket.from_stdlib_socket(far)), self._number)
-        self._number += 1
-        self._nursery.start_soon(self._script, peer)
-        return Connection(near, CAPS)
-
-
-def talk(script: Callable[[Peer], Awaitable[object]], requests: int, *, told: bool) -> list[Answer | Fault]:
-    """What a sender makes of a server that runs the script on every connection. told: as where there are many connections."""
-    replies: list[Answer | Fault] = []
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            watch = Watch(ENDPOINT.timeouts.idle)
-            nursery.start_soon(watch.run)
-            heads = RequestHeads(ENDPOINT, "fuzz")
-            dialer = PairDialer(nursery, script)
-            sender = DirectSender(ENDPOINT, heads=heads, dialer=dialer, watch=watch, counts=Counts(), memory=AnswerMemory(), trust=Trust())  # type: ignore[arg-type]
-            jobs = [Job(number, "a", "POST", "/x", b"%d" % number, 1, 1) for number in range(requests)]
-            replies.extend([await sender.send(job, f"id-{job.index}") for job in jobs])
-            sender.close()
-            nursery.cancel_scope.cancel()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.edges.http.watch.FEW", 0 if told else 1)
-        trio.run(main)
-    return replies
-
-
 @given(cut(soups | damaged() | responses()), st.booleans())
 @settings(max_examples=100)
-def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes], told: bool) -> None:  # noqa: FBT001  hypothesis gives it
+def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes], light: bool) -> None:  # noqa: FBT001  hypothesis gives it
     async def script(peer: Peer) -> None:
         try:
             if await peer.request() is not None:
@@ -191,7 +142,7 @@ def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes], tol
         finally:
             await peer.close()
 
-    [reply] = talk(script, 1, told=told)
+    [reply] = talk(ENDPOINT, script, [b"0"], light=light)
 
     if isinstance(reply, Fault):
         assert reply.kind in (FailureKind.MALFORMED_RESPONSE, FailureKind.CONNECTION)
@@ -205,7 +156,7 @@ def test_sender_makes_an_answer_or_a_fault_of_any_bytes(pieces: list[bytes], tol
 
 @given(st.lists(st.just(b"") | soups | responses(), min_size=6, max_size=6), st.sets(st.integers(0, 5)), st.booleans())
 @settings(max_examples=100)
-def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[int], told: bool) -> None:  # noqa: FBT001  hypothesis gives it
+def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[int], light: bool) -> None:  # noqa: FBT001  hypothesis gives it
     """surplus: what comes right after each answer. last: the answers after which the server closes."""
 
     async def script(peer: Peer) -> None:
@@ -221,7 +172,7 @@ def test_no_request_ever_gets_another_s_answer(surplus: list[bytes], last: set[i
         finally:
             await peer.close()
 
-    replies = talk(script, 6, told=told)
+    replies = talk(ENDPOINT, script, [b"%d" % number for number in range(6)], light=light)
 
     for number, reply in enumerate(replies):
         if isinstance(reply, Answer):

@@ -46,6 +46,7 @@ plans = st.builds(
     write_seconds=st.sampled_from([0.0, 0.0, 0.5]),
     patience_seconds=st.just(50_000.0),  # here every row comes to its end; test_lane_laws.py has the runs that stop
     stop_after=st.none(),
+    light=st.booleans(),
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import socket
+import sys
+from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -11,14 +13,15 @@ import pytest
 import trio
 from attrs import define, field
 
+from pipeline.edges.http.connection import Connection
+from pipeline.edges.http.endpoint import Caps
+from pipeline.edges.http.readiness import MOST_AT_ONCE
 from pipeline.edges.http.watch import TICK_SECONDS, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trio.testing import MockClock
-
-    from pipeline.edges.http.connection import Connection
 
 SOON = 2 * TICK_SECONDS
 
@@ -168,3 +171,63 @@ async def test_watch_ends_a_stream_that_says_nothing_although_bytes_come(
     assert reason == "stall"
     assert start + 15 <= at <= start + 15 + SOON
     watch.close()
+
+
+async def test_deadline_of_one_connection_may_close_it_and_others(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
+    """A light task goes on in the very call that ends its wait."""
+    watch = Watch(idle=10)
+    nursery.start_soon(watch.run)
+    start = trio.current_time()
+    ended: list[str] = []
+
+    class Drops:
+        def __init__(self, connection: Connection) -> None:
+            self.connection = connection
+
+        def resume(self, value: object = None) -> None:
+            ended.append(self.connection.expired)
+            self.connection.close()
+
+    with ExitStack() as far_ends:
+        for _ in range(3):
+            near, far = socket.socketpair()
+            far_ends.enter_context(far)
+            connection = Connection(near, Caps())
+            connection.ends_at = start + 1
+            watch.add(connection)
+            assert watch.wakes(connection)
+            connection.hold(Drops(connection))
+        watch.remind(start + 1)
+        await trio.sleep(5)
+
+    assert ended == ["total"] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no epoll")
+async def test_answers_that_come_together_leave_room_for_others_between_them(nursery: trio.Nursery) -> None:
+    watch = Watch()
+    nursery.start_soon(watch.run)
+    await trio.testing.wait_all_tasks_blocked()
+    passes = 0
+    answered: Counter[int] = Counter()
+
+    class Counts:
+        def resume(self, value: object = None) -> None:
+            answered[passes] += 1
+
+    with ExitStack() as far_ends:
+        for _ in range(3 * MOST_AT_ONCE):
+            near, far = socket.socketpair()
+            far_ends.enter_context(far)
+            connection = Connection(near, Caps())
+            watch.add(connection)
+            assert watch.wakes(connection)
+            connection.hold(Counts())
+            far.send(b"x")
+        while answered.total() < 3 * MOST_AT_ONCE:
+            passes += 1
+            await trio.lowlevel.checkpoint()
+        watch.close()
+
+    # Between two steps of this task there may be two of the other: trio runs those of one pass in any order.
+    assert max(answered.values()) <= 2 * MOST_AT_ONCE

@@ -10,6 +10,7 @@ import threading
 
 import msgspec
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +20,10 @@ from pipeline.core.answers.error_bodies import MESSAGE_CHARACTERS, read_error
 from pipeline.core.answers.parts import MANY_BYTES, MOST_OBJECTS, objects_of
 from pipeline.core.answers.secrets import HIDDEN, Secrets
 from pipeline.core.answers.shapes import read_reply
-from pipeline.messages import Ticket
-from pipeline.records import Answer, Failure, Job, Success
-from pipeline.stages.fetch import FetchSettings, _judged
+from pipeline.messages import GateMessage, Report, Ticket
+from pipeline.records import Answer, Failure, Job, Outcome, Success
+from pipeline.stages.fetch import FetchSettings, fetch
+from pipeline.stages.pass_through import PassThrough
 
 ANSWER = b'{"message":{"content":"x"},"finish_reason":"stop"}'
 ITEM = b'{"type":"message","content":[{"type":"output_text","text":"x"}]}'
@@ -87,11 +89,33 @@ async def test_large_answer_is_judged_in_a_thread(status: int, size: int, in_a_t
         threads.add(threading.get_ident())
         return 0.0
 
+    class Sender:
+        async def send(self, job: Job, client_request_id: str) -> Answer:
+            await trio.lowlevel.checkpoint()
+            return Answer(status, [], body)
+
+        def release(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    async def emit(outcomes: list[Outcome]) -> None:
+        raise AssertionError(outcomes)
+
     ticket = Ticket(Job(0, "c", "POST", "/v1/chat/completions", b"{}", 1, 1), 1, None)
-    settings = FetchSettings((), draw=lambda: 0.0, utc=utc, name_attempt=lambda index, attempt: "")
+    settings = FetchSettings((Sender,), draw=lambda: 0.0, utc=utc, name_attempt=lambda index, attempt: "")
     body = b'{"choices":[' + ANSWER.replace(b"x", b"x" * size) + b"]}" if status == 200 else b'{"error":{"message":"%s"}}' % (b"x" * size)
+    grant, tickets = trio.open_memory_channel[list[Ticket]](1)
+    post, reports = trio.open_memory_channel[GateMessage](1)
+    end, outcomes = trio.open_memory_channel[Outcome](1)
 
-    outcome, report = await _judged(ticket, Answer(status, [], body), 1.0, 0.0, settings)
+    grant.send_nowait([ticket])
+    grant.close()
+    await fetch(tickets, post, end, settings=settings, store=PassThrough(emit))
+    report = reports.receive_nowait()
+    outcome = outcomes.receive_nowait() if status == 200 else None
 
+    assert isinstance(report, Report)
     assert isinstance(outcome or report.failure, Success if status == 200 else Failure)
     assert (threading.get_ident() not in threads) is in_a_thread

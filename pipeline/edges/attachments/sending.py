@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from pipeline.core.rows.attached import filled
 from pipeline.edges.attachments.folder import FileProblemError, Folder
+from pipeline.light import InTask, in_task
+from pipeline.ports import attempts_of
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
@@ -31,15 +33,19 @@ class FileSender:
     folder: Folder
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
-        """See `Sender`. The files are read in a thread, which may be left behind where a disk does not answer."""
+        """See `Sender`."""
+        return await in_task(self.attempt(job, client_request_id))
+
+    async def attempt(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """See `LightSender`. The files are read in a thread, which may be left behind where a disk does not answer."""
         if job.files:
             try:
-                body = await trio.to_thread.run_sync(partial(filled, job, self.folder.read), abandon_on_cancel=True)
+                body = await InTask(partial(trio.to_thread.run_sync, partial(filled, job, self.folder.read), abandon_on_cancel=True))
             except FileProblemError as problem:
                 return Fault(FailureKind.INVALID_ROW, f"the row {problem}", maybe_sent=False, cause=FaultCause.FILE, permanent=True)
             job = replace(job, body=body, files=())
             del body
-        return await self.sender.send(job, client_request_id)
+        return await attempts_of(self.sender)(job, client_request_id)
 
     def release(self) -> None:
         """See `Sender`."""

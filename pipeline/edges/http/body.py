@@ -14,6 +14,7 @@ from trio.lowlevel import checkpoint
 from pipeline.core.answers.streamed_body import StreamedBody, begins_as_stream
 from pipeline.edges.http.decoding import Decoder
 from pipeline.edges.http.memory import FREE_BYTES
+from pipeline.heads import ResponseHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -36,7 +37,11 @@ def may_stream(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool | No
     """Whether a body is a stream by its headers; False if only its beginning can tell, None for a failure, which is kept as it comes."""
     if not 200 <= status < 300:
         return None
-    return any(name == b"content-type" and value.lower().startswith(STREAM_TYPES) for name, value in headers)
+    if isinstance(headers, ResponseHeaders):
+        types = headers.every(b"content-type")
+    else:
+        types = [value for name, value in headers if name == b"content-type"]
+    return any(value.lower().startswith(STREAM_TYPES) for value in types)
 
 
 class Body:

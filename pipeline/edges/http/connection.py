@@ -1,18 +1,19 @@
 """One connection: bytes out, bytes in, and whether it is still fresh. It knows nothing of requests, and owns its socket.
 
-Theory of operation. A worker that waits for an answer is woken in one of three ways, and none of them costs an attempt anything
+Theory of operation. Whoever waits for an answer is woken in one of three ways, and none of them costs an attempt anything
 while it waits. That is why this class uses plain sockets and trio's lowest waits, a fifth cheaper than trio.SocketStream.
 
-- Bytes arrive. With few connections (`watch.FEW`), `receive` asks trio for each wait with `wait_readable`. With many, one task
-  holds them all in an edge-triggered epoll (`readiness`) and calls `wake`. Edge-triggered means that the kernel reports bytes
-  once, whether or not they are read. So two flags remember what it reported. `_stirred` is set by `wake` and by a read that filled
-  its buffer, since either may have left bytes in the socket; while it is set, `receive` reads without waiting, after a checkpoint.
-  Only a read that finds nothing clears it. `_ended` is set when the server has closed: nothing more will be reported then, so
-  `_stirred` stays set for ever, and `receive` goes on until it has read the end.
+- Bytes arrive. A light task (`light`) waits by `await connection`, and then takes what has come by `take`. For that one task holds the
+  connection in an edge-triggered epoll (`readiness`) and calls `wake`, in which the light task goes on. An ordinary task calls
+  `receive`, which waits for `wake` too where the connection is held there, and for trio's `wait_readable` where it is not. Edge-triggered
+  means that the kernel reports bytes once, whether or not they are read. So two flags remember what it reported. `_stirred` is set by
+  `wake` and by a read that filled its buffer, since either may have left bytes in the socket; while it is set, nobody waits, and `receive`
+  reads after a checkpoint. Only a read that finds nothing clears it. `_ended` is set when the server has closed: nothing more will be
+  reported then, so `_stirred` stays set for ever, and reading goes on until the end was read.
 - A deadline passes. The task of `watch` looks at `ends_at` and `heard_at`, which a sender only writes, and calls `expire`. That
-  sets `expired`, ends a wait for readability or writability through trio, and resumes a reader that waits for `wake`. The
+  sets `expired`, ends a wait for readability or writability through trio, and resumes what waits for `wake`. The
   socket stays open until its owner closes it, so that the owner finds the reason in `expired`.
-- The attempt is cancelled. trio calls `_stop_reading`, which forgets the waiting task; no byte is lost, for none was read.
+- The attempt is cancelled. trio calls `_stop_waiting`, which forgets the waiting task; no byte is lost, for none was read.
 
 Only one task may use a connection at a time. `close` first informs its owner (`on_close`), then wakes what waits.
 """
@@ -24,6 +25,7 @@ import select
 import socket
 import ssl
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -41,9 +43,10 @@ from trio.lowlevel import (
 from pipeline.edges.http.response import ResponseReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from pipeline.edges.http.endpoint import Caps
+    from pipeline.light import Resumed
 
 RECEIVE_BYTES = 64 * 1024
 _BYTES_ACKED = 120  # offset of tcpi_bytes_acked in Linux's struct tcp_info, since 4.1
@@ -58,7 +61,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_ended", "_fd", "_mark", "_poll", "_reading", "_sent", "_sock", "_stirred",
+        "_ended", "_fd", "_mark", "_poll", "_sent", "_sock", "_stirred", "_waiting",
         "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at", "unhurried",
     )  # fmt: skip
 
@@ -75,7 +78,7 @@ class Connection:
         self.on_close: Callable[[Connection], None] | None = None
         self.is_woken = False
         self.unhurried = 0
-        self._reading: trio.lowlevel.Task | None = None
+        self._waiting: Callable[[], None] | None = None  # resumes it
         self._stirred = False  # woken since the last read, or that read left something
         self._ended = False  # woken by the server's end, of which nothing will tell again
 
@@ -142,19 +145,39 @@ class Connection:
             elif self._stirred:
                 await checkpoint()  # a server that never stops must not keep the others waiting
             else:
-                self._reading = current_task()
-                await wait_task_rescheduled(self._stop_reading)
+                self._waiting = partial(reschedule, current_task())
+                await wait_task_rescheduled(self._stop_waiting)
                 if not self._stirred:
                     raise trio.ClosedResourceError
-            self._stirred = self._ended
-            try:
-                data = self._sock.recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                self._stirred = self._ended = False
-                continue
-            if len(data) == RECEIVE_BYTES:
-                self._stirred = True  # for what is left there will be no waking
-            return data
+            data = self._take_raw()
+            if data is not None:
+                return data
+
+    def __await__(self) -> Generator[Connection, None, None]:
+        """Wait, as a light task, until something may have come. Somebody must call `wake`."""
+        if not self._stirred and self._fd >= 0 and not self.expired:
+            yield self
+
+    def hold(self, waiting: Resumed) -> None:
+        """Keep a light task until something comes, or the connection is over."""
+        self._waiting = waiting.resume
+
+    def take(self) -> bytes | None:
+        """What the server sent; empty at its end, and None if nothing is there. Raises as `receive`."""
+        if self._fd < 0 or self.expired:
+            raise trio.ClosedResourceError
+        return self._take_raw()
+
+    def _take_raw(self) -> bytes | None:
+        self._stirred = self._ended
+        try:
+            data = self._sock.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            self._stirred = self._ended = False
+            return None
+        if len(data) == RECEIVE_BYTES:
+            self._stirred = True  # for what is left there will be no waking
+        return data
 
     def wake(self, *, at_end: bool = False) -> None:
         """Tell that something has come. at_end: the server's end, after which nothing will."""
@@ -200,12 +223,13 @@ class Connection:
             self._fd = -1
 
     def _resume(self) -> None:
-        if self._reading is not None:
-            reschedule(self._reading)
-            self._reading = None
+        resume = self._waiting
+        if resume is not None:
+            self._waiting = None
+            resume()
 
-    def _stop_reading(self, _: object) -> Abort:
-        self._reading = None
+    def _stop_waiting(self, _: object) -> Abort:
+        self._waiting = None
         return Abort.SUCCEEDED
 
     def _push(self, data: bytes) -> memoryview | None:
@@ -255,9 +279,28 @@ class TlsConnection(Connection):
         except OSError:
             return b""
 
+    def __await__(self) -> Generator[Connection, None, None]:
+        """As for a plain connection, unless something is there that came with what was read before."""
+        return iter(()) if self._is_pending else super().__await__()  # type: ignore[return-value]  # nothing is ever sent into it
+
+    def take(self) -> bytes | None:
+        """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
+        if self._fd < 0 or self.expired:
+            raise trio.ClosedResourceError
+        if not self._is_pending and not self._fill():
+            return None
+        while True:
+            try:
+                return self._tls.read(RECEIVE_BYTES)
+            except ssl.SSLWantReadError:
+                if self._out.pending and (rest := self._push_raw(self._out.read())) is not None:
+                    self._out.write(rest)  # to go with what leaves next
+                if not self._fill():
+                    return None
+
     async def receive(self) -> bytes:
         """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
-        if not (self._in.pending or self._tls.pending()):
+        if not self._is_pending:
             await self._pull()
         while True:
             try:
@@ -279,7 +322,22 @@ class TlsConnection(Connection):
 
     async def _pull(self) -> None:
         await self._flush()
-        data = await super().receive()
+        self._put(await super().receive())
+
+    @property
+    def _is_pending(self) -> bool:
+        """Whether something that came has not been read yet."""
+        return bool(self._in.pending or self._tls.pending())
+
+    def _fill(self) -> bool:
+        """Hand what has come to OpenSSL; False if nothing has."""
+        data = self._take_raw()
+        if data is None:
+            return False
+        self._put(data)
+        return True
+
+    def _put(self, data: bytes) -> None:
         if data:
             self._in.write(data)
         else:

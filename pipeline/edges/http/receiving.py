@@ -11,19 +11,33 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.edges.http.body import Body, may_stream
+from pipeline.core.answers.streamed_body import begins_as_stream
+from pipeline.edges.http.body import STEP_BYTES, Body, may_stream
+from pipeline.edges.http.decoding import Decoder
+from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.edges.http.watch import REST
 
 if TYPE_CHECKING:
     from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.endpoint import Caps, Timeouts
     from pipeline.edges.http.memory import AnswerMemory
+    from pipeline.edges.http.response import ResponseReader
     from pipeline.edges.http.watch import Watch
     from pipeline.ports import OpenConsumer, StreamConsumer
 
 
+SHORT_WORK_BYTES = FREE_BYTES + 8 * STEP_BYTES  # of decoding in one go: 0.3 ms
+
 # After its first token a stream is read as it comes, then once a tick, then every second tick: a short one must not wait for them.
 HURRY_SECONDS, LONG_SECONDS, LAZY = 0.5, 2.5, 2
+
+
+def may_be_short(reader: ResponseReader) -> bool:
+    """Whether the body of an unfinished response may be gathered by whoever has read so far: it is short yet, and no stream."""
+    if not reader.head_complete:
+        return True
+    chunks = reader.chunks
+    return reader.size <= FREE_BYTES and not may_stream(reader.status, reader.headers) and not (chunks and begins_as_stream(chunks[0]))
 
 
 class StreamDeadlines:
@@ -98,6 +112,23 @@ class Receiver:
         if deadlines.any:
             connection.stalls_at = deadlines.nearest()
             self._watch.remind(connection.stalls_at)
+
+    def short(self, reader: ResponseReader) -> bytes | None:
+        """The body of a whole response, decoded; None if it is long, or takes long. Raises MalformedResponseError."""
+        if reader.size > FREE_BYTES:
+            return None
+        if not reader.codings:
+            return reader.body()
+        decoder = Decoder(reader.codings, self._caps.body)
+        pieces: list[bytes] = []
+        work = 0
+        for piece in decoder.feed(reader.body()):
+            pieces.append(piece)
+            work += len(piece) + STEP_BYTES
+            if work > SHORT_WORK_BYTES:
+                return None
+        decoder.finish()
+        return b"".join(pieces)
 
     async def rest(self, connection: Connection, begun: float, *, streams: bool) -> bytes:
         """Read on after the first piece; the whole body, decoded. begun: clock when the attempt began. streams: it asks for a stream.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pipeline.light import InTask, in_task
+from pipeline.ports import attempts_of
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
@@ -69,18 +71,23 @@ class KeyRenewal:
 class RenewingSender:
     """A Sender that has the key read again when it is refused."""
 
-    __slots__ = ("_heads", "_renewal", "_sender")
+    __slots__ = ("_attempt", "_heads", "_renewal", "_sender")
 
     def __init__(self, sender: Sender, heads: RequestHeads, renewal: KeyRenewal) -> None:
         self._sender = sender
+        self._attempt = attempts_of(sender)
         self._heads = heads
         self._renewal = renewal
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Cancellation: as of any sender."""
+        return await in_task(self.attempt(job, client_request_id))
+
+    async def attempt(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt, for a light task."""
         used = self._renewal.version
-        reply = await self._sender.send(job, client_request_id)
-        if not isinstance(reply, Answer) or reply.status != REFUSED or not await self._renewal.renew(self._heads, used):
+        reply = await self._attempt(job, client_request_id)
+        if not isinstance(reply, Answer) or reply.status != REFUSED or not await InTask(self._renewal.renew, self._heads, used):
             return reply
         message = f"{self._heads.base.address} refused the key (HTTP 401), which has been read again since"
         return Fault(FailureKind.CONNECTION, message, maybe_sent=False, cause=FaultCause.CLOSED, sent_at=reply.sent_at)

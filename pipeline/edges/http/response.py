@@ -55,13 +55,14 @@ class ResponseReader:
 
     complete: the response is whole. reusable (once complete): the connection may carry another request. started: at
     least one byte of it came. headers: trailers dropped; parsed when somebody asks. codings: content codings in the order they
-    were applied. chunks: the body's pieces as framed, codings untouched; a streaming caller may take them away.
+    were applied. size: of the body so far, as framed. chunks: the body's pieces as framed, codings untouched; a streaming caller may
+    take them away.
     surplus: what came behind the response in the same piece, as far as it can be told.
     """
 
     __slots__ = (
-        "_caps", "_headless", "_heads", "_interim", "_parser", "_quiet", "_received", "_size", "chunks", "codings", "complete",
-        "head_complete", "headers", "reusable", "started", "status", "surplus", "until_end",
+        "_caps", "_headless", "_heads", "_interim", "_parser", "_quiet", "_received", "chunks", "codings", "complete",
+        "head_complete", "headers", "reusable", "size", "started", "status", "surplus", "until_end",
     )  # fmt: skip
 
     def __init__(self, caps: Caps) -> None:
@@ -76,7 +77,7 @@ class ResponseReader:
         self.headers = _NO_HEADERS
         self.chunks: list[bytes] = []
         self._heads: list[bytes] = []  # the pieces that came until the head was complete
-        self._interim = self._received = self._size = self._quiet = 0
+        self._interim = self._received = self.size = self._quiet = 0
         self.codings: list[bytes] = []
         self.status = 0
         self.surplus = b""
@@ -103,9 +104,9 @@ class ResponseReader:
             self._execute_head(data)
             return
         # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.
-        before = self._size
+        before = self.size
         self._execute(data)
-        self._quiet = self._quiet + len(data) if self._size == before else 0
+        self._quiet = self._quiet + len(data) if self.size == before else 0
         if self._quiet > self._caps.headers and not self.complete:
             message = f"more than {self._caps.headers} bytes of trailers or chunk extensions"
             raise MalformedResponseError(message, FaultCause.TOO_LARGE)
@@ -163,7 +164,7 @@ class ResponseReader:
         """The bytes behind a response that came whole in one piece, with its length; in other cases nobody can tell where it ended."""
         head = data.find(b"\r\n\r\n")
         if self._received == len(data) and not self._interim and not self.until_end and head > 0:
-            end = head + 4 + self._size
+            end = head + 4 + self.size
             if self.headers.first(b"transfer-encoding") is None:
                 self.surplus = data[end:]
 
@@ -197,8 +198,8 @@ class ResponseReader:
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body."""
-        self._size += len(piece)
-        if self._size > self._caps.body:
+        self.size += len(piece)
+        if self.size > self._caps.body:
             raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
         self.chunks.append(piece)
 
