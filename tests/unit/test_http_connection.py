@@ -118,3 +118,29 @@ async def test_expired_connection_receives_no_more_though_nobody_waited_then() -
 
         with pytest.raises(trio.ClosedResourceError):
             await connection.receive()
+
+
+@pytest.mark.parametrize("blocked", [False, True])  # the kernel takes nothing at first
+@pytest.mark.parametrize("head", [b"", b"head", b"head" * 500_000])  # of the longest it takes only a part
+async def test_a_long_request_leaves_in_two_pieces_as_it_would_in_one(head: bytes, *, blocked: bool) -> None:
+    body = b"body" * 500_000
+    async with linked() as (connection, far):
+        before = 0
+        while blocked and (rest := connection.start(b"x")) is None:
+            before += 1
+        rest = connection.start_long(head, body)
+        taken = bytearray()
+
+        async def read_all() -> None:
+            far.setblocking(False)
+            while len(taken) < before + len(head) + len(body):
+                await trio.lowlevel.wait_readable(far)
+                taken.extend(far.recv(1 << 20))
+
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(read_all)
+                assert rest is not None
+                assert await connection.finish(rest)
+
+        assert bytes(taken[before:]) == head + body

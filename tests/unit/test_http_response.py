@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.edges.http.endpoint import Caps
 from pipeline.edges.http.response import MAX_HEADERS, MAX_INTERIM, MalformedResponseError, ResponseReader
+from pipeline.records import FaultCause
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 SMALL = Caps(headers=2000, body=100)
@@ -250,3 +251,45 @@ def test_trailers_and_chunk_extensions_without_end_are_refused(rest: bytes) -> N
 def test_interim_responses_have_an_end() -> None:
     with pytest.raises(MalformedResponseError, match=f"more than {MAX_INTERIM} interim"):
         read(b"HTTP/1.1 100 Continue\r\n\r\n" * (MAX_INTERIM + 1))
+
+
+@pytest.mark.parametrize("first", [0, 1, 40])
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_the_rest_of_a_body_of_known_length_may_go_past_the_parser(first: int, size: int) -> None:
+    body = bytes(range(100))
+    reader = ResponseReader(SMALL)
+    for _ in range(2):  # the second response shows that the first has ended
+        reader.begin()
+
+        reader.feed(HEAD + b"content-length: 100\r\n\r\n" + body[:first])
+        while left := reader.left():
+            at = 100 - left
+            reader.take(body[at : min(at + size, 100)])
+
+        assert (reader.complete, reader.reusable, reader.status, reader.body()) == (True, True, 200, body)
+
+
+@pytest.mark.parametrize("head", [b"transfer-encoding: chunked\r\n", b"", b"x: content-length: 9\r\n"])
+def test_nothing_is_known_to_be_left_of_a_body_without_a_length(head: bytes) -> None:
+    assert read(HEAD + head + b"\r\n").left() == 0
+    assert read(HEAD + head).left() == 0
+
+
+def test_a_body_that_ends_before_its_length_is_cut_short_past_the_parser_too() -> None:
+    reader = read(HEAD + b"content-length: 10\r\n\r\nabc")
+    reader.take(b"def")
+
+    with pytest.raises(MalformedResponseError, match="cut short in its body") as raised:
+        reader.take(b"")
+
+    assert raised.value.cause is FaultCause.CLOSED
+
+
+def test_a_body_over_the_cap_is_refused_past_the_parser_too() -> None:
+    reader = read(HEAD + b"content-length: 200\r\n\r\n")
+    reader.take(b"x" * 100)
+
+    with pytest.raises(MalformedResponseError, match="more than 100 bytes") as raised:
+        reader.take(b"x")
+
+    assert raised.value.cause is FaultCause.TOO_LARGE

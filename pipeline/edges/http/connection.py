@@ -107,6 +107,18 @@ class Connection:
         self._mark = self._sent
         return self._push(request)
 
+    def start_long(self, head: bytes, body: bytes) -> memoryview | None:
+        """The same for a request whose body is long, without a copy of it."""
+        self._mark = self._sent
+        try:
+            sent = self._sock.sendmsg((head, body))
+        except BlockingIOError:
+            sent = 0
+        self._sent += sent
+        if sent < len(head):
+            return memoryview(head[sent:] + body)
+        return memoryview(body)[sent - len(head) :] if sent < len(head) + len(body) else None
+
     async def finish(self, rest: memoryview) -> bool:
         """Hand over what `start` left; False if the server closed before it had all of it, perhaps after saying why.
 
@@ -132,7 +144,7 @@ class Connection:
             return False
         return rest is None or await self.finish(rest)
 
-    async def receive(self) -> bytes:
+    async def receive(self, most: int = RECEIVE_BYTES) -> bytes:
         """What the server sent, as soon as there is something; empty at its end. Always a checkpoint.
 
         Raises OSError, and trio.ClosedResourceError once expired. Cancellation: nothing is lost.
@@ -149,7 +161,7 @@ class Connection:
                 await wait_task_rescheduled(self._stop_waiting)
                 if not self._stirred:
                     raise trio.ClosedResourceError
-            data = self._take_raw()
+            data = self._take_raw(most)
             if data is not None:
                 return data
 
@@ -168,14 +180,14 @@ class Connection:
             raise trio.ClosedResourceError
         return self._take_raw()
 
-    def _take_raw(self) -> bytes | None:
+    def _take_raw(self, most: int = RECEIVE_BYTES) -> bytes | None:
         self._stirred = self._ended
         try:
-            data = self._sock.recv(RECEIVE_BYTES)
+            data = self._sock.recv(most)
         except BlockingIOError:
             self._stirred = self._ended = False
             return None
-        if len(data) == RECEIVE_BYTES:
+        if len(data) == most:
             self._stirred = True  # for what is left there will be no waking
         return data
 
@@ -298,15 +310,19 @@ class TlsConnection(Connection):
                 if not self._fill():
                     return None
 
-    async def receive(self) -> bytes:
+    async def receive(self, most: int = RECEIVE_BYTES) -> bytes:
         """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
         if not self._is_pending:
             await self._pull()
         while True:
             try:
-                return self._tls.read(RECEIVE_BYTES)
+                return self._tls.read(most)
             except ssl.SSLWantReadError:
                 await self._pull()
+
+    def start_long(self, head: bytes, body: bytes) -> memoryview | None:
+        """As for a plain connection. OpenSSL copies the body all the same."""
+        return self.start(head + body)
 
     def _push(self, data: bytes) -> memoryview | None:
         written = self._tls.write(data)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline.ports import OpenConsumer
     from pipeline.records import Job
 
+LONG_BODY = 32 * 1024  # from here on a copy costs more than a second piece to send
+
 _TROUBLE = (OSError, trio.ClosedResourceError, MalformedResponseError)
 
 
@@ -144,7 +146,7 @@ class DirectSender:
         if job.streams:
             self._receiver.expect_stream(connection, asked_at)
         try:
-            rest = connection.start(head + job.body)
+            rest = connection.start(head + job.body) if len(job.body) < LONG_BODY else connection.start_long(head, job.body)
             if whole := (rest is None or await InTask(connection.finish, rest)):
                 sent_at = self._clock()
             content = await self._short_answer(connection, streams=job.streams)

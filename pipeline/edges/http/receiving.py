@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipeline.edges.http.watch import Watch
     from pipeline.ports import OpenConsumer, StreamConsumer
 
+LONG_REST = 64 * 1024  # of a body, from where it goes past the parser and is received in larger pieces
+MOST_AT_ONCE = 256 * 1024  # all answers together may go beyond their bound by this for each of them
 
 SHORT_WORK_BYTES = FREE_BYTES + 8 * STEP_BYTES  # of decoding in one go: 0.3 ms
 
@@ -140,6 +142,7 @@ class Receiver:
         self.stream = None
         self.deadlines.begin(begun, asked=streams)
         self.release()  # else this body might wait for the last one
+        is_long = False  # and its length is known
         try:
             while not reader.complete:
                 now = connection.heard_at = trio.current_time()
@@ -151,7 +154,10 @@ class Receiver:
                         connection.unhurried = (age > HURRY_SECONDS) + (age > LONG_SECONDS)
                     if self.deadlines.any and body.stream is not None:
                         self._note(connection, body.stream)
-                reader.feed(await connection.receive())
+                if is_long or (is_long := reader.left() > LONG_REST):
+                    reader.take(await connection.receive(min(reader.left(), MOST_AT_ONCE)))
+                else:
+                    reader.feed(await connection.receive())
             body = body or self._body(connection)
             await body.take(reader.take_chunks())
             connection.stalls_at = REST

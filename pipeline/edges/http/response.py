@@ -61,7 +61,7 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_caps", "_headless", "_heads", "_interim", "_parser", "_quiet", "_received", "chunks", "codings", "complete",
+        "_caps", "_headless", "_heads", "_interim", "_length", "_parser", "_quiet", "_received", "chunks", "codings", "complete",
         "head_complete", "headers", "reusable", "size", "started", "status", "surplus", "until_end",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class ResponseReader:
         self.chunks: list[bytes] = []
         self._heads: list[bytes] = []  # the pieces that came until the head was complete
         self._interim = self._received = self.size = self._quiet = 0
+        self._length = -1  # of the body, once somebody has asked for it
         self.codings: list[bytes] = []
         self.status = 0
         self.surplus = b""
@@ -110,6 +111,22 @@ class ResponseReader:
         if self._quiet > self._caps.headers and not self.complete:
             message = f"more than {self._caps.headers} bytes of trailers or chunk extensions"
             raise MalformedResponseError(message, FaultCause.TOO_LARGE)
+
+    def left(self) -> int:
+        """Bytes of a body that are still to come, where the head says how long it is; else 0."""
+        if self._length < 0 and self.head_complete:
+            coded = self.headers.first(b"transfer-encoding") is not None
+            self._length = 0 if coded else int(self.headers.first(b"content-length") or 0)
+        return 0 if self.complete else max(0, self._length - self.size)
+
+    def take(self, data: bytes) -> None:
+        """Read on as `feed` does, past the parser, which would only copy them: at most the bytes that are left, and then all of these."""
+        if not data:
+            self._end()
+        self.on_body(data)
+        if self.size == self._length:
+            self.complete = True
+            self._parser = httptools.HttpResponseParser(self)  # the old one still waits for what went past it
 
     def body(self) -> bytes:
         """The pieces that nobody took, in one."""
