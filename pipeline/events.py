@@ -40,8 +40,8 @@ class AttemptRecord(Struct, frozen=True, gc=False):
     asked for. throttled: the provider had too much to do, or a rate limit was met. maybe_sent: no answer came, but the attempt
     may have been billed.
 
-    estimated_tokens: what was reserved of a limit on tokens. cost: in the currency of the prices; None where no price is known.
-    request_bytes, response_bytes: of the bodies, decoded.
+    estimated_tokens: what was reserved of a limit on tokens; 0 where no limit counts them. cost: in the currency of the prices; None
+    where no price is known. request_bytes, response_bytes: of the bodies, decoded.
     """
 
     index: int

@@ -85,7 +85,7 @@ class Ticket(Struct, eq=False, gc=False):
     earlier answers that were none, and their tokens. cut: checksum of the stream that broke off in the attempt before, 0 if none
     did. original: the row's first request, where this one is another
     because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget. charged: tokens that
-    limits were charged before its usage was known. turn, left, held_by: as in `AttemptRecord`; only filled in where somebody observes.
+    limits were charged before its usage was known. turn, left, held_by: as in `AttemptRecord`; turn only where somebody observes.
     """
 
     job: Job
@@ -94,6 +94,9 @@ class Ticket(Struct, eq=False, gc=False):
     lane: int = 0
     lane_name: str = ""
     number: int = 0
+    turn: float = 0.0
+    left: float = 0.0
+    held_by: str = ""
     failed: tuple[FailedAttempt, ...] = ()
     refused: bool = False
     avoid: int = -1
@@ -103,9 +106,6 @@ class Ticket(Struct, eq=False, gc=False):
     original: Job | None = None
     reserved: Spending | None = None
     charged: int = 0
-    turn: float = 0.0
-    left: float = 0.0
-    held_by: str = ""
 
 
 class Report(Struct, eq=False, gc=False):
@@ -150,6 +150,11 @@ class Report(Struct, eq=False, gc=False):
     cut: int = 0
     ask_again: Job | None = None
     stop: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the row has its result, and nothing else is to be done."""
+        return self.answered and not self.code and self.ask_again is None and self.stop is None
 
     @property
     def throttled(self) -> bool:

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 
 from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import TICK_SECONDS, Bound
+from pipeline.core.pacing.lane_state import IN_FLIGHT
 from pipeline.messages import Change, Notice, Report, Ticket
 from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.answers.retry import RetryPolicy
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
@@ -141,7 +143,7 @@ class _Gate(Struct, eq=False):
                 self.judge.went_out(state, now)
         if group:
             if self.telling is not None:
-                self.telling.left(group, now, self.tally.bound)
+                self.telling.left(group, now, self.tally.bound, one_lane=self.lanes.alone is not None)
             self.in_flight += len(group)
             self.tally.attempts += len(group)
             self.tally.first_at = self.tally.first_at or now
@@ -155,6 +157,8 @@ class _Gate(Struct, eq=False):
         lanes = self.lanes
         in_doubt = lanes.in_doubt
         while True:
+            if lanes.alone is not None and self._fill_together(lanes.alone, group, now, fresh=in_doubt):
+                return inf, IN_FLIGHT
             ticket = self._next_ticket(now, fresh=in_doubt)
             if ticket is None:
                 return (self.retries[0][0], "retry") if self.retries else (inf, self._missing())
@@ -162,6 +166,7 @@ class _Gate(Struct, eq=False):
             if hold is None:
                 if ticket.attempt > 1:
                     self.tally.retries += 1
+                ticket.held_by = self.tally.bound
                 group.append(ticket)
             elif hold.parked:
                 self.parked.append((ticket, hold.never))
@@ -173,6 +178,21 @@ class _Gate(Struct, eq=False):
                     self._stop(hold.never)
                 return hold.wake, hold.bound
 
+    def _fill_together(self, lane: LaneState, group: list[Ticket], now: float, *, fresh: bool) -> bool:
+        """Let new rows leave together, as many as may. True if rows wait and only a report can let more leave; else ask for one more."""
+        due = self._is_due(now)
+        if self.jobs and (fresh or not due):
+            tickets = lane.admit_many(now, self.jobs, self.tally.bound)
+            if tickets:
+                if self.telling is not None:
+                    tickets[0].turn = self.telling.turn_of(tickets[0].job, now)  # only the first can have waited for its turn
+                group += tickets
+        if not lane.is_full or not (due or self.jobs):
+            return False
+        if self.jobs and self.telling is not None:
+            self.telling.waits(self.jobs[0], now)
+        return True
+
     def _missing(self) -> str:
         """Why there is no row to send: none was read, none may be read before others are written, or the input has ended."""
         if self.ended:
@@ -181,7 +201,7 @@ class _Gate(Struct, eq=False):
 
     def _next_ticket(self, now: float, *, fresh: bool) -> Ticket | None:
         """The row whose turn it is: a retry that is due, else a new one. fresh: the other way round."""
-        if self.retries and self.retries[0][0] <= now and not (fresh and self.jobs):
+        if self._is_due(now) and not (fresh and self.jobs):
             return heapq.heappop(self.retries)[2]
         while self.jobs:
             job = self.jobs.popleft()
@@ -189,16 +209,20 @@ class _Gate(Struct, eq=False):
             if reason is None:
                 ticket = Ticket(job, 1, None)
                 if self.telling is not None:
-                    self.telling.next_is(ticket, now)
+                    ticket.turn = self.telling.turn_of(job, now)
                 return ticket
             self.outcomes.send_nowait(Failure(job.index, job.custom_id, FailureKind.TOO_LARGE, reason))
         return None
+
+    def _is_due(self, now: float) -> bool:
+        """Whether a row is to be tried again now."""
+        return bool(self.retries) and self.retries[0][0] <= now
 
     def _put_back(self, ticket: Ticket) -> None:
         if ticket.attempt == 1:
             self.jobs.appendleft(ticket.job)
             if self.telling is not None:
-                self.telling.held_back(ticket)
+                self.telling.waits(ticket.job, ticket.turn)
         else:
             self._retry(ticket, -inf)
 
@@ -227,15 +251,7 @@ class _Gate(Struct, eq=False):
             later = trio.current_time()
             if bound:
                 self.tally.bound_seconds[bound] = self.tally.bound_seconds.get(bound, 0.0) + later - now
-        for message in messages:
-            if isinstance(message, Report):
-                self._settle(message, later)
-            elif isinstance(message, Notice):
-                self._note(message)
-            elif isinstance(message, Change):
-                message.apply(later)
-            elif self.tally.stopped is None:
-                self.jobs.extend(message)
+        self._read(messages, later)
         self._decide()
 
     def _look(self, now: float) -> None:
@@ -268,6 +284,38 @@ class _Gate(Struct, eq=False):
         self.parked.clear()
 
     # ---- reports -------------------------------------------------------------------------------------------------
+
+    def _read(self, messages: Sequence[GateMessage], now: float) -> None:
+        """Act on messages in order of arrival; plain answers that follow each other are counted together."""
+        plain: list[Report] = []
+        for message in messages:
+            if isinstance(message, Report) and message.is_plain:
+                plain.append(message)
+                continue
+            if plain:
+                self._answered(plain, now)
+                plain = []
+            if isinstance(message, Report):
+                self._settle(message, now)
+            elif isinstance(message, Notice):
+                self._note(message)
+            elif isinstance(message, Change):
+                message.apply(now)
+            elif self.tally.stopped is None:
+                self.jobs.extend(message)
+                if self.telling is not None:
+                    self.telling.read(message)
+        if plain:
+            self._answered(plain, now)
+
+    def _answered(self, reports: list[Report], now: float) -> None:
+        self.in_flight -= len(reports)
+        for state in self.lanes.states:
+            if state.account is not None:
+                for report in reports:
+                    if report.ticket.lane == state.index:
+                        state.account.settle(report)
+        self.judge.answered_together(reports, now)
 
     def _settle(self, report: Report, now: float) -> None:
         self.in_flight -= 1

@@ -31,24 +31,26 @@ class Telling:
         self._turns: dict[int, float] = {}  # when rows that were held back were first the next ones to leave, by index
         self._most = MANY  # answers that wait to be told: they hold their requests
 
-    def next_is(self, ticket: Ticket, now: float) -> None:
-        """Note that a row is the next one to leave for the first time, or again after it was held back."""
-        ticket.turn = self._turns.pop(ticket.job.index, now)
+    def read(self, jobs: Sequence[Job]) -> None:
+        """Note rows that were read. Reports on long requests are not kept, since they hold them."""
+        if self._most > 1 and max([len(job.body) for job in jobs]) > SHORT_BYTES:
+            self._most = 1
 
-    def held_back(self, ticket: Ticket) -> None:
-        """Note that a new row does not leave now, and its ticket is dropped."""
-        self._turns[ticket.job.index] = ticket.turn
+    def turn_of(self, job: Job, now: float) -> float:
+        """When a row that leaves now was first the next one to leave."""
+        return self._turns.pop(job.index, now) if self._turns else now
 
-    def left(self, group: list[Ticket], now: float, bound: str) -> None:
-        """Note attempts that leave. bound: what the gate had waited for."""
-        for ticket in group:
-            ticket.left, ticket.held_by = now, bound
-            if len(ticket.job.body) > SHORT_BYTES:
-                self._most = 1
+    def waits(self, job: Job, since: float) -> None:
+        """Note that a new row is the next one to leave, and is held back."""
+        self._turns.setdefault(job.index, since)
+
+    def left(self, group: Sequence[Ticket], now: float, bound: str, *, one_lane: bool) -> None:
+        """Note attempts that leave. bound: what the gate had waited for. one_lane: there is no other."""
         for observer in self._in_groups:
-            for lane in {ticket.lane_name for ticket in group}:
-                charged = [ticket.charged for ticket in group if ticket.lane_name == lane]
-                observer.left(lane, len(charged), now, bound, sum(charged))
+            for name in (group[0].lane_name,) if one_lane else {ticket.lane_name for ticket in group}:
+                mine = group if one_lane else [ticket for ticket in group if ticket.lane_name == name]
+                tokens = sum([ticket.charged for ticket in mine]) if mine[0].charged else 0  # a lane charges all or none
+                observer.left(name, len(mine), now, bound, tokens)
 
     def stopping(self, now: float, reason: str, in_flight: int) -> None:
         """Note that nothing more leaves."""

@@ -110,8 +110,15 @@ def test_every_attempt_has_one_record_that_agrees_with_what_happened() -> None:
             assert record.sent == pytest.approx(record.left, abs=1e-6)
             assert record.request_bytes == 2
             assert record.response_bytes > 50
-            assert record.estimated_tokens == 1
+            assert record.estimated_tokens == 0
             assert not record.code
+
+
+def test_a_record_says_what_was_reserved_of_a_limit_on_tokens() -> None:
+    book = Book()
+    observed(Plan(rows=(RowPlan(tokens=7), RowPlan(tokens=9)), tokens_per_minute=1000.0), book)
+
+    assert sorted(record.estimated_tokens for record in book.records) == [7, 9]
 
 
 def test_a_failed_attempt_is_told_with_its_cause_and_with_what_follows() -> None:

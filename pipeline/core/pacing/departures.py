@@ -22,12 +22,12 @@ class Departures:
         self._newest = -1
         self._oldest = 0
 
-    def add(self, now: float) -> None:
-        """Log a departure; `now` never goes back."""
+    def add(self, now: float, count: int = 1) -> None:
+        """Log departures; `now` never goes back."""
         cell = int(now * CELLS_PER_SECOND)
         if cell != self._newest:
             self._advance(cell)
-        self._ring[cell & MASK] += 1
+        self._ring[cell & MASK] += count
 
     def remove(self, at: float) -> None:
         """Take out the departure that left at `at`: it was refused."""

@@ -50,9 +50,14 @@ class EventLog:
         elif report.code:
             self._note(report, AttemptResult.FAILED, None)
         else:
-            if self._in_groups:
-                self.answered.append(report)
-            if self._one_by_one:
+            self.answered_together((report,))
+
+    def answered_together(self, reports: Sequence[Report]) -> None:
+        """Note attempts that gave their rows a result."""
+        if self._in_groups:
+            self.answered += reports
+        if self._one_by_one:
+            for report in reports:
                 self._note(report, AttemptResult.ANSWERED, None)
 
     def costs(self, reports: Sequence[Report]) -> list[float | None] | None:

@@ -27,12 +27,18 @@ from __future__ import annotations
 
 from enum import Enum, auto
 from math import inf
+from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.first_attempts import FirstAttempts
 from pipeline.core.pacing.history import Outage
 from pipeline.core.pacing.latency import Latency
 from pipeline.core.pacing.probing import Probes
 from pipeline.core.pacing.trouble import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.messages import Report
 
 IN_A_ROW = 10  # rows that fail one after the other; by chance with 20 % bad rows: once in 10 million
 IN_A_ROW_BESIDE_OTHERS = 5  # while another lane works well: that one can take the rows meanwhile
@@ -59,12 +65,12 @@ class Health:
     served: at least an answer that shows that the server is there. last_good: the highest number of an attempt that was
     answered so.
     flying: departure clock by number of what is in flight, oldest first. cause: of the latest failure, in words.
-    held_from: number of the first departure after the lane was held.
+    held_from: number of the first departure after the lane was held. is_calm: there is nothing that a good answer would change.
     """
 
     __slots__ = (
-        "_calm", "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
-        "cause", "departures", "first", "flying", "held_from", "last_good", "latency", "served", "state", "trouble",
+        "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
+        "cause", "departures", "first", "flying", "held_from", "is_calm", "last_good", "latency", "served", "state", "trouble",
     )  # fmt: skip
 
     def __init__(self, patience: float = 600.0) -> None:
@@ -78,7 +84,7 @@ class Health:
         self.trouble = Trouble(patience)
         self.held_from = 0
         self._newest_failure = -1  # highest number of an attempt that failed as others' probably do
-        self._calm = True  # there is nothing that a good answer would change
+        self.is_calm = True
         self.first = FirstAttempts()
         self._slowest = 0.0  # failure of these
         self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
@@ -115,6 +121,13 @@ class Health:
             self._probes.departed(number, now)
         return number
 
+    def departed_together(self, count: int, now: float) -> int:
+        """The same of several attempts on a lane that is not held; gives the number of the first."""
+        first = self.departures
+        self.departures = first + count
+        self.flying.update(dict.fromkeys(range(first, first + count), now))
+        return first
+
     # ---- what came of it --------------------------------------------------------------------------------------------
 
     def succeeded(self, number: int, now: float, *, first: bool) -> None:
@@ -124,15 +137,25 @@ class Health:
             self.trouble.worked = self.served = True
         if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
             self.last_good = number
-        if not self._calm:
+        if not self.is_calm:
             self._better(number, first=first)
+
+    def answered_together(self, reports: Sequence[Report], now: float) -> None:
+        """Note several results, while there is nothing that a good answer would change: `is_calm`."""
+        took, back, last = self.latency.add, self.flying.pop, self.last_good
+        for report in reports:
+            number = report.ticket.number
+            took(now - back(number))
+            last = max(last, number)
+        self.last_good = last
+        self.trouble.worked = self.served = True
 
     def answered(self, number: int, *, first: bool) -> None:
         """Note a failure that shows that the server does its work, such as a 400 for a row's own mistake."""
         del self.flying[number]
         self.served = True
         self.last_good = max(self.last_good, number)
-        if not self._calm:
+        if not self.is_calm:
             self._better(number, first=first)
 
     def refused(self, number: int) -> None:
@@ -245,10 +268,10 @@ class Health:
         if self.state is not State.HELD:
             self.trouble.answered(number)
         open_questions = self.first.any_failed or self._streak or self._old or self.trouble.since is not None
-        self._calm = self.state is State.WORKING and not open_questions
+        self.is_calm = self.state is State.WORKING and not open_questions
 
     def _failed_at(self, number: int, now: float, wait: float | None, cause: str) -> None:
-        self._calm = False
+        self.is_calm = False
         if number <= self.last_good:
             return
         self.cause = cause

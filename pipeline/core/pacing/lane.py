@@ -18,7 +18,7 @@ from pipeline.core.pacing.meter import TICK_SECONDS, Bound, Limit, Meter, Unit, 
 from pipeline.messages import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pipeline.core.answers.quotas import ProviderLimits
     from pipeline.core.pacing.meter import Costs
@@ -146,6 +146,37 @@ class Lane:
                 learner.take(now, costs)
         return grant
 
+    def admit_many(self, now: float, count: int) -> Sequence[Grant]:
+        """Let up to `count` attempts leave together, if that is what asking for one after the other would do.
+
+        It only knows the ordinary case: no limit counts tokens, and the learned pace holds nothing. Where it lets fewer leave, or none,
+        `admit` must be asked, and says why.
+        """
+        learner = self._learner
+        if self.counts_tokens or now < self._paused_until:
+            return ()
+        if learner is not None and (learner.paces or learner.finder.mode is not Mode.OPEN):
+            return ()
+        if now != self._now:
+            self._now = now
+            for meter in self._meters:
+                meter.advance(now, waited=self._waited)
+        for meter in self._meters:
+            count = min(count, meter.at_once(now))
+        if count <= 0:
+            return ()
+        for meter in self._meters:
+            meter.take(count)
+        self._waited = False
+        flying = self.in_flight
+        self.in_flight = flying + count
+        if learner is None and not self._meters:
+            return (self._free,) * count
+        grants = [Grant(now, now, 0, 0, crowd) for crowd in range(flying + 1, flying + count + 1)]
+        if learner is not None:
+            learner.finder.departed_unpaced(grants, now)
+        return grants
+
     def pause(self, until: float) -> None:
         """Let nothing leave before `until`; of several pauses the longest holds. It counts as rest: afterwards no more than a burst."""
         if until > self._paused_until:
@@ -170,7 +201,7 @@ class Lane:
         period's allowance at most, for the provider let it pass. sent_at: clock when the request really left, None to leave
         it; it counts only where later than the ticket (connect and TLS come between).
         """
-        if not self._meters and not self.counts_tokens:
+        if not self.corrects:
             return
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         held = real = ONE_REQUEST
@@ -197,6 +228,25 @@ class Lane:
             return False
         learner.finder.admitted(grant, now)
         return now >= learner.next_news
+
+    def answered_together(self, count: int, now: float) -> bool:
+        """The same of several attempts, while nothing is shut: see `is_open`."""
+        self.in_flight -= count
+        learner = self._learner
+        if learner is None:
+            return False
+        learner.finder.admitted_together(count)
+        return now >= learner.next_news
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no answer is awaited that shows that the provider lets something in again."""
+        return self._learner is None or self._learner.finder.outage is None
+
+    @property
+    def corrects(self) -> bool:
+        """Whether anything depends on what an attempt really cost, or on when it really left."""
+        return bool(self._meters) or self.counts_tokens
 
     def refused(
         self,

@@ -12,12 +12,14 @@ from pipeline.core.pacing.health import Health, State
 from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
 from pipeline.core.rows.estimate import Calibration
+from pipeline.messages import Ticket
 
 if TYPE_CHECKING:
+    from collections import deque
+
     from pipeline.core.pacing.account import Account
     from pipeline.core.pacing.budget import Refusal
     from pipeline.core.pacing.lane import Lane
-    from pipeline.messages import Ticket
     from pipeline.records import Job, Usage
 
 IN_FLIGHT = "in_flight"
@@ -176,11 +178,39 @@ class LaneState:
         self.free -= 1
         self.attempts += 1
         ticket.grant = grant
-        ticket.charged = grant.tokens or job.tokens
+        ticket.charged = grant.tokens if self.limits.counts_tokens else 0
+        ticket.left = now
         ticket.lane = self.index
         ticket.lane_name = self.name
         ticket.number = self.health.departed(now)
         return None
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is wrong or in question, so that answers need only be counted."""
+        return self.held_since is None and not self.refusals.open and self.health.is_calm and self.limits.is_open
+
+    @property
+    def is_full(self) -> bool:
+        """Whether only a report can let another attempt leave: the lane works, and has as many in flight as it may."""
+        return self.free <= 0 and self.out is None and self.account is None and self.health.state is not State.HELD
+
+    def admit_many(self, now: float, jobs: deque[Job], held_by: str) -> list[Ticket]:
+        """Let new rows' attempts leave together, if `admit` would let them leave one by one; they are taken from `jobs`.
+
+        It only knows the ordinary case. Where it lets fewer leave, or none, `admit` must be asked, and says why.
+        held_by: for their tickets.
+        """
+        if self.free <= 0 or self.account is not None or self.health.state is State.HELD:
+            return []
+        grants = self.limits.admit_many(now, min(self.free, len(jobs)))
+        if not grants:
+            return []
+        self.free -= len(grants)
+        self.attempts += len(grants)
+        take, index, name = jobs.popleft, self.index, self.name
+        first = self.health.departed_together(len(grants), now)
+        return [Ticket(take(), 1, grant, index, name, number, now, now, held_by) for number, grant in enumerate(grants, first)]
 
     def charge(self, job: Job) -> tuple[int, int]:
         """What an attempt is charged before its usage is known: all tokens, and the part of them that is the answer's."""

@@ -30,11 +30,12 @@ class Lanes:
 
     fallback_after_seconds: how long a row waits for a lane of higher priority before it takes another. admit: lets a row's attempt
     leave on the best lane, and fills in its ticket; or says what holds it back. most_in_flight: over all lanes; None is as many
-    as all of them have workers.
+    as all of them have workers. alone: the lane, if there is only one.
     """
 
     def __init__(self, lanes: Sequence[LaneState], *, most_in_flight: int | None = None, fallback_after_seconds: float = 0.0) -> None:
         self.states = list(lanes)
+        self.alone: LaneState | None
         self._blocked: dict[int, float] = {}  # since when no lane of a priority lets a row leave
         self.admit: Callable[[float, Ticket], Hold | None]
         self.change(most_in_flight=most_in_flight, fallback_after_seconds=fallback_after_seconds)
@@ -45,7 +46,8 @@ class Lanes:
         workers = sum(state.workers for state in self.states if state.usable)
         self.most_in_flight = workers if most_in_flight is None else min(most_in_flight, workers)
         # A lane that is alone need not be chosen.
-        self.admit = self.states[0].admit if len(self.states) == 1 else self._choose
+        self.alone = self.states[0] if len(self.states) == 1 else None
+        self.admit = self._choose if self.alone is None else self.alone.admit
         self._scarce = self.most_in_flight < workers
         self._fallback = fallback_after_seconds
         self._weighted = len({state.weight for state in self.states}) > 1
@@ -146,7 +148,7 @@ class Lanes:
     @property
     def in_doubt(self) -> bool:
         """Whether a row that has not failed yet should leave next: it shows more about a lane that has just failed others."""
-        return any(state.health.in_doubt for state in self.states)
+        return any(state.health.in_doubt for state in self.states) if self.alone is None else self.alone.health.in_doubt
 
     @property
     def in_flight(self) -> int:

@@ -30,6 +30,8 @@ from pipeline.core.pacing.kinds import Kind
 from pipeline.core.pacing.meter import TICK_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pipeline.messages import Grant
 
 SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything below one
@@ -79,16 +81,35 @@ class Finder(Closing, eq=False):
         if not slow_start:
             self.tat = max(self.tat, now - CATCH_UP_SECONDS) + 1.0 / self.rate
 
+    def departed_unpaced(self, grants: Sequence[Grant], now: float) -> None:
+        """The same of attempts that leave together while nothing is held: in the mode OPEN."""
+        if self._began == -inf:
+            self._began = now
+            self.noise.begin(now)
+        self.log.add(now, len(grants))
+        crowd, most = self.crowd, grants[-1].crowd
+        if crowd.capped:
+            patience = self._hold_departures(now)
+            for grant in grants:
+                crowd.departed(grant.crowd, now, patience)
+        elif most > crowd.peak:
+            crowd.peak = most
+
     # ---- what came of it -------------------------------------------------------------------------------------------
 
     def admitted(self, grant: Grant, now: float) -> None:
         """The provider has let an attempt in."""
-        if self._left - self._frozen >= FROZEN:
-            self._answers += 2
-        if self.mode is Mode.RAMP and self._answers >= 2 * self.slots:
-            self.mode = Mode.OPEN
-        elif self.outage is not None and self.outage.probe is grant:
+        if not self.admitted_together(1) and self.outage is not None and self.outage.probe is grant:
             self._reopen(self.outage, grant.left, now)
+
+    def admitted_together(self, count: int) -> bool:
+        """The same of several attempts, none of them a probe; whether that has ended the search."""
+        if self._left - self._frozen >= FROZEN:
+            self._answers += 2 * count
+        if self.mode is not Mode.RAMP or self._answers < 2 * self.slots:
+            return False
+        self.mode = Mode.OPEN
+        return True
 
     def lost(self, grant: Grant, now: float) -> None:
         """An attempt ended in a way that says nothing of limits."""

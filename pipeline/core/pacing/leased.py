@@ -123,6 +123,11 @@ class LeasedLane(Lane):
         self._sure_before, self._looked_at = self._looked_at, now
         return now - self._waited_at < BOUND_SECONDS
 
+    def admit_many(self, now: float, count: int) -> Sequence[Grant]:
+        """One by one: each may need a permit that is not here."""
+        del now, count
+        return ()
+
     def demand(self, now: float) -> Demand:
         """What to report to the coordinator now. It gives back what the last reply asked for."""
         bound = self.look(now)

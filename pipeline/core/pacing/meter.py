@@ -213,6 +213,14 @@ class Meter:
             return self._tat - (at_once - cost) * self._interval - NOISE_SECONDS
         return self._tat - NOISE_SECONDS
 
+    def at_once(self, now: float) -> int:
+        """How many requests may leave at the `now` of the last `advance`: as many as if they were asked for one by one."""
+        room = int(self.amount - self.log.total)
+        late = now - self.pace_at(1)
+        if room <= 0 or late < 0:
+            return 0
+        return min(room, int((late + self._refund) / self._interval) + 1)
+
     def log_at(self, cost: int) -> float:
         """When the log lets `cost` leave."""
         excess = self.log.total + cost - self.amount

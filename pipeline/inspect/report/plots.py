@@ -191,7 +191,9 @@ def _spending(timeline: Timeline, config: Config) -> list[Plot]:
     prompt, output = sum(bucket.prompt_tokens for bucket in timeline.buckets), sum(bucket.output_tokens for bucket in timeline.buckets)
     reserved = timeline.sums([bucket.reserved for bucket in timeline.buckets], MINUTE)
     used = timeline.sums([bucket.prompt_tokens + bucket.output_tokens for bucket in timeline.buckets], MINUTE)
-    series = [_line("counted by the provider", used, "blue", fill=1), _line("reserved when it left", reserved, "teal")]
+    series = [_line("counted by the provider", used, "blue", fill=1)]
+    if any(reserved):
+        series.append(_line("reserved when it left", reserved, "teal"))
     limits = [(getattr(lane, "limits", None) or config.limits).tokens_per_minute for lane in config.lanes]
     if all(limit is not None for limit in limits):
         series.append(_flat("your limit", sum(limit or 0.0 for limit in limits), timeline))
