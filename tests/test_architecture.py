@@ -1,7 +1,7 @@
 """Checks the dependency direction by reading every import, those for type checkers included.
 
 {version, heads, light, patterns, values} ← {records, summaries, errors, messages, events} ← core ← ports ← simulate ← config ← edges
-← {stages, durability} ← runs ← {inspect, serve, engines} ← cli ← library ← aio
+← {stages, durability} ← runs ← engines ← {inspect, serve} ← cli ← library ← aio
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ LEVELS = [
     {"edges"},
     {"stages", "durability"},
     {"runs"},
-    {"inspect", "serve", "engines"},
+    {"engines"},
+    {"inspect", "serve"},
     {"cli"},
     {"library"},
     {"aio", "testing"},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.batch import run_batch_command
+from pipeline.cli.collecting import collect_command
 from pipeline.cli.commands import check_command, export_command, report_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
 from pipeline.cli.running import run_command
@@ -39,6 +40,7 @@ for command in (
     status_command,
     export_command,
     report_command,
+    collect_command,
     init_command,
     schema_command,
     simulate_command,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO, cast
 
+import msgspec
+
 from pipeline.cli.announcer import as_event
 from pipeline.cli.drawing import ASCII, UNICODE, Line, draw
 from pipeline.cli.terminal import Output, Screen
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-    from pipeline.summaries import FailedRow, Progress
+    from pipeline.summaries import FailedRow, Progress, WorkersProgress
 
 FIRST_SECONDS = 0.5  # before the first live lines
 # A log gets a line every ten seconds at first, when people look whether a run does well, and then one a minute.
@@ -184,6 +186,8 @@ def sentences(view: View) -> Iterator[str]:
     yield f"{view.rate:,.1f} a second"
     if view.failed:
         yield f"{view.failed:,} failed"
+    if view.workers is not None:
+        yield workers_text(view.workers)
     yield f"{view.in_flight:,} in flight"
     if view.waiting:
         yield f"{view.waiting:,} waiting to be tried again"
@@ -194,6 +198,12 @@ def sentences(view: View) -> Iterator[str]:
         yield f"{many(view.rows_left, 'row')} left"
     elif view.left_seconds is not None:
         yield f"{duration(view.left_seconds)} left"
+
+
+def workers_text(workers: WorkersProgress) -> str:
+    """How many workers there are, and how far the shards are."""
+    again = f" ({workers.again:,} begun again)" if workers.again else ""
+    return f"workers {workers.alive:,}/{workers.wanted:,}, shards {workers.done:,}/{workers.shards:,}{again}"
 
 
 def _figures(view: View) -> dict[str, object]:
@@ -216,6 +226,7 @@ def _figures(view: View) -> dict[str, object]:
         "failures": {code: group.count for code, group in view.failures},
         "latency_seconds": dict(view.latency),
         "lanes": {each.name: _lane(each) for each in view.lanes},
+        **({} if view.workers is None else {"workers": msgspec.structs.asdict(view.workers)}),
     }
 
 

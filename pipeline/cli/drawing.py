@@ -14,6 +14,7 @@ from pipeline.core.output.words import amount, columns, cut, duration, money, sh
 
 if TYPE_CHECKING:
     from pipeline.cli.view import View
+    from pipeline.summaries import WorkersProgress
 
 Piece = tuple[str, str]  # text, style: "", dim, bold, bar, gauge or bad
 Line = list[Piece]
@@ -98,7 +99,14 @@ class _Canvas(Struct, eq=False):
         self._add(1, [*_label("held by"), (held, "bold"), (self._fit(f"  {view.why}", self.width - LABEL - columns(held)), "")])
         if len(view.lanes) > 1:
             (self._draw_lane_table if self.width >= WIDE_FROM else self._draw_lane_line)()
+        if view.workers is not None:
+            self._draw_workers(view.workers)
         self._draw_troubles()
+
+    def _draw_workers(self, workers: WorkersProgress) -> None:
+        again = f"; {workers.again:,} begun again" if workers.again else ""
+        text = f"{workers.alive:,}/{workers.wanted:,}{self.signs.dot}shards {workers.done:,}/{workers.shards:,}{again}"
+        self._add(2, [*_label("workers"), (self._fit(text, self.width - LABEL), "")])
 
     def _draw_bar(self) -> None:
         view = self.view

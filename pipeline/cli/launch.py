@@ -57,12 +57,23 @@ def launch(
     progress: how it is shown. telling: say what happens. read_again: reads the config again where SIGHUP asks for that.
     """
     require_descriptors()  # the event loop itself needs some
+    by_workers = config.engine.kind.value == "ray"
+    read_again = None if by_workers else read_again  # a worker has no way to be told
     screen = screen_for(progress, terminal.output, Facts.of(config), os.environ)
     narrator = Narrator(terminal.say) if telling else None
     observers: list[Observer] = [] if narrator is None else [narrator]
     if isinstance(screen, LoggedScreen) and (narrator is None or screen.takes_objects):
         observers.append(Announcer(terminal))
     spare_the_collector()
+
+    async def start(stop: trio.Event, give_up: trio.Event, live: LiveConfig) -> Summary:
+        show = _showing(terminal)
+        if by_workers:
+            from pipeline.engines.choosing import ray_engine
+            from pipeline.engines.run import run_on
+
+            return await run_on(ray_engine(), config, **choices, stop=stop, give_up=give_up, progress=show)
+        return await run(config, **choices, stop=stop, give_up=give_up, progress=show, observers=observers, live=live)
 
     async def main() -> Summary:
         stop, give_up, live = trio.Event(), trio.Event(), LiveConfig()
@@ -71,7 +82,7 @@ def launch(
             await nursery.start(partial(stop_on_signals, stop, give_up.set, terminal.say, hangup_stops=not reads_again))
             if read_again is not None and reads_again:
                 await nursery.start(reload_on_hangup, reloading(live, read_again, terminal.say))
-            summary = await run(config, **choices, stop=stop, give_up=give_up, progress=_showing(terminal), observers=observers, live=live)
+            summary = await start(stop, give_up, live)
             nursery.cancel_scope.cancel()
         return summary
 

@@ -70,8 +70,29 @@ def run_flags(body: Body) -> Body:
     return body
 
 
+def engine_flags(body: Body) -> Body:
+    """By how many processes a config is run."""
+    for part in (
+        click.option("--address", metavar="ADDRESS", help="Of the Ray cluster: local (one for this run), auto, or host:port. Implies ray."),
+        click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes that send. Implies --engine ray."),
+        click.option("--engine", type=click.Choice(["local", "ray"]), help="One process, or the workers of a Ray cluster."),
+    ):
+        body = part(body)
+    return body
+
+
+def engine_settings(engine: str | None, workers: int | None, address: str | None) -> list[str]:
+    """The same as overrides of the config. Raises click's errors where they do not fit together."""
+    if engine == "local" and not (workers is None and address is None):
+        raise click.UsageError("--workers and --address are for --engine ray")
+    given = {"engine.ray.workers": workers, "engine.ray.address": address}
+    settings = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return [f"engine.kind={engine or 'ray'}", *settings] if engine or settings else []
+
+
 @click.command("run", cls=RunCommand)
 @run_flags
+@engine_flags
 @common
 def run_command(
     config_path: str,
@@ -79,6 +100,9 @@ def run_command(
     progress: str,
     limit: int | None,
     verbose: int,
+    engine: str | None,
+    workers: int | None,
+    address: str | None,
     *,
     as_json: bool,
     fresh: bool,
@@ -90,6 +114,7 @@ def run_command(
 
     One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
     """
+    overrides = (*overrides, *engine_settings(engine, workers, address))
 
     def work(terminal: Talk) -> int:
         from pipeline.cli.launch import RunChoices
@@ -158,12 +183,17 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
     from pipeline.cli.summary import advice_on, summary_object, summary_text
     from pipeline.config.environment import sends_no_key
 
+    where = config.sink.path
+    if config.engine.kind.value == "ray":
+        from pipeline.engines.rundir import results_path
+
+        where = results_path(config)
     without_key = any(map(sends_no_key, config.lanes))
     advice = advice_on(summary, command, without_key=without_key, learns=config.limits.learn, more=_higher(config))
     if terminal.takes_objects:
         terminal.say(as_event("summary", summary_object(summary, advice)))
     else:
-        text = summary_text(summary, config.sink.path, advice, in_order=config.sink.order.value == "input")
+        text = summary_text(summary, where, advice, in_order=config.sink.order.value == "input")
         tell(terminal, text, ok=not summary.failed and summary.stopped is None)
     if as_json:
         answer(summary_object(summary, advice))

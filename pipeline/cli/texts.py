@@ -65,6 +65,8 @@ def status_text(found: Status, output: str, now: float) -> str:
         *([_pace(found)] if found.running else []),
         f"{found.written:,} lines are written, {found.waiting:,} more in the journal",
     ]
+    if found.shards is not None:
+        lines.append(f"{found.shards_done:,} of {found.shards:,} shards are whole")
     if found.unknown_outcome:
         lines.append(f"{found.unknown_outcome:,} attempts were cut off and may have been billed")
     if found.committed_at:

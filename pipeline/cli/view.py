@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pipeline.config import Config, LimitsConfig
-    from pipeline.summaries import FailureGroup, LaneProgress, Progress
+    from pipeline.summaries import FailureGroup, LaneProgress, Progress, WorkersProgress
 
 RATE_SECONDS = 15.0  # long enough to hide single rows, short enough to follow a change of the limit
 TOKEN_SECONDS = 60.0  # token limits are kept a minute, so their use is shown over a minute
@@ -110,6 +110,7 @@ class View(Struct, frozen=True):
     pace: float | None
     latency: Mapping[str, float]
     first_token: Mapping[str, float]
+    workers: WorkersProgress | None = None
 
     @property
     def rows_left(self) -> int | None:
@@ -167,6 +168,7 @@ class Watcher:
             pace=_sum_of([lane.pace for lane in progress.lanes]) if progress.lanes else None,
             latency=progress.latency_seconds,
             first_token=progress.first_token_seconds,
+            workers=progress.workers,
         )
 
     def _rate(self, which: int, seconds: float) -> float:

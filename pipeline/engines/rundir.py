@@ -29,6 +29,7 @@ from msgspec import Struct, field
 from pipeline.core.cluster.plan import Plan  # noqa: TC001  msgspec reads the annotations
 from pipeline.durability.paths import MANIFEST, RUN_SUFFIX
 from pipeline.edges.store.files import MODE, free_name, real
+from pipeline.edges.store.marks import is_locked
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
 
+LOCK = "lock"
 VERSION = 1  # of what is in a run directory
 
 
@@ -165,10 +167,15 @@ class RunDirectory:
             return (self.path / "permits.json").read_bytes()
         return None
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process directs the run now."""
+        return is_locked(self.path / LOCK)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Direct the run; nobody else does meanwhile. Raises BusyError, UsageError."""
-        with _locked(self.path / "lock", f"{self.path} is in use by another run; wait until it has ended"):
+        with _locked(self.path / LOCK, f"{self.path} is in use by another run; wait until it has ended"):
             yield
 
     @contextmanager
@@ -193,6 +200,12 @@ class RunDirectory:
         except OSError:
             new.unlink(missing_ok=True)
             raise
+
+
+def results_path(config: Config) -> str:
+    """Where people find the results of a run: in the output, or in the run directory until they are collected."""
+    directory = RunDirectory.of(config)
+    return str(directory.path) if directory.exists and not os.path.lexists(config.sink.path) else config.sink.path
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pipeline.core.output.lines import read_line
 from pipeline.errors import InputError, OutputExistsError, UsageError
 from pipeline.inspect.export_tables import FORMATS, PACKINGS, Look, format_of, packed
 from pipeline.inspect.input_columns import columns_of
+from pipeline.inspect.results import result_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,19 +49,19 @@ def export(
     form, packing = _format(target, form)
     if excel and form != "csv":
         raise UsageError(f"the mark for Excel belongs to a .csv, and {target} is to be {form}")
-    source = Path(config.sink.path)
+    files = result_files(config)
     rows = 0
     try:
         with ExitStack() as opened:
-            if not source.exists():
-                raise InputError(f"{source}: there is no output to export; run the config first")
-            found = opened.enter_context(closing(columns_of(config, columns, lambda: _results(source))))
+            if not files:
+                raise InputError(f"{config.sink.path}: there is no output to export; run the config first")
+            found = opened.enter_context(closing(columns_of(config, columns, lambda: _results(files))))
             look = Look(found.names, found.types if FORMATS[form].needs_types else {}, excel=excel, neutralise=neutralise_formulas)
             file = opened.enter_context(_created(target))
             opened.push(_Removal(target))
             stream = packed(file, packing, opened)
             table = opened.enter_context(closing(FORMATS[form](stream, look)))
-            for told, line in _results(source):
+            for told, line in _results(files):
                 table.add([*values_of(told), *found.values(told, line)])
                 rows += 1
             table.finish()
@@ -73,14 +74,15 @@ def export(
     return rows
 
 
-def _results(source: Path) -> Iterator[tuple[Written, bytes]]:
+def _results(files: Sequence[Path]) -> Iterator[tuple[Written, bytes]]:
     """The lines of an output, understood. Raises InputError."""
-    with source.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            told = read_line(line)
-            if told is None:
-                raise _unreadable(source, number, line)
-            yield told, line
+    for source in files:
+        with source.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                told = read_line(line)
+                if told is None:
+                    raise _unreadable(source, number, line)
+                yield told, line
 
 
 def _format(target: str, form: str | None) -> tuple[str, str]:

@@ -16,11 +16,10 @@ from attrs import define, field
 
 from pipeline.core.output.cells import COLUMNS
 from pipeline.core.output.kept import KeptFields
-from pipeline.durability.paths import Paths
 from pipeline.durability.present_rows import PresentRows
-from pipeline.edges.store.hashes import RowHashes
 from pipeline.errors import InputChangedError, InputError
 from pipeline.inspect.export_tables import joined, kind_of
+from pipeline.inspect.results import row_hashes
 from pipeline.runs.assembly import job_maker, source_opener
 
 if TYPE_CHECKING:
@@ -119,11 +118,8 @@ def columns_of(config: Config, wanted: Sequence[str], results: Callable[[], Iter
 def _read_input(config: Config, names: tuple[str, ...], columns: Columns) -> None:
     if "-" in config.source.paths:
         raise InputError("the input was stdin, which cannot be read again; put it into a file to export its columns")
-    hashes = Paths.of(config.sink.path, config.journal.path).hashes
     with ExitStack() as opened:
-        entries: array[int] = array("I")
-        if hashes.exists():
-            entries = opened.enter_context(closing(RowHashes.open(hashes))).read_all()
+        entries = row_hashes(config)
         jobs = opened.enter_context(closing(job_maker(config)))
         source = opened.enter_context(closing(source_opener(config, names)()))
         columns.texts = TemporaryFile()  # noqa: SIM115  it is closed with the columns

@@ -9,12 +9,15 @@ from pipeline.core.bookkeeping.going import Going
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
+from pipeline.engines.totals import totals_of
 from pipeline.errors import InputError
+from pipeline.inspect.results import run_directory
 from pipeline.runs.assembly import identity_of
 from pipeline.values import Record
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.engines.rundir import RunDirectory
 
 
 class Status(Record, frozen=True):
@@ -29,6 +32,8 @@ class Status(Record, frozen=True):
     While it is running: rows_per_second, of late; in_flight, attempts; waiting_to_retry, rows whose next attempt is not due yet;
     eta_seconds, until the end at this rate, as of the last commit. It is None once nothing is left but attempts in flight and rows
     that wait to be retried, for then no rate tells when they end.
+
+    shards, shards_done: of a run by several workers, how many there are and how many are whole; None for one process.
     """
 
     running: bool
@@ -51,6 +56,8 @@ class Status(Record, frozen=True):
     eta_seconds: float | None = None
     in_flight: int = 0
     waiting_to_retry: int = 0
+    shards: int | None = None
+    shards_done: int | None = None
 
 
 def status(config: Config) -> Status:
@@ -58,6 +65,9 @@ def status(config: Config) -> Status:
 
     Raises InputError if there is none, JournalError if it cannot be read.
     """
+    directory = run_directory(config)
+    if directory is not None:
+        return _status_of_workers(config, directory)
     paths = Paths.of(config.sink.path, config.journal.path)
     if not paths.journal.exists():
         raise InputError(f"{paths.journal}: there is no journal; no run has begun")
@@ -87,6 +97,38 @@ def status(config: Config) -> Status:
         in_flight=going.in_flight,
         waiting_to_retry=going.waiting,
         changes=tuple(differences(identity, identity_of(config))),
+    )
+
+
+def _status_of_workers(config: Config, directory: RunDirectory) -> Status:
+    """The same over a run directory, by what is in it: journals on the disks of other machines are not seen."""
+    manifest = directory.manifest()
+    plan, totals = manifest.plan, totals_of(directory, manifest.plan)
+    running = directory.is_locked
+    going = Going(plan.rows, totals.in_flight, totals.to_retry, totals.rate)
+    return Status(
+        running=running,
+        finished=not running and len(totals.done) == len(plan.shards),
+        recorded=totals.rows,
+        written=totals.written,
+        waiting=totals.waiting,
+        succeeded=totals.succeeded,
+        failed=totals.failed,
+        rows=plan.rows,
+        unknown_outcome=totals.unknown,
+        prompt_tokens=totals.prompt_tokens,
+        output_tokens=totals.output_tokens,
+        output_bytes=totals.output_bytes,
+        committed_at=totals.committed_at,
+        changes=tuple(differences(manifest.identity, identity_of(config))),
+        rows_expected=plan.rows,
+        fraction=_fraction(totals.rows, plan.rows, whole=True),
+        rows_per_second=totals.rate if running else None,
+        eta_seconds=_eta(plan.rows - totals.rows, going) if running else None,
+        in_flight=totals.in_flight if running else 0,
+        waiting_to_retry=totals.to_retry if running else 0,
+        shards=len(plan.shards),
+        shards_done=len(totals.done),
     )
 
 

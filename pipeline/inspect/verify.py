@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from itertools import groupby, zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from attrs import define, evolve, field, frozen
 
 from pipeline.core.output.lines import KEYS, index_of_id
-from pipeline.durability.paths import Paths
-from pipeline.edges.store.journal_reading import peek
 from pipeline.errors import InputError
+from pipeline.inspect.held import hold_files
+from pipeline.inspect.results import result_lines
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
 
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from pipeline.config.schema import SinkConfig
 
 SLICE_ROWS = 256
-HASH_BYTES = 1 << 20  # read at once
 SHOWN = 20  # problems that are told one by one; the rest is counted
 
 _split = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -114,24 +112,12 @@ def verify(config: Config) -> Verification:
 
 def _hold_journal(config: Config, found: _Findings) -> str:
     """What the journal says was written against what is there; the digest of the output."""
-    paths = Paths.of(config.sink.path, config.journal.path)
-    known = peek(paths.journal) if paths.journal.exists() else None
-    size = 0 if known is None else known[0].bytes
-    whole, begin = sha256(), sha256()
-    with paths.output.open("rb") as file:
-        for piece in iter(lambda: file.read(HASH_BYTES), b""):
-            begin.update(piece[: max(0, size - file.tell() + len(piece))])
-            whole.update(piece)
-        length = file.tell()
-    if known is not None:
-        state, _, held = known
-        if length < size:
-            found.add("edited", f"the output has {length:,} bytes, but its journal says that {size:,} were written")
-        elif state.digest and begin.hexdigest() != state.digest:
-            found.add("edited", f"the output was edited: its first {size:,} bytes are not those that the run has written")
-        if held and found.counts["missing"]:
-            found.problems.append(f"{held:,} of the missing rows wait in the journal; `headrace run` writes them")
-    return whole.hexdigest()
+    held = hold_files(config)
+    for problem in held.edited:
+        found.add("edited", problem)
+    if held.waiting and found.counts["missing"]:
+        found.problems.append(f"{held.waiting:,} of the missing rows wait in the journal; `headrace run` writes them")
+    return held.whole.hexdigest()
 
 
 def _side_by_side(config: Config) -> _Findings | None:
@@ -253,15 +239,8 @@ def _rows(config: Config) -> Iterator[Iterator[_Row]]:
 @contextmanager
 def _lines(config: Config) -> Iterator[Iterator[_Line]]:
     """The lines of the output, one by one."""
-    path = Path(config.sink.path)
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no output yet; `headrace run` makes it") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    with file:
-        yield (_understood(number, line, config.sink) for number, line in enumerate(file, 1))
+    with result_lines(config) as lines:
+        yield (_understood(number, line, config.sink) for number, line in enumerate(lines, 1))
 
 
 def _understood(number: int, line: bytes, sink: SinkConfig) -> _Line:

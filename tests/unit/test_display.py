@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pipeline.cli.display import JsonScreen, LiveScreen, PlainScreen, screen_for
 from pipeline.cli.terminal import Output, Screen, Terminal
-from pipeline.summaries import Progress
+from pipeline.summaries import Progress, WorkersProgress
 from tests.fakes.views import BUSY, FACTS, at
 
 TERMINAL = {"TERM": "xterm-256color"}
@@ -79,6 +79,16 @@ def test_log_is_told_in_sentences_without_glyphs() -> None:
         "5,038 of about 10,000 rows (50%), 38.8 a second, 30 failed, 180 in flight, 7 waiting to be tried again, cost 2.82,"
         " held by requests_per_minute, 2 min 08 s left"
     )
+
+
+def test_workers_and_shards_are_told_where_there_are_several() -> None:
+    busy = replace(BUSY, workers=WorkersProgress(3, 4, 17, 40, again=2))
+
+    (*_, line) = written(PlainScreen(FACTS), busy)
+    (*_, told) = written(JsonScreen(FACTS), busy)
+
+    assert ", workers 3/4, shards 17/40 (2 begun again), " in line
+    assert json.loads(told)["workers"] == {"alive": 3, "wanted": 4, "done": 17, "shards": 40, "again": 2, "each": {}}
 
 
 def test_first_failure_of_a_kind_is_told_at_once_and_once() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pipeline.cli.drawing import ASCII, TALLEST, WIDEST, Line, draw
 from pipeline.cli.view import Facts, Watcher
 from pipeline.core.output.words import columns
-from pipeline.summaries import FailedRow, FailureGroup, LaneProgress, Progress
+from pipeline.summaries import FailedRow, FailureGroup, LaneProgress, Progress, WorkersProgress
 from tests.fakes.views import BUSY, FACTS, PLAIN_FACTS, START, at
 
 
@@ -37,6 +37,12 @@ def test_view_at_80_columns() -> None:
         "failed     22 × HTTP 400 · 6 × invalid_row · 2 × too_large",
         "           row 5,054: content_policy_violation: blocked by our content  [31mpol…",
     ]
+
+
+def test_workers_have_a_line() -> None:
+    lines = drawn(replace(BUSY, workers=WorkersProgress(3, 4, 17, 40, again=2)))
+
+    assert "workers    3/4 · shards 17/40; 2 begun again" in lines
 
 
 def test_view_of_a_stream_without_limits_shows_figures_alone() -> None:
