@@ -16,6 +16,7 @@ from pipeline.core.answers.endpoints import Kind, Promise, kind_promised
 from pipeline.core.answers.error_bodies import NO_ERROR, ErrorBody, error_in, read_error, says_nothing
 from pipeline.core.answers.mend import JSON_STARTS, begins_with_event, json_text, one_line
 from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, MANY_BYTES, NULL, Object, Reading, head_of, may_have_many, object_of
+from pipeline.core.answers.plain_vectors import read_plain_vectors
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
 from pipeline.core.answers.shapes import find_usage, is_unknown_error, read_object, read_reply
 from pipeline.core.answers.shapes_values import read_list
@@ -72,7 +73,8 @@ def classify(answer: Answer, *, now_utc: float, url: str = "", asked: bytes = b"
     if answer.arrival is not None and answer.arrival.cut is not None:
         return _read_streamed(answer, Cut(answer.arrival.cut, json_text(answer.body)), Promise(url, asked, empty_fits), now_utc)
     if OK <= answer.status < REDIRECT:
-        return _whole_chat(answer, url) or _read_reply(answer, Promise(url, asked, empty_fits), now_utc)
+        whole = _whole_vectors(answer, url, asked) if kind_promised(url) is Kind.VALUES else _whole_chat(answer)
+        return whole or _read_reply(answer, Promise(url, asked, empty_fits), now_utc)
     return classify_failure(answer, now_utc)
 
 
@@ -81,7 +83,7 @@ def is_large(answer: Answer) -> bool:
     return len(answer.body) > (LARGE_BYTES if answer.body.startswith(b"{") else LARGE_STREAM_BYTES)
 
 
-def _whole_chat(answer: Answer, url: str) -> Result | None:
+def _whole_chat(answer: Answer) -> Result | None:
     """The result, if the reply is a chat completion in which nothing is odd."""
     body = answer.body.strip()
     if len(body) > MANY_BYTES and may_have_many(body):
@@ -96,10 +98,19 @@ def _whole_chat(answer: Answer, url: str) -> Result | None:
     for choice in choices:
         if choice.message is None or choice.message.content in (NULL, EMPTY_LIST) or choice.finish_reason in BROKEN_OFF:
             return None
-    if not choices or kind_promised(url) is Kind.VALUES:
+    if not choices:
         return None
     reason = choices[0].finish_reason
     return Result(one_line(body), usage_of(chat.usage), FINISH_REASONS.get(reason, reason) if reason else None)
+
+
+def _whole_vectors(answer: Answer, url: str, asked: bytes) -> Result | None:
+    """The result, if the reply is embeddings in which nothing is odd, one for each input."""
+    body = answer.body.strip()
+    reading = read_plain_vectors(body) if body.isascii() else None
+    if reading is None or Promise(url, asked).broken_by({}, reading, body) is not None:
+        return None
+    return Result(one_line(body), reading.tokens)
 
 
 def _read_reply(answer: Answer, promise: Promise, now_utc: float) -> Result | Trouble:

@@ -86,10 +86,13 @@ class Promise(msgspec.Struct, frozen=True, gc=False):
             return f"an answer of another kind of endpoint than {endpoint_of(self.url)}"
         if given is not Kind.VALUES or endpoint_of(self.url) not in ONE_FOR_EACH:
             return None
-        values = msgspec.Raw(body) if reading.key == "[]" else reply[reading.key]
-        if not is_list(values) or has_too_many(values):
-            return None
-        count, asked = len(items_of(values)), _inputs_in(self.asked)
+        count = reading.count
+        if not count:
+            values = msgspec.Raw(body) if reading.key == "[]" else reply[reading.key]
+            if not is_list(values) or has_too_many(values):
+                return None
+            count = len(items_of(values))
+        asked = _inputs_in(self.asked)
         return f"{count} values for {asked} inputs" if count < asked else None
 
 

@@ -24,6 +24,7 @@ from pipeline.core.answers.parts import (
     text_of,
 )
 from pipeline.core.answers.plain_chat import read_plain_chat
+from pipeline.core.answers.plain_vectors import read_plain_vectors
 from pipeline.core.answers.shapes_native import (
     read_blocks,
     read_candidates,
@@ -117,7 +118,8 @@ COUNT_KEYS = ("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_pre
 
 def read_reply(body: bytes) -> Reading:
     """What a reply says. One without any known shape has no content, and is not complete without itself."""
-    if (reading := read_plain_chat(body)) is not None:
+    reading = read_plain_chat(body) or read_plain_vectors(body)
+    if reading is not None:
         return reading
     if body.startswith(b"["):
         return read_list(body)
