@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import uuid
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -119,7 +120,7 @@ class _Planning:
             for piece in pieces:
                 cutting.add(piece)
         cutting.end()
-        return Plan(cutting.rows, self.shard_rows, files, cutting.shards)
+        return Plan(cutting.rows, self.shard_rows, files, cutting.shards, uuid.uuid4().hex)
 
     def _cut(self, path: str, cutting: Cutting, file: int | None) -> tuple[InputFile, list[Piece]]:
         """One file: what it is, and its pieces, the first of which fits into the shard that is being filled."""

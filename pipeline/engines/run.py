@@ -222,7 +222,7 @@ def _want_retries(directory: RunDirectory, plan: Plan, choice: str) -> None:
         raise UsageError(f"retry_failed {error}") from None
     for shard in plan.shards:
         done = directory.done(shard.number)
-        if done is None and not directory.journal(shard.number).exists():
+        if done is None and not directory.journal(shard.number).exists() and not directory.part(shard.number).exists():
             continue  # nothing of it was sent
         if done is None or done.failed:
             directory.want_retry(shard.number, choice)

@@ -16,6 +16,7 @@ from pipeline.core.output.written import FailureChoice
 from pipeline.edges.sources.pieces import see_that_it_is_planned
 from pipeline.engines.plan import repeats_in, shard_source
 from pipeline.engines.rundir import Done, RunDirectory
+from pipeline.engines.scratch import own_journal
 from pipeline.errors import RunAborted, RunInterrupted
 from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
@@ -165,7 +166,7 @@ def _part(amount: int, shard: Shard, rows: int) -> int:
 def journal_of(place: Place, number: int) -> Path:
     """The journal of a shard."""
     journal = place.directory.journal(number)
-    return journal if place.scratch is None else place.scratch / journal.name
+    return journal if place.scratch is None else place.scratch / place.plan.name / journal.name
 
 
 def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, LimitLease]) -> Config:
@@ -190,9 +191,11 @@ def _open(config: Config, shard: Shard, place: Place) -> OpenedRun:
         repeats_in(shard, folder),
         {"shard": f"{shard.number}: rows {shard.first} to {shard.first + shard.rows}"},
     )
-    part = Path(config.sink.path)
+    part, journal = Path(config.sink.path), journal_of(place, shard.number)
+    if place.scratch is not None:
+        own_journal(place.directory, shard.number, journal)
     # A part without its journal was left by a worker whose disk is gone: its lines count as far as they are whole.
-    is_orphan = part.exists() and config.journal.path is not None and not Path(config.journal.path).exists()
+    is_orphan = part.exists() and not journal.exists()
     retry = place.directory.retry_wanted(shard.number)
     choices = Choices(accept_changes=is_orphan, retry=None if retry is None else FailureChoice.parse(retry))
     run = open_run(config, extent.open_source(), choices, extent)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from pipeline.core.output.lines import read_line
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import JournalError
@@ -14,6 +16,7 @@ from pipeline.summaries import FailureGroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pipeline.core.cluster.plan import Plan
     from pipeline.engines.rundir import Done, RunDirectory
@@ -58,7 +61,7 @@ def failures_together(*all_groups: Mapping[str, FailureGroup]) -> dict[str, Fail
 
 
 def totals_of(directory: RunDirectory, plan: Plan) -> Totals:
-    """Count what there is. A journal that cannot be read, because it lies on another machine or is damaged, counts for nothing. Blocks."""
+    """Count what there is. Where a journal lies on another machine, the lines of its part count. Blocks."""
     totals = Totals()
     for shard in plan.shards:
         done = directory.done(shard.number)
@@ -85,9 +88,25 @@ def _add_part(totals: Totals, done: Done) -> None:
     totals.committed_at = max(totals.committed_at, done.ended_at)
 
 
+def _add_lines(totals: Totals, part: Path) -> None:
+    """A part whose journal is on another machine: what its lines say."""
+    with suppress(FileNotFoundError), part.open("rb") as lines:
+        for line in lines:
+            told = read_line(line) if line.endswith(b"\n") else None
+            if told is not None:
+                totals.rows += 1
+                totals.written += 1
+                totals.succeeded += told.succeeded
+                totals.failed += not told.succeeded
+                totals.prompt_tokens += told.usage.prompt_tokens
+                totals.output_tokens += told.usage.output_tokens
+                totals.output_bytes += len(line)
+
+
 def _add_journal(totals: Totals, directory: RunDirectory, number: int) -> None:
     journal = directory.journal(number)
     if not journal.exists():
+        _add_lines(totals, directory.part(number))
         return
     try:
         state, _, held = peek(journal)

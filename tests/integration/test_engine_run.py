@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import trio
@@ -22,21 +22,24 @@ from pipeline.engines.collect import collect
 from pipeline.engines.in_turn import in_turn
 from pipeline.engines.run import run_on
 from pipeline.engines.rundir import BusyError, RunDirectory
+from pipeline.engines.shard import Place, ShardResult, run_shard
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
 from pipeline.inspect.export import export
 from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.report.writing import report
 from pipeline.inspect.status import status
 from pipeline.inspect.verify import verify
-from pipeline.simulate import Provider, SimulateConfig, serve
+from pipeline.simulate import LatencyConfig, Provider, SimulateConfig, serve
 from tests.fakes.processes import ROOT, Campaign, campaign, wait_until
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from pipeline.summaries import Progress, Summary
+
+T = TypeVar("T")
 
 ROWS = 20
 REQUEST = {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}}
@@ -52,6 +55,7 @@ class Case:
     collect: str = "file"
     sent: int = 0
     port: int = 0
+    latency: float = 0.0
     told: list[Progress] = field(factory=list)
     stop: trio.Event = field(factory=trio.Event)
     rows: list[dict[str, object]] = field(factory=lambda: [{"custom_id": f"c-{at}", "prompt": f"prompt {at}"} for at in range(ROWS)])
@@ -72,12 +76,17 @@ class Case:
                 return await pipeline.run(replace(config, sink=replace(config.sink, path=str(self.folder / "plain.jsonl"))), **flags)
             return await run_on(in_turn, config, stop=self.stop, progress=tell, **flags)
 
-        async def main() -> Summary | pipeline.HeadraceError:
-            settings = SimulateConfig(script=self.script)
+        return self.serving(once)
+
+    def serving(self, once: Callable[[pipeline.Config], Awaitable[T]]) -> T:
+        """Do something with a config whose provider is served meanwhile, always at the same address."""
+
+        async def main() -> T | pipeline.HeadraceError:
+            settings = SimulateConfig(script=self.script, latency=LatencyConfig(median_seconds=self.latency))
             provider = Provider(settings)
             async with trio.open_nursery() as nursery:
                 base_url: str = await nursery.start(partial(serve, settings, provider=provider, port=self.port))
-                self.port = int(base_url.rsplit(":", 1)[1].partition("/")[0])  # a run goes on only at the address where it began
+                self.port = int(base_url.rsplit(":", 1)[1].partition("/")[0])
                 try:
                     return await once(self.config(base_url))
                 except pipeline.HeadraceError as error:
@@ -282,6 +291,58 @@ def test_a_part_whose_journal_is_lost_keeps_its_lines(case: Case) -> None:
 
     assert (case.sent, summary.total) == (ROWS - 8, ROWS)
     assert case.ids() == [f"c-{at}" for at in range(ROWS)]
+
+
+def shards_in(case: Case, scratch: Path, *numbers: int, stop_at: int | None = None) -> list[ShardResult]:
+    """Run some shards of a planned run as a machine does that has its journals on a disk of its own. stop_at: rows done in a shard."""
+
+    async def run_all(config: pipeline.Config) -> list[ShardResult]:
+        place = Place(case.directory, case.directory.manifest().plan, scratch)
+        results = []
+        for number in numbers:
+            stop = trio.Event()
+
+            def tell(progress: Progress, stop: trio.Event = stop) -> None:
+                if stop_at is not None and progress.rows_done >= stop_at:
+                    stop.set()
+
+            results.append(await run_shard(config, place.plan.shards[number], place, leases={}, stop=stop, events=tell))
+        return results
+
+    return case.serving(run_all)
+
+
+def test_a_shard_goes_from_machine_to_machine(case: Case, tmp_path: Path) -> None:
+    case.latency = 0.3
+    case.sections = {"limits": {"max_in_flight": 1}}
+    case.run(limit=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    (cut,) = shards_in(case, first, 1, stop_at=1)
+    sent = case.sent
+    (again,) = shards_in(case, second, 1, stop_at=3)
+    sent += case.sent
+    (whole,) = shards_in(case, first, 1)  # whose journal knows nothing of what the second has done
+
+    assert cut.interrupted
+    assert again.interrupted
+    assert whole.done is not None
+    assert (whole.done.rows, sent + case.sent) == (6, 6)
+    assert [json.loads(line)["custom_id"] for line in case.directory.part(1).read_bytes().splitlines()] == [
+        f"c-{at}" for at in range(6, 12)
+    ]
+    assert not list(case.directory.path.glob("part-00001.jsonl.journal*"))
+
+
+def test_what_is_on_other_machines_is_counted_by_its_lines(case: Case, tmp_path: Path) -> None:
+    case.script = {"8": "http_400"}
+    case.run(limit=1)
+
+    shards_in(case, tmp_path / "other", 1, stop_at=3)
+
+    found = status(case.config())
+    lines = case.directory.part(1).read_bytes().count(b"\n")
+    assert (found.recorded, found.failed) == (1 + lines, 1)
 
 
 # ---- shards of one process that dies ---------------------------------------------------------------------------------

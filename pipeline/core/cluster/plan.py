@@ -63,12 +63,13 @@ class InputFile(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """All shards of an input. Two runs with the same plan read the same rows."""
+    """All shards of an input. Two runs with the same plan read the same rows. name: no other plan has it."""
 
     rows: int
     shard_rows: int
     files: Sequence[InputFile]
     shards: Sequence[Shard] = field(default_factory=list)
+    name: str = ""
 
 
 class Cutting:
