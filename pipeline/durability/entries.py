@@ -43,12 +43,41 @@ def size_of(entries: Iterable[Entry]) -> int:
     return sum([len(line) if isinstance(line, bytes) else SLOT_BYTES for line in lines])
 
 
-def texts(entries: Sequence[Entry]) -> Iterator[list[bytes]]:
-    """The lines of rows in groups, see `pieces`. Blocks where some are on disk. Raises JournalError."""
+def texts(entries: Sequence[Entry], buffer: bytearray) -> Iterator[bytes | memoryview]:
+    """The lines of rows, as texts of about WRITE_BYTES. Each must be used before the next. Blocks where some are on disk.
+
+    buffer: where lines from the disk are put; it grows once. Raises JournalError.
+    """
+    if any(isinstance(entry.line, Slot) for entry in entries):
+        if not buffer:
+            buffer.extend(bytes(WRITE_BYTES))
+        yield from _gathered(entries, memoryview(buffer))
+        return
     lines = [entry.line for entry in entries if isinstance(entry.line, bytes)]
-    if len(lines) == len(entries) and sum(map(len, lines)) <= WRITE_BYTES:
-        return iter((lines,))
-    return pieces(entry.text() for entry in entries)
+    if sum(map(len, lines)) <= WRITE_BYTES:
+        yield b"".join(lines)
+    else:
+        yield from map(b"".join, pieces(lines))
+
+
+def _gathered(entries: Sequence[Entry], buffer: memoryview) -> Iterator[bytes | memoryview]:
+    """The same where lines are on disk: new memory for each of them costs as much as reading it."""
+    used = 0
+    for entry in entries:
+        line = entry.line
+        size = line.length if isinstance(line, Slot) else len(line)
+        if used + size > WRITE_BYTES:
+            yield buffer[:used]
+            used = 0
+        if size > WRITE_BYTES:
+            yield entry.text()
+        elif isinstance(line, Slot):
+            line.read_into(buffer[used : used + size])
+            used += size
+        else:
+            buffer[used : used + size] = line
+            used += size
+    yield buffer[:used]
 
 
 def pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -81,6 +81,7 @@ class DurableStore(Struct, eq=False):
     _terms: dict[int, int] = field(default_factory=dict)  # of rows that were read and are not recorded
     _fields: dict[int, bytes] = field(default_factory=dict)  # what of these goes into their lines
     _under_way: list[Entry] = field(default_factory=list)  # recorded rows that are neither in the journal nor written
+    _buffer: bytearray = field(default_factory=bytearray)  # of lines that are written from the disk
     _storing: list[Entry] = field(default_factory=list)  # what the commit that is being made stores
 
     def __post_init__(self) -> None:
@@ -139,7 +140,7 @@ class DurableStore(Struct, eq=False):
         made = {}
         if longest:
             with trio.CancelScope(shield=True):
-                made = await trio.to_thread.run_sync(self._encoded, longest)
+                made = {outcome.index: await self._keep_longest(outcome) for outcome in longest}
         entries = self._enter(outcomes, made)
         commit = self._next_commit(entries)
         self._storing = list(commit.entries)
@@ -155,12 +156,24 @@ class DurableStore(Struct, eq=False):
         self._under_way += self._enter(outcomes, {})
         self._commit(self._next_commit([]))
 
-    def _encoded(self, outcomes: list[Outcome]) -> dict[int, bytes]:
-        """The lines of outcomes that the spool does not have, made in a thread because each takes long."""
-        return {outcome.index: self.keeping.encode(outcome) for outcome in outcomes}
+    async def _keep_longest(self, outcome: Outcome) -> bytes | Slot:
+        """The line of an outcome that takes long: made and written in a thread, into a slot if the disk has one."""
+        index = outcome.index
+        line = await trio.to_thread.run_sync(self._line_of, outcome)
+        reserved = None if self.commits.power else self.keeping.spool.reserve_long(len(line))
+        if reserved is None:
+            return line
+        slot, number = reserved
+        if await trio.to_thread.run_sync(self.keeping.spool.fill_long, slot, line, self._terms[index] & MASK, number):
+            return slot
+        self.keeping.spool.give_back(slot)
+        return line
 
-    def _enter(self, outcomes: list[Outcome], made: dict[int, bytes]) -> list[Entry]:
-        """The entries of outcomes. made: lines that are there already, of those that the spool does not have."""
+    def _line_of(self, outcome: Outcome) -> bytes:
+        return with_fields(self.keeping.encode(outcome), self._fields.get(outcome.index, b""))
+
+    def _enter(self, outcomes: list[Outcome], made: dict[int, bytes | Slot]) -> list[Entry]:
+        """The entries of outcomes. made: lines that are there already, or where they are, of those that no worker could keep."""
         entries: list[Entry] = []
         terms, place = self._terms, self._next_place
         self._next_place += len(outcomes)
@@ -170,8 +183,11 @@ class DurableStore(Struct, eq=False):
             entry = Entry(index, place, b"" if line is None else line, counts, terms.pop(index), line is not None)
             place += 1
             entries.append(entry)
-            if line is None:
-                entry.line = with_fields(made[index] if index in made else self.keeping.encode(outcome), kept)
+            if line is None and index in made:
+                entry.line = made[index]
+                entry.spooled = isinstance(entry.line, Slot)
+            elif line is None:
+                entry.line = with_fields(self.keeping.encode(outcome), kept)
         if self.commits.in_order:
             for entry in entries:
                 entry.place = entry.index
@@ -230,8 +246,8 @@ class DurableStore(Struct, eq=False):
         self.commits.count([entry for entry in items if not entry.stored])
 
     def _write(self, items: list[Entry]) -> None:
-        for lines in texts(items):
-            self.commits.sink.write(b"".join(lines))
+        for text in texts(items, self._buffer):
+            self.commits.sink.write(text)
 
     # ---- what a run asks when it goes on and when it ends --------------------------------------------------------
 

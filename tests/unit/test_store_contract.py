@@ -10,6 +10,7 @@ import trio
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.rows.lines import RawRow
 from pipeline.durability import keeping
+from pipeline.durability import store as durable_store
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
@@ -128,7 +129,8 @@ class TestDurable(StoreContract):
     async def test_an_answer_too_long_for_the_event_loop_is_stored_by_the_recorder(
         self, store: Store[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(keeping, "LONGEST_BYTES", LENGTHS[1])
+        for module in (keeping, durable_store):
+            monkeypatch.setattr(module, "LONGEST_BYTES", LENGTHS[1])
         self.begin(store, 2)
 
         outcomes = [store.keep(outcome_of(0, LENGTHS[2])), store.keep(outcome_of(1, LENGTHS[1] - 100))]
@@ -141,6 +143,23 @@ class TestDurable(StoreContract):
         await store.write(items)
 
         assert self.lines(store) == [encode_batch(outcome_of(0, LENGTHS[2])), encode_batch(outcome_of(1, LENGTHS[1] - 100))]
+
+    async def test_answers_that_are_too_long_for_the_event_loop_do_not_go_through_the_database(
+        self, store: Store[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (keeping, durable_store):
+            monkeypatch.setattr(module, "LONGEST_BYTES", LENGTHS[1])
+        self.begin(store, 3)
+        outcomes = [outcome_of(index, LENGTHS[3] + index) for index in range(3)]
+
+        items = await store.record([store.keep(outcome) for outcome in outcomes])
+
+        journal = sum(path.stat().st_size for path in self.output.parent.iterdir() if path.name.endswith((".journal", ".journal-wal")))
+        assert (journal > 3 * LENGTHS[3]) == self.power
+        assert (store.size_of(items) > 3 * LENGTHS[3]) == self.power
+        await store.write(items)
+        await store.record([])
+        assert self.lines(store) == [encode_batch(outcome) for outcome in outcomes]
 
     async def test_its_files_grow_with_what_is_under_way_and_not_with_what_passes(self, store: Store[Any]) -> None:
         rounds, rows = 60, 50

@@ -40,6 +40,10 @@ class Slot(Struct, eq=False):
         """The line. Raises JournalError."""
         return self.lines.read(self.start, self.length)
 
+    def read_into(self, buffer: memoryview) -> None:
+        """Fill a buffer of its length with the line. Raises JournalError."""
+        self.lines.read_into(buffer, self.start)
+
 
 class LongLines(Struct, eq=False):
     """The file of slots. It is made with the first line; close it."""
@@ -53,24 +57,44 @@ class LongLines(Struct, eq=False):
 
     def put(self, line: bytes, term: int, number: int) -> Slot | None:
         """Write a line; None if the disk refuses."""
-        size = -(-(_HEAD.size + len(line)) // PAGE) * PAGE
-        head = _HEAD.pack(self.owner, number, term, len(line), _checksum(line, term, number))
-        at = bisect_left(self._free, (size, 0))
-        room, start = self._free[at] if at < len(self._free) else (size, self._end)
-        try:
-            if self._descriptor < 0:
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            done = os.pwritev(self._descriptor, (head, line), start)
-            while done < len(head) + len(line):  # the disk is nearly full, or a signal came: the next call says which
-                done += os.pwrite(self._descriptor, memoryview(head + line)[done:], start + done)
-        except OSError:
+        slot = self.reserve(len(line))
+        if slot is not None and not self.fill(slot, line, term, number):
+            self.give_back(slot)
             return None
+        return slot
+
+    def reserve(self, length: int) -> Slot | None:
+        """A slot for a line that `fill` will write; None if the file cannot be made."""
+        if self._descriptor < 0:
+            try:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            except OSError:
+                return None
+        size = -(-(_HEAD.size + length) // PAGE) * PAGE
+        at = bisect_left(self._free, (size, 0))
         if at < len(self._free):
-            del self._free[at]
+            room, start = self._free.pop(at)
         else:
+            room, start = size, self._end
             self._end += size
         self._used += 1
-        return Slot(self, start, room, len(line))
+        return Slot(self, start, room, length)
+
+    def fill(self, slot: Slot, line: bytes, term: int, number: int) -> bool:
+        """Write a line into its slot; False if the disk refuses. May run in another thread while other slots are reserved."""
+        head = _HEAD.pack(self.owner, number, term, len(line), _checksum(line, term, number))
+        try:
+            done = os.pwritev(self._descriptor, (head, line), slot.start)
+            while done < len(head) + len(line):  # the disk is nearly full, or a signal came: the next call says which
+                done += os.pwrite(self._descriptor, memoryview(head + line)[done:], slot.start + done)
+        except OSError:
+            return False
+        return True
+
+    def give_back(self, slot: Slot) -> None:
+        """Use a slot for another line, as nothing whole was written into it."""
+        insort(self._free, (slot.room, slot.start))
+        self._used -= 1
 
     def read(self, start: int, length: int) -> bytes:
         """The line in a slot. Raises JournalError."""
@@ -79,8 +103,20 @@ class LongLines(Struct, eq=False):
         except OSError as error:
             raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
         if len(line) < length:
-            raise JournalError(self.path, "has lost an answer: somebody has cut the file; run again")
+            raise self._cut()
         return line
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill a buffer with the line in a slot. Raises JournalError."""
+        try:
+            taken = os.preadv(self._descriptor, (buffer,), start + _HEAD.size)
+        except OSError as error:
+            raise JournalError(self.path, f"cannot be read: {error.strerror}") from error
+        if taken < len(buffer):
+            raise self._cut()
+
+    def _cut(self) -> JournalError:
+        return JournalError(self.path, "has lost an answer: somebody has cut the file; run again")
 
     def free(self, slots: list[Slot]) -> None:
         """Forget lines. Raises OSError."""

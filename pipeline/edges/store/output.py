@@ -114,7 +114,7 @@ class FileSink:
         """SHA-256 over all that is accounted for, in hex."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append whole lines.
 
         Raises SinkError when the disk is full or fails, or when somebody has changed the file (see `check`). It is then cut
@@ -127,7 +127,7 @@ class FileSink:
             while done < len(data):
                 done += os.write(self._descriptor, view[done:])
         except OSError as error:
-            self.account(data[: self._cut_back(data, done)])
+            self.account(data[: self._cut_back(bytes(data), done)])
             raise SinkError(self.name, error) from error
         self.account(data)
 
@@ -167,7 +167,7 @@ class FileSink:
         except OSError as error:
             raise SinkError(self.name, error) from error
 
-    def account(self, data: bytes) -> None:
+    def account(self, data: bytes | memoryview) -> None:
         """Count bytes that are in the file as written."""
         self._hash.update(data)
         self.bytes_written += len(data)

@@ -142,6 +142,20 @@ class Spool:
         self._number += 1
         return self._long.put(line, term, self._number)
 
+    def reserve_long(self, length: int) -> tuple[Slot, int] | None:
+        """A slot for a line that `fill_long` will write, and the line's number; None if there is no room for it on the disk."""
+        self._number += 1
+        slot = self._long.reserve(length)
+        return None if slot is None else (slot, self._number)
+
+    def fill_long(self, slot: Slot, line: bytes, term: int, number: int) -> bool:
+        """Write a line into its slot, in any thread; False if the disk refuses, and then the slot is to be given back."""
+        return self._long.fill(slot, line, term, number)
+
+    def give_back(self, slot: Slot) -> None:
+        """Use a slot for another line, as nothing whole was written into it."""
+        self._long.give_back(slot)
+
     def rotate(self) -> None:
         """Close the current generation."""
         self._closed += self._current
