@@ -60,8 +60,11 @@ MIN_WINDOW = 1024  # rows: some 4 MB with 2 kB prompts and their answers
 WINDOW_PER_WORKER = 4  # a row may take four times as long as its neighbours before they wait for it
 
 
-def job_maker(config: Config, extent: Extent | None = None) -> JobMaker:
-    """What makes jobs of the configured input's rows. extent: the part of it that is read; None is all of it."""
+def job_maker(config: Config, extent: Extent | None = None, *, count_tokens: bool = True) -> JobMaker:
+    """What makes jobs of the configured input's rows. extent: the part of it that is read; None is all of it.
+
+    count_tokens: see `JobMaker`.
+    """
     request = config.request
     template = None if request is None or request.body is None else Template.compile(request.body, token_hex())
     return JobMaker(
@@ -73,6 +76,7 @@ def job_maker(config: Config, extent: Extent | None = None) -> JobMaker:
         one_file=isinstance(config.source.path, str) and not is_pattern(config.source.path),
         base=0 if extent is None else extent.first,
         taken=None if extent is None else extent.taken,
+        count_tokens=count_tokens,
     )
 
 

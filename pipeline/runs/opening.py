@@ -154,7 +154,7 @@ class _Opening:
         if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
             reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
-        jobs = files.enter_context(closing(job_maker(config, self._extent)))
+        jobs = files.enter_context(closing(job_maker(config, self._extent, count_tokens=False)))
         known = KnownRows(source.name, source.can_be_reopened, durable, hashes)
         counted: JobMaker | CountedJobs = jobs
         if reuse is not None and reuse.occurrences is not None:

@@ -140,7 +140,7 @@ class _FlowSide:
         with ExitStack() as opened:
             opened.enter_context(self.scope)
             opened.enter_context(self.send)
-            jobs = opened.enter_context(closing(job_maker(self.config)))
+            jobs = opened.enter_context(closing(job_maker(self.config, count_tokens=False)))
             course = Course(self.config, trio.Event(), self.progress)
             if isinstance(self.rows, RowsFromPython):
                 course.source = self.rows

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.rows.asked import counted
 from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
@@ -72,3 +73,39 @@ def test_of_each_id_the_first_row_alone_is_sent(names: list[str | None], cut: in
 
     assert [item.custom_id for item in made] == used
     assert [isinstance(item, Job) for item in made] == [name not in used[:index] for index, name in enumerate(used)]
+
+
+def told(item: Job | Failure) -> tuple[object, ...]:
+    return msgspec.structs.astuple(counted(item) if isinstance(item, Job) else item)
+
+
+ASKING = st.sampled_from(
+    [b"", b',"stream":true', b',"str\\u0065am":true', b',"stream":false', b',"text":"stream \\n \\u00e9"', b',"max_tokens":7']
+)
+NUMBERS = st.lists(st.integers(0, 12), max_size=12) | st.builds(range, st.integers(0, 20), st.integers(0, 30)).map(list)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@given(lines=st.lists(batch_lines() | damaged(batch_lines()) | st.binary(max_size=30) | json_objects, max_size=6), cut=st.integers(0, 6))
+def test_a_job_whose_tokens_are_counted_later_is_the_same(template: Template | None, lines: list[Any], cut: int) -> None:
+    rows = [RawRow(number, 0, data) for number, data in enumerate(lines, 1)]
+    later = JobMaker(template, seen=MemoryStore(), count_tokens=False)
+
+    made = later.make_jobs(rows[:cut], 0) + later.make_jobs(rows[cut:], cut)
+
+    assert [told(item) for item in made] == [told(item) for item in make(lines, template, cut)]
+
+
+@given(numbers=NUMBERS, digits=st.integers(1, 3), asking=st.lists(ASKING, min_size=30, max_size=30), cut=st.integers(0, 12))
+def test_numbered_lines_are_the_same_one_by_one_and_together(numbers: list[int], digits: int, asking: list[bytes], cut: int) -> None:
+    lines = [
+        b'{"custom_id":"r-%0*d","method":"POST","url":"/v1/chat/completions","body":{"model":"m"%b}}' % (digits, number, more)
+        for number, more in zip(numbers, asking, strict=False)
+    ]
+    rows = [RawRow(number, 0, data) for number, data in enumerate(lines, 1)]
+    later = JobMaker(seen=MemoryStore(), count_tokens=False)
+    one_by_one = JobMaker(seen=MemoryStore())
+
+    together = later.make_jobs(rows[:cut], 0) + later.make_jobs(rows[cut:], cut)
+
+    assert [told(item) for item in together] == [told(item) for at, row in enumerate(rows) for item in one_by_one.make_jobs([row], at)]

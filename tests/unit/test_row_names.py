@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.core.rows.formats import read_request, request_in
-from pipeline.core.rows.names import leading_names, run_of
+from pipeline.core.rows.ids import run_of
+from pipeline.core.rows.names import leading_names
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,9 @@ from pipeline.core.rows.names import leading_names, run_of
         (["r-7", "r-9"], ("r-", None)),
         (["r-7", "q-8"], ("r-", None)),
         (["r"], ("r", None)),
-        (["r-07", "r-08"], ("r-", None)),
+        (["r-07", "r-08"], ("r-0", 7)),
+        (["r-09", "r-10"], ("r-0", None)),
+        (["r-00", "r-01"], ("r-0", 0)),
         (["r-" + "1" * 19], ("r-", None)),
     ],
 )

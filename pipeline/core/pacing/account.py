@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.budget import PICO, Budget, BudgetBound, Refusal
+from pipeline.core.rows.asked import counted
 from pipeline.messages import NOTHING, Spending, Spent
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Account:
         """The most that one attempt may cost; None if its price is not known."""
         if job is self._job and (job.output_tokens or self._worst is None):
             return self._worst
-        estimate = job.tokens - job.output_tokens
+        estimate = counted(job).tokens - job.output_tokens
         output = job.output_tokens or max(UNBOUNDED, 2 * self._longest)
         prompt = max(estimate, min(len(job.body), 4 * estimate))
         self._job = job

@@ -205,7 +205,7 @@ class Lane:
             return
         sent = grant.sent if sent_at is None else max(grant.sent, min(sent_at, now))
         held = real = ONE_REQUEST
-        if self.counts_tokens:
+        if self.counts_tokens and grant.tokens:  # nothing was charged for one that left before a limit counted tokens
             held = costs_of(grant.tokens, grant.output)
             real_tokens = grant.tokens if tokens is None else max(0, min(tokens, self._most[1]))
             real_output = grant.output if output_tokens is None else max(0, min(output_tokens, self._most[3]))

@@ -11,6 +11,7 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.health import Health, State
 from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
+from pipeline.core.rows.asked import counted
 from pipeline.core.rows.estimate import Calibration
 from pipeline.messages import Ticket
 
@@ -170,7 +171,7 @@ class LaneState:
         elif self.limits.counts_tokens:
             grant = self.limits.admit(now, *self.limits.passable(*self.charge(job)))
         else:
-            grant = self.limits.admit(now, job.tokens, job.output_tokens)
+            grant = self.limits.admit(now, 0)
         if grant is None or isinstance(grant, Wait):
             if account is not None:
                 account.release(ticket)
@@ -214,21 +215,23 @@ class LaneState:
 
     def charge(self, job: Job) -> tuple[int, int]:
         """What an attempt is charged before its usage is known: all tokens, and the part of them that is the answer's."""
-        calibration = self.calibrations.get(job.model)
+        calibration = self.calibrations.get(counted(job).model)
         if calibration is None:
             return job.tokens, job.output_tokens
         return calibration.expected(job.tokens - job.output_tokens) + job.output_tokens, job.output_tokens
 
     def refuses(self, job: Job) -> str | None:
         """Why a row could never pass the limits, or None if it will."""
-        reason = self.limits.refuses(job.tokens, job.output_tokens)
+        if not self.limits.counts_tokens:
+            return None
+        reason = self.limits.refuses(counted(job).tokens, job.output_tokens)
         return reason if reason is None or job.model not in self.calibrations else self.limits.refuses(*self.charge(job))
 
     def learn(self, job: Job, usage: Usage) -> None:
         """Take note of how many tokens a prompt really had. Only asked where a limit counts tokens."""
         if not usage.prompt_tokens:
             return
-        calibration = self.calibrations.get(job.model)
+        calibration = self.calibrations.get(counted(job).model)
         if calibration is None:
             if len(self.calibrations) >= MODELS:
                 return

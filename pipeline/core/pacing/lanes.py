@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.health import State
 from pipeline.core.pacing.lane_state import IN_FLIGHT, LANE_OUT, Hold
+from pipeline.core.rows.asked import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,7 +142,7 @@ class Lanes:
         never = None
         if all(state.out is not None or state.health.expired(now) for state in fitting):
             causes = {f"{state.name}: {state.out or state.health.cause}" for state in self.states if not state.working}
-            needs = f"{ticket.job.custom_id} needs {ticket.job.tokens} tokens"
+            needs = f"{ticket.job.custom_id} needs {counted(ticket.job).tokens} tokens"
             never = f"{needs}, and no lane that allows so many works ({'; '.join(sorted(causes))})"
         return Hold(wake, LANE_OUT, parked=True, never=never)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.core.rows.estimate import answer_tokens, prompt_tokens
+from pipeline.core.rows.estimate import MEDIA_TOKENS, answer_tokens, prompt_tokens
 from pipeline.patterns import later
+
+if TYPE_CHECKING:
+    from pipeline.records import Job
 
 # Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
 _STREAMING_URL = later(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$")
@@ -50,11 +53,24 @@ def read_body(body: bytes, url: str, *, unread: bool = False) -> tuple[int, int,
     elif isinstance(asked.options, dict):
         most = most or asked.options.get("num_predict")
     output = answer_tokens(most if type(most) is int else None, answers if type(answers) is int else 1)
-    streams = asked.stream is True or (asked.stream is None and _streams_unasked(url))
+    streams = asked.stream is True or (asked.stream is None and streams_unasked(url))
     return prompt_tokens(body) + output, output, streams, asked.model if type(asked.model) is str else ""
 
 
+def says_nothing_of_streams(body: bytes) -> bool:
+    """Whether a body surely leaves it to the endpoint how it answers. A key may be written with escapes, hence the second look."""
+    return b'"stream"' not in body and (b"\\" not in body or b"\\u00" not in body)
+
+
+def counted(job: Job) -> Job:
+    """The same job, with what it may cost and its model filled in if its maker left them out."""
+    if not job.tokens:
+        tokens, job.output_tokens, _, job.model = read_body(job.body, job.url)
+        job.tokens = tokens + MEDIA_TOKENS * sum(file.conversion != "mime" for file in job.files)
+    return job
+
+
 @lru_cache(maxsize=64)
-def _streams_unasked(url: str) -> bool:
+def streams_unasked(url: str) -> bool:
     """Whether an endpoint streams if the body says nothing of it."""
     return _STREAMING_URL.search(url.partition("?")[0].rstrip("/")) is not None

@@ -42,27 +42,29 @@ class WholeRequest(msgspec.Struct, gc=False):
     custom_id: str | None
 
 
-class _Line(msgspec.Struct, gc=False):
+class Line(msgspec.Struct, gc=False):
+    """A line of a batch file, as far as it is decoded."""
+
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     url: str = ""
     custom_id: str | int | None = None
     method: str | None = METHOD
 
 
-_decode_line = msgspec.json.Decoder(_Line).decode
+decode_line = msgspec.json.Decoder(Line).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
 def read_request(data: bytes) -> WholeRequest:
     """The request in a line of a batch file. Raises RowError, msgspec.DecodeError."""
-    line = _decode_line(data)
+    line = decode_line(data)
     if isinstance(line.body, msgspec.UnsetType):
         return _other_format(data)
     return _request(line, _object(line.body, "body"))
 
 
-def _request(line: _Line, body: bytes) -> WholeRequest:
+def _request(line: Line, body: bytes) -> WholeRequest:
     if line.method is not None and line.method != METHOD and line.method.upper() != METHOD:
         raise RowError(f"method must be {METHOD}, got {line.method!r}")
     name = line.custom_id if isinstance(line.custom_id, str) or line.custom_id is None else str(line.custom_id)
@@ -80,7 +82,7 @@ def usual_request(data: bytes) -> WholeRequest | None:
     start += data[start : start + 1] == b" "
     if at < 1 or data[at - 1 : at] == b"\\" or data[start : start + 1] != b"{" or not data.endswith(b"}}"):
         return None
-    line = _decode_line(data[:start] + b"null}")
+    line = decode_line(data[:start] + b"null}")
     if isinstance(line.body, msgspec.UnsetType):
         return None
     return _request(line, data[start:-1])

@@ -21,6 +21,19 @@ MAX_DIGITS = 18  # fits a machine word
 DIGITS = "0123456789"
 
 
+def run_of(ids: Sequence[str]) -> tuple[str, int | None]:
+    """The prefix and the first number of ids that count on by one; no number if they do not. Zeros in front belong to the prefix."""
+    prefix = ids[0].rstrip(DIGITS)
+    digits = ids[0][len(prefix) :]
+    if not digits or len(digits) > MAX_DIGITS:
+        return prefix, None
+    first = int(digits)
+    prefix = ids[0].removesuffix(str(first))
+    if ids[-1] != f"{prefix}{first + len(ids) - 1}":
+        return prefix, None
+    return prefix, first if ids == [f"{prefix}{number}" for number in range(first, first + len(ids))] else None
+
+
 class DigestStore(Protocol):
     """Keeps digests, each with the number that came with it first."""
 
@@ -73,6 +86,24 @@ class SeenIds:
             kept = self._store.add(others)
             taken |= {at: first for at, (_, number), first in zip(positions, others, kept, strict=True) if first != number}
         return taken
+
+    def claim_new_run(self, ids: Sequence[str]) -> bool:
+        """Claim ids that count on by one, all at once. False, and nothing is claimed, if they do not, or one of them may have been used."""
+        prefix, first = run_of(ids)
+        if first is None or (first | PAGE_MASK) < first + len(ids) - 1:
+            return False  # few runs go over the end of a page
+        pages = self._prefixes.get(prefix)
+        page = (pages.get(first >> PAGE_BITS) if pages else None) or self._new_page(prefix, first >> PAGE_BITS)
+        if page is None:
+            return False
+        low = (first & PAGE_MASK) >> 3
+        high = ((first & PAGE_MASK) + len(ids) + 7) >> 3
+        wanted = (1 << len(ids)) - 1 << (first & 7)
+        bits = int.from_bytes(page[low:high], "little")
+        if bits & wanted:
+            return False
+        page[low:high] = (bits | wanted).to_bytes(high - low, "little")
+        return True
 
     def claim_run(self, prefix: str, first: int, count: int) -> None:
         """Claim `PREFIX<first>`, `PREFIX<first + 1>` … for rows that nobody asks about. prefix: ends in no digit."""

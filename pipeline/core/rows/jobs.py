@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.rows.asked import ASKED, read_body
+from pipeline.core.rows.asked import ASKED, read_body, says_nothing_of_streams, streams_unasked
 from pipeline.core.rows.attached import FileError, attachments
 from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
-from pipeline.core.rows.formats import CHAT_URL, METHOD, is_whole_request, read_request, request_in, usual_request
-from pipeline.core.rows.ids import SeenIds
+from pipeline.core.rows.formats import CHAT_URL, METHOD, Line, decode_line, is_whole_request, read_request, request_in, usual_request
+from pipeline.core.rows.ids import SeenIds, run_of
 from pipeline.core.rows.lines import LONG_LINE, RawRow, not_utf8
-from pipeline.core.rows.names import CUSTOM_ID, as_name, check_name, leading_names, name_of, numbered, readable_name, run_of
+from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, as_name, check_name, leading_names, name_of, numbered, readable_name
 from pipeline.core.rows.templates import RowError
 from pipeline.core.rows.urls import url_problem
 from pipeline.patterns import later
@@ -36,6 +36,7 @@ _half_of_a_pair = later(
 )
 
 
+NO_LINE = Line()
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -48,6 +49,7 @@ class JobMaker:
     `custom_id`. body_field: the field that holds the body of every row. one_file: a row's line alone says where it is.
     base: how many rows of the input come before the first one that is given here; they count for ids and messages. taken: which rows
     use the id of an earlier row, and the number of that one, if the whole input was searched for them; ids are not remembered then.
+    count_tokens: whether jobs say what they may cost; without it `asked.counted` does so where it is needed.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class JobMaker:
         one_file: bool = True,
         base: int = 0,
         taken: Mapping[int, int | None] | None = None,
+        count_tokens: bool = True,
     ) -> None:
         problem = None if url is None else url_problem(url)
         if problem is not None:
@@ -73,15 +76,21 @@ class JobMaker:
         self._one_file = one_file
         self._base = base
         self._taken = taken
+        self._count_tokens = count_tokens
+        self._is_simple = template is None and id_field is None and body_field is None and not count_tokens
         # What every body of the template asks for, where that is the same for all rows: it need not be read from each.
         self._asked = None if template is None or template.varying & ASKED else read_body(template.constant, url or DEFAULT_URL)[1:]
         self._store = seen
         self._seen = SeenIds(seen)
         self._urls: dict[str, str] = {}  # those found good, so that each is checked and kept once
+        self._simple_urls: dict[str, str] = {}  # of endpoints that stream only if they are asked to, by what the row says
 
     def make_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
         """The job or failure of each row. first_index: place of the first row in the input."""
-        made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
+        if self._is_simple:
+            made = self._simple_jobs(rows, first_index)
+        else:
+            made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
         repeats = self._claim(rows, made) if self._taken is None else self._known_repeats(first_index, len(rows))
         for at, first in repeats.items():
             item = made[at]
@@ -114,6 +123,9 @@ class JobMaker:
 
     def _claim(self, rows: Sequence[RawRow], made: Sequence[Job | Failure]) -> dict[int, int | None]:
         """Claim the ids of rows: position of a row whose id was taken -> number of the first claim, None if not known."""
+        names = [item.custom_id for item in made if type(item) is Job]
+        if names and len(names) == len(made) and self._seen.claim_new_run(names):
+            return {}
         claimers = [at for at, item in enumerate(made) if isinstance(item, Job) or self._claims_its_name(rows[at])]
         # A row from a file is known by its line, one from Python by its place.
         numbers = [_number_of(rows[at], made[at].index) for at in claimers]
@@ -186,6 +198,30 @@ class JobMaker:
             problem = self._explain(error, row.data)
         return self._failure(row, index, self._own_name(row.data) or readable_name(row.data) or self._numbered(index), problem)
 
+    def _simple_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
+        """The same for lines of a batch file. A line that is not of the simplest form is made by `_make`.
+
+        One loop for all: a call for each part of a row would cost as much again.
+        """
+        made: list[Job | Failure] = []
+        for index, row in enumerate(rows, first_index):
+            data = row.data
+            if type(data) is bytes and len(data) <= LONG_LINE and data.isascii():
+                try:
+                    line = decode_line(data)
+                except (msgspec.DecodeError, RecursionError):
+                    line = NO_LINE
+                name, url, raw = line.custom_id, self._simple_urls.get(line.url), line.body
+                if url is not None and type(name) is str and line.method == METHOD and type(raw) is msgspec.Raw:
+                    body = bytes(raw)
+                    if body[:1] == b"{" and says_nothing_of_streams(body):
+                        made.append(Job(index, name, METHOD, url, body, 0, row.line))
+                        continue
+            made.append(self._make(row, index))
+        if all_are_plain([item.custom_id for item in made]):
+            return made
+        return [self._make(row, index) for index, row in enumerate(rows, first_index)]
+
     def _from_json(self, data: bytes, row: RawRow, index: int) -> Job:
         if not data.isascii():
             data.decode()  # the decoder does not look into what it skips
@@ -218,6 +254,8 @@ class JobMaker:
         name = self._numbered(index) if name is None else name
         check_name(name)
         url = self._urls.get(url) or self._good_url(url)
+        if not streams_unasked(url) and len(self._simple_urls) < KNOWN_URLS:
+            self._simple_urls[request.url or ""] = url
         return Job(index, name, METHOD, url, request.body, tokens, line, output, streams, (), model)
 
     def _read_long(self, data: bytes) -> tuple[WholeRequest, str, tuple[int, int, bool, str]] | None:
@@ -239,9 +277,11 @@ class JobMaker:
         url = self._url or DEFAULT_URL
         if self._asked is None:
             tokens, output, streams, model = read_body(body, url)
-        else:
+        elif self._count_tokens:
             output, streams, model = self._asked
             tokens = estimate_tokens(body, None) + output
+        else:
+            return Job(index, name, METHOD, url, body, 0, row.line, 0, self._asked[1], files)
         tokens += MEDIA_TOKENS * sum(file.conversion != "mime" for file in files)
         return Job(index, name, METHOD, url, body, tokens, row.line, output, streams, files, model)
 

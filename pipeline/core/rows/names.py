@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.core.rows.ids import DIGITS, MAX_DIGITS
 from pipeline.core.rows.templates import RowError
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pipeline.core.rows.templates import JSON
 
@@ -52,6 +51,11 @@ def check_name(name: str) -> None:
         raise RowError(f"custom_id must have 1 to {MAX_ID_LENGTH} characters, got {len(name)}")
     if not name.isprintable() and _control_characters.search(name):
         raise RowError(f"custom_id must not hold control characters, got {name!r}")
+
+
+def all_are_plain(names: Sequence[str]) -> bool:
+    """Whether `check_name` would surely refuse none of these."""
+    return "".join(names).isprintable() and all(names) and len(max(names, key=len, default="")) <= MAX_ID_LENGTH
 
 
 def name_of(data: bytes | Mapping[str, JSON] | None, field: str) -> str | None:
@@ -94,13 +98,3 @@ def leading_names(text: bytes) -> list[str] | None:
     except UnicodeDecodeError:
         return None
     return names.split("\n") if names.replace("\n", "").isprintable() else None
-
-
-def run_of(names: list[str]) -> tuple[str, int | None]:
-    """The prefix and the first number of ids that count on by one; no number if they do not."""
-    prefix = names[0].rstrip(DIGITS)
-    digits = names[0][len(prefix) :]
-    if not digits or len(digits) > MAX_DIGITS or digits != str(int(digits)):
-        return prefix, None
-    first = int(digits)
-    return prefix, first if names == [f"{prefix}{number}" for number in range(first, first + len(names))] else None
