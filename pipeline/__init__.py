@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from pipeline.messages import GateMessage, Notice, Report, Ticket
     from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
     from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Success, Usage
-    from pipeline.runs.changing import Changed, LiveConfig
+    from pipeline.runs.live import Changed, LiveConfig
     from pipeline.runs.run import run
     from pipeline.runs.stream import stream
     from pipeline.simulate import Dialect as SimulatedDialect
@@ -117,7 +117,7 @@ if TYPE_CHECKING:
 # Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
 _HOMES = {
     "pipeline.runs.run": "run",
-    "pipeline.runs.changing": "Changed LiveConfig",
+    "pipeline.runs.live": "Changed LiveConfig",
     "pipeline.runs.stream": "stream",
     "pipeline.library.batch": "run_batch",
     "pipeline.library.outcomes": "Outcomes",

@@ -24,6 +24,7 @@ nursery. `in_task` awaits the same coroutines in an ordinary task of trio's.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import trio
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
 T = TypeVar("T")
+J = TypeVar("J")
+R = TypeVar("R")
+J_contra = TypeVar("J_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
 class Resumed(Protocol):
@@ -231,3 +236,16 @@ async def _next_place(coroutine: Coroutine[Any, Any, Any], wait: Callable[[], Aw
 
 async def _raise(error: BaseException) -> None:
     raise error
+
+
+class Sends(Protocol[J_contra, R_co]):
+    """What makes attempts (`ports.Sender`)."""
+
+    async def send(self, job: J_contra, client_request_id: str) -> R_co:
+        """One attempt."""
+
+
+def attempts_of(sender: Sends[J, R]) -> Callable[[J, str], Awaitable[R]]:
+    """How a light task makes attempts with a sender: by its own `attempt`, or with a task for each."""
+    attempt: Callable[[J, str], Awaitable[R]] | None = getattr(sender, "attempt", None)
+    return partial(InTask, sender.send) if attempt is None else attempt

@@ -6,14 +6,12 @@ A new source, store, provider or observer implements one of these and changes no
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from pipeline.core.bookkeeping.reorder import Indexed
-from pipeline.light import InTask
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Coroutine, Iterator, Sequence
+    from collections.abc import Collection, Coroutine, Iterator, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.pacing.permits import Demand, Permits, Reply
@@ -91,12 +89,6 @@ class LightSender(Sender, Protocol):
 
     def attempt(self, job: Job, client_request_id: str) -> Coroutine[Any, Any, Answer | Fault]:
         """One attempt, as `send` makes it, to be awaited by a light task."""
-
-
-def attempts_of(sender: Sender) -> Callable[[Job, str], Awaitable[Answer | Fault]]:
-    """How a light task makes attempts with a sender of either kind."""
-    attempt: Callable[[Job, str], Awaitable[Answer | Fault]] | None = getattr(sender, "attempt", None)
-    return partial(InTask, sender.send) if attempt is None else attempt
 
 
 class ClientRequestIds(Protocol):

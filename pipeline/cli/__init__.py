@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.batch import run_batch_command
-from pipeline.cli.collecting import collect_command
-from pipeline.cli.commands import check_command, export_command, report_command, simulate_command, status_command, verify_command
 from pipeline.cli.frame import INTERRUPTED, USAGE, hold_standard_streams
-from pipeline.cli.running import run_command
-from pipeline.cli.serving import serve_command
-from pipeline.cli.starting import init_command, schema_command
 from pipeline.edges.process.early_signals import ending_at_once
 from pipeline.version import VERSION
 
@@ -23,30 +18,47 @@ if TYPE_CHECKING:
 __all__ = ["headrace", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+# Where each command is, in the order in which they are listed. A module is imported when its command is asked for.
+MODULES = {
+    "run": "pipeline.cli.running",
+    "run-batch": "pipeline.cli.batch",
+    "check": "pipeline.cli.commands",
+    "verify": "pipeline.cli.commands",
+    "status": "pipeline.cli.commands",
+    "export": "pipeline.cli.commands",
+    "report": "pipeline.cli.commands",
+    "collect": "pipeline.cli.collecting",
+    "init": "pipeline.cli.starting",
+    "schema": "pipeline.cli.starting",
+    "simulate": "pipeline.cli.commands",
+    "serve": "pipeline.cli.serving",
+}
+
+
+class Commands(click.Group):
+    """The commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names."""
+        del ctx
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
+        """One of them, by its name."""
+        del ctx
+        if cmd_name not in MODULES:
+            return None
+        command: click.Command = getattr(import_module(MODULES[cmd_name]), f"{cmd_name.replace('-', '_')}_command")
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(VERSION, prog_name="headrace")
 def headrace() -> None:
     """A file of prompts in, one ordered result each out, at the rate limit.
 
     Exit codes: 0 every row succeeded, 1 some rows failed, 2 wrong usage, config or input (nothing was sent), 3 aborted, 130 interrupted.
     """
-
-
-for command in (
-    run_command,
-    run_batch_command,
-    check_command,
-    verify_command,
-    status_command,
-    export_command,
-    report_command,
-    collect_command,
-    init_command,
-    schema_command,
-    simulate_command,
-    serve_command,
-):
-    headrace.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

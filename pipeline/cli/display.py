@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TextIO, cast
 import msgspec
 
 from pipeline.cli.announcer import as_event
-from pipeline.cli.drawing import ASCII, UNICODE, Line, draw
 from pipeline.cli.terminal import Output, Screen
 from pipeline.cli.view import Facts, LaneView, View, Watcher
 from pipeline.core.output.words import duration, many, money, share, title
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
+    from pipeline.cli.drawing import Line
     from pipeline.summaries import FailedRow, Progress, WorkersProgress
 
 FIRST_SECONDS = 0.5  # before the first live lines
@@ -35,6 +35,8 @@ STYLES_WITHOUT_COLOUR = {name: " ".join(word for word in style.split() if word i
 
 class LoggedScreen(Screen["Progress"]):
     """What plain and JSON lines have in common: one now and then, and one at once for the first failure of a kind."""
+
+    is_log = True
 
     def __init__(self, facts: Facts) -> None:
         self._watcher = Watcher(facts)
@@ -127,6 +129,8 @@ class LiveScreen(Screen["Progress"]):
         """Draw the newest state in place of the one before."""
         if self._live is None and state.elapsed_seconds < FIRST_SECONDS:
             return  # a short run flickers nothing
+        from pipeline.cli.drawing import ASCII, UNICODE, draw
+
         live = self._live or self._start(output)
         signs = UNICODE if output.encoding.lower().replace("-", "") == "utf8" else ASCII
         size = live.console.size

@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING, TypedDict
 
 import trio
 
-from pipeline.cli.announcer import Announcer
-from pipeline.cli.display import LoggedScreen, screen_for
-from pipeline.cli.narrator import Narrator
-from pipeline.cli.reloading import reloading
 from pipeline.cli.terminal import Screen
-from pipeline.cli.view import Facts
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.signals import hangup_is_a_request, reload_on_hangup, stop_on_signals
-from pipeline.runs.changing import LiveConfig
+from pipeline.runs.live import LiveConfig
 from pipeline.runs.run import run
 
 if TYPE_CHECKING:
@@ -59,10 +54,17 @@ def launch(
     require_descriptors()  # the event loop itself needs some
     by_workers = config.engine.kind.value == "ray"
     read_again = None if by_workers else read_again  # a worker has no way to be told
-    screen = screen_for(progress, terminal.output, Facts.of(config), os.environ)
-    narrator = Narrator(terminal.say) if telling else None
-    observers: list[Observer] = [] if narrator is None else [narrator]
-    if isinstance(screen, LoggedScreen) and (narrator is None or screen.takes_objects):
+    screen = Screen() if progress == "none" else _screen(progress, terminal, config)
+    observers: list[Observer] = []
+    narrator = None
+    if telling:
+        from pipeline.cli.narrator import Narrator
+
+        narrator = Narrator(terminal.say)
+        observers.append(narrator)
+    if screen.is_log and (narrator is None or screen.takes_objects):
+        from pipeline.cli.announcer import Announcer
+
         observers.append(Announcer(terminal))
     spare_the_collector()
 
@@ -81,7 +83,7 @@ def launch(
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(stop_on_signals, stop, give_up.set, terminal.say, hangup_stops=not reads_again))
             if read_again is not None and reads_again:
-                await nursery.start(reload_on_hangup, reloading(live, read_again, terminal.say))
+                await nursery.start(reload_on_hangup, partial(_reload, live, read_again, terminal.say))
             summary = await start(stop, give_up, live)
             nursery.cancel_scope.cancel()
         return summary
@@ -94,6 +96,19 @@ def launch(
             narrator.close()
         if not screen.takes_objects:
             terminal.use(Screen())  # what is said from here on stands where the live lines were
+
+
+async def _reload(live: LiveConfig, read_again: Callable[[], Config], say: Callable[[str], None]) -> None:
+    from pipeline.cli.reloading import reloading
+
+    await reloading(live, read_again, say)()
+
+
+def _screen(progress: str, terminal: Talk, config: Config) -> Screen[Progress]:
+    from pipeline.cli.display import screen_for
+    from pipeline.cli.view import Facts
+
+    return screen_for(progress, terminal.output, Facts.of(config), os.environ)
 
 
 def _showing(terminal: Talk) -> Callable[[Progress], None]:

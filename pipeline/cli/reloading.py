@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pipeline.config import Config
-    from pipeline.runs.changing import Changed, LiveConfig
+    from pipeline.runs.live import Changed, LiveConfig
 
 
 def reloading(live: LiveConfig, read: Callable[[], Config], say: Callable[[str], None]) -> Callable[[], Awaitable[None]]:

@@ -41,11 +41,12 @@ def given_words(context: click.Context) -> list[str]:
 
 
 def _read_choice(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     from pipeline.core.output.written import FailureChoice
 
     try:
-        if value is not None:
-            FailureChoice.parse(value)
+        FailureChoice.parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return value
@@ -179,7 +180,6 @@ def _higher(config: Config) -> dict[str, float]:
 def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:
     if summary is None:
         return
-    from pipeline.cli.announcer import as_event
     from pipeline.cli.summary import advice_on, summary_object, summary_text
     from pipeline.config.environment import sends_no_key
 
@@ -191,6 +191,8 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
     without_key = any(map(sends_no_key, config.lanes))
     advice = advice_on(summary, command, without_key=without_key, learns=config.limits.learn, more=_higher(config))
     if terminal.takes_objects:
+        from pipeline.cli.announcer import as_event
+
         terminal.say(as_event("summary", summary_object(summary, advice)))
     else:
         text = summary_text(summary, where, advice, in_order=config.sink.order.value == "input")

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
-from pipeline.core.answers.error_bodies import NO_ERROR
 from pipeline.core.output.words import amount, duration, many, money, title
-from pipeline.core.output.written import may_have_passed
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
@@ -146,6 +144,9 @@ def _learned(summary: Summary) -> Iterator[Advice]:
 
 def may_pass(code: str) -> bool:
     """Whether rows that failed so may succeed when they are sent again."""
+    from pipeline.core.answers.error_bodies import NO_ERROR
+    from pipeline.core.output.written import may_have_passed
+
     return may_have_passed(code, None, NO_ERROR) or (code.startswith("http_") and may_have_passed(None, int(code[5:]), NO_ERROR))
 
 

@@ -73,10 +73,12 @@ class Output:
 class Screen(Generic[S]):
     """How lines and states look: lines one below the other, and no states. Used by the terminal's thread alone.
 
-    takes_objects: it is read by a program, so that a summary is one object. Such a screen stays in use to the end.
+    takes_objects: it is read by a program, so that a summary is one object. Such a screen stays in use to the end. is_log: its lines
+    stay, so what happens to lanes and budgets is told in lines too.
     """
 
     takes_objects = False
+    is_log = False
 
     def lines(self, output: Output, text: str) -> None:
         """Write whole lines."""

@@ -30,7 +30,7 @@ from pipeline.config.rules import (
 )
 from pipeline.config.sections import Section, refuse
 from pipeline.config.serving import ServeConfig
-from pipeline.core.output.lines import KEYS
+from pipeline.core.output.keys import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
 
 PACKED, TABLES = (".gz", ".zst"), (".parquet", ".arrow", ".feather", ".csv", ".tsv")  # names of what a run does not write

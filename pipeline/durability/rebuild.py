@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from pipeline.core.bookkeeping.fingerprint import MASK, row_term
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
-from pipeline.core.output.lines import moved_line, read_line
+from pipeline.core.output.read_lines import moved_line, read_line
 from pipeline.core.output.written import NO_FAILURES, FailureChoice
 from pipeline.durability.catch_up import SHOWN
 from pipeline.durability.entries import WRITE_BYTES

@@ -16,7 +16,6 @@ from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.fingerprint import MASK, differences
 from pipeline.core.bookkeeping.intervals import Intervals
-from pipeline.core.output.lines import read_line
 from pipeline.durability.commits import Commits, ledger_of, runs_of
 from pipeline.durability.entries import pieces
 from pipeline.durability.keeping import Keeping
@@ -224,6 +223,8 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, kind: Kind) -> 
         rows.clear()
 
     for term, line in spool.lines():
+        from pipeline.core.output.read_lines import read_line  # noqa: PLC0415  2 ms that a run without such lines does not pay
+
         told = read_line(line, kind.base)
         if told is not None and told.index not in done:
             done.add(told.index, told.index + 1)

@@ -20,7 +20,7 @@ import trio
 from attrs import define, field
 from msgspec.structs import replace
 
-from pipeline.core.answers.expect import CheckError
+from pipeline.core.answers.meaning import CheckError
 from pipeline.core.bookkeeping.requests import occurrence_key, request_digest
 from pipeline.records import Job, Success, Usage
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.core.output.cells import values_of
-from pipeline.core.output.lines import read_line
+from pipeline.core.output.read_lines import read_line
 from pipeline.errors import InputError, OutputExistsError, UsageError
 from pipeline.inspect.export_tables import FORMATS, PACKINGS, Look, format_of, packed
 from pipeline.inspect.input_columns import columns_of

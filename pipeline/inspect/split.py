@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.output.lines import read_line
+from pipeline.core.output.read_lines import read_line
 from pipeline.edges.store.files import MODE, free_name
 from pipeline.errors import OutputExistsError, SinkError
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from attrs import define, evolve, field, frozen
 
-from pipeline.core.output.lines import KEYS, index_of_id
+from pipeline.core.output.keys import KEYS
+from pipeline.core.output.read_lines import index_of_id
 from pipeline.errors import InputError
 from pipeline.inspect.held import hold_files
 from pipeline.inspect.results import result_lines

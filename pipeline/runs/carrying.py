@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from pipeline.config.lanes import BudgetConfig
 from pipeline.errors import CacheError, JournalError, RunAborted, SinkError
-from pipeline.runs.accounts import accounts_of
 from pipeline.runs.assembly import flow_settings
-from pipeline.runs.changing import LiveConfig, Running
+from pipeline.runs.live import LiveConfig, Running
 from pipeline.runs.observing import with_history
 
 if TYPE_CHECKING:
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.answers.secrets import Secrets
+    from pipeline.core.pacing.account import Accounts
     from pipeline.core.rows.lines import RawRow
+    from pipeline.messages import Change, Spent
     from pipeline.ports import LimitLease, Observer
     from pipeline.runs.course import Course
+    from pipeline.runs.live import Changed
     from pipeline.runs.opening import OpenedRun
     from pipeline.runs.providers import Providers
     from pipeline.summaries import Summary
@@ -61,7 +64,7 @@ async def carry(
 
     try:
         async with provider as providers:
-            accounts = accounts_of(config, durable.state.budgets, trio.current_time())
+            accounts = _opened_accounts(config, durable.state.budgets, trio.current_time())
             settings = flow_settings(
                 config,
                 take_rows,
@@ -79,7 +82,7 @@ async def carry(
             )
             settings.lanes.recall(durable.state.learned, trio.current_time())
             course.keep_in(durable, settings.lanes, accounts)
-            with live.of(Running(config, settings, providers, course, accounts, durable.note_spending)):
+            with live.of(Running(config, settings, providers, course, accounts, durable.note_spending, _put_in_force)):
                 await course.follow(settings, give_up)
         await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
         course.unknown = durable.state.unknown
@@ -108,3 +111,17 @@ def _disk_trouble(error: Exception) -> str | None:
         reasons = [_disk_trouble(inner) for inner in error.exceptions]
         return None if None in reasons else reasons[0]
     return str(error) if isinstance(error, (SinkError, JournalError, CacheError)) else None
+
+
+async def _put_in_force(running: Running, config: Config, post: trio.MemorySendChannel[Change]) -> Changed:
+    from pipeline.runs.changing import put_in_force  # noqa: PLC0415  few runs are changed
+
+    return await put_in_force(running, config, post)
+
+
+def _opened_accounts(config: Config, spent: Spent, now: float) -> Accounts | None:
+    if config.budget == BudgetConfig() and all(lane.budget == BudgetConfig() for lane in config.providers):
+        return None
+    from pipeline.runs.accounts import accounts_of  # noqa: PLC0415  many runs have no budget
+
+    return accounts_of(config, spent, now)

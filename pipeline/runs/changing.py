@@ -7,33 +7,30 @@ while a run goes on stays as it was, and is named.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct, field
 
 from pipeline.config.sections import is_section, settings_of
-from pipeline.core.pacing.account import Account, Accounts
+from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget
 from pipeline.core.pacing.meter import limits_from
 from pipeline.errors import ConfigError, Problem
 from pipeline.messages import Change, Spending, Spent
 from pipeline.runs.accounts import accounts_of, limits_of, own_limits, rates_for
-from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.course import cancel_at
 from pipeline.runs.keys import credentials_for
+from pipeline.runs.live import Changed
 from pipeline.runs.names import lane_name, place_of
 from pipeline.runs.pricing import prices_of
 from pipeline.runs.providers import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
-from pipeline.values import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.core.pacing.lane_state import LaneState
-    from pipeline.runs.providers import Providers
-    from pipeline.stages.flow import FlowSettings
+    from pipeline.runs.live import Running
 
 REMOVED = "it is not in the config any more"
 OF_A_LANE = frozenset({"name", "weight", "priority", "limits", "prices", "budget"})  # of these keys of a lane any may change
@@ -41,146 +38,96 @@ OF_A_RUN = frozenset({"limits", "budget", "prices", "routing", "provider", "prov
 KEPT_LIMITS = ("learn", "shared", "window", "window_bytes")
 
 
-class Changed(Record, frozen=True):
-    """What became of another config.
+async def put_in_force(running: Running, new: Config, post: trio.MemorySendChannel[Change]) -> Changed:
+    """See `LiveConfig.replace`."""
+    names = {state.name for state in running.settings.lanes.states}
+    added = [index for index in range(len(new.lanes)) if lane_name(new, index) not in names]
+    if bool(new.providers) != bool(running.config.providers):
+        message = "provider and providers cannot take each other's place while a run goes on"
+        raise ConfigError([Problem("providers", message, "config")])
+    _see_that_nothing_new_is_shared(new, added)
+    prices_of(new)  # a table may not be installed
+    shown = {index: await trio.to_thread.run_sync(credentials_for, new.lanes[index], place_of(new, index)) for index in added}
+    endpoints = {index: running.providers.endpoint(new, index, shown[index]) for index in added}
+    for index in added:
+        running.settings.fetch.secrets.add(shown[index].secrets)
+        await running.providers.add(new.lanes[index], endpoints[index])
+    found = Changed(tuple(_changes(running.config, new)), tuple(_kept(running.config, new)))
+    done = trio.Event()
 
-    changes: what is in force from now on. kept: keys that differ and cannot change while a run goes on.
-    """
+    def apply(now: float) -> None:
+        _apply(running, new, added, now)
+        done.set()
 
-    changes: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-
-
-class LiveConfig:
-    """Lets the config of a run be changed while it goes on: hand it to `run`, and call `replace`. For one run.
-
-    changes: what the gate is to do; read by the run.
-    """
-
-    def __init__(self) -> None:
-        self._post, self.changes = trio.open_memory_channel[Change](0)
-        self._running: Running | None = None
-        self._begun = trio.Event()
-
-    async def replace(self, config: Config) -> Changed:
-        """Put another config in force, as far as it can be: limits, budgets, prices, routing, and which lanes there are.
-
-        Waits until the run sends rows. Raises ConfigError, and then nothing has changed.
-        Cancellation: what was asked for may still be done.
-        """
-        await self._begun.wait()
-        assert self._running is not None
-        return await self._running.replace(config, self._post)
-
-    @contextmanager
-    def of(self, running: Running) -> Iterator[None]:
-        """Take the run that goes on while the block runs; called by it."""
-        self._running = running
-        self._begun.set()
-        try:
-            yield
-        finally:
-            running.ended.set()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancel_at, running.ended, nursery.cancel_scope)
+        await post.send(Change(apply))
+        await done.wait()
+        nursery.cancel_scope.cancel()
+    if not done.is_set():
+        return Changed()  # the run has ended meanwhile
+    running.config = new
+    return found
 
 
-class Running(Struct, eq=False):
-    """What of a run can be changed."""
+# ---- called by the gate ---------------------------------------------------------------------------------------------
 
-    config: Config
-    settings: FlowSettings
-    providers: Providers
-    course: Course
-    accounts: Accounts | None
-    note_spending: Callable[[Callable[[], Spent]], None]
-    ended: trio.Event = field(default_factory=trio.Event)
-    _one_by_one: trio.Lock = field(default_factory=trio.Lock)
 
-    async def replace(self, new: Config, post: trio.MemorySendChannel[Change]) -> Changed:
-        """See `LiveConfig.replace`."""
-        async with self._one_by_one:
-            names = {state.name for state in self.settings.lanes.states}
-            added = [index for index in range(len(new.lanes)) if lane_name(new, index) not in names]
-            if bool(new.providers) != bool(self.config.providers):
-                message = "provider and providers cannot take each other's place while a run goes on"
-                raise ConfigError([Problem("providers", message, "config")])
-            _see_that_nothing_new_is_shared(new, added)
-            prices_of(new)  # a table may not be installed
-            shown = {index: await trio.to_thread.run_sync(credentials_for, new.lanes[index], place_of(new, index)) for index in added}
-            endpoints = {index: self.providers.endpoint(new, index, shown[index]) for index in added}
-            for index in added:
-                self.settings.fetch.secrets.add(shown[index].secrets)
-                await self.providers.add(new.lanes[index], endpoints[index])
-            found = Changed(tuple(_changes(self.config, new)), tuple(_kept(self.config, new)))
-            done = trio.Event()
+def _apply(running: Running, new: Config, added: list[int], now: float) -> None:
+    _set_budgets(running, new, now)
+    by_name = {state.name: state for state in running.settings.lanes.states}
+    wanted = {lane_name(new, index): index for index in range(len(new.lanes))}
+    for name, state in by_name.items():
+        if name in wanted:
+            _set_lane(state, new, wanted[name], now)
+        elif state.usable:
+            state.retire(REMOVED)
+    more = [lane_state(new, index, len(running.settings.lanes.states) + place, running.accounts) for place, index in enumerate(added)]
+    running.settings.lanes.change(more, most_in_flight=in_flight_possible(new), fallback_after_seconds=new.routing.fallback_after_seconds)
+    running.course.use_prices(new)
 
-            def apply(now: float) -> None:
-                self._apply(new, added, now)
-                done.set()
 
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(cancel_at, self.ended, nursery.cancel_scope)
-                await post.send(Change(apply))
-                await done.wait()
-                nursery.cancel_scope.cancel()
-            if not done.is_set():
-                return Changed()  # the run has ended meanwhile
-            self.config = new
-            return found
+def _set_lane(state: LaneState, new: Config, index: int, now: float) -> None:
+    provider = new.lanes[index]
+    limits = limits_in(new, provider)
+    state.limits.retune(limits_from(**rates_in(limits)), now, slots=limits.max_in_flight)
+    state.workers = limits.max_in_flight
+    state.allowed = allowed_by(limits)
+    state.weight, state.priority = getattr(provider, "weight", 1.0), getattr(provider, "priority", 0)
+    state.setting = place_of(new, index)
+    if not state.usable:
+        state.use_again()
 
-    # ---- called by the gate -----------------------------------------------------------------------------------------
 
-    def _apply(self, new: Config, added: list[int], now: float) -> None:
-        self._set_budgets(new, now)
-        by_name = {state.name: state for state in self.settings.lanes.states}
-        wanted = {lane_name(new, index): index for index in range(len(new.lanes))}
-        for name, state in by_name.items():
-            if name in wanted:
-                self._set_lane(state, new, wanted[name], now)
-            elif state.usable:
-                state.retire(REMOVED)
-        more = [lane_state(new, index, len(self.settings.lanes.states) + place, self.accounts) for place, index in enumerate(added)]
-        self.settings.lanes.change(more, most_in_flight=in_flight_possible(new), fallback_after_seconds=new.routing.fallback_after_seconds)
-        self.course.use_prices(new)
+def _set_budgets(running: Running, new: Config, now: float) -> None:
+    if running.accounts is None:
+        _begin_budgets(running, new, now)
+        return
+    running.accounts.run.retune(limits_of(new.budget), started=running.accounts.started)
+    for index, provider in enumerate(new.lanes):
+        account = running.accounts.lanes.get(lane_name(new, index))
+        if account is None:
+            account = Account(running.accounts.run, Budget(own_limits(provider), started=now))
+            running.accounts.lanes[lane_name(new, index)] = account
+        account.own.retune(own_limits(provider), started=running.accounts.started)
+        account.rates_of = rates_for(new, provider)
+        account.setting = place_of(new, index)
 
-    def _set_lane(self, state: LaneState, new: Config, index: int, now: float) -> None:
-        provider = new.lanes[index]
-        limits = limits_in(new, provider)
-        state.limits.retune(limits_from(**rates_in(limits)), now, slots=limits.max_in_flight)
-        state.workers = limits.max_in_flight
-        state.allowed = allowed_by(limits)
-        state.weight, state.priority = getattr(provider, "weight", 1.0), getattr(provider, "priority", 0)
-        state.setting = place_of(new, index)
-        if not state.usable:
-            state.use_again()
 
-    def _set_budgets(self, new: Config, now: float) -> None:
-        if self.accounts is None:
-            self._begin_budgets(new, now)
-            return
-        self.accounts.run.retune(limits_of(new.budget), started=self.accounts.started)
-        for index, provider in enumerate(new.lanes):
-            account = self.accounts.lanes.get(lane_name(new, index))
-            if account is None:
-                account = Account(self.accounts.run, Budget(own_limits(provider), started=now))
-                self.accounts.lanes[lane_name(new, index)] = account
-            account.own.retune(own_limits(provider), started=self.accounts.started)
-            account.rates_of = rates_for(new, provider)
-            account.setting = place_of(new, index)
-
-    def _begin_budgets(self, new: Config, now: float) -> None:
-        """There was no budget so far: go on from what was spent, and let what is in flight end first, which nothing is reserved for."""
-        ledger = self.course.tallies.ledger
-        attempts = sum(state.attempts - len(state.health.flying) for state in self.settings.lanes.states)
-        spent = Spending(ledger.cost, ledger.prompt_tokens + ledger.output_tokens, attempts)
-        self.accounts = accounts_of(new, Spent(spent, now - self.course.started), now)
-        if self.accounts is None:
-            return
-        for state in self.settings.lanes.states:
-            account = self.accounts.lanes.get(state.name)
-            if account is not None:
-                account.unreserved = len(state.health.flying)
-                state.account = account
-        self.note_spending(self.accounts.snapshot)
+def _begin_budgets(running: Running, new: Config, now: float) -> None:
+    """There was no budget so far: go on from what was spent, and let what is in flight end first, which nothing is reserved for."""
+    ledger = running.course.tallies.ledger
+    attempts = sum(state.attempts - len(state.health.flying) for state in running.settings.lanes.states)
+    spent = Spending(ledger.cost, ledger.prompt_tokens + ledger.output_tokens, attempts)
+    running.accounts = accounts_of(new, Spent(spent, now - running.course.started), now)
+    if running.accounts is None:
+        return
+    for state in running.settings.lanes.states:
+        account = running.accounts.lanes.get(state.name)
+        if account is not None:
+            account.unreserved = len(state.health.flying)
+            state.account = account
+    running.note_spending(running.accounts.snapshot)
 
 
 def _see_that_nothing_new_is_shared(new: Config, added: list[int]) -> None:

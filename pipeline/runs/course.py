@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import InputError, RunAborted, RunInterrupted
-from pipeline.runs.pricing import LanePrices, as_money, prices_of
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
 from pipeline.summaries import LaneProgress, LaneSummary, Summary
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
+    from pipeline.runs.pricing import LanePrices
     from pipeline.stages.gate_tally import GateTally
     from pipeline.summaries import Progress
 
@@ -51,7 +51,7 @@ class Course(Struct, eq=False):
     pricing: LanePrices | None = None
 
     def __post_init__(self) -> None:
-        self.pricing = prices_of(self.config)
+        self.pricing = _prices_of(self.config)
         if self.pricing is not None:
             self.tallies.ledger.price = self.pricing.cost
 
@@ -65,7 +65,7 @@ class Course(Struct, eq=False):
 
     def use_prices(self, config: Config) -> None:
         """Count by the prices of another config from now on."""
-        prices = prices_of(config)
+        prices = _prices_of(config)
         if self.pricing is None or prices is None:
             self.pricing = prices
         else:
@@ -106,6 +106,8 @@ class Course(Struct, eq=False):
         """What the answers cost, those of earlier processes included; None where that is not known."""
         if self.pricing is None or self.pricing.unknown:
             return None
+        from pipeline.runs.pricing import as_money  # noqa: PLC0415  imported already, because there are prices
+
         was = self.resumed
         prompt, output = was.prompt_tokens - was.priced.prompt_tokens, was.output_tokens - was.priced.output_tokens
         before = self.pricing.most_for_tokens(max(0, prompt), max(0, output)) if prompt > 0 or output > 0 else 0.0
@@ -265,3 +267,11 @@ def _lane_summary(state: LaneState) -> LaneSummary:
         round(state.out_seconds + held, 3),
         state.out or state.refused,
     )
+
+
+def _prices_of(config: Config) -> LanePrices | None:
+    if config.prices is None and all(lane.prices is None for lane in config.providers):
+        return None
+    from pipeline.runs.pricing import prices_of  # noqa: PLC0415  many configs have no prices
+
+    return prices_of(config)

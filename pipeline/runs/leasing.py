@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.core.pacing.leased import LeasedLane
 from pipeline.errors import ConfigError, Problem
 from pipeline.runs.names import lane_name, place_of
 from pipeline.runs.providers import limits_in, limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TypeGuard
 
     from pipeline.config import Config
+    from pipeline.core.pacing.lane import Lane
     from pipeline.core.pacing.lanes import Lanes
+    from pipeline.core.pacing.leased import LeasedLane
     from pipeline.ports import LimitLease
 
 
 def leases_of(config: Config) -> dict[int, LimitLease]:
     """The lease of each lane whose limits are shared, by its index. Raises ConfigError where a limit cannot be shared."""
-    leases: dict[int, LimitLease] = {}
-    for index, provider in enumerate(config.lanes):
-        lane = limits_of(limits_in(config, provider))
-        if isinstance(lane, LeasedLane):
-            leases[index] = _lease(config, index, lane)
-    return leases
+    shared = [index for index, provider in enumerate(config.lanes) if limits_in(config, provider).shared is not None]
+    return {index: _lease(config, index, lane) for index in shared if _is_leased(lane := limits_of(limits_in(config, config.lanes[index])))}
 
 
 def by_lane(leases: Mapping[int, LimitLease], lanes: Lanes) -> dict[LeasedLane, LimitLease]:
@@ -32,9 +30,15 @@ def by_lane(leases: Mapping[int, LimitLease], lanes: Lanes) -> dict[LeasedLane, 
     found: dict[LeasedLane, LimitLease] = {}
     for index, lease in leases.items():
         lane = lanes.states[index].limits
-        assert isinstance(lane, LeasedLane)  # made of the same config
+        assert _is_leased(lane)  # made of the same config
         found[lane] = lease
     return found
+
+
+def _is_leased(lane: Lane) -> TypeGuard[LeasedLane]:
+    from pipeline.core.pacing.leased import LeasedLane  # noqa: PLC0415  few runs share limits
+
+    return isinstance(lane, LeasedLane)
 
 
 def _lease(config: Config, index: int, lane: LeasedLane) -> LimitLease:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.output.kept import KeptFields
-from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.lines import encode_batch
 from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up
 from pipeline.durability.made import REFUSALS
@@ -115,7 +115,11 @@ class _Opening:
         self._paths = Paths.of(config.sink.path, config.journal.path)
         self._is_new = choices.fresh or not (self._paths.journal.exists() or self._paths.output.exists())
         self._identity = identity_of(config, extent)
-        encode = encode_batch if config.sink.shape.value == "batch" else encode_flat
+        encode = encode_batch
+        if config.sink.shape.value != "batch":
+            from pipeline.core.output.flat_lines import encode_flat  # noqa: PLC0415  most runs write batch lines
+
+            encode = encode_flat
         self._kind = Kind(
             encode if extent is None else partial(encode, base=extent.first),
             config.sink.order.value == "input",

@@ -18,7 +18,6 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.lane import Lane
 from pipeline.core.pacing.lane_state import LaneState
 from pipeline.core.pacing.lanes import Lanes
-from pipeline.core.pacing.leased import LeasedLane
 from pipeline.core.pacing.meter import limits_from
 from pipeline.core.rows.models import with_model
 from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
@@ -26,8 +25,7 @@ from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, T
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.edges.process.descriptors import connections_possible
 from pipeline.errors import ConfigError, Problem
-from pipeline.light import in_task
-from pipeline.ports import attempts_of
+from pipeline.light import attempts_of, in_task
 from pipeline.runs.keys import credentials_for, key_reader
 from pipeline.runs.names import host_of, lane_name, place_of
 
@@ -185,7 +183,11 @@ def limits_in(config: Config, provider: ProviderConfig) -> LimitsConfig:
 
 def limits_of(limits: LimitsConfig) -> Lane:
     """What a lane lets leave."""
-    kind = Lane if limits.shared is None else LeasedLane
+    kind: type[Lane] = Lane
+    if limits.shared is not None:
+        from pipeline.core.pacing.leased import LeasedLane  # noqa: PLC0415  few runs share limits
+
+        kind = LeasedLane
     return kind(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
 
 

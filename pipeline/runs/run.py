@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.ports import Observer
-    from pipeline.runs.changing import LiveConfig
+    from pipeline.runs.live import LiveConfig
     from pipeline.summaries import Progress, Summary
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.batches.asked import NewBatch
 from pipeline.core.batches.errors import ApiError, no_file
-from pipeline.core.output.lines import read_output_id
+from pipeline.core.output.read_lines import read_output_id
 from pipeline.core.rows.lines import JsonLines
 from pipeline.core.rows.names import name_of
 from pipeline.edges.sources.file import FileSource

@@ -17,8 +17,7 @@ from pipeline.core.answers.classify import classify, classify_fault, is_large
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
-from pipeline.light import Crew, InTask
-from pipeline.ports import attempts_of
+from pipeline.light import Crew, InTask, attempts_of
 from pipeline.records import Answer
 from pipeline.stages.bench import Bench
 from pipeline.stages.room import Room

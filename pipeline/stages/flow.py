@@ -26,7 +26,6 @@ from pipeline.records import Job, Outcome
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import gate
 from pipeline.stages.gate_tally import GateTally
-from pipeline.stages.leasing import keep_leases
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record
@@ -188,7 +187,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         observer.events([RunBegan(trio.current_time(), settings.fetch.utc())])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_pass_on_changes, settings.changes, change_post)
-        nursery.start_soon(keep_leases, settings.leases, lease_post)
+        _keep_leases(nursery, settings.leases, lease_post)
         async with trio.open_nursery() as stages:
             nursery.start_soon(_drain_when_told, stop, reading, stop_post, stages.cancel_scope, settings.grace_seconds)
             stages.start_soon(_stage, run_reader)
@@ -238,3 +237,12 @@ async def _drain_when_told(
             post.send_nowait(Notice.STOP)
         except trio.BrokenResourceError:
             return  # the gate has already ended
+
+
+def _keep_leases(nursery: trio.Nursery, leases: Mapping[LeasedLane, LimitLease], post: trio.MemorySendChannel[GateMessage]) -> None:
+    if not leases:
+        post.close()
+        return
+    from pipeline.stages.leasing import keep_leases  # noqa: PLC0415  few runs share limits
+
+    nursery.start_soon(keep_leases, leases, post)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.event_log import EventLog
 from pipeline.events import AttemptResult, RunStopping
-from pipeline.ports import GroupObserver
 from pipeline.stages.room import SHORT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeGuard
 
     from pipeline.messages import Ticket
-    from pipeline.ports import Observer
+    from pipeline.ports import GroupObserver, Observer
     from pipeline.records import Job, Usage
 
 
@@ -25,8 +25,8 @@ class Telling:
 
     def __init__(self, observers: Sequence[Observer], cost_of: Callable[[Job, Usage, str], float | None] | None = None) -> None:
         self._observers = observers
-        self._in_groups = [each for each in observers if isinstance(each, GroupObserver)]
-        self._one_by_one = [each for each in observers if not isinstance(each, GroupObserver)]
+        self._in_groups = [each for each in observers if _takes_groups(each)]
+        self._one_by_one = [each for each in observers if not _takes_groups(each)]
         self.log = EventLog(cost_of, in_groups=bool(self._in_groups), one_by_one=bool(self._one_by_one))
         self._turns: dict[int, float] = {}  # when rows that were held back were first the next ones to leave, by index
         self._most = MANY  # answers that wait to be told: they hold their requests
@@ -80,3 +80,7 @@ class Telling:
             reports, log.answered = log.answered, []
             for observer in self._in_groups:
                 observer.answered(reports, log.costs(reports))
+
+
+def _takes_groups(observer: Observer) -> TypeGuard[GroupObserver]:
+    return hasattr(observer, "answered")

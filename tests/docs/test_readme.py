@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import headrace
 from pipeline.config import load_config_text
-from pipeline.core.output.lines import KEYS
+from pipeline.core.output.keys import KEYS
 from tests.docs.documents import DOCUMENTS, READMES, ROOT, Block, all_blocks, blocks, commands, links
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def test_command_is_one_that_exists(command: list[str]) -> None:
         if name.startswith("-"):
             assert any(name in option.opts for option in headrace.params)
         else:
-            headrace.commands[name].make_context(name, flags)
+            known = headrace.get_command(None, name)
+            assert known is not None
+            known.make_context(name, flags)
     paths = [argument for argument in arguments if argument.startswith(("configs/", "examples/"))]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 if TYPE_CHECKING:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.output.lines import KEYS, encode_batch, encode_flat, read_line, read_output_id
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.keys import KEYS
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.output.read_lines import read_line, read_output_id
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 from tests.strategies import custom_ids, json_values, texts
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.core.answers import classify as classify_module
 from pipeline.core.answers import parts
+from pipeline.core.answers import replies as replies_module
 from pipeline.core.answers.classify import Result, classify
 from pipeline.core.answers.parts import object_of
 from pipeline.core.answers.plain_vectors import read_plain_vectors
@@ -60,7 +60,7 @@ def test_embeddings_mean_the_same_whichever_way_they_are_read(reply: dict[str, A
     meaning = classify(answer, now_utc=0.0, url="/v1/embeddings", asked=request)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classify_module, "read_plain_vectors", lambda _: None)
+        patch.setattr(replies_module, "read_plain_vectors", lambda _: None)
         general = classify(answer, now_utc=0.0, url="/v1/embeddings", asked=request)
 
     assert type(meaning) is type(general)

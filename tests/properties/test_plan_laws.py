@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
 from pipeline.core.cluster.plan import Reading
-from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
 from pipeline.engines.plan import plan_of, repeats_in, shard_source
 from pipeline.records import NO_USAGE, Failure, Success
 from pipeline.runs.assembly import Extent, job_maker, source_opener

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.output.lines import encode_batch, encode_flat, read_output_id
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.output.read_lines import read_output_id
 from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 
 CHAT = (

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.answers.classify import Result, classify
 from pipeline.core.answers.endless import MOST_DIGITS, without_endless_integers
-from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
 from pipeline.records import Answer, Success
 
 LONG = b"7" * 100_000

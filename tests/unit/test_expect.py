@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline.core.answers.expect import MAX_REASON, Answered, CheckError, Expectation, Unfit, parse
+from pipeline.core.answers.expect import MAX_REASON, Answered, Expectation, Unfit, parse
+from pipeline.core.answers.meaning import CheckError
 from pipeline.core.answers.schemas import SchemaError, pattern_check, schema_check
 from pipeline.records import FailureKind
 

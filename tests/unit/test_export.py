@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pipeline.cli import main
 from pipeline.config import load_config
 from pipeline.core.output.cells import COLUMNS, FORMULA_STARTS, neutralised, values_of
-from pipeline.core.output.lines import encode_batch, encode_flat, read_line
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.output.read_lines import read_line
 from pipeline.errors import InputError, OutputExistsError, UsageError
 from pipeline.inspect.export import export
 from pipeline.inspect.export_tables import as_cell

@@ -10,8 +10,10 @@ import pytest
 import trio
 
 import pipeline
+from pipeline.core.output.flat_lines import encode_flat
 from pipeline.core.output.kept import KeptFields, with_fields
-from pipeline.core.output.lines import KEYS, encode_flat, read_line, read_output_id
+from pipeline.core.output.keys import KEYS
+from pipeline.core.output.read_lines import read_line, read_output_id
 from pipeline.core.rows.lines import RawRow
 from pipeline.errors import ConfigError, UsageError
 from pipeline.inspect.verify import verify

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline.core.answers.classify import Result, Trouble, classify, classify_fault
-from pipeline.core.answers.expect import CheckError, Expectation
+from pipeline.core.answers.expect import Expectation
 from pipeline.core.answers.fitting import AnswerRules, what_it_says
+from pipeline.core.answers.meaning import CheckError
 from pipeline.core.answers.retry import BOUGHT, RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict

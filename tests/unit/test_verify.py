@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.cli.texts import verification_text
 from pipeline.config import Config, Order, ProviderConfig, RequestConfig, Shape, SinkConfig, SourceConfig
-from pipeline.core.output.lines import encode_batch, encode_flat
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
 from pipeline.errors import InputError
 from pipeline.inspect.verify import SHOWN, Verification, verify
 from pipeline.records import NO_USAGE, Failure, FailureKind, Success

@@ -6,7 +6,9 @@ import tracemalloc
 
 import pytest
 
-from pipeline.core.output.lines import encode_batch, encode_flat, moved_line, read_line
+from pipeline.core.output.flat_lines import encode_flat
+from pipeline.core.output.lines import encode_batch
+from pipeline.core.output.read_lines import moved_line, read_line
 from pipeline.core.output.written import EVERY_FAILURE, NO_FAILURES, FailureChoice, Written
 from pipeline.records import NO_USAGE, Failure, FailureKind, Success, Usage
 

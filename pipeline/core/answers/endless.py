@@ -51,3 +51,8 @@ def _may_have_one(text: bytes) -> bool:
 def _end_of(match: re.Match[bytes] | None) -> int:
     assert match is not None  # both patterns match nothing, too
     return match.end()
+
+
+def one_line(text: bytes) -> bytes:
+    """A JSON text without line breaks, which can stand only between its tokens, and without integers that no reader can load."""
+    return without_endless_integers(text.replace(b"\n", b" ").replace(b"\r", b" "))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.core.answers.parts import NULL, is_list, is_text, items_of
-from pipeline.core.answers.shapes_values import has_too_many
 
 if TYPE_CHECKING:
     from pipeline.core.answers.parts import Object, Reading
@@ -88,6 +87,8 @@ class Promise(msgspec.Struct, frozen=True, gc=False):
             return None
         count = reading.count
         if not count:
+            from pipeline.core.answers.shapes_values import has_too_many  # noqa: PLC0415  a run of chat completions does not need it
+
             values = msgspec.Raw(body) if reading.key == "[]" else reply[reading.key]
             if not is_list(values) or has_too_many(values):
                 return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.core.answers.meaning import CheckError
 from pipeline.patterns import later
 from pipeline.records import FailureKind
 
@@ -44,10 +45,6 @@ class Unfit(msgspec.Struct, frozen=True):
     kind: FailureKind
     reason: str
     again: bool = True
-
-
-class CheckError(Exception):
-    """The user's own check raised something that is not a verdict: it is at fault, not the answer."""
 
 
 class Expectation(msgspec.Struct, frozen=True, eq=False):

@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-from pipeline.core.answers.endless import without_endless_integers
+from pipeline.core.answers.endless import one_line
 from pipeline.patterns import later
 
 BOM = b"\xef\xbb\xbf"
@@ -66,11 +66,6 @@ def is_json(text: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
-
-
-def one_line(text: bytes) -> bytes:
-    """A JSON text without line breaks, which can stand only between its tokens, and without integers that no reader can load."""
-    return without_endless_integers(text.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 def _out_of_events(text: bytes) -> bytes:

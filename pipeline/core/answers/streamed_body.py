@@ -6,27 +6,16 @@ answer takes it apart anyway; so short streams cost no more than before. The clo
 
 from __future__ import annotations
 
-from pipeline.core.answers.assemble import BOM, FOLD_BYTES, Assembler, says_a_token
+from pipeline.core.answers.assemble import FOLD_BYTES, Assembler, says_a_token
 from pipeline.core.answers.streamed import Cut
 from pipeline.patterns import later
 from pipeline.records import Arrival
 
-STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")  # of an event stream, whatever its type says (servers get it wrong)
 START_BYTES = 2000  # of a stream without any event, kept to be shown
 TOKEN_BYTES = 64  # a token may begin in one piece and end in the next
 EVENT, TYPED = b"data: {", b'data: {"type"'  # what begins like an event and not like a ping need not be looked at
 # Comments, blanks and pings. A piece of an event fails at its first bytes, so that the look costs 0.2 µs.
 _QUIET = later(rb'(?:\s++|:[^\r\n]*+|event: ?ping[^\r\n]*+|data: ?\{"type": ?"ping"[^\r\n]*+)*+\Z')
-
-
-def begins_as_stream(piece: bytes) -> bool:
-    """Whether the first piece of a body looks like an event stream."""
-    return piece.removeprefix(BOM).startswith(STARTS)
-
-
-def arrived_at_once(body: bytes, now: float) -> Arrival | None:
-    """How a body arrived that came in one piece; None if it is not a stream."""
-    return Arrival(now if says_a_token(body) else None) if begins_as_stream(body) else None
 
 
 class StreamedBody:

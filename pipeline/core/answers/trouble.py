@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.core.answers.error_bodies import ErrorBody, read_error
+from pipeline.core.answers.meaning import Trouble
 from pipeline.core.answers.mend import json_text
 from pipeline.core.answers.scopes import CLIENT_ERROR, PASSING_STATUSES, REDIRECT, TOO_MANY_REQUESTS, scope_of
-from pipeline.records import NO_USAGE, Answer, FailureKind, Fault, FaultCause, Scope, Usage
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Scope
 
 # A 503 or 529 (Anthropic: overloaded) is not the row's doing: like a 429 its Retry-After holds for everybody.
 THROTTLE_STATUSES = frozenset({503, 529})
@@ -31,34 +32,7 @@ _SCOPE_OF_CAUSE = {
 }
 
 
-class Trouble(msgspec.Struct, eq=False, gc=False):
-    """Why an attempt brought no result.
-
-    scope: whom it concerns. retryable: another attempt of this row may succeed. throttled: the provider asks everybody to
-    slow down. rate_limited: it does so because of a rate limit, and would have answered a slower client. unreachable: no
-    server had a part in it. wait_seconds: the least wait that the provider asks for, however long, or None; it holds for
-    everybody if `throttled`, even where this row is not to be sent again. body: JSON without line breaks. bought: an answer
-    came that is none, although the provider says of no error; it may be billed, and so may be asked for once more only.
-    usage: the tokens that a rejected answer cost. cut: checksum of a stream that broke off, which passes like a lost connection
-    does unless the same bytes come again; 0 for all else.
-    """
-
-    kind: FailureKind
-    message: str
-    retryable: bool
-    scope: Scope = Scope.ROW
-    throttled: bool = False
-    rate_limited: bool = False
-    unreachable: bool = False
-    wait_seconds: float | None = None
-    status_code: int | None = None
-    body: bytes | None = None
-    bought: bool = False
-    usage: Usage = NO_USAGE
-    cut: int = 0
-
-
-def classify_fault(fault: Fault) -> Trouble:
+def trouble_of_fault(fault: Fault) -> Trouble:
     """What an attempt without a response means for its row: all but a permanent fault may pass."""
     return Trouble(
         fault.kind,

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pipeline.core.answers.expect import CheckError
+from pipeline.core.answers.meaning import CheckError, Trouble
 from pipeline.core.answers.retry import BOUGHT, retry_delay
-from pipeline.core.answers.trouble import Trouble
 from pipeline.messages import Report
 from pipeline.records import Answer, Failure, FailureKind, Fault, Success
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.core.answers.classify import Result
     from pipeline.core.answers.fitting import AnswerRules, Misfit
+    from pipeline.core.answers.meaning import Result
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.answers.secrets import Secrets
     from pipeline.messages import Ticket

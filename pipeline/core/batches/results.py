@@ -12,7 +12,8 @@ import msgspec
 from attrs import define, field
 
 from pipeline.core.batches.records import BatchUsage, FailureExample
-from pipeline.core.output.lines import CLIENT_ERROR, read_line
+from pipeline.core.output.lines import CLIENT_ERROR
+from pipeline.core.output.read_lines import read_line
 from pipeline.records import NO_USAGE, FailureKind, Usage
 
 if TYPE_CHECKING:

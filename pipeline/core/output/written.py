@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Raw, Struct
 
 from pipeline.core.answers.parts import NULL
-from pipeline.core.answers.scopes import scope_of
-from pipeline.core.answers.shapes import read_reply
 from pipeline.records import FailureKind, Scope, Usage
 
 if TYPE_CHECKING:
@@ -69,7 +67,11 @@ class Written(Struct, frozen=True):
         """Why the answer ended; None for a failure."""
         if not self.succeeded:
             return None
-        return self.reason if self.reply is NULL else read_reply(bytes(self.reply)).finish_reason
+        if self.reply is NULL:
+            return self.reason
+        from pipeline.core.answers.shapes import read_reply  # noqa: PLC0415  2 ms that only a reader of lines pays
+
+        return read_reply(bytes(self.reply)).finish_reason
 
     @property
     def counted(self) -> Counted:
@@ -86,7 +88,11 @@ def may_have_passed(own_code: str | None, status: int | None, error: ErrorBody) 
     """Whether what made a row fail may be over. own_code: `error.code` of its line. error: what the response says."""
     if own_code in PASSING_KINDS:
         return True
-    return status is not None and scope_of(status, error, wait_told=False) in MENDED_BETWEEN_RUNS
+    if status is None:
+        return False
+    from pipeline.core.answers.scopes import scope_of  # noqa: PLC0415  only failures need it
+
+    return scope_of(status, error, wait_told=False) in MENDED_BETWEEN_RUNS
 
 
 class FailureChoice(Struct, frozen=True):

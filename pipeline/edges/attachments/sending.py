@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from pipeline.core.rows.attached import filled
 from pipeline.edges.attachments.folder import FileProblemError, Folder
-from pipeline.light import InTask, in_task
-from pipeline.ports import attempts_of
+from pipeline.light import InTask, attempts_of, in_task
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:

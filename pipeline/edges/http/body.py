@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio.lowlevel import checkpoint
 
-from pipeline.core.answers.streamed_body import StreamedBody, begins_as_stream
+from pipeline.core.answers.stream_starts import begins_as_stream, open_streamed_body
 from pipeline.edges.http.decoding import Decoder
 from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.heads import ResponseHeaders
@@ -77,7 +77,7 @@ class Body:
         check: Callable[[], None] = lambda: None,
         streams: bool | None = None,
         streams_from: float | None = None,
-        open_stream: OpenConsumer = StreamedBody,
+        open_stream: OpenConsumer = open_streamed_body,
     ) -> None:
         self._open_stream = open_stream
         self._streams_from = streams_from

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec import Struct
 
-from pipeline.core.answers.streamed_body import StreamedBody, arrived_at_once
+from pipeline.core.answers.stream_starts import arrived_at_once, open_streamed_body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
 from pipeline.edges.http.receiving import Receiver, may_be_short
@@ -64,7 +64,7 @@ class DirectSender:
         counts: Counts,
         memory: AnswerMemory,
         trust: Trust,
-        open_stream: OpenConsumer = StreamedBody,
+        open_stream: OpenConsumer = open_streamed_body,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._timeouts = endpoint.timeouts

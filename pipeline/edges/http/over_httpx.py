@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from pipeline.core.answers.streamed_body import StreamedBody
+from pipeline.core.answers.stream_starts import open_streamed_body
 from pipeline.edges.http.body import Body, may_stream
 from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.over_httpx_reuse import behind
@@ -99,7 +99,7 @@ class HttpxSender:
         memory: AnswerMemory,
         proxy: Proxy | None = None,
         reused: ReusedConnection | None = None,
-        open_stream: OpenConsumer = StreamedBody,
+        open_stream: OpenConsumer = open_streamed_body,
     ) -> None:
         self._address = endpoint.unix_socket or heads.base.address
         self._memory = memory

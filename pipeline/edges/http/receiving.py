@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.core.answers.streamed_body import begins_as_stream
+from pipeline.core.answers.stream_starts import begins_as_stream
 from pipeline.edges.http.body import STEP_BYTES, Body, may_stream
 from pipeline.edges.http.decoding import Decoder
 from pipeline.edges.http.memory import FREE_BYTES

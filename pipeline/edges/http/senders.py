@@ -14,7 +14,6 @@ from pipeline.edges.http.endpoint import TlsOptions
 from pipeline.edges.http.memory import AnswerMemory
 from pipeline.edges.http.pairing import Trust
 from pipeline.edges.http.proxies import Proxy, proxy_for
-from pipeline.edges.http.renewing import KeyRenewal, RenewingSender
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
 from pipeline.version import VERSION
@@ -99,6 +98,8 @@ def _renewing(endpoint: Endpoint, heads: RequestHeads) -> Callable[[OpenSender],
     """What makes senders read the key again where it is refused, if it can be."""
     if endpoint.read_key is None:
         return lambda open_sender: open_sender
+    from pipeline.edges.http.renewing import KeyRenewal, RenewingSender  # noqa: PLC0415  few keys can be read again
+
     renewal = KeyRenewal(endpoint.read_key, endpoint.key_header)
     return lambda open_sender: lambda: RenewingSender(open_sender(), heads, renewal)
 

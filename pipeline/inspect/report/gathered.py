@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.together import together
-from pipeline.core.output.lines import read_line
+from pipeline.core.output.read_lines import read_line
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal_reading import histories, peek
 from pipeline.edges.store.journal_schema import State

@@ -1,0 +1,34 @@
+"""How a streamed body begins. What reads it is imported when the first one comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.records import Arrival
+
+if TYPE_CHECKING:
+    from pipeline.core.answers.streamed_body import StreamedBody
+
+BOM = b"\xef\xbb\xbf"
+STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")  # of an event stream, whatever its type says (servers get it wrong)
+
+
+def begins_as_stream(piece: bytes) -> bool:
+    """Whether the first piece of a body looks like an event stream."""
+    return piece.removeprefix(BOM).startswith(STARTS)
+
+
+def arrived_at_once(body: bytes, now: float) -> Arrival | None:
+    """How a body arrived that came in one piece; None if it is not a stream."""
+    if not begins_as_stream(body):
+        return None
+    from pipeline.core.answers.assemble import says_a_token  # noqa: PLC0415  4 ms that a run without streams does not pay
+
+    return Arrival(now if says_a_token(body) else None)
+
+
+def open_streamed_body(now: float) -> StreamedBody:
+    """Take in one streamed body that begins now."""
+    from pipeline.core.answers.streamed_body import StreamedBody  # noqa: PLC0415  as above
+
+    return StreamedBody(now)
