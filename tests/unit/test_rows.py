@@ -366,3 +366,16 @@ def test_an_input_that_is_cut_while_it_is_read_is_told(tmp_path: Path, cut: byte
         with pytest.raises(InputError, match=rf"it was cut while it was read: it had {len(MANY):,} bytes and has"):  # noqa: PT012
             while rows:
                 rows = source.take(1000)
+
+
+def test_long_rows_are_read_several_at_once_and_short_ones_in_small_chunks(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"".join(b'{"p": "%s"}\n' % (b"x" * size) for size in [100_000] * 60 + [100] * 90_000))
+
+    with FileSource.open(path) as source:
+        taken = [len(rows) for rows in iter(lambda: source.take(256), [])]
+        at_once = source._chunk_bytes
+
+    assert sum(taken) == 90_060
+    assert min(taken[1:5]) >= 9
+    assert at_once == CHUNK_BYTES

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 CHUNK_BYTES = 256 * 1024  # about 800 rows: several slices for the reader, and no more than that in memory
+LONG_CHUNK_BYTES, FEW_ROWS = 1 << 20, 16  # read at once where a chunk has fewer rows: each visit to the reader's thread costs 0.1 ms
 
 
 def cutter_of(kind: str, *, delimiter: str | None = None, used: Collection[str] | None = None, max_line_bytes: int) -> Cutter:
@@ -77,6 +78,7 @@ class FileSource:
     def __init__(self, name: str, file: ByteStream, kind: str, cutter: Cutter, *, packing: str = "", encoding: str = UTF8) -> None:
         self.name = name
         self.size = _size_of(file)
+        self._chunk_bytes = CHUNK_BYTES
         self._bytes_taken = 0  # of the file
         self._fed = 0  # bytes of the stream that were made of these
         self._given = 0  # of these, up to the row that was given last
@@ -136,6 +138,8 @@ class FileSource:
             while not rows and not self._ended:
                 self._ready = self._next_rows()
                 rows = list(islice(self._ready, most))
+                if not self._ended:
+                    self._chunk_bytes = LONG_CHUNK_BYTES if len(rows) < FEW_ROWS else CHUNK_BYTES
         except (OSError, EOFError, zlib.error) as error:
             self._error = InputError(
                 f"{self.name}: cannot be read beyond byte {self._cutter.offset:,} (line {self._cutter.line:,}): {error}",
@@ -199,7 +203,7 @@ class FileSource:
             raise EOFError(f"it was cut while it was read: it had {self.size:,} bytes and has {size:,}")
 
     def _read_file(self) -> bytes:
-        chunk = _read_some(self._file)
+        chunk = _read_some(self._file, self._chunk_bytes)
         self._bytes_taken += len(chunk)
         return chunk
 
@@ -273,11 +277,11 @@ def _stdin() -> ByteStream:
         return stand_in
 
 
-def _read_some(file: ByteStream) -> bytes:
+def _read_some(file: ByteStream, most: int) -> bytes:
     """What is there, up to a chunk; waits only if there is nothing."""
     if isinstance(file, io.BufferedIOBase):
-        return file.read1(CHUNK_BYTES)
-    while (chunk := file.read(CHUNK_BYTES)) is None:  # not blocking, because somebody who shares the terminal set it so
+        return file.read1(most)
+    while (chunk := file.read(most)) is None:  # not blocking, because somebody who shares the terminal set it so
         poll = select.poll()
         poll.register(file.fileno(), select.POLLIN)
         poll.poll()
