@@ -29,6 +29,7 @@ def collect_command(config_path: str, overrides: tuple[str, ...], verbose: int, 
         from pipeline.edges.store.files import real
         from pipeline.engines.collect import collect
         from pipeline.engines.rundir import RunDirectory
+        from pipeline.engines.shipping import fetch_parts
         from pipeline.errors import InputError
 
         config = load_config(config_path, overrides)
@@ -36,6 +37,7 @@ def collect_command(config_path: str, overrides: tuple[str, ...], verbose: int, 
         if not directory.exists:
             raise InputError(f"{directory.path}: there is no run directory; `headrace run --engine ray` makes it")
         with directory.locked():
+            fetch_parts(directory)
             made = collect(directory, real(config.sink.path))
         tell(terminal, f"{made.rows:,} lines in {made.path}" + ("" if made.moved is None else f"; the one before is {made.moved}"), ok=True)
         if as_json:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000  # a config is written by hand; a larger file is somebody's input
 ROWS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather")  # no config ends so; JSON may be one, as it is YAML
 LIKE_A_KEY = later(r"[a-z_.]*")
+ADDRESS = later(r"[a-z][a-z0-9+.\-]+://")  # of storage that is no folder; see engine.ray.run_dir
 LANE_PATHS = (("unix_socket",), ("api_key_file",), ("tls", "ca"), ("tls", "certificate"), ("tls", "key"))
 PATHS = (
     ("source", "path"),
@@ -232,7 +233,7 @@ def _absolute_at(root: Node, paths: Iterable[Sequence[str]], folder: Path) -> No
 
 
 def _absolute_path(leaf: Node, folder: Path) -> Node:
-    if not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
+    if not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value or ADDRESS.match(leaf.value):
         return leaf
     path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
     return Node(path, leaf.source, leaf.line)

@@ -34,6 +34,7 @@ from pipeline.edges.sources.file import COLUMNS, STDIN, kind_of
 from pipeline.edges.sources.opening import files_of, is_pattern, open_one, sizes_of
 from pipeline.edges.sources.pieces import HASH_BYTES, ShardSource
 from pipeline.edges.sources.recoding import UTF8
+from pipeline.engines.rundir import RunDirectory
 from pipeline.errors import InputError
 from pipeline.runs.assembly import job_maker, looking_at_files, used_of
 
@@ -67,7 +68,9 @@ def shard_source(config: Config, shard: Shard, files: Sequence[InputFile], folde
 
 def repeats_in(shard: Shard, folder: Path) -> Mapping[int, int | None]:
     """The rows of a shard, counted from its first, that use the id of an earlier row, and the number of that one."""
-    return msgspec.msgpack.decode(_repeats(folder, shard.number).read_bytes(), type=dict[int, int | None]) if shard.repeats else {}
+    return (
+        msgspec.msgpack.decode(RunDirectory(folder).repeats(shard.number).read_bytes(), type=dict[int, int | None]) if shard.repeats else {}
+    )
 
 
 def see_that_input_is_planned(plan: Plan) -> None:
@@ -87,10 +90,6 @@ def see_that_input_is_planned(plan: Plan) -> None:
 
 def _plain_source(config: Config, shard: Shard, files: Sequence[InputFile], folder: Path) -> Source:
     return ShardSource(shard, files, folder, delimiter=config.source.delimiter, used=used_of(config))
-
-
-def _repeats(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:05d}.repeats"
 
 
 # ---- where the shards begin ------------------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ def _with_repeats(config: Config, plan: Plan, folder: Path) -> Sequence[Shard]:
                     index += len(rows)
             if found:
                 packed = msgspec.msgpack.encode({row - shard.first: number for row, number in found.items()})
-                _repeats(folder, shard.number).write_bytes(packed)
+                RunDirectory(folder).repeats(shard.number).write_bytes(packed)
             shards.append(msgspec.structs.replace(shard, repeats=len(found)))
     return shards
 

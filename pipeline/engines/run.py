@@ -16,10 +16,12 @@ from pipeline.core.output.written import FailureChoice
 from pipeline.durability.paths import Paths, move_all_aside
 from pipeline.edges.store.files import free_name, real
 from pipeline.edges.store.marks import SentMarks
+from pipeline.edges.store.objects import ObjectStore
 from pipeline.engines.collect import collect
 from pipeline.engines.plan import plan_of, see_that_input_is_planned
 from pipeline.engines.refusals import refuse_what_needs_one_process
 from pipeline.engines.rundir import VERSION, Manifest, RunDirectory
+from pipeline.engines.shipping import get_done, get_parts, get_plan, put_plan, put_retry, storage_of
 from pipeline.engines.totals import Totals, totals_of
 from pipeline.engines.work import Work
 from pipeline.errors import (
@@ -76,15 +78,19 @@ async def run_on(
     directory = directed.directory
     await directed.in_a_thread(partial(_begin, config, directory, fresh=fresh))
     with directory.locked():
-        plan = await directed.in_a_thread(partial(_planned, config, directory))
+        plan = await directed.in_a_thread(partial(_planned, config, directory, fresh=fresh))
+        store = storage_of(directory, plan)
         choice = "transient" if retry_failed is True else retry_failed or None
         if choice is not None:
-            await directed.in_a_thread(partial(_want_retries, directory, plan, choice))
-        before = await directed.in_a_thread(partial(totals_of, directory, plan))
+            await directed.in_a_thread(partial(_want_retries, directory, plan, choice, store))
+        before = await directed.in_a_thread(partial(_totals, directory, plan, store))
         shards, limits = _to_run(plan, before, limit)
         work = Work(config, directory, plan, shards, limits, before.done, directed.stop, directed.give_up, progress or (lambda _: None))
         ended = await engine(work) if shards else None
-        after = await trio.to_thread.run_sync(totals_of, directory, plan)
+        try:
+            after = await trio.to_thread.run_sync(_totals, directory, plan, store)
+        except UsageError as error:  # the storage is out of reach now
+            raise RunAborted(str(error), directed.summary(before, before, ended)) from error
         summary = directed.summary(before, after, ended)
         left = [shard.number for shard in plan.shards if shard.number not in after.done and shard.number not in limits]
         if limit is not None:
@@ -96,8 +102,10 @@ async def run_on(
             raise RunAborted(reason, replace(summary, stopped=reason))
         if len(after.done) == len(plan.shards) and config.engine.ray.collect.value == "file":
             try:
+                if store is not None:
+                    await trio.to_thread.run_sync(get_parts, store, plan, directory)
                 made = await trio.to_thread.run_sync(collect, directory, real(config.sink.path))
-            except SinkError as error:
+            except (SinkError, OSError) as error:
                 raise RunAborted(str(error), replace(summary, stopped=str(error))) from error
             summary = replace(summary, digest=made.digest)
         return summary
@@ -192,16 +200,21 @@ def _move_aside(paths: Paths, directory: RunDirectory) -> None:
         paths.output.rename(free_name(paths.output))
 
 
-def _planned(config: Config, directory: RunDirectory) -> Plan:
+def _planned(config: Config, directory: RunDirectory, *, fresh: bool) -> Plan:
     """The plan of the run that is there, or a new one."""
     identity = identity_of(config)
-    if not directory.exists:
-        plan = plan_of(config, directory.path, shard_rows=config.engine.ray.shard_rows)
-        try:
+    store = None if directory.remote is None else ObjectStore.open(directory.remote)
+    try:
+        if store is not None and not fresh:
+            get_plan(store, directory)
+        if not directory.exists:
+            plan = plan_of(config, directory.path, shard_rows=config.engine.ray.shard_rows)
             directory.plan_run(Manifest(VERSION, identity, plan))
-        except OSError as error:
-            raise UsageError(f"{directory.path} cannot be written to: {error.strerror or error}") from error
-        return plan
+            if store is not None:
+                put_plan(store, plan, directory)
+            return plan
+    except OSError as error:
+        raise UsageError(f"{directory.remote or directory.path} cannot be used: {error.strerror or error}") from error
     manifest = directory.manifest()
     changes = differences(manifest.identity, identity)
     if changes:
@@ -214,19 +227,34 @@ def _planned(config: Config, directory: RunDirectory) -> Plan:
 _ONLY_FRESH = " is refused for a run by several workers"
 
 
-def _want_retries(directory: RunDirectory, plan: Plan, choice: str) -> None:
+def _want_retries(directory: RunDirectory, plan: Plan, choice: str, store: ObjectStore | None) -> None:
     """Note for every shard that has failures that some of them are to be sent again."""
     try:
         FailureChoice.parse(choice)
     except ValueError as error:
         raise UsageError(f"retry_failed {error}") from None
+    if store is not None:
+        get_done(store, plan, directory)
     for shard in plan.shards:
         done = directory.done(shard.number)
         if done is None and not directory.journal(shard.number).exists() and not directory.part(shard.number).exists():
             continue  # nothing of it was sent
         if done is None or done.failed:
-            directory.want_retry(shard.number, choice)
+            if store is None:
+                directory.want_retry(shard.number, choice)
+            else:
+                put_retry(store, shard.number, choice)
             directory.unlist(shard.number)
+
+
+def _totals(directory: RunDirectory, plan: Plan, store: ObjectStore | None) -> Totals:
+    """What there is, in the storage too. Raises UsageError where that cannot be read."""
+    try:
+        if store is not None:
+            get_done(store, plan, directory)
+    except OSError as error:
+        raise UsageError(f"{directory.remote} cannot be read: {error.strerror or error}") from error
+    return totals_of(directory, plan)
 
 
 def _to_run(plan: Plan, before: Totals, limit: int | None) -> tuple[list[Shard], Mapping[int, int]]:

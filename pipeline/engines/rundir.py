@@ -30,6 +30,7 @@ from pipeline.core.cluster.plan import Plan  # noqa: TC001  msgspec reads the an
 from pipeline.durability.paths import MANIFEST, RUN_SUFFIX
 from pipeline.edges.store.files import MODE, free_name, real
 from pipeline.edges.store.marks import is_locked
+from pipeline.edges.store.objects import is_address
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,21 +75,30 @@ class BusyError(UsageError):
 
 @frozen
 class RunDirectory:
-    """A run directory by its path."""
+    """A run directory by its path. remote: the address of storage where results are copied to, if the workers share no folder."""
 
     path: Path
+    remote: str | None = None
 
     @classmethod
     def of(cls, config: Config) -> RunDirectory:
         """The run directory of a config."""
         given = config.engine.ray.run_dir
         output = real(config.sink.path)
-        return cls(output.with_name(output.name + RUN_SUFFIX) if given is None else Path(given))
+        beside = output.with_name(output.name + RUN_SUFFIX)
+        if given is not None and is_address(given):
+            return cls(beside, given)
+        return cls(beside if given is None else Path(given))
 
     @property
     def exists(self) -> bool:
         """Whether there is a run in it."""
-        return (self.path / MANIFEST).exists()
+        return self.manifest_path.exists()
+
+    @property
+    def manifest_path(self) -> Path:
+        """What was planned."""
+        return self.path / MANIFEST
 
     def make(self) -> None:
         """Make the folder. Raises UsageError."""
@@ -108,7 +118,7 @@ class RunDirectory:
 
     def manifest(self) -> Manifest:
         """What was planned. Raises UsageError."""
-        path = self.path / MANIFEST
+        path = self.manifest_path
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError) as error:
@@ -124,6 +134,10 @@ class RunDirectory:
     def part(self, number: int) -> Path:
         """The results of a shard."""
         return self.path / f"part-{number:05d}.jsonl"
+
+    def repeats(self, number: int) -> Path:
+        """Which rows of a shard use the id of an earlier row, if any does."""
+        return self.path / f"part-{number:05d}.repeats"
 
     def journal(self, number: int) -> Path:
         """The journal of a shard, unless it lies in a scratch folder."""

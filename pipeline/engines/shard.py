@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, asynccontextmanager, closing, nullcontext
+from contextlib import ExitStack, asynccontextmanager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,8 @@ from pipeline.edges.sources.pieces import see_that_it_is_planned
 from pipeline.engines.plan import repeats_in, shard_source
 from pipeline.engines.rundir import Done, RunDirectory
 from pipeline.engines.scratch import own_journal
-from pipeline.errors import RunAborted, RunInterrupted
+from pipeline.engines.shipping import Shipment, get_rows, put_retry, shipping, storage_of
+from pipeline.errors import RunAborted, RunInterrupted, UsageError
 from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course
@@ -47,6 +48,13 @@ class Place:
     directory: RunDirectory
     plan: Plan
     scratch: Path | None = None
+
+    @property
+    def mirror(self) -> RunDirectory:
+        """Where the part is written: the run directory, or a folder of this machine where the workers share none."""
+        if self.directory.remote is None or self.scratch is None:
+            return self.directory
+        return RunDirectory(self.scratch / self.plan.name, self.directory.remote)
 
 
 @frozen
@@ -102,34 +110,51 @@ async def run_shard(
     What stops a run is in the result.
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
-    directory = place.directory
+    directory = place.mirror
     own = _config_of(config, shard, place, leases)
     course = Course(own, stop, None if events is None else lambda progress: events(_placed(progress, shard)))
     async with opened_providers(own) if opened is None else nullcontext(opened) as ends:
         with ExitStack() as files:
+            directory.make()
             files.enter_context(directory.shard_locked(shard.number))
-            run = files.enter_context(closing(await trio.to_thread.run_sync(_open, own, shard, place)))
+            run, shipment = await trio.to_thread.run_sync(_open, own, shard, place)
+            files.enter_context(closing(run))
             try:
-                summary = await carry(
-                    own,
-                    course,
-                    run,
-                    nullcontext(ends.providers),
-                    secrets=ends.secrets,
-                    leases=leases,
-                    limit=limit,
-                    give_up=give_up,
-                    input_read=input_read,
-                )
+                async with shipping(shipment, config.engine.ray.segment_seconds):
+                    summary = await carry(
+                        own,
+                        course,
+                        run,
+                        nullcontext(ends.providers),
+                        secrets=ends.secrets,
+                        leases=leases,
+                        limit=limit,
+                        give_up=give_up,
+                        input_read=input_read,
+                    )
             except (RunAborted, RunInterrupted) as error:
                 summary = _placed(error.summary or Summary(), shard)
+                await _ship(shipment)
                 return ShardResult(shard.number, summary, None, str(error), isinstance(error, RunInterrupted))
             summary = _placed(summary, shard)
             if summary.total < shard.rows:
+                await _ship(shipment)
                 return ShardResult(shard.number, summary)
             done = _done_of(shard, summary, run.durable.state.bytes)
-            await trio.to_thread.run_sync(directory.list_done, done)
+            try:
+                if shipment is not None:
+                    await trio.to_thread.run_sync(shipment.end, done)
+                await trio.to_thread.run_sync(directory.list_done, done)
+            except OSError as error:
+                return ShardResult(shard.number, summary, stopped=f"the run directory cannot be written to: {error.strerror or error}")
             return ShardResult(shard.number, summary, done)
+
+
+async def _ship(shipment: Shipment | None) -> None:
+    """Copy what is there of a part that is not whole. What cannot be copied now is copied by the next worker on this machine."""
+    if shipment is not None:
+        with suppress(OSError):
+            await trio.to_thread.run_sync(shipment.ship)
 
 
 def leased_config(config: Config, leases: Collection[int]) -> Config:
@@ -165,13 +190,13 @@ def _part(amount: int, shard: Shard, rows: int) -> int:
 
 def journal_of(place: Place, number: int) -> Path:
     """The journal of a shard."""
-    journal = place.directory.journal(number)
-    return journal if place.scratch is None else place.scratch / place.plan.name / journal.name
+    journal = place.mirror.journal(number)
+    return journal if place.scratch is None or place.directory.remote is not None else place.scratch / place.plan.name / journal.name
 
 
 def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, LimitLease]) -> Config:
     """The config of a run over one shard alone."""
-    part = place.directory.part(shard.number)
+    part = place.mirror.part(shard.number)
     if leases:
         config = leased_config(config, leases)
     return replace(
@@ -182,8 +207,26 @@ def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, 
     )
 
 
-def _open(config: Config, shard: Shard, place: Place) -> OpenedRun:
-    folder, files = place.directory.path, place.plan.files
+def _open(config: Config, shard: Shard, place: Place) -> tuple[OpenedRun, Shipment | None]:
+    """Open the files of a shard; also what copies its part elsewhere, if that is wanted."""
+    directory = place.mirror
+    store = storage_of(directory, place.plan)
+    if store is None:
+        return _open_here(config, shard, place, directory), None
+    shipment = Shipment(store, shard.number, directory.part(shard.number), journal_of(place, shard.number))
+    try:
+        get_rows(store, shard, directory)
+        shipment.begin()
+        run = _open_here(config, shard, place, directory)
+        put_retry(store, shard.number, None)
+        shipment.look_again()
+    except OSError as error:
+        raise UsageError(f"{directory.remote}: {error.strerror or error}") from error
+    return run, shipment
+
+
+def _open_here(config: Config, shard: Shard, place: Place, directory: RunDirectory) -> OpenedRun:
+    folder, files = directory.path, place.plan.files
     see_that_it_is_planned(shard, folder)
     extent = Extent(
         lambda: shard_source(config, shard, files, folder),
@@ -192,15 +235,15 @@ def _open(config: Config, shard: Shard, place: Place) -> OpenedRun:
         {"shard": f"{shard.number}: rows {shard.first} to {shard.first + shard.rows}"},
     )
     part, journal = Path(config.sink.path), journal_of(place, shard.number)
-    if place.scratch is not None:
-        own_journal(place.directory, shard.number, journal)
+    if place.scratch is not None and directory.remote is None:
+        own_journal(directory, shard.number, journal)
     # A part without its journal was left by a worker whose disk is gone: its lines count as far as they are whole.
     is_orphan = part.exists() and not journal.exists()
-    retry = place.directory.retry_wanted(shard.number)
+    retry = directory.retry_wanted(shard.number)
     choices = Choices(accept_changes=is_orphan, retry=None if retry is None else FailureChoice.parse(retry))
     run = open_run(config, extent.open_source(), choices, extent)
     if retry is not None:
-        place.directory.want_retry(shard.number, None)
+        directory.want_retry(shard.number, None)
     return run
 
 

@@ -5,23 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from attrs import define, field
-from msgspec.structs import replace
 
 import pipeline
 from pipeline.cli import main
 from pipeline.cli.texts import status_text
-from pipeline.config.load import load_config
 from pipeline.engines.collect import collect
-from pipeline.engines.in_turn import in_turn
-from pipeline.engines.run import run_on
-from pipeline.engines.rundir import BusyError, RunDirectory
+from pipeline.engines.rundir import BusyError
 from pipeline.engines.shard import Place, ShardResult, run_shard
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
 from pipeline.inspect.export import export
@@ -29,89 +23,13 @@ from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.report.writing import report
 from pipeline.inspect.status import status
 from pipeline.inspect.verify import verify
-from pipeline.simulate import LatencyConfig, Provider, SimulateConfig, serve
+from tests.fakes.engines import ROWS, Case
 from tests.fakes.processes import ROOT, Campaign, campaign, wait_until
-from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from pipeline.summaries import Progress, Summary
-
-T = TypeVar("T")
-
-ROWS = 20
-REQUEST = {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}}
-
-
-@define
-class Case:
-    """An input, a provider in this process, and a config with shards of 6 rows."""
-
-    folder: Path
-    script: dict[str, str] = field(factory=dict)
-    sections: dict[str, Any] = field(factory=dict)
-    collect: str = "file"
-    sent: int = 0
-    port: int = 0
-    latency: float = 0.0
-    told: list[Progress] = field(factory=list)
-    stop: trio.Event = field(factory=trio.Event)
-    rows: list[dict[str, object]] = field(factory=lambda: [{"custom_id": f"c-{at}", "prompt": f"prompt {at}"} for at in range(ROWS)])
-
-    def config(self, base_url: str = "http://127.0.0.1:9/v1") -> pipeline.Config:
-        engine = {"ray": {"shard_rows": 6, "collect": self.collect}}
-        return load_config(write_config(self.folder, base_url, request=REQUEST, engine=engine, **self.sections))
-
-    def run(self, *, plain: bool = False, at: Callable[[Progress, trio.Event], None] | None = None, **flags: Any) -> Summary:
-        def tell(progress: Progress) -> None:
-            self.told.append(progress)
-            if at is not None:
-                at(progress, self.stop)
-
-        async def once(config: pipeline.Config) -> Summary:
-            self.stop = trio.Event()
-            if plain:
-                return await pipeline.run(replace(config, sink=replace(config.sink, path=str(self.folder / "plain.jsonl"))), **flags)
-            return await run_on(in_turn, config, stop=self.stop, progress=tell, **flags)
-
-        return self.serving(once)
-
-    def serving(self, once: Callable[[pipeline.Config], Awaitable[T]]) -> T:
-        """Do something with a config whose provider is served meanwhile, always at the same address."""
-
-        async def main() -> T | pipeline.HeadraceError:
-            settings = SimulateConfig(script=self.script, latency=LatencyConfig(median_seconds=self.latency))
-            provider = Provider(settings)
-            async with trio.open_nursery() as nursery:
-                base_url: str = await nursery.start(partial(serve, settings, provider=provider, port=self.port))
-                self.port = int(base_url.rsplit(":", 1)[1].partition("/")[0])
-                try:
-                    return await once(self.config(base_url))
-                except pipeline.HeadraceError as error:
-                    return error  # a nursery would wrap it
-                finally:
-                    self.sent = provider.tally.requests
-                    nursery.cancel_scope.cancel()
-            raise AssertionError("it returned")
-
-        (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        done = trio.run(main)
-        if isinstance(done, pipeline.HeadraceError):
-            raise done
-        return done
-
-    @property
-    def output(self) -> bytes:
-        return (self.folder / "out.jsonl").read_bytes()
-
-    @property
-    def directory(self) -> RunDirectory:
-        return RunDirectory.of(self.config())
-
-    def ids(self) -> list[str]:
-        return [json.loads(line)["custom_id"] for line in self.output.splitlines()]
+    from pipeline.summaries import Progress
 
 
 @pytest.fixture
