@@ -35,7 +35,10 @@ class ResponseHeaders(Sequence[Pair]):
     def first(self, name: bytes) -> bytes | None:
         """The first value of a header (name in lower case), or None."""
         at = self._lower.find(b"\r\n%b:" % name)
-        return None if at < 0 else self._value(at + len(name) + 3)
+        if at < 0:
+            return None
+        at += len(name) + 3
+        return self._head[at : self._head.find(b"\r", at)].strip()
 
     def every(self, name: bytes) -> list[bytes]:
         """All values of a header (name in lower case), in their order."""

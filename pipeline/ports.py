@@ -250,6 +250,10 @@ class Store(Protocol[T]):
     def linger_seconds(self) -> float:
         """How long outcomes are gathered before they are recorded together."""
 
+    @property
+    def lingers(self) -> int:
+        """How many times as long they are gathered at most, while more arrive; 1 where an outcome is not safe before it is recorded."""
+
     def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:
         """Note rows that were read, the first of which has this index; the indexes of those that have an outcome already."""
 

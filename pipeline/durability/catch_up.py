@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, text_checksum
+from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_digests, row_term, text_checksum
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.rows.lines import count_lines
-from pipeline.edges.store.hashes import differs, entry_of
+from pipeline.edges.store.hashes import differs, entries_of
 from pipeline.errors import InputChangedError
 from pipeline.records import Failure
 
@@ -126,7 +126,8 @@ class KnownRows(Struct, eq=False):
 
         def make_jobs(rows: list[RawRow], first: int) -> list[Job | Failure]:
             made = make(rows, first)
-            entries = [entry_of(row_digest(row), is_bad=isinstance(item, Failure)) for row, item in zip(rows, made, strict=True)]
+            bad = [place for place, item in enumerate(made) if isinstance(item, Failure)]
+            entries = entries_of(row_digests(rows), bad)
             if first < self.end_of_done:
                 entries = self._compare_made(rows, first, entries)
             self.hashes.note(first, entries)

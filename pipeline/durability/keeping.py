@@ -7,6 +7,7 @@ lines are freed by the commit that says that their lines are written.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +18,7 @@ from pipeline.core.output.kept import with_fields
 from pipeline.edges.store.spool import LONG_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pipeline.edges.store.long_lines import Slot
     from pipeline.edges.store.spool import Spool
@@ -76,11 +77,12 @@ class Keeping(Struct, eq=False):
         """Wait until all outcomes that could not be kept are recorded."""
         await self._caught_up.wait()
 
-    def take(self, outcomes: Iterable[Outcome]) -> list[bytes | Slot | None]:
+    def take(self, indexes: Sequence[int]) -> list[bytes | Slot | None]:
         """The lines of rows that are being recorded, or where they are; None where the spool does not have one."""
-        if not self._slots:
-            return [self._lines.pop(outcome.index, None) for outcome in outcomes]
-        return [self._lines.pop(outcome.index, None) or self._slots.pop(outcome.index, None) for outcome in outcomes]
+        lines: list[bytes | Slot | None] = list(map(self._lines.pop, indexes, repeat(None)))
+        if self._slots and not all(lines):
+            lines = [self._slots.pop(index, None) if line is None else line for index, line in zip(indexes, lines, strict=True)]
+        return lines
 
     def note_written(self, slots: list[Slot]) -> None:
         """The output has long lines."""

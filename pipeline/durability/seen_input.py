@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_term, rows_checksum
+from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digests, row_terms, rows_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ class SeenInput(Struct, eq=False):
 
     def note(self, rows: Sequence[RawRow], first: int) -> list[int]:
         """Note the next rows of the input, the first of which has this index; the term of each."""
-        digests = [row_digest(row) for row in rows]
-        terms = [row_term(index, digest) for index, digest in enumerate(digests, first)]
+        digests = row_digests(rows)
+        terms = row_terms(first, digests)
         read = self._read
         if rows and first:
             self._prefixes.append(Prefix(first, rows[0].line, rows[0].offset, read.checksum, read.row_sum))

@@ -28,6 +28,7 @@ in `resume`.
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import trio
@@ -43,7 +44,7 @@ from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
     from pipeline.core.bookkeeping.ledger import Priced
@@ -58,7 +59,8 @@ if TYPE_CHECKING:
     from pipeline.messages import Spent
     from pipeline.records import Outcome
 
-LINGER_SECONDS = 0.05  # a commit costs a visit to a thread, as much as two rows; what has not waited for it is in the spool
+LINGER_SECONDS = 0.05  # what is gathered is in the spool
+LINGERS = 5  # of rows that arrive all the time: to record and write a group costs as much as three rows, however small it is
 
 
 class DurableStore(Struct, eq=False):
@@ -75,6 +77,7 @@ class DurableStore(Struct, eq=False):
     made: Made
     kept: KeptFields | None = None
     linger_seconds: float = LINGER_SECONDS
+    lingers: int = LINGERS
     has_room: bool = True
     done_end: int = 0
     _next_place: int = 0  # in the order of completion
@@ -87,6 +90,8 @@ class DurableStore(Struct, eq=False):
     def __post_init__(self) -> None:
         self.done_end = max((end for _, end in self.commits.done), default=0)
         self._next_place = self.commits.state.recorded
+        if self.commits.power:
+            self.lingers = 1  # the spool does not survive the machine
 
     # ---- read and sent -------------------------------------------------------------------------------------------
 
@@ -174,30 +179,29 @@ class DurableStore(Struct, eq=False):
 
     def _enter(self, outcomes: list[Outcome], made: dict[int, bytes | Slot]) -> list[Entry]:
         """The entries of outcomes. made: lines that are there already, or where they are, of those that no worker could keep."""
-        entries: list[Entry] = []
-        terms, place = self._terms, self._next_place
-        self._next_place += len(outcomes)
-        for outcome, line, counts in zip(outcomes, self.keeping.take(outcomes), counted(outcomes), strict=True):
-            index = outcome.index
-            kept = self._fields.pop(index, b"") if self._fields else b""
-            entry = Entry(index, place, b"" if line is None else line, counts, terms.pop(index), line is not None)
-            place += 1
-            entries.append(entry)
-            if line is None and index in made:
-                entry.line = made[index]
-                entry.spooled = isinstance(entry.line, Slot)
-            elif line is None:
-                entry.line = with_fields(self.keeping.encode(outcome), kept)
-        if self.commits.in_order:
-            for entry in entries:
-                entry.place = entry.index
-        return entries
+        indexes = [outcome.index for outcome in outcomes]
+        places: Sequence[int] = indexes
+        if not self.commits.in_order:
+            places = range(self._next_place, self._next_place + len(outcomes))
+            self._next_place += len(outcomes)
+        lines = self.keeping.take(indexes)
+        spooled: Iterable[bool] = repeat(True)
+        if not all(lines):
+            spooled = [line is not None or isinstance(made.get(index), Slot) for index, line in zip(indexes, lines, strict=True)]
+            lines = [
+                made.get(outcome.index) or self._line_of(outcome) if line is None else line
+                for outcome, line in zip(outcomes, lines, strict=True)
+            ]
+        if self._fields:
+            for index in indexes:
+                self._fields.pop(index, None)
+        return list(map(Entry, indexes, places, lines, counted(outcomes), map(self._terms.pop, indexes), spooled))
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:
         """The next commit: what it stores of these entries and of those under way. unknown, rows: as `settle` takes them."""
         at_once = is_last or self.commits.power
-        waiting = [entry for entry in self._under_way if at_once or not isinstance(entry.line, Slot)]
-        to_store = [entry for entry in waiting if not entry.stored] + [entry for entry in new if at_once or not entry.spooled]
+        to_store = [entry for entry in self._under_way if not entry.stored and (at_once or not isinstance(entry.line, Slot))]
+        to_store += [entry for entry in new if at_once or not entry.spooled]
         self._under_way = [entry for entry in self._under_way if isinstance(entry.line, Slot)]
         self._under_way += [entry for entry in new if entry.spooled and (not at_once or isinstance(entry.line, Slot))]
         for entry in to_store:
@@ -242,7 +246,8 @@ class DurableStore(Struct, eq=False):
         self.commits.note_written(len(items))
         written = self.commits.written
         self._under_way = [entry for entry in self._under_way if entry.place >= written]
-        self.keeping.note_written([entry.line for entry in items if isinstance(entry.line, Slot)])
+        if self.keeping.spool.holds_long:
+            self.keeping.note_written([entry.line for entry in items if isinstance(entry.line, Slot)])
         self.commits.count([entry for entry in items if not entry.stored])
 
     def _write(self, items: list[Entry]) -> None:

@@ -61,6 +61,7 @@ class SharedRuns:
     first_index: int = field(default=0, init=False)
     has_room: bool = field(default=False, init=False)
     linger_seconds: float = field(default=LINGER_SECONDS, init=False)
+    lingers: int = field(default=1, init=False)
     open: dict[int, Running] = field(factory=dict, init=False)  # by slot
     ahead: Ahead = field(init=False)
     _shares: Shares = field(factory=Shares, init=False)

@@ -171,6 +171,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             store=store,
             ledger=tallies.ledger,
             linger_seconds=min(store.linger_seconds, window * LINGER_ROW_SECONDS),
+            enough=window // 8,
             reuse=settings.reuse,
             room=room,
         )

@@ -28,6 +28,7 @@ class PassThrough:
     has_room: bool = field(default=False, init=False)
     is_behind: bool = field(default=False, init=False)
     linger_seconds: float = field(default=0.01, init=False)
+    lingers: int = field(default=1, init=False)
 
     def begin(self, rows: Sequence[RawRow], first: int) -> Collection[int]:  # noqa: ARG002  the port's arguments, here and below
         """No row is done before it is read."""

@@ -28,12 +28,14 @@ async def record(
     store: Store[T],
     ledger: Ledger,
     linger_seconds: float,
+    enough: int = 0,
     reuse: Reuse | None = None,
     room: Room | None = None,
 ) -> None:
     """Make outcomes durable, count them, and pass on in groups what the store gives for them.
 
-    linger_seconds: how long a group gathers; not at all behind a group that was full. reuse: gives the outcomes of rows that
+    linger_seconds: how long a group gathers; not at all behind a group that was full. It goes on while more arrive, as often as the store
+    allows, until it has `enough` rows: a slow run need not pay for twenty groups a second. reuse: gives the outcomes of rows that
     waited for one of these. room: is told of rows that wait no more.
     Cancellation, or a later stage that has ended: what has arrived is still made durable, by `record_now`, which does not wait.
     """
@@ -45,9 +47,7 @@ async def record(
             while True:
                 with trio.move_on_after(inf if settled else SETTLE_SECONDS):
                     group = [await outcomes.receive()]
-                if group and linger_seconds and not full:
-                    await trio.sleep(linger_seconds)
-                full = _gather(outcomes, group)
+                full = bool(group) and await _gather(outcomes, group, 0.0 if full else linger_seconds, enough, store)
                 if reuse is not None and group:
                     group += await reuse.finished(group)
                 if room is not None:
@@ -68,14 +68,26 @@ async def record(
             raise
 
 
-def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome]) -> bool:
-    """Add what has arrived to a group, up to GROUP_BYTES; whether it is full."""
+async def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome], seconds: float, enough: int, store: Store[T]) -> bool:
+    """Add what arrives to a group, up to GROUP_BYTES; whether it is full. Cancellation: what was taken is in the group."""
     size = sum(len(outcome.body or b"") for outcome in group)
+    for _ in range(store.lingers):
+        if seconds:
+            await trio.sleep(seconds)
+        before = len(group)
+        size = _take(outcomes, group, size)
+        if not seconds or size >= GROUP_BYTES or len(group) == before or len(group) >= enough or store.is_behind:
+            break
+    return size >= GROUP_BYTES
+
+
+def _take(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome], size: int) -> int:
+    """Add what has arrived to a group of this size in bytes, up to GROUP_BYTES; its size then."""
     try:
         while size < GROUP_BYTES:
             outcome = outcomes.receive_nowait()
             group.append(outcome)
             size += len(outcome.body or b"")
     except (trio.WouldBlock, trio.EndOfChannel):
-        return False
-    return True
+        pass
+    return size

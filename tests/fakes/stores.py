@@ -23,6 +23,7 @@ class FakeStore:
     size: int = 1
     has_room: bool = True
     linger_seconds: float = 0.0
+    lingers: int = 1
     held: Intervals = field(factory=Intervals)
     first_index: int = 0
     done: set[int] = field(factory=set)

@@ -29,7 +29,7 @@ def test_outcomes_leave_in_order_each_as_soon_as_it_can(parts: list[list[int]]) 
 
     for part in parts:
         seen.update(part)
-        out.extend(o.index for o in window.push(map(outcome, part)))
+        out.extend(o.index for o in window.push([*map(outcome, part)]))
 
         head = next(n for n in range(len(seen) + 1) if n not in seen)
         assert out == list(range(head))
@@ -41,7 +41,7 @@ def test_outcomes_leave_in_order_each_as_soon_as_it_can(parts: list[list[int]]) 
 def test_a_second_outcome_of_a_row_is_refused(parts: list[list[int]], data: st.DataObject) -> None:
     window: ReorderWindow[Failure] = ReorderWindow()
     for part in parts:
-        window.push(map(outcome, part))
+        window.push([*map(outcome, part)])
     everything = [index for part in parts for index in part]
     if everything:
         again = data.draw(st.sampled_from(everything))
@@ -61,7 +61,7 @@ def test_rows_that_were_left_elsewhere_are_asked_back_in_their_turn(parts: list[
     window: ReorderWindow[Failure] = ReorderWindow()
     out: list[int] = []
     for part, spill in zip(parts, [*spills, *[False] * len(parts)], strict=False):
-        out.extend(o.index for o in window.push(map(outcome, part)))
+        out.extend(o.index for o in window.push([*map(outcome, part)]))
         while True:
             first, count = window.take_held(most)
             if not count:

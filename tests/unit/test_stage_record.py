@@ -37,6 +37,42 @@ async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.tes
     assert await _groups(bytes(GROUP_BYTES * 2), 3, linger_seconds=0.0) == [1, 1, 1]
 
 
+async def _when_recorded(store: FakeStore, gaps: list[float], enough: int) -> list[tuple[float, int]]:
+    """When groups are recorded, and how large they are, where rows arrive with these gaps between them; a group gathers for a second."""
+    send_outcome, outcomes = trio.open_memory_channel[Outcome](len(gaps))
+    send_recorded, recorded = trio.open_memory_channel[list[Outcome]](len(gaps))
+    groups: list[tuple[float, int]] = []
+
+    async def arrive() -> None:
+        with send_outcome:
+            for index, gap in enumerate(gaps):
+                await trio.sleep(gap)
+                send_outcome.send_nowait(Success(index, f"row-{index}", 200, None, b"{}", NO_USAGE, 1, 0.1))
+
+    async def look() -> None:
+        began = trio.current_time()
+        groups.extend([(round(trio.current_time() - began, 3), len(group)) async for group in recorded])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(arrive)
+        nursery.start_soon(look)
+        await record(outcomes, send_recorded, store=store, ledger=Ledger(), linger_seconds=1.0, enough=enough)
+    return groups
+
+
+async def test_a_group_goes_on_gathering_while_more_arrive_as_long_as_the_store_allows(autojump_clock: trio.testing.MockClock) -> None:
+    gaps = [0.6] * 20
+
+    assert (await _when_recorded(FakeStore(lingers=5), gaps, 100))[0] == (5.6, 9)
+    assert (await _when_recorded(FakeStore(lingers=1), gaps, 100))[0] == (1.6, 2)
+
+
+async def test_a_group_gathers_no_longer_when_nothing_more_arrives_or_it_is_enough(autojump_clock: trio.testing.MockClock) -> None:
+    assert (await _when_recorded(FakeStore(lingers=5), [0.0, 3.5], 100))[0] == (1.0, 1)
+    assert (await _when_recorded(FakeStore(lingers=5), [0.6] * 20, 4))[0] == (2.6, 4)
+    assert (await _when_recorded(FakeStore(lingers=5, is_behind=True), [0.6] * 20, 100))[0] == (1.6, 2)
+
+
 async def test_nothing_is_waited_for_behind_a_full_group(autojump_clock: trio.testing.MockClock) -> None:
     began = trio.current_time()
 

@@ -68,7 +68,8 @@ def classify_fault(fault: Fault) -> Trouble:
 
 def is_large(answer: Answer) -> bool:
     """Whether to classify an answer in a thread, so that the event loop is not held."""
-    return len(answer.body) > (LARGE_BYTES if answer.body.startswith(b"{") else LARGE_STREAM_BYTES)
+    size = len(answer.body)
+    return size > LARGE_STREAM_BYTES and (size > LARGE_BYTES or not answer.body.startswith(b"{"))
 
 
 def _whole_chat(answer: Answer) -> Result | None:

@@ -55,4 +55,5 @@ def _end_of(match: re.Match[bytes] | None) -> int:
 
 def one_line(text: bytes) -> bytes:
     """A JSON text without line breaks, which can stand only between its tokens, and without integers that no reader can load."""
-    return without_endless_integers(text.replace(b"\n", b" ").replace(b"\r", b" "))
+    line = text.replace(b"\n", b" ").replace(b"\r", b" ")
+    return line if len(line) <= MOST_DIGITS else without_endless_integers(line)

@@ -59,28 +59,25 @@ def verdict(
             return None, report
         if misfit is not None:
             return _unfit(ticket, reply, meaning, misfit, report)
-    return _success(ticket, reply, meaning, seconds, started), report
-
-
-def _success(ticket: Ticket, answer: Answer, result: Result, seconds: float, started: float) -> Success:
+    job = ticket.job
     success = Success(
-        ticket.job.index,
-        ticket.job.custom_id,
-        answer.status,
-        _request_id(answer),
-        result.body,
-        result.usage,
+        job.index,
+        job.custom_id,
+        reply.status,
+        _request_id(reply),
+        meaning.body,
+        meaning.usage,
         ticket.attempt,
         seconds,
-        result.finish_reason,
+        meaning.finish_reason,
         ticket.rejected,
         ticket.wasted,
         ticket.lane_name,
     )
-    arrival = answer.arrival
-    if arrival is None or arrival.first_token_at is None:
-        return success
-    return replace(success, first_token_seconds=arrival.first_token_at - started, longest_gap_seconds=arrival.longest_gap)
+    arrival = reply.arrival
+    if arrival is not None and arrival.first_token_at is not None:
+        success = replace(success, first_token_seconds=arrival.first_token_at - started, longest_gap_seconds=arrival.longest_gap)
+    return success, report
 
 
 def _unfit(ticket: Ticket, answer: Answer, result: Result, misfit: Misfit, report: Report) -> tuple[Failure | None, Report]:

@@ -13,7 +13,7 @@ import msgspec
 from pipeline.core.bookkeeping.sums import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pipeline.core.rows.lines import RawRow
 
@@ -32,10 +32,27 @@ def row_digest(row: RawRow) -> int:
     return row.digest
 
 
+def row_digests(rows: Iterable[RawRow]) -> list[int]:
+    """The digests of rows."""
+    digests: list[int] = []
+    for row in rows:
+        digest = row.digest
+        if digest is None:
+            data = row.data
+            digest = row.digest = crc32(data) if isinstance(data, bytes) else row_digest(row)
+        digests.append(digest)
+    return digests
+
+
 def row_term(index: int, digest: int) -> int:
     """What a row adds to the sum over a set of rows; the sum does not depend on the order in which they came."""
     factor = (index + 1) * SPREAD & MASK
     return (digest + 1) * (factor ^ factor >> 32)  # the bare index as a factor takes a, b, b, a for b, a, a, b
+
+
+def row_terms(first: int, digests: Iterable[int]) -> list[int]:
+    """The terms of rows in sequence, the first of which has this index."""
+    return [(digest + 1) * ((factor := number * SPREAD & MASK) ^ factor >> 32) for number, digest in enumerate(digests, first + 1)]
 
 
 class Prefix(msgspec.Struct, frozen=True):
@@ -55,7 +72,9 @@ def text_checksum(text: bytes, checksum: int = 0) -> int:
 
 def rows_checksum(rows: Sequence[RawRow], digests: Sequence[int], checksum: int = 0) -> int:
     """The same over rows that were cut; a row that is not a line of JSON is represented by its digest."""
-    texts = [row.data if isinstance(row.data, bytes) else b"%d" % digest for row, digest in zip(rows, digests, strict=True)]
+    texts = [row.data for row in rows if isinstance(row.data, bytes)]
+    if len(texts) < len(rows):
+        texts = [row.data if isinstance(row.data, bytes) else b"%d" % digest for row, digest in zip(rows, digests, strict=True)]
     if sum(map(len, texts)) < LONG_ROW * len(texts):
         return crc32(b"\n".join([*texts, b""]), checksum)
     for text in texts:  # a copy of long rows costs ten times as much as their sum

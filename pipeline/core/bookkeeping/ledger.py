@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeGuard
 
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.quantiles import Quantiles
-from pipeline.records import NO_USAGE, Failure, Success
+from pipeline.records import NO_USAGE, Success
 from pipeline.summaries import FailedRow, FailureGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from pipeline.records import Outcome, Usage
+    from pipeline.records import Failure, Outcome, Usage
 
 
 def usage_of(outcome: Outcome) -> Usage:
@@ -30,18 +31,28 @@ def usage_of(outcome: Outcome) -> Usage:
 Counted = tuple[bool, int, int, str | None, int]
 
 
-def counted(outcomes: Iterable[Outcome]) -> list[Counted]:
+# Columns of a group are taken by functions in C: a line of Python for each row and figure would cost more than the figures do.
+_counted = attrgetter("ok", "usage.prompt_tokens", "usage.output_tokens", "finish_reason", "rejected")
+_attempts, _wasted, _latency, _first_token = map(attrgetter, ("attempts", "wasted", "latency_seconds", "first_token_seconds"))
+
+
+def counted(outcomes: Sequence[Outcome]) -> list[Counted]:
     """What rows add to the counters."""
+    if are_plain(outcomes):
+        return list(map(_counted, outcomes))
     rows: list[Counted] = []
     for outcome in outcomes:
-        if type(outcome) is Success and outcome.attempts and outcome.wasted is NO_USAGE:  # nearly every row
-            usage = outcome.usage
-            rows.append((True, usage.prompt_tokens, usage.output_tokens, outcome.finish_reason, outcome.rejected))
-        else:
-            usage = usage_of(outcome)
-            reason = outcome.finish_reason if isinstance(outcome, Success) else None
-            rows.append((outcome.ok, usage.prompt_tokens, usage.output_tokens, reason, outcome.rejected if outcome.attempts else 0))
+        usage = usage_of(outcome)
+        reason = outcome.finish_reason if isinstance(outcome, Success) else None
+        rows.append((outcome.ok, usage.prompt_tokens, usage.output_tokens, reason, outcome.rejected if outcome.attempts else 0))
     return rows
+
+
+def are_plain(outcomes: Sequence[Outcome]) -> TypeGuard[Sequence[Success]]:
+    """Whether all are successes that were sent, with no answer wasted before: so it is in nearly every group."""
+    if {*map(type, outcomes)} != {Success} or not all(map(_attempts, outcomes)):
+        return False
+    return list(map(_wasted, outcomes)).count(NO_USAGE) == len(outcomes)
 
 
 class Priced(Struct, frozen=True, gc=False):
@@ -100,28 +111,36 @@ class Ledger:
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes, each once."""
-        failed = self.failed
         self.count(counted(outcomes))
-        if self.failed != failed:
-            for outcome in outcomes:
-                if isinstance(outcome, Failure):
-                    code = outcome.error_code
-                    self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
-        self._time([outcome for outcome in outcomes if type(outcome) is Success])
+        if are_plain(outcomes):
+            self._time(outcomes)
+        else:
+            self._time([outcome for outcome in outcomes if isinstance(outcome, Success) and outcome.attempts])
+            self._note_others(outcomes)
         if self.price is not None:
             self.cost += sum([self.price(outcome, usage_of(outcome)) or 0 for outcome in outcomes])
 
-    def _time(self, successes: list[Success]) -> None:
-        asked = [success for success in successes if success.attempts]
-        self.from_cache += len(successes) - len(asked)
-        self.latency.add([success.latency_seconds for success in asked])
-        for success in [success for success in asked if success.first_token_seconds is not None]:
-            first = success.first_token_seconds or 0.0
-            after = success.latency_seconds - first
-            self.first_token.add([first])
-            self.longest_gap.add([success.longest_gap_seconds or 0.0])
-            if success.usage.output_tokens > 1 and after > 0:
-                self.pace.add([(success.usage.output_tokens - 1) / after])
+    def _note_others(self, outcomes: Iterable[Outcome]) -> None:
+        """Count failures by code, and answers that were there already."""
+        for outcome in outcomes:
+            if isinstance(outcome, Success):
+                self.from_cache += not outcome.attempts
+            else:
+                code = outcome.error_code
+                self._failures[code] = (self._failures[code][0] + 1 if code in self._failures else 1, outcome)
+
+    def _time(self, asked: Sequence[Success]) -> None:
+        self.latency.add(list(map(_latency, asked)))
+        if list(map(_first_token, asked)).count(None) == len(asked):
+            return
+        for success in asked:
+            first = success.first_token_seconds
+            if first is not None:
+                after = success.latency_seconds - first
+                self.first_token.add([first])
+                self.longest_gap.add([success.longest_gap_seconds or 0.0])
+                if success.usage.output_tokens > 1 and after > 0:
+                    self.pace.add([(success.usage.output_tokens - 1) / after])
 
     def count(self, rows: Sequence[Counted]) -> None:
         """Count rows."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from pipeline.core.bookkeeping.intervals import Intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 
 class Indexed(Protocol):
@@ -42,25 +42,30 @@ class ReorderWindow(Generic[T]):
         """The index that everything behind it waits for."""
         return self._next
 
-    def push(self, items: Iterable[T]) -> list[T]:
+    def push(self, items: Sequence[T]) -> list[T]:
         """Take rows; return those that are now in order.
 
         Raises ValueError for an index that was taken before: a row would be written twice.
         """
         waiting, head = self._waiting, self._next
-        held = self._held if len(self._held) else ()
-        for item in items:
-            index = item.index
-            if index < head or index in waiting or index in held:
+        indexes = [item.index for item in items]
+        if min(indexes, default=head) < head or len({*indexes}) < len(indexes) or not waiting.keys().isdisjoint(indexes) or len(self._held):
+            self._refuse_second(indexes)
+        waiting.update(zip(indexes, items, strict=True))
+        end = head
+        while end in waiting:
+            end += 1
+        self._next = end
+        return list(map(waiting.pop, range(head, end)))
+
+    def _refuse_second(self, indexes: list[int]) -> None:
+        """Raise for an index that was taken before."""
+        new: set[int] = set()
+        for index in indexes:
+            if index < self._next or index in self._waiting or index in self._held or index in new:
                 message = f"row {index} has two outcomes"
                 raise ValueError(message)
-            waiting[index] = item
-        ready = []
-        while head in waiting:
-            ready.append(waiting.pop(head))
-            head += 1
-        self._next = head
-        return ready
+            new.add(index)
 
     def spill(self) -> int:
         """Forget all that wait, since they are kept elsewhere too; how many they were."""

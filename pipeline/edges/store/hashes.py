@@ -18,7 +18,7 @@ from msgspec import Struct
 from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 ENTRY_BYTES = 4
@@ -32,6 +32,14 @@ _GOOD_TOP_BYTES = bytes(range(KNOWN >> 24, BAD >> 24))  # the highest byte of an
 def entry_of(digest: int, *, is_bad: bool) -> int:
     """What is kept of a row with this digest."""
     return digest & HASH_MASK | KNOWN | (BAD if is_bad else 0)
+
+
+def entries_of(digests: Iterable[int], bad: Iterable[int]) -> list[int]:
+    """What is kept of rows with these digests. bad: places of those that are bad."""
+    entries = [digest & HASH_MASK | KNOWN for digest in digests]
+    for place in bad:
+        entries[place] |= BAD
+    return entries
 
 
 def differs(entry: int, digest: int) -> bool:

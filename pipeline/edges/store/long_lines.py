@@ -46,13 +46,13 @@ class Slot(Struct, eq=False):
 
 
 class LongLines(Struct, eq=False):
-    """The file of slots. It is made with the first line; close it."""
+    """The file of slots. It is made with the first line; close it. used: slots that hold a line."""
 
     path: Path
     owner: bytes
     _descriptor: int = -1
     _end: int = 0  # of the file
-    _used: int = 0  # slots that hold a line
+    used: int = 0
     _free: list[tuple[int, int]] = field(default_factory=list)  # room and start of free slots, smallest first
 
     def put(self, line: bytes, term: int, number: int) -> Slot | None:
@@ -77,7 +77,7 @@ class LongLines(Struct, eq=False):
         else:
             room, start = size, self._end
             self._end += size
-        self._used += 1
+        self.used += 1
         return Slot(self, start, room, length)
 
     def fill(self, slot: Slot, line: bytes, term: int, number: int) -> bool:
@@ -94,7 +94,7 @@ class LongLines(Struct, eq=False):
     def give_back(self, slot: Slot) -> None:
         """Use a slot for another line, as nothing whole was written into it."""
         insort(self._free, (slot.room, slot.start))
-        self._used -= 1
+        self.used -= 1
 
     def read(self, start: int, length: int) -> bytes:
         """The line in a slot. Raises JournalError."""
@@ -123,8 +123,8 @@ class LongLines(Struct, eq=False):
         for slot in slots:
             os.pwrite(self._descriptor, bytes(OWNER_BYTES), slot.start)
             insort(self._free, (slot.room, slot.start))
-        self._used -= len(slots)
-        if not self._used and self._end > KEPT_BYTES:
+        self.used -= len(slots)
+        if not self.used and self._end > KEPT_BYTES:
             os.ftruncate(self._descriptor, 0)
             self._free, self._end = [], 0
 
@@ -146,7 +146,7 @@ class LongLines(Struct, eq=False):
 
     def close(self) -> None:
         """Close the file. Raises OSError."""
-        self._free, self._end, self._used = [], 0, 0
+        self._free, self._end, self.used = [], 0, 0
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

@@ -137,6 +137,11 @@ class Spool:
         self._newest = segment
         return segment
 
+    @property
+    def holds_long(self) -> bool:
+        """Whether it holds long lines."""
+        return self._long.used > 0
+
     def put_long(self, line: bytes, term: int) -> Slot | None:
         """Take a long line into a slot of its own; None if there is no room for it on the disk."""
         self._number += 1
