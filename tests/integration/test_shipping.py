@@ -30,14 +30,13 @@ if TYPE_CHECKING:
 @contextmanager
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a bucket in an S3 server within this process."""
-    import boto3
-    from moto.server import ThreadedMotoServer
+    boto3, moto = pytest.importorskip("boto3"), pytest.importorskip("moto.server")  # slow to import
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     bucket = f"runs-{uuid.uuid4().hex}"  # what is in it is the process's, whatever becomes of the server
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         _, port = server.get_host_and_port()
