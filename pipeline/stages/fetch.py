@@ -20,7 +20,7 @@ from pipeline.core.answers.verdict import verdict
 from pipeline.light import Crew, InTask, attempts_of
 from pipeline.records import Answer
 from pipeline.stages.bench import Bench
-from pipeline.stages.room import Room
+from pipeline.stages.room import SHORT_BYTES, Room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +100,8 @@ async def _work(
         while ticket is not None:
             job = ticket.job
             store.left(job.index)
-            room.leave(job)
+            if len(job.body) > SHORT_BYTES:
+                room.leave(job)
             started = clock()
             reply = await attempt(job, settings.name_attempt(job.index, ticket.attempt))
             ended = clock()

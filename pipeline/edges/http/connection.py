@@ -174,13 +174,10 @@ class Connection:
         """Keep a light task until something comes, or the connection is over."""
         self._waiting = waiting.resume
 
-    def take(self) -> bytes | None:
+    def take(self, most: int = RECEIVE_BYTES) -> bytes | None:
         """What the server sent; empty at its end, and None if nothing is there. Raises as `receive`."""
         if self._fd < 0 or self.expired:
             raise trio.ClosedResourceError
-        return self._take_raw()
-
-    def _take_raw(self, most: int = RECEIVE_BYTES) -> bytes | None:
         self._stirred = self._ended
         try:
             data = self._sock.recv(most)
@@ -191,11 +188,17 @@ class Connection:
             self._stirred = True  # for what is left there will be no waking
         return data
 
+    _take_raw = take  # where the bytes on the wire are meant
+
     def wake(self, *, at_end: bool = False) -> None:
         """Tell that something has come. at_end: the server's end, after which nothing will."""
         self._stirred = True
-        self._ended = self._ended or at_end
-        self._resume()
+        if at_end:
+            self._ended = True
+        resume = self._waiting
+        if resume is not None:
+            self._waiting = None
+            resume()
 
     def never_arrived(self, error: BaseException) -> bool:
         """Whether it is certain that nobody read the last request, which ended in this error before any answer.
@@ -244,9 +247,6 @@ class Connection:
         self._waiting = None
         return Abort.SUCCEEDED
 
-    def _push(self, data: bytes) -> memoryview | None:
-        return self._push_raw(data)
-
     def _push_raw(self, data: bytes | memoryview) -> memoryview | None:
         try:
             sent = self._sock.send(data)
@@ -254,6 +254,8 @@ class Connection:
             sent = 0
         self._sent += sent
         return None if sent == len(data) else memoryview(data)[sent:]
+
+    _push = _push_raw  # TLS puts something before it
 
 
 class TlsConnection(Connection):
@@ -295,7 +297,7 @@ class TlsConnection(Connection):
         """As for a plain connection, unless something is there that came with what was read before."""
         return iter(()) if self._is_pending else super().__await__()  # type: ignore[return-value]  # nothing is ever sent into it
 
-    def take(self) -> bytes | None:
+    def take(self, most: int = RECEIVE_BYTES) -> bytes | None:
         """As for a plain connection. A cut without a goodbye is an ssl.SSLError."""
         if self._fd < 0 or self.expired:
             raise trio.ClosedResourceError
@@ -303,7 +305,7 @@ class TlsConnection(Connection):
             return None
         while True:
             try:
-                return self._tls.read(RECEIVE_BYTES)
+                return self._tls.read(most)
             except ssl.SSLWantReadError:
                 if self._out.pending and (rest := self._push_raw(self._out.read())) is not None:
                     self._out.write(rest)  # to go with what leaves next
@@ -324,7 +326,7 @@ class TlsConnection(Connection):
         """As for a plain connection. OpenSSL copies the body all the same."""
         return self.start(head + body)
 
-    def _push(self, data: bytes) -> memoryview | None:
+    def _push(self, data: bytes | memoryview) -> memoryview | None:
         written = self._tls.write(data)
         while written < len(data):
             written += self._tls.write(memoryview(data)[written:])

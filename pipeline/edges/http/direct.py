@@ -102,7 +102,8 @@ class DirectSender:
             if surplus is None and now < self._retire_at and not self._trust.broken:
                 connection.ends_at = ends_at
                 connection.heard_at = now
-                self._watch.remind(now + self._patience)
+                if now + self._patience < self._watch.next_look:
+                    self._watch.remind(now + self._patience)
                 reply = await self._exchange(connection, head, job, client_request_id, now, reused=True)
                 if reply is not None:
                     return reply
@@ -118,7 +119,8 @@ class DirectSender:
 
     def release(self) -> None:
         """The last answer is no longer in memory. Calling it again does no harm."""
-        self._receiver.release()
+        if self._receiver.held is not None:
+            self._receiver.release()
 
     def close(self) -> None:
         """Close the connection. Calling it again does no harm."""
@@ -134,7 +136,7 @@ class DirectSender:
                 self._pairing.judge(surplus, self._address)
         self._drop(connection)
 
-    async def _exchange(
+    async def _exchange(  # noqa: C901  a coroutine more would cost every attempt 0.2 µs
         self, connection: Connection, head: bytes, job: Job, client_request_id: str, asked_at: float, *, reused: bool
     ) -> Answer | Fault | None:
         """Send and read the answer; None if the connection was closed before the request could reach anybody."""
@@ -149,7 +151,11 @@ class DirectSender:
             rest = connection.start(head + job.body) if len(job.body) < LONG_BODY else connection.start_long(head, job.body)
             if whole := (rest is None or await InTask(connection.finish, rest)):
                 sent_at = self._clock()
-            content = await self._short_answer(connection, streams=job.streams)
+            if not job.streams and (connection.is_woken or self._watch.wakes(connection)):
+                await connection
+                if (data := connection.take()) is not None:
+                    reader.feed(data)
+            content = self._receiver.short(reader) if reader.complete else await self._short_answer(connection, streams=job.streams)
             if content is None:
                 content = await InTask(partial(self._receiver.rest, connection, asked_at, streams=job.streams))
                 arrival = None if (stream := self._receiver.stream) is None else stream.arrival
@@ -178,21 +184,18 @@ class DirectSender:
         return await self._follow(job, answer, client_request_id) if reader.status in FOLLOWED else answer
 
     async def _short_answer(self, connection: Connection, *, streams: bool) -> bytes | None:
-        """Read an answer; its body if it is whole, or None if the rest takes a task. streams: a stream was asked for."""
+        """Go on reading an answer; its body if it is whole, or None if the rest takes a task. streams: a stream was asked for."""
         reader = connection.reader
-        if streams or not self._watch.wakes(connection):
+        if streams or not connection.is_woken:
             reader.feed(await InTask(connection.receive))
-            return self._receiver.short(reader) if reader.complete else None
-        while True:
+        while not reader.complete:
+            if streams or not (connection.is_woken and may_be_short(reader)):
+                return None
+            connection.heard_at = self._clock()
             await connection
-            data = connection.take()
-            if data is not None:
+            if (data := connection.take()) is not None:
                 reader.feed(data)
-                if reader.complete:
-                    return self._receiver.short(reader)
-                if not may_be_short(reader):
-                    return None
-                connection.heard_at = self._clock()
+        return self._receiver.short(reader)
 
     async def _follow(self, job: Job, answer: Answer, client_request_id: str) -> Answer | Fault:
         """Go where a redirect on the same origin leads, within the same total deadline; else the redirect is the answer."""

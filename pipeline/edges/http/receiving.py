@@ -88,7 +88,7 @@ class Receiver:
     waited for room since the sender set it to 0.
     """
 
-    __slots__ = ("_caps", "_held", "_idle", "_memory", "_open_stream", "_watch", "deadlines", "stream", "waited")
+    __slots__ = ("_caps", "_idle", "_memory", "_open_stream", "_watch", "deadlines", "held", "stream", "waited")
 
     def __init__(self, timeouts: Timeouts, caps: Caps, memory: AnswerMemory, watch: Watch, open_stream: OpenConsumer) -> None:
         self.deadlines = StreamDeadlines(timeouts)
@@ -99,13 +99,13 @@ class Receiver:
         self._watch = watch
         self._open_stream = open_stream
         self.waited = 0.0
-        self._held: Body | None = None
+        self.held: Body | None = None
 
     def release(self) -> None:
         """The last body is no longer in memory. Calling it again does no harm."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        if self.held is not None:
+            self.held.close()
+            self.held = None
 
     def expect_stream(self, connection: Connection, begun: float) -> None:
         """An attempt that asks for a stream has begun."""
@@ -168,7 +168,7 @@ class Receiver:
                 self.stream = body.stream
                 body.close()
             raise
-        self._held, self.stream = body, body.stream
+        self.held, self.stream = body, body.stream
         return content
 
     def _note(self, connection: Connection, stream: StreamConsumer) -> None:

@@ -95,14 +95,17 @@ class ResponseReader:
         self.started = True
         if not self.head_complete:
             self._heads.append(data)
-            room = self._caps.headers - self._received
             self._received += len(data)
-            if len(data) > room:
-                self._execute(data[:room])
+            over = self._received - self._caps.headers
+            if over > 0:
+                self._execute(data[:-over])
                 if not self.head_complete:
                     raise MalformedResponseError(f"headers of more than {self._caps.headers} bytes", FaultCause.TOO_LARGE)
-                data = data[room:]
-            self._execute_head(data)
+                data = data[-over:]
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError as error:
+                self._refuse_head(data, error)
             return
         # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.
         before = self.size
@@ -144,10 +147,10 @@ class ResponseReader:
             where = "in its body" if self.head_complete else "in its headers" if self.started else "before it began"
             raise MalformedResponseError(f"the response was cut short {where}", FaultCause.CLOSED)
 
-    def _execute_head(self, data: bytes) -> None:
-        """Read a piece of a head, and what is behind it. A head that comes whole may say its length twice."""
+    def _refuse_head(self, data: bytes, error: httptools.HttpParserError) -> None:
+        """The parser has refused a piece of a head, or what is behind it. A head that comes whole may say its length twice."""
         try:
-            self._execute(data)
+            self._refuse(data, error)
         except MalformedResponseError:
             end = data.find(b"\r\n\r\n") + 2
             head = data[:end]
@@ -167,15 +170,19 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self.reusable = False
-            if self.complete:
-                self._keep_surplus(data)
-            else:
-                ours = error.__context__
-                if isinstance(ours, MalformedResponseError):  # raised in a callback, wrapped by httptools
-                    raise ours from None
-                hint = "" if data[:2] != TLS_ALERT else "; the server seems to speak TLS there: is http:// in provider.base_url right?"
-                raise MalformedResponseError(f"not HTTP/1.1: {error}{hint}") from None
+            self._refuse(data, error)
+
+    def _refuse(self, data: bytes, error: httptools.HttpParserError) -> None:
+        """The parser has refused a piece. Raises MalformedResponseError, unless the response was whole before."""
+        self.reusable = False
+        if self.complete:
+            self._keep_surplus(data)
+            return
+        ours = error.__context__
+        if isinstance(ours, MalformedResponseError):  # raised in a callback, wrapped by httptools
+            raise ours from None
+        hint = "" if data[:2] != TLS_ALERT else "; the server seems to speak TLS there: is http:// in provider.base_url right?"
+        raise MalformedResponseError(f"not HTTP/1.1: {error}{hint}") from None
 
     def _keep_surplus(self, data: bytes) -> None:
         """The bytes behind a response that came whole in one piece, with its length; in other cases nobody can tell where it ended."""

@@ -29,14 +29,14 @@ REST = math.inf  # where a connection's deadlines are while nothing is under way
 class Watch:
     """Ends what waits on a connection past its deadline, and owns the connections and what wakes them.
 
-    idle: seconds that a server may be silent.
+    idle: seconds that a server may be silent. next_look: clock when it looks at the deadlines again.
     """
 
     def __init__(self, idle: float = math.inf) -> None:
         self._idle = idle
         self._connections: set[Connection] = set()
         self._readiness = Readiness()
-        self._next = -math.inf  # not yet running: it looks when it starts
+        self.next_look = -math.inf  # not yet running: it looks when it starts
         self._nap = trio.CancelScope()
         self._work = trio.CancelScope()
 
@@ -65,8 +65,8 @@ class Watch:
 
     def remind(self, at: float) -> None:
         """Look again by then."""
-        if at < self._next:
-            self._nap.deadline = self._next = at
+        if at < self.next_look:
+            self._nap.deadline = self.next_look = at
 
     async def run(self) -> None:
         """Keep watch until closed or cancelled."""
@@ -79,8 +79,8 @@ class Watch:
     async def _keep_deadlines(self) -> None:
         while True:
             now = trio.current_time()
-            self._next = max(self._look(now), now + TICK_SECONDS)
-            self._nap = trio.CancelScope(deadline=self._next)
+            self.next_look = max(self._look(now), now + TICK_SECONDS)
+            self._nap = trio.CancelScope(deadline=self.next_look)
             with self._nap:
                 await trio.sleep_forever()
 
