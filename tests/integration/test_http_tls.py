@@ -16,6 +16,7 @@ from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, answering_and_closing, listen, serve
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("any_readiness")
@@ -213,3 +214,80 @@ async def test_httpx_client_hears_of_a_bad_certificate(authority: Authority) -> 
         async with httpx.AsyncClient(transport=HeadraceTransport()) as client:
             with pytest.raises(httpx.ConnectError, match="certificate"):
                 await client.get(f"https://localhost:{server.port}/")
+
+
+def reusing(seen: list[bool]) -> Callable[[Peer, Request], Awaitable[None]]:
+    """A script that notes whether each connection resumes a session, and takes one request on each."""
+
+    async def script(peer: Peer, request: Request) -> None:
+        assert isinstance(peer.stream, trio.SSLStream)
+        seen.append(peer.stream.session_reused)
+        await peer.send(WHOLE.replace(b"content-type", b"connection: close\r\ncontent-type"))
+
+    return script
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_later_connection_resumes_the_session_of_an_earlier_one(authority: Authority, version: ssl.TLSVersion) -> None:
+    context = authority.server_context("localhost")
+    context.minimum_version = context.maximum_version = version
+    seen: list[bool] = []
+
+    async with serve(reusing(seen), tls=context) as server:
+        replies = [*await send_twice(server.port, TlsOptions(authority.path)), *await send_twice(server.port, TlsOptions(authority.path))]
+
+    assert all(isinstance(reply, Answer) for reply in replies)
+    assert seen == [False, True] * 2  # each run begins with a handshake of its own
+
+
+async def test_session_is_known_before_its_connection_closes(authority: Authority) -> None:
+    seen: list[bool] = []
+
+    async def script(peer: Peer, request: Request) -> None:
+        assert isinstance(peer.stream, trio.SSLStream)
+        seen.append(peer.stream.session_reused)
+        await peer.send(WHOLE)
+
+    async with serve(script, tls=authority.server_context("localhost")) as server:
+        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path))) as open_sender:
+            first, second = open_sender(), open_sender()
+            for sender in (first, first, second):
+                await sender.send(JOB, "i")
+            first.close()
+            second.close()
+
+    assert seen == [False, False, True]
+
+
+async def test_no_session_is_resumed_where_we_show_a_certificate(authority: Authority, tmp_path: Path) -> None:
+    ours = authority.client_certificate(str(tmp_path / "client.pem"))
+    seen: list[bool] = []
+
+    async with serve(reusing(seen), tls=authority.server_context("localhost", ask_for_client=True)) as server:
+        replies = await send_twice(server.port, TlsOptions(authority.path, ours))
+
+    assert all(isinstance(reply, Answer) for reply in replies)
+    assert seen == [False, False]
+
+
+async def test_server_that_forgot_the_session_gets_a_whole_handshake(authority: Authority) -> None:
+    """As one does that was started again: its tickets were sealed with a key that is gone."""
+    seen: list[bool] = []
+    before, after = authority.server_context("localhost"), authority.server_context("localhost")
+    contexts = iter([before, after])
+
+    async with trio.open_nursery() as nursery:
+
+        async def handle(stream: trio.SocketStream) -> None:
+            peer = Peer(trio.SSLStream(stream, next(contexts), server_side=True), 0)
+            request = await peer.request()
+            assert request is not None
+            await reusing(seen)(peer, request)
+            await peer.close()
+
+        port = await nursery.start(listen, handle)
+        replies = await send_twice(port, TlsOptions(authority.path))
+        nursery.cancel_scope.cancel()
+
+    assert all(isinstance(reply, Answer) for reply in replies)
+    assert seen == [False, False]
