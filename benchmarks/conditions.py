@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sysconfig
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,23 @@ def conditions() -> dict[str, Any]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "build": build(),
         "revision": revision(),
         "load": os.getloadavg(),
         "versions": dict(sorted(versions.items())),
     }
+
+
+def build() -> str:
+    """How Python was compiled: one that was optimised by a profile runs all of this some 5 % faster."""
+    options = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    flags = str(sysconfig.get_config_var("PY_CFLAGS") or "") + str(sysconfig.get_config_var("PGO_PROF_USE_FLAG") or "")
+    parts = [
+        "PGO" if "--enable-optimizations" in options else "no PGO",
+        "LTO" if "--with-lto" in options or "-flto" in flags else "no LTO",
+        "shared library" if sysconfig.get_config_var("Py_ENABLE_SHARED") else "static",
+    ]
+    return ", ".join(parts)
 
 
 def cpu_model() -> str:

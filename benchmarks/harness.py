@@ -5,6 +5,7 @@ The server stays on one core and the subject on another, where there are two. Th
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import resource
@@ -21,7 +22,7 @@ from attrs import asdict, evolve
 from benchmarks.conditions import conditions
 from benchmarks.figures import derive, paired_ratio, summarise
 from benchmarks.provider import ROOT, Provider, serving
-from benchmarks.scenarios import REFERENCE, Scenario
+from benchmarks.scenarios import REFERENCE, WORKERS, Scenario
 from benchmarks.subjects import SUBJECTS, Subject, environment, prepare, verdict
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def measure(
 ) -> dict[str, Any]:
     """All scenarios, as the JSON that is published. peers: only these; None for all that a scenario names."""
     raise_file_limit()
+    compile_modules()
     began = conditions()
     measured = {scenario.name: measure_scenario(scenario, peers, runs, warm_up=warm_up, say=say) for scenario in scenarios}
     return {"conditions": {**began, "load_at_end": os.getloadavg(), "runs": runs}, "scenarios": measured}
@@ -75,9 +77,14 @@ def measure_once(subject: Subject, scenario: Scenario, provider: Provider, work:
     provider.reset()
     cost = launch(command, folder, core, scenario.patience_seconds, {**os.environ, **environment(), **provider.environment})
     seen = {f"seen_{name}": count for name, count in provider.counts(scenario.in_flight).items()}
-    run = {**cost, **verdict(subject, load, folder), **seen}
+    run = {**cost, **(verdict(subject, load, folder) or served(seen)), **seen}
     shutil.rmtree(folder)
     return {**derive(load, run), "exit_code": cost["exit_code"], "load": os.getloadavg()[0]}
+
+
+def served(seen: dict[str, float]) -> dict[str, float]:
+    """What came of a load generator's requests, which keeps no answer: as many as the server saw."""
+    return {"rows": seen["seen_requests"], "right": seen["seen_requests"] - seen["seen_refused"], "misplaced": 0, "lost": 0}
 
 
 def launch(command: Sequence[str], folder: Path, core: int, patience: float, variables: dict[str, str]) -> dict[str, float]:
@@ -106,13 +113,15 @@ def digest(name: str, kept: dict[str, list[dict[str, float]]]) -> dict[str, Any]
     """One subject's part of the result: medians, spreads, headrace's ratio to it, and every run."""
     runs, ours = kept[name], kept.get("headrace", [])
     ratio = paired_ratio("cpu_us_per_row", ours, runs)
-    reference = kept.get(REFERENCE, [])
+    reference, workers = kept.get(REFERENCE, []), kept.get(WORKERS, [])
     to_reference = paired_ratio("cpu_us_per_row", runs, reference)
+    to_workers = paired_ratio("cpu_us_per_row", runs, workers)
     sending = paired_ratio("sending_cpu_us_per_row", runs, reference) if "sending_cpu_us_per_row" in runs[0] else None
     return {
         "figures": {key: asdict(value) for key, value in summarise(runs).items()},
         "headrace_cpu_ratio": asdict(ratio) if ratio else None,
         "cpu_ratio_to_reference": asdict(to_reference) if to_reference else None,
+        "cpu_ratio_to_workers": asdict(to_workers) if to_workers else None,
         "sending_ratio_to_reference": asdict(sending) if sending else None,
         "runs": runs,
     }
@@ -127,6 +136,12 @@ def line_of(scenario: Scenario, subject: Subject, number: int, run: dict[str, fl
         f"ideal {run.get('achieved_of_ideal', 0):.3f}/{run.get('steady_of_ideal', 0):.3f}  start {run.get('start_seconds', 0):.2f} s  "
         f"server {run.get('server_cpu_share', 0):.2f}"
     )
+
+
+def compile_modules() -> None:
+    """Write the bytecode of what is measured, as an installation does: else an editable install may compile it at every start."""
+    for folder in ("pipeline", "headrace", "benchmarks"):
+        compileall.compile_dir(ROOT / folder, quiet=2)
 
 
 def cores() -> tuple[int | None, int]:

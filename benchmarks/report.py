@@ -19,12 +19,15 @@ BASE = "rows-10000"  # what the figures of the family `growth` are held against
 METHOD = """\
 Medians of interleaved runs, as many as each section says, after one that was dropped; *spread* is half the range ÷ median, of the CPU per
 row, and a ~ marks any figure whose runs spread by more than {noisy:.0%}. Client and server are processes of their own, on a core each;
-*server's CPU* is how busy its core was. CPU is user and system time of the whole process, its start included; a peer's is read when its
-last answer is in hand, headrace's when its process has ended, files and all. *Sending only* leaves out imports, reading and preparing
-(the bytes or requests of a transport alone). Ratios are taken round by round, but for those between scenarios. *Achieved ÷ ideal* has the
-ramp in it, *steady* begins after two waves. A peer that needs a hundred times the CPU of the others gets fewer rows; its start then
-weighs more in its CPU per row, so read the columns *sending only* and *start* with it. Where a peer is better than headrace, its figure
-is in **bold**, and the line below the table names it."""
+*server's CPU* is how busy its core was. CPU is user and system time of the whole process, its start included, and everything starts from
+bytecode; a peer's is read when its last answer is in hand (and in its file, where it writes one), headrace's when its process has ended.
+There are two references, and each ratio names the one it is taken to: *aiohttp gather* makes a task for each row, keeps the answers in a
+list and writes them at the end; *aiohttp workers* go from file to file. The load generators send one request over and over and read
+nothing of an answer, so they are a floor. *Sending only* leaves out imports, reading and preparing (the bytes or requests of a transport
+alone). Ratios are taken round by round, but for those between scenarios. *Achieved ÷ ideal* has the ramp in it, *steady* begins after two
+waves. A peer that needs a hundred times the CPU of the others gets fewer rows; its start then weighs more in its CPU per row, so read the
+columns *sending only* and *start* with it. Where a peer is better than headrace, its figure is in **bold**, and the line below the table
+names it."""
 
 
 def markdown(measured: dict[str, Any], plots: Sequence[str], source: str, soaked: dict[str, Any] | None = None) -> str:
@@ -41,8 +44,14 @@ def preface(conditions: dict[str, Any], source: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
     loads = " → ".join(f"{load[0]:.2f}" for load in (conditions["load"], conditions["load_at_end"]))
     machine = f"{conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gb']} GB, {conditions['system']}"
+    python = f"{conditions['python']} ({build_of(conditions)})"
     when = f"{conditions['date']}, revision {conditions['revision'] or 'unknown'}, load {loads}"
-    return f"{machine}, {conditions['python']}, {when}. {versions}. All runs are in `{source}`.\n\n{METHOD.format(noisy=NOISY)}"
+    return f"{machine}, {python}, {when}. {versions}. All runs are in `{source}`.\n\n{METHOD.format(noisy=NOISY)}"
+
+
+def build_of(conditions: dict[str, Any]) -> str:
+    """How Python was compiled; older results do not say."""
+    return str(conditions.get("build", "build not noted"))
 
 
 def bars(measured: dict[str, Any]) -> str:

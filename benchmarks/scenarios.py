@@ -6,9 +6,11 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-REFERENCE = "aiohttp-loop"
+REFERENCE = "aiohttp-gather"
 STREAMING = "aiohttp-stream"
-CORE = ("headrace", REFERENCE, "raw-sockets")
+WORKERS = "aiohttp-workers"
+CORE = ("headrace", REFERENCE, WORKERS, "raw-sockets")
+FLOORS = ("pyreqwest-workers", "hey", "wrk")  # what costs less than Python
 TRANSPORTS = ("transport-bytes", "transport-request", "transport-client")
 ARTICLE = ("threads-list", "thread-pool", "async-semaphore")
 SDKS = ("httpx-shared", "openai-sdk", "openai-aiohttp", "litellm", "async-batch-llm")
@@ -155,6 +157,23 @@ def streamed(name: str, title: str, in_flight: int, rows: int, *, event_seconds:
     )
 
 
+def heavy(name: str, title: str, in_flight: int, rows: int, *, prompt_bytes: int = 0, answer_bytes: int = 0) -> Scenario:
+    """Long requests or answers. In a quick run few of them, because all of a run's prompts lie in a file."""
+    return Scenario(
+        name=f"heavy-{name}",
+        title=f"{in_flight} in flight, {title}",
+        family="heavy",
+        rows=rows,
+        in_flight=in_flight,
+        latency="fixed:0.05",
+        peers=("headrace", REFERENCE, WORKERS, "openai-sdk"),
+        prompt_bytes=prompt_bytes,
+        answer_bytes=answer_bytes,
+        slow_rows=rows // 2,
+        quick_rows=10,
+    )
+
+
 def growth(rows: int) -> Scenario:
     """The same load with ever more rows: cost and memory per row must not grow."""
     return Scenario(
@@ -164,19 +183,19 @@ def growth(rows: int) -> Scenario:
         rows=rows,
         in_flight=1_000,
         latency="fixed:0.1",
-        peers=("headrace", REFERENCE) if rows <= 100_000 else ("headrace",),
+        peers=("headrace", REFERENCE, WORKERS) if rows <= 100_000 else ("headrace",),
     )
 
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        throughput(50, SHORT, 20_000, (*CORE, *TRANSPORTS, *ARTICLE, *SDKS), slow_rows=5_000),
-        throughput(1_000, "fixed:0.1", 20_000, (*CORE, *TRANSPORTS, *SDKS)),
+        throughput(50, SHORT, 20_000, (*CORE, *FLOORS, *TRANSPORTS, *ARTICLE, *SDKS), slow_rows=5_000),
+        throughput(1_000, "fixed:0.1", 20_000, (*CORE, *FLOORS, *TRANSPORTS, *SDKS)),
         throughput(5_000, "fixed:1.0", 40_000, CORE),
         throughput(10_000, "fixed:10.0", 60_000, CORE),
-        throughput(50, SHORT, 20_000, (*CORE, *TRANSPORTS), tls=True),
-        throughput(1_000, "fixed:0.1", 20_000, (*CORE, *TRANSPORTS), tls=True),
+        throughput(50, SHORT, 20_000, (*CORE, *FLOORS, *TRANSPORTS), tls=True),
+        throughput(1_000, "fixed:0.1", 20_000, (*CORE, *FLOORS, *TRANSPORTS), tls=True),
         Scenario(
             name="heavy-tail",
             title="200 in flight, log-normal latency up to 10 s, results in input order",
@@ -187,7 +206,7 @@ SCENARIOS: dict[str, Scenario] = {
             peers=CORE,
         ),
         head("even-head", "200 in flight, every row alike: what the next one is held against", None, ("headrace",)),
-        head("slow-head", "200 in flight, the first row takes 15 s, results in input order", 15.0, ("headrace", REFERENCE)),
+        head("slow-head", "200 in flight, the first row takes 15 s, results in input order", 15.0, ("headrace", REFERENCE, WORKERS)),
         Scenario(
             name="limit-binds",
             title="1,000 in flight, the client's own limit of 3,000 requests/s binds (the reference keeps none)",
@@ -195,7 +214,7 @@ SCENARIOS: dict[str, Scenario] = {
             rows=30_000,
             in_flight=1_000,
             latency="fixed:0.1",
-            peers=("headrace", REFERENCE, "aiohttp-limiter"),
+            peers=("headrace", REFERENCE, WORKERS, "aiohttp-limiter"),
             rate=3_000.0,
         ),
         attainment("fixed", "counted by the clock's second"),
@@ -262,18 +281,18 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         streamed("stream-50", "50 streams of 100 events, as fast as they are read", 50, 5_000, event_seconds=0.0),
         streamed("stream-1000", "1,000 streams of 100 events, 50 ms apart", 1_000, 6_000, event_seconds=0.05),
+        heavy("bodies", "prompts of 200 kB and answers of 50 kB", 20, 1_000, prompt_bytes=200_000, answer_bytes=50_000),
+        heavy("requests-100kb", "prompts of 100 kB", 50, 2_000, prompt_bytes=100_000),
+        heavy("requests-1500kb", "prompts of 1.5 MB", 20, 200, prompt_bytes=1_500_000),
+        heavy("answers", "answers of 1.2 MB", 20, 300, answer_bytes=1_160_000),
         Scenario(
-            name="heavy-bodies",
-            title="20 in flight, prompts of 200 kB and answers of 50 kB",
-            family="heavy",
-            rows=1_000,
-            in_flight=20,
-            latency="fixed:0.05",
-            peers=("headrace", REFERENCE, "openai-sdk"),
-            prompt_bytes=200_000,
-            answer_bytes=50_000,
-            slow_rows=500,
-            quick_rows=40,
+            name="serve",
+            title="headrace serve: a batch of 20,000 rows, 50 in flight, beside headrace run",
+            family="serve",
+            rows=20_000,
+            in_flight=50,
+            latency=SHORT,
+            peers=("headrace", "headrace-serve"),
         ),
         Scenario(
             name="stages",

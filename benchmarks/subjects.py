@@ -7,6 +7,7 @@ of `benchmarks.peers`.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, NUMBER_END, judge
+from benchmarks.latency import mean_latency
+from benchmarks.peers.task import KEY, MAX_TOKENS, MODEL, NUMBER_END, body, judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,11 @@ KEY_VARIABLE = "HEADRACE_BENCH_KEY"
 
 @frozen
 class Subject:
-    """One program. module: the peer's, None for headrace. needs: import names. packages: whose versions to note. slow: gets fewer rows."""
+    """One program.
+
+    module: the peer's, None for headrace and for what is no Python. needs: import names. packages: whose versions to note. slow: gets
+    fewer rows. program: of a load generator, which sends one request over and over.
+    """
 
     name: str
     title: str
@@ -34,10 +40,12 @@ class Subject:
     needs: tuple[str, ...]
     packages: tuple[str, ...]
     slow: bool = False
+    program: str | None = None
 
     def missing(self) -> list[str]:
         """The imports that are not installed."""
-        return [name for name in self.needs if not installed(name)]
+        programs = [] if self.program is None or shutil.which(self.program) else [self.program]
+        return [name for name in self.needs if not installed(name)] + programs
 
     def versions(self) -> dict[str, str]:
         """Of the packages that it stands on."""
@@ -54,7 +62,18 @@ SUBJECTS: dict[str, Subject] = {
     subject.name: subject
     for subject in (
         Subject("headrace", "headrace run (file, journal, order, file)", None, ("pipeline.cli",), ("headrace", "trio", "httptools")),
-        peer("aiohttp-loop", "aiohttp + semaphore, answers in a list", "aiohttp"),
+        peer("aiohttp-gather", "aiohttp gather + semaphore, answers in a list, then a file", "aiohttp"),
+        peer("aiohttp-workers", "aiohttp workers, file to file", "aiohttp"),
+        peer("pyreqwest-workers", "pyreqwest workers (Rust), file to file", "pyreqwest"),
+        peer(
+            "headrace-serve",
+            "headrace serve: upload, batch, download",
+            "anycorn",
+            "starlette",
+            needs=("pipeline.serve", "anycorn", "starlette"),
+        ),
+        Subject("hey", "hey (Go): one fixed request, no files, answers not read", None, (), (), program="hey"),
+        Subject("wrk", "wrk (C): one fixed request, no files, answers not read", None, (), (), program="wrk"),
         peer("aiohttp-stream", "aiohttp, a line at a time, json.loads of each", "aiohttp"),
         peer("openai-stream", "openai SDK, stream=True", "openai", slow=True),
         peer("aiohttp-limiter", "the same with aiolimiter", "aiohttp", "aiolimiter"),
@@ -130,6 +149,8 @@ def headrace_config(scenario: Scenario, base_url: str, source: str, sink: str) -
 
 def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -> list[str]:
     """Write what the subject needs into an empty folder; the command that runs it."""
+    if subject.program is not None:
+        return generator(subject.program, scenario, base_url, folder)
     source = folder / "prompts.jsonl"
     write_input(source, scenario.rows, scenario.prompt_bytes)
     if subject.module is None:
@@ -147,6 +168,25 @@ def prepare(subject: Subject, scenario: Scenario, base_url: str, folder: Path) -
     return [sys.executable, "-m", f"benchmarks.peers.{subject.module}", str(task)]
 
 
+def generator(program: str, scenario: Scenario, base_url: str, folder: Path) -> list[str]:
+    """The command of a load generator, which offers the same load with the prompt of the first row. wrk counts time and not requests."""
+    url, request = f"{base_url}/chat/completions", json.dumps(body(prompt(0)))
+    if program == "hey":
+        (folder / "request.json").write_text(request)
+        each = max(1, scenario.rows // scenario.in_flight) * scenario.in_flight
+        how = ["-m", "POST", "-T", "application/json", "-D", str(folder / "request.json"), "-H", f"Authorization: Bearer {KEY}"]
+        return [found("hey"), "-n", str(each), "-c", str(min(scenario.in_flight, scenario.rows)), "-t", "0", *how, url]
+    script = f'wrk.method = "POST"\nwrk.body = {json.dumps(request)}\nwrk.headers["Content-Type"] = "application/json"\n'
+    (folder / "request.lua").write_text(f'{script}wrk.headers["Authorization"] = "Bearer {KEY}"\n')
+    seconds = max(1, round(scenario.rows * mean_latency(scenario.latency, scenario.rows) / scenario.in_flight))
+    return [found("wrk"), "-t", "1", "-c", str(scenario.in_flight), "-d", f"{seconds}s", "-s", str(folder / "request.lua"), url]
+
+
+def found(program: str) -> str:
+    """Where a program is."""
+    return shutil.which(program) or program
+
+
 def environment() -> dict[str, str]:
     """What every subject finds in its environment besides the machine's own. All start from bytecode, as what pip installed does."""
     return {"PYTHONDONTWRITEBYTECODE": "", KEY_VARIABLE: KEY, "OPENAI_API_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
@@ -154,6 +194,8 @@ def environment() -> dict[str, str]:
 
 def verdict(subject: Subject, scenario: Scenario, folder: Path) -> dict[str, float]:
     """What came of the rows: a peer's own report, or the lines that headrace wrote."""
+    if subject.program is not None:
+        return {}
     if subject.module is None:
         return judge([prompt(number)[:NUMBER_END] for number in range(scenario.rows)], written(folder / "results.jsonl"))
     report = folder / "report.json"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 Figures = dict[str, dict[str, float]]  # by name, each a median and a spread
-RATIOS = ("cpu_ratio_to_reference", "sending_ratio_to_reference")
+RATIOS = ("cpu_ratio_to_reference", "cpu_ratio_to_workers", "sending_ratio_to_reference")
 OURS = "headrace"
 
 
@@ -38,9 +38,10 @@ def nearer_one(one: float, other: float) -> float:
 ROWS = Column("rows", "rows", "{:,.0f}")
 CPU = Column("CPU µs/row", "cpu_us_per_row", "{:,.1f}", min)
 SPREAD = Column("spread", "cpu_spread", "{:.0%}")
-TO_REFERENCE = Column("÷ aiohttp loop", "cpu_ratio_to_reference", "{:.3f}")
+TO_REFERENCE = Column("÷ aiohttp gather", "cpu_ratio_to_reference", "{:.3f}")
+TO_WORKERS = Column("÷ aiohttp workers", "cpu_ratio_to_workers", "{:.3f}")
 SENDING = Column("sending only", "sending_cpu_us_per_row", "{:,.1f}")
-SENDING_TO_REFERENCE = Column("÷ aiohttp loop's", "sending_ratio_to_reference", "{:.3f}")
+SENDING_TO_REFERENCE = Column("÷ aiohttp gather's", "sending_ratio_to_reference", "{:.3f}")
 SPEED = Column("rows/s", "rows_per_second", "{:,.0f}", max)
 ACHIEVED = Column("achieved ÷ ideal", "achieved_of_ideal", "{:.3f}", max)
 STEADY = Column("steady", "steady_of_ideal", "{:.3f}", max)
@@ -50,7 +51,7 @@ SERVER = Column("server's CPU", "server_cpu_share", "{:.0%}")
 RIGHT = Column("right", "right", "{:,.0f}", max)
 LOST = Column("lost", "lost", "{:,.0f}", min)
 
-COST = (ROWS, CPU, SPREAD, TO_REFERENCE)
+COST = (ROWS, CPU, SPREAD, TO_REFERENCE, TO_WORKERS)
 PACE = (SPEED, ACHIEVED, STEADY, MEMORY)
 COUNTED = (SERVER, RIGHT, LOST)
 THROUGHPUT = (*COST, SENDING, SENDING_TO_REFERENCE, *PACE, START, *COUNTED)

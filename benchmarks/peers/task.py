@@ -52,12 +52,11 @@ class Task:
         return {"Authorization": f"Bearer {KEY}"}
 
     @staticmethod
-    def load() -> Task:
-        """The task that the command line names."""
+    def load(*, read: bool = True) -> Task:
+        """The task that the command line names. read: the prompts too; a peer that goes from file to file reads them itself."""
         task = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        with Path(task["input"]).open(encoding="utf-8") as lines:
-            prompts = [json.loads(line)["prompt"] for line in lines]
         source, report = Path(task["input"]), Path(task["report"])
+        prompts = read_prompts(source) if read else []
         return Task(prompts, source, task["base_url"], task["in_flight"], task["rate"], task["timeout_seconds"], report, task["stream"])
 
     def finish(self, answers: Sequence[str | None], *, ready: float | None = None, done: float | None = None) -> None:
@@ -71,6 +70,24 @@ class Task:
         if ready is not None:
             figures["sending_cpu_seconds"] = used - ready
         self.report.write_text(json.dumps(figures), encoding="utf-8")
+
+    def finish_file(self, answers: Path, *, ready: float) -> None:
+        """Report what came of it, by a file with `index` and `body` in each line, in any order. ready: as for `finish`."""
+        done = cpu_seconds()
+        prompts = read_prompts(self.source)
+        kept: list[str | None] = [None] * len(prompts)
+        with answers.open(encoding="utf-8") as lines:
+            for line in lines:
+                answer = json.loads(line)
+                kept[answer["index"]] = answer["body"]["choices"][0]["message"]["content"]
+        figures = {"cpu_seconds": done, "sending_cpu_seconds": done - ready, **judge(prompts, kept)}
+        self.report.write_text(json.dumps(figures), encoding="utf-8")
+
+
+def read_prompts(source: Path) -> list[str]:
+    """The prompts of a file."""
+    with source.open(encoding="utf-8") as lines:
+        return [json.loads(line)["prompt"] for line in lines]
 
 
 def cpu_seconds() -> float:

@@ -34,8 +34,8 @@ def test_what_reaches_the_mark_exactly_has_met_it(bar: Bar, worse: float) -> Non
 
 
 def test_a_ratio_to_a_reference_is_taken_round_by_round() -> None:
-    bar = Bar("", "in-flight-50", "headrace", "cpu_us_per_row", 0.7, 0.4, "aiohttp-loop")
-    runs = {"headrace": [run(cpu_us_per_row=50), run(cpu_us_per_row=80)], "aiohttp-loop": [run(), run(cpu_us_per_row=160)]}
+    bar = Bar("", "in-flight-50", "headrace", "cpu_us_per_row", 0.7, 0.4, "aiohttp-gather")
+    runs = {"headrace": [run(cpu_us_per_row=50), run(cpu_us_per_row=80)], "aiohttp-gather": [run(), run(cpu_us_per_row=160)]}
 
     assert measure(bar, result(in_flight_50=runs)["scenarios"]) == Figure(0.5, 0.0)
 
@@ -60,10 +60,10 @@ def test_a_ratio_between_scenarios_bears_the_spreads_of_both() -> None:
 
 @pytest.mark.parametrize("missing", ["scenario", "subject", "figure"])
 def test_a_bar_of_which_nothing_was_measured_is_not_met(missing: str) -> None:
-    bar = Bar("", "in-flight-50", "headrace", "cpu_us_per_row", 0.7, 0.4, "aiohttp-loop")
-    runs = {"headrace": [run()], "aiohttp-loop": [run()]}
+    bar = Bar("", "in-flight-50", "headrace", "cpu_us_per_row", 0.7, 0.4, "aiohttp-gather")
+    runs = {"headrace": [run()], "aiohttp-gather": [run()]}
     if missing == "subject":
-        del runs["aiohttp-loop"]
+        del runs["aiohttp-gather"]
     elif missing == "figure":
         del runs["headrace"][0]["cpu_us_per_row"]
         runs["headrace"].append(run())

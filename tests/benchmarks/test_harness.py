@@ -14,7 +14,7 @@ from benchmarks.cli import main
 from benchmarks.harness import measure
 from benchmarks.report import markdown
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.subjects import SUBJECTS
+from benchmarks.subjects import SUBJECTS, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +32,9 @@ def quick(name: str, *peers: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["in-flight-50", "in-flight-1000", "tls-50", "slow-head"])
 def test_every_row_gets_its_own_answer_in_its_own_place(name: str) -> None:
-    runs = quick(name, "headrace", "aiohttp-loop")
+    runs = quick(name, "headrace", "aiohttp-gather", "aiohttp-workers")
 
-    assert set(runs) == {"headrace", "aiohttp-loop"}
+    assert set(runs) == {"headrace", "aiohttp-gather", "aiohttp-workers"}
     for run in runs.values():
         assert (run["right"], run["misplaced"], run["lost"]) == (run["rows"], 0, 0)
 
@@ -73,7 +73,7 @@ def test_article_program_loses_three_rows_where_headrace_loses_none() -> None:
     assert (runs["async-semaphore"]["right"], runs["async-semaphore"]["lost"]) == (97, 3)
 
 
-@pytest.mark.parametrize("name", ["unknown-bucket", "flaky-relay", "heavy-bodies", "stream-50"])
+@pytest.mark.parametrize("name", ["unknown-bucket", "flaky-relay", "heavy-bodies", "heavy-answers", "stream-50"])
 def test_row_is_answered_whatever_the_limit_the_relay_or_its_size(name: str) -> None:
     run = quick(name, "headrace")["headrace"]
 
@@ -88,13 +88,41 @@ def test_stages_alone_lose_nothing_and_their_start_costs_them_nothing(name: str)
     assert run["sending_cpu_us_per_row"] < run["cpu_us_per_row"]
 
 
+def test_serve_answers_a_batch_and_only_its_process_counts() -> None:
+    run = quick("serve", "headrace-serve")["headrace-serve"]
+
+    assert (run["right"], run["lost"]) == (run["rows"], 0)
+    assert run["cpu_us_per_row"] > 0
+
+
+@pytest.mark.parametrize("program", ["hey", "wrk"])
+def test_load_generator_offers_the_load_of_a_scenario(program: str, tmp_path: Path) -> None:
+    command = prepare(SUBJECTS[program], SCENARIOS["in-flight-1000"], "http://127.0.0.1:1/v1", tmp_path)
+
+    assert command[command.index("-c") + 1] == "1000"
+    assert command[-1] == "http://127.0.0.1:1/v1/chat/completions"
+    assert "row-0000000" in "".join(file.read_text() for file in tmp_path.iterdir())
+
+
+def test_each_ratio_names_the_loop_that_it_is_taken_to() -> None:
+    result = measure(
+        [SCENARIOS["in-flight-50"].quick()], ["headrace", "aiohttp-gather", "aiohttp-workers"], 1, warm_up=False, say=lambda _: None
+    )
+
+    page = markdown(result, [], "quick.json")
+
+    assert "| ÷ aiohttp gather | ÷ aiohttp workers |" in page
+    assert "CPU per row ÷ aiohttp gather, 50 in flight" in page
+    assert result["conditions"]["build"] in page
+
+
 def test_subject_that_outlives_patience_is_left_out_with_a_word() -> None:
     scenario = evolve(SCENARIOS["in-flight-50"].quick(), latency="fixed:60", patience_seconds=0.5)
 
-    found = measure([scenario], ["aiohttp-loop"], 1, warm_up=False, say=lambda _: None)["scenarios"]["in-flight-50"]
+    found = measure([scenario], ["aiohttp-gather"], 1, warm_up=False, say=lambda _: None)["scenarios"]["in-flight-50"]
 
     assert found["subjects"] == {}
-    assert found["skipped"] == {"aiohttp-loop": "did not end within 0.5 s"}
+    assert found["skipped"] == {"aiohttp-gather": "did not end within 0.5 s"}
 
 
 def test_every_scenario_names_known_subjects() -> None:
@@ -120,9 +148,9 @@ def test_list_names_every_scenario() -> None:
 
 def test_result_is_json_with_its_conditions(tmp_path: Path) -> None:
     out = tmp_path / "result.json"
-    said = CliRunner().invoke(main, ["run", "start-up", "--quick", "--peers", "aiohttp-loop", "--out", str(out)])
+    said = CliRunner().invoke(main, ["run", "start-up", "--quick", "--peers", "aiohttp-gather", "--out", str(out)])
 
     result = json.loads(out.read_text())
 
     assert said.exit_code == 0
-    assert {"cpu", "python", "versions", "date", "load"} <= set(result["conditions"])
+    assert {"cpu", "python", "build", "versions", "date", "load"} <= set(result["conditions"])

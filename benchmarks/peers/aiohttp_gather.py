@@ -1,8 +1,9 @@
-"""THE reference: a bare loop on aiohttp with a semaphore that keeps the answers in a list. No retries, no order, no file."""
+"""THE reference: aiohttp's `gather` over all rows with a semaphore, the answers in a list, then a file. No retries, no journal."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import aiohttp
 
@@ -10,7 +11,7 @@ from benchmarks.peers.task import Task, body, cpu_seconds
 
 
 async def run(task: Task) -> list[str | None]:
-    """One task per prompt, all at once, as many in flight as allowed."""
+    """One task per prompt, all at once, as many in flight as allowed; the answers in the order of the prompts."""
     semaphore = asyncio.Semaphore(task.in_flight)
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=task.timeout_seconds)
@@ -29,7 +30,15 @@ async def run(task: Task) -> list[str | None]:
         return await asyncio.gather(*[ask(prompt) for prompt in task.prompts])
 
 
-if __name__ == "__main__":
-    work = Task.load()
+def main() -> None:
+    """Ask, then write a line for each prompt."""
+    task = Task.load()
     ready = cpu_seconds()
-    work.finish(asyncio.run(run(work)), ready=ready)
+    answers = asyncio.run(run(task))
+    with task.report.with_name("answers.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"answer": answer}) + "\n" for answer in answers)
+    task.finish(answers, ready=ready)
+
+
+if __name__ == "__main__":
+    main()
