@@ -169,7 +169,7 @@ def leased_config(config: Config, leases: Collection[int]) -> Config:
     return replace(config, limits=replace(config.limits, shared=LEASED))
 
 
-def _budgets(config: Config, shard: Shard, rows: int) -> dict[str, Any]:
+def budgets_of(config: Config, shard: Shard, rows: int) -> dict[str, Any]:
     """The budgets of a shard: of each, the part that its rows are of all. So all shards together never spend more than the run may."""
 
     def part(budget: BudgetConfig) -> BudgetConfig:
@@ -201,7 +201,7 @@ def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, 
         config = leased_config(config, leases)
     return replace(
         config,
-        **_budgets(config, shard, place.plan.rows),
+        **budgets_of(config, shard, place.plan.rows),
         sink=replace(config.sink, path=str(part)),
         journal=replace(config.journal, path=str(journal_of(place, shard.number))),
     )
