@@ -25,12 +25,13 @@ from pipeline.stages.room import SHORT_BYTES, Room
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from trio import MemoryReceiveChannel, MemorySendChannel
+    from trio import MemoryReceiveChannel
 
     from pipeline.core.answers.fitting import AnswerRules
     from pipeline.messages import GateMessage, Report, Ticket
     from pipeline.ports import ClientRequestIds, OpenSender, Store
     from pipeline.records import Fault, Outcome
+    from pipeline.stages.mailbox import Outlet
 
 
 @frozen
@@ -52,8 +53,8 @@ class FetchSettings:
 
 async def fetch(
     tickets: MemoryReceiveChannel[list[Ticket]],
-    reports: MemorySendChannel[GateMessage],
-    outcomes: MemorySendChannel[Outcome],
+    reports: Outlet[GateMessage],
+    outcomes: Outlet[Outcome],
     *,
     settings: FetchSettings,
     store: Store[Any],
@@ -85,8 +86,8 @@ async def fetch(
 async def _work(
     ticket: Ticket | None,
     bench: Bench,
-    reports: MemorySendChannel[GateMessage],
-    outcomes: MemorySendChannel[Outcome],
+    reports: Outlet[GateMessage],
+    outcomes: Outlet[Outcome],
     settings: FetchSettings,
     store: Store[Any],
     room: Room,
@@ -100,7 +101,8 @@ async def _work(
         while ticket is not None:
             job = ticket.job
             store.left(job.index)
-            if len(job.body) > SHORT_BYTES:
+            long = len(job.body) > SHORT_BYTES
+            if long:
                 room.leave(job)
             started = clock()
             reply = await attempt(job, settings.name_attempt(job.index, ticket.attempt))
@@ -113,7 +115,8 @@ async def _work(
             report.ended = ended
             # No wait from the report to the bench: when the gate sees the report, this worker is idle already.
             if outcome is not None:
-                room.forget(job)
+                if long:
+                    room.forget(job)
                 outcomes.send_nowait(store.keep(outcome))
                 if store.is_behind:
                     await InTask(store.catch_up)

@@ -26,6 +26,7 @@ from pipeline.records import Job, Outcome
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import gate
 from pipeline.stages.gate_tally import GateTally
+from pipeline.stages.mailbox import Mailbox, Post
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
 from pipeline.stages.record import record
@@ -115,9 +116,9 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     if settings.changes is not None:
         workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
     # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for each change
-    post, inbox = trio.open_memory_channel[GateMessage](window + workers + 3 + len(settings.leases))
+    post, inbox = Mailbox[GateMessage](window + workers + 3 + len(settings.leases)).ends()
     grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
-    end, outcomes = trio.open_memory_channel[Outcome](window)
+    end, outcomes = Mailbox[Outcome](window).ends()
     keep, recorded = trio.open_memory_channel[list[Any]](1)
     sort, ordered = trio.open_memory_channel[Batch[Any]](1)
     reader_post, stop_post, change_post, lease_post = post.clone(), post.clone(), post.clone(), post.clone()
@@ -210,7 +211,7 @@ async def _stage(run: Callable[[], Awaitable[None]], end_all: Callable[[], None]
         end_all()
 
 
-async def _pass_on_changes(changes: trio.MemoryReceiveChannel[Change] | None, post: trio.MemorySendChannel[GateMessage]) -> None:
+async def _pass_on_changes(changes: trio.MemoryReceiveChannel[Change] | None, post: Post[GateMessage]) -> None:
     """Let the gate make changes of its lanes, so that nobody else touches them."""
     with post:
         if changes is None:
@@ -226,7 +227,7 @@ async def _pass_on_changes(changes: trio.MemoryReceiveChannel[Change] | None, po
 async def _drain_when_told(
     stop: trio.Event,
     reading: trio.CancelScope,
-    post: trio.MemorySendChannel[GateMessage],
+    post: Post[GateMessage],
     stages: trio.CancelScope,
     grace_seconds: float,
 ) -> None:
@@ -240,7 +241,7 @@ async def _drain_when_told(
             return  # the gate has already ended
 
 
-def _keep_leases(nursery: trio.Nursery, leases: Mapping[LeasedLane, LimitLease], post: trio.MemorySendChannel[GateMessage]) -> None:
+def _keep_leases(nursery: trio.Nursery, leases: Mapping[LeasedLane, LimitLease], post: Post[GateMessage]) -> None:
     if not leases:
         post.close()
         return

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.ports import Observer
     from pipeline.records import Job, Outcome, Usage
     from pipeline.stages.gate_tally import GateTally
+    from pipeline.stages.mailbox import Inbox, Outlet
 
 
 INTERRUPTED = "interrupted"
@@ -43,9 +44,9 @@ _LIMITS = frozenset(bound.value for bound in Bound)
 
 
 async def gate(
-    inbox: MemoryReceiveChannel[GateMessage],
+    inbox: MemoryReceiveChannel[GateMessage] | Inbox[GateMessage],
     tickets: MemorySendChannel[list[Ticket]],
-    outcomes: MemorySendChannel[Outcome],
+    outcomes: Outlet[Outcome],
     *,
     lanes: Lanes,
     policy: RetryPolicy,
@@ -75,9 +76,9 @@ async def gate(
 
 
 class _Gate(Struct, eq=False):
-    inbox: MemoryReceiveChannel[GateMessage]
+    inbox: MemoryReceiveChannel[GateMessage] | Inbox[GateMessage]
     tickets: MemorySendChannel[list[Ticket]]
-    outcomes: MemorySendChannel[Outcome]
+    outcomes: Outlet[Outcome]
     lanes: Lanes
     judge: Judge
     tally: GateTally

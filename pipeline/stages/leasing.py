@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.leased import LeasedLane
     from pipeline.messages import GateMessage
     from pipeline.ports import LimitLease
+    from pipeline.stages.mailbox import Post
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ LEAVE_SECONDS = 2.0  # for giving everything back at the end; without it the oth
 _log = logging.getLogger(__name__)
 
 
-async def keep_leases(leases: Mapping[LeasedLane, LimitLease], post: trio.MemorySendChannel[GateMessage]) -> None:
+async def keep_leases(leases: Mapping[LeasedLane, LimitLease], post: Post[GateMessage]) -> None:
     """Report for every lane until cancelled, then give everything back. post: must have room for a message per lane."""
     with post:
         async with trio.open_nursery() as nursery:
@@ -37,7 +38,7 @@ async def keep_leases(leases: Mapping[LeasedLane, LimitLease], post: trio.Memory
                 nursery.start_soon(_keep, lane, lease, post)
 
 
-async def _keep(lane: LeasedLane, lease: LimitLease, post: trio.MemorySendChannel[GateMessage]) -> None:
+async def _keep(lane: LeasedLane, lease: LimitLease, post: Post[GateMessage]) -> None:
     unheard = False
     try:
         while True:
@@ -65,7 +66,7 @@ async def _keep(lane: LeasedLane, lease: LimitLease, post: trio.MemorySendChanne
                 _log.warning("the share of a limit was not given back, the others get it in some seconds: %s", error)
 
 
-async def _ask(post: trio.MemorySendChannel[GateMessage], do: Callable[[float], T]) -> T:
+async def _ask(post: Post[GateMessage], do: Callable[[float], T]) -> T:
     """Let the gate do something with a lane, and give what came of it."""
     done = trio.Event()
     results: list[T] = []

@@ -18,12 +18,13 @@ from pipeline.stages.groups import take
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from trio import MemoryReceiveChannel, MemorySendChannel
+    from trio import MemoryReceiveChannel
 
     from pipeline.core.rows.lines import RawRow
     from pipeline.messages import Report
     from pipeline.ports import Reuse, Store
     from pipeline.records import Failure, Outcome
+    from pipeline.stages.mailbox import Outlet
     from pipeline.stages.room import Room
 
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
@@ -49,8 +50,8 @@ async def read(
     *,
     store: Store[Any],
     credits: MemoryReceiveChannel[int],  # noqa: A002  the field's word
-    jobs: MemorySendChannel[list[Job] | Report | Notice],
-    outcomes: MemorySendChannel[Outcome],
+    jobs: Outlet[list[Job] | Report | Notice],
+    outcomes: Outlet[Outcome],
     tally: ReadTally,
     first_index: int = 0,
     limit: int | None = None,
@@ -111,8 +112,8 @@ async def read(
 
 def _send(
     made: Sequence[Job | Outcome],
-    jobs: MemorySendChannel[list[Job] | Report | Notice],
-    outcomes: MemorySendChannel[Outcome],
+    jobs: Outlet[list[Job] | Report | Notice],
+    outcomes: Outlet[Outcome],
     room: Room | None,
 ) -> int:
     """Send jobs to the gate and finished rows on; how many entered the pipeline."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.core.bookkeeping.ledger import Ledger
     from pipeline.ports import Reuse, Store, T
     from pipeline.records import Outcome
+    from pipeline.stages.mailbox import Inbox
     from pipeline.stages.room import Room
 
 SETTLE_SECONDS = 0.2  # without an outcome, until what is under way is stored as well: somebody may look at the journal
@@ -22,7 +23,7 @@ GROUP_BYTES = 8 << 20  # a group is in memory up to three times while it is stor
 
 
 async def record(
-    outcomes: MemoryReceiveChannel[Outcome],
+    outcomes: MemoryReceiveChannel[Outcome] | Inbox[Outcome],
     recorded: MemorySendChannel[list[T]],
     *,
     store: Store[T],
@@ -68,7 +69,9 @@ async def record(
             raise
 
 
-async def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome], seconds: float, enough: int, store: Store[T]) -> bool:
+async def _gather(
+    outcomes: MemoryReceiveChannel[Outcome] | Inbox[Outcome], group: list[Outcome], seconds: float, enough: int, store: Store[T]
+) -> bool:
     """Add what arrives to a group, up to GROUP_BYTES; whether it is full. Cancellation: what was taken is in the group."""
     size = sum(len(outcome.body or b"") for outcome in group)
     for _ in range(store.lingers):
@@ -81,7 +84,7 @@ async def _gather(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome],
     return size >= GROUP_BYTES
 
 
-def _take(outcomes: MemoryReceiveChannel[Outcome], group: list[Outcome], size: int) -> int:
+def _take(outcomes: MemoryReceiveChannel[Outcome] | Inbox[Outcome], group: list[Outcome], size: int) -> int:
     """Add what has arrived to a group of this size in bytes, up to GROUP_BYTES; its size then."""
     try:
         while size < GROUP_BYTES:

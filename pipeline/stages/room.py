@@ -5,7 +5,8 @@ flight does not count here, so memory is bounded by the limit and what is in fli
 one: the window in rows bounds them.
 
 This is the one thing that stages share besides their channels: the reader adds and waits, the workers and the recorder take
-away. A message for each row to the reader would cost more than the rest of this.
+away. A message for each row to the reader would cost more than the rest of this. Short requests are the rule, so `leave` and `forget`
+need only be called for long ones.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class Room:
         if len(job.body) > SHORT_BYTES:
             self._sizes[job.index] = len(job.body)  # a row that is asked again may have a longer request
             self.waiting += len(job.body)
+        else:
+            self._sizes.pop(job.index, None)  # or a shorter one
 
     def forget(self, job: Job) -> None:
         """The attempt has ended with an outcome."""
