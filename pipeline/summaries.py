@@ -31,7 +31,8 @@ class LaneSummary(Record, frozen=True):
     """What one lane did in this run.
 
     learned_per_minute: requests that the provider was found to allow, None if nothing was found. kind: of its limit, such as
-    "sliding" or "bucket". out_seconds: for how long it took no rows. out: why it is used no longer, None while it may be.
+    "sliding", "bucket" or "in_flight". out_seconds: for how long it took no rows. out: why it is used no longer, None while it
+    may be. learned_in_flight: requests at once that it was found to allow, None if it is not known to cap them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LaneSummary(Record, frozen=True):
     kind: str | None = None
     out_seconds: float = 0.0
     out: str | None = None
+    learned_in_flight: int | None = None
 
 
 class Summary(Record, frozen=True):

@@ -132,12 +132,13 @@ def _going_on(stopped: str, command: str, more: Mapping[str, float] | None) -> A
 
 def _learned(summary: Summary) -> Iterator[Advice]:
     """What was found out about limits that held the run back: a later run need not search for it."""
-    if summary.limited_by.get("learned", 0.0) < MUCH_HELD:
-        return
+    paced = summary.limited_by.get("learned", 0.0) >= MUCH_HELD
     for number, lane in enumerate(summary.lanes):
-        if lane.learned_per_minute is not None:
-            place = f" ({lane.name})" if lane.name else ""
-            section = f"providers[{number}].limits" if lane.name else "limits"
+        place = f" ({lane.name})" if lane.name else ""
+        section = f"providers[{number}].limits" if lane.name else "limits"
+        if lane.learned_in_flight is not None:
+            yield Advice(f"worth writing into the config{place}: {section}.max_in_flight: {lane.learned_in_flight}")
+        elif lane.learned_per_minute is not None and paced:
             rate = f"{lane.learned_per_minute:.0f}" if lane.learned_per_minute >= 10 else f"{lane.learned_per_minute:.2g}"
             yield Advice(f"worth writing into the config{place}: {section}.requests_per_minute: {rate}")
 

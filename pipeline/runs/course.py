@@ -266,6 +266,7 @@ def _lane_summary(state: LaneState) -> LaneSummary:
         None if learned is None else learned.kind,
         round(state.out_seconds + held, 3),
         state.out or state.refused,
+        None if learned is None else learned.in_flight,
     )
 
 

@@ -155,7 +155,7 @@ def test_neighbour_on_the_same_key_gets_its_share_and_takes_no_more(kind: str) -
     _, book = run(server, world=World(seconds=240.0, slots=SLOTS, neighbour=lambda now: 0.4 * RATE if now % 60 < 30 else 0.0))
 
     assert book.attained(server, 60, 240) >= 0.68
-    assert book.refused_share() <= 0.03
+    assert book.refused_share() <= 0.035  # a neighbour that comes may look like a cap for a while
 
 
 @pytest.mark.parametrize("latency", [0.1, 1.0])

@@ -179,6 +179,15 @@ def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back()
     assert advice_on(free, "headrace run a.yaml") == []
 
 
+def test_cap_on_requests_at_once_is_advised_as_such() -> None:
+    lanes = (LaneSummary("", 600, 600, 9, None, "in_flight", learned_in_flight=20),)
+    capped = Summary(total=600, succeeded=600, attempts=600, limited_by={"in_flight": 0.99}, lanes=lanes)
+
+    assert [advice.text for advice in advice_on(capped, "headrace run a.yaml")] == [
+        "worth writing into the config: limits.max_in_flight: 20",
+    ]
+
+
 def test_limits_that_are_not_learned_and_are_too_high_are_advised_to_be_lowered() -> None:
     many = replace(CLEAN, throttled=300)
 

@@ -46,6 +46,10 @@ class Departures:
             return sum(self._ring[low:high])
         return sum(self._ring[low:]) + sum(self._ring[:high])
 
+    def count_before(self, start: float, end: float) -> int:
+        """How many left from `start` up to the cell of `end`: those in its own cell may still be refused, in a burst most of them."""
+        return self.count(start, int(end * CELLS_PER_SECOND) / CELLS_PER_SECOND)
+
     def oldest_since(self, start: float, otherwise: float) -> float:
         """When the first of those left that left since `start`; `otherwise` if none did."""
         first = max(int(start * CELLS_PER_SECOND) + 1, self._oldest)

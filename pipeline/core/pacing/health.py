@@ -46,6 +46,7 @@ FIRST_IN_A_ROW = 3  # before anything was ever answered
 UNREACHABLE_IN_A_ROW = 3  # no connection at all: no row can be the reason for that
 RETURNED = 16  # attempts in flight from which on a lane that returns is judged like any other
 SLOW_SECONDS, SLOW_TIMES = 1.0, 2  # an attempt that takes so much longer than failures do is probably being answered
+STILL_ANSWERS_SECONDS, STILL_ANSWERS_TIMES = 0.5, 3.0  # or so many times the time between results: one so long ago shows that it works
 OUTAGES = 64  # that are remembered
 WORTH_A_WORD_SECONDS = 3.0  # refusals by a limit, and nothing else, for so long
 
@@ -69,7 +70,7 @@ class Health:
     """
 
     __slots__ = (
-        "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
+        "_answered_at", "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
         "cause", "departures", "first", "flying", "held_from", "is_calm", "last_good", "latency", "served", "state", "trouble",
     )  # fmt: skip
 
@@ -87,6 +88,7 @@ class Health:
         self.is_calm = True
         self.first = FirstAttempts()
         self._slowest = 0.0  # failure of these
+        self._answered_at = -inf  # clock of the latest result
         self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
         self._outages: list[Outage] = []
         self._silent = False  # it is held because it fell silent
@@ -133,6 +135,7 @@ class Health:
     def succeeded(self, number: int, now: float, *, first: bool) -> None:
         """Note a result."""
         self.latency.add(now - self.flying.pop(number))
+        self._answered_at = now
         if not self.trouble.worked:
             self.trouble.worked = self.served = True
         if number > self.last_good:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
@@ -147,7 +150,7 @@ class Health:
             number = report.ticket.number
             took(now - back(number))
             last = max(last, number)
-        self.last_good = last
+        self.last_good, self._answered_at = last, now
         self.trouble.worked = self.served = True
 
     def answered(self, number: int, *, first: bool) -> None:
@@ -233,6 +236,11 @@ class Health:
     def never_fails(self) -> bool:
         """Whether none of the late first attempts failed as others' probably do."""
         return self.state is State.WORKING and not self.first.failed.bits
+
+    def still_answers(self, now: float) -> bool:
+        """Whether there was a result so short a while ago that others are surely being answered."""
+        between = self.latency.mean / max(1, len(self.flying))
+        return now - self._answered_at <= max(STILL_ANSWERS_SECONDS, STILL_ANSWERS_TIMES * between)
 
     def is_down(self, now: float) -> bool:
         """Whether the lane is held, or has refused all because of a limit for a while."""

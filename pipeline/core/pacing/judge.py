@@ -196,8 +196,11 @@ class Judge:
 
     def _server(self, state: LaneState, report: Report, now: float) -> None:
         ticket, health = report.ticket, state.health
+        busy = report.status in BUSY and health.still_answers(now)
+        if report.status in BUSY and not ticket.failed:
+            health.first.limited.add(1)
         if ticket.grant is not None:
-            state.limits.lost(ticket.grant, now)
+            state.limits.lost(ticket.grant, now, busy=busy)
         unreachable = report.cause in NO_SERVER
         others = self._others(state)
         held = health.failed(
@@ -220,7 +223,9 @@ class Judge:
         failed = ticket.failed if outage else (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
         failed = tuple(each for each in failed if not self._unsure.in_outage(each))
         avoid = state.index if others else -1
-        if len(failed) < self.policy.attempts or health.first.by_chance(len(failed), health.departures, limited=False):
+        chance = health.first.by_chance(len(failed), health.departures, limited=False)
+        chance = chance or (report.status in BUSY and health.first.by_chance(len(failed), health.departures, limited=True))
+        if len(failed) < self.policy.attempts or chance:
             self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
         elif self._unsure.tells(failed):
             self._write([report])

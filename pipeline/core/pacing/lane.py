@@ -269,11 +269,15 @@ class Lane:
         elif retry_after is not None and not parallel:
             self.pause(now + retry_after)
 
-    def lost(self, grant: Grant, now: float) -> None:
-        """Note that an attempt ended in a way that says nothing of limits: a timeout, a lost connection, a 5xx."""
+    def lost(self, grant: Grant, now: float, *, busy: bool = False) -> None:
+        """Note that an attempt ended in a way that says nothing of the pace: a timeout, a lost connection, a 5xx.
+
+        busy: the provider said that it is too busy (503, 529), which is also what a cap on attempts at once may say.
+        """
         self.in_flight -= 1
         if self._learner is not None:
-            self._learner.finder.lost(grant, now)
+            finder = self._learner.finder
+            (finder.busy if busy else finder.lost)(grant, now)
 
     def news(self, grant: Grant, now: float, said: ProviderLimits | None) -> None:
         """Take note of what an answer's headers say of the limits, None if nothing. They were true when its request arrived."""

@@ -23,11 +23,14 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from msgspec import field
+
 from pipeline.core.pacing.closing import Closing
 from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, MIN_HOLD_SECONDS, Mode
 from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
 from pipeline.core.pacing.kinds import Kind
 from pipeline.core.pacing.meter import TICK_SECONDS
+from pipeline.core.pacing.noise import Noise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +39,18 @@ if TYPE_CHECKING:
 
 SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything below one
 LEAST_GRACE = 0.1
+SLOT_SECONDS, SLOT_SHARE = 0.01, 1 / 12  # of a latency: for so long the highest number in flight is taken together
+BUSY_SHARE = 0.2  # of attempts, that a provider may be too busy for at random: twelve in a row are no chance
 BETWEEN = 3  # let in between two refusals: the limit is not shut
 
 
 class Finder(Closing, eq=False):
     """The learned pace of one lane, in requests."""
+
+    _busy_noise: Noise = field(
+        default_factory=lambda: Noise(share=BUSY_SHARE)
+    )  # how likely it is that a provider that is too busy is so by chance
+    _before_cap: float | None = None  # the estimate that was sure when a cap was assumed
 
     # ---- may one leave? --------------------------------------------------------------------------------------------
 
@@ -66,8 +76,11 @@ class Finder(Closing, eq=False):
         in_flight, crowd = grant.crowd, self.crowd
         if crowd.capped:
             crowd.departed(in_flight, now, self._hold_departures(now))
-        elif in_flight > crowd.peak:
-            crowd.peak = in_flight
+        else:
+            if now >= crowd.next_peak:
+                self._next_slot(in_flight, now)
+            if in_flight > crowd.peak:  # noqa: PLR1730  `max` costs three times as much, and this is paid for every row
+                crowd.peak = in_flight
         if self.mode is Mode.OPEN:
             return
         self._left += 1
@@ -92,8 +105,15 @@ class Finder(Closing, eq=False):
             patience = self._hold_departures(now)
             for grant in grants:
                 crowd.departed(grant.crowd, now, patience)
-        elif most > crowd.peak:
-            crowd.peak = most
+            return
+        if now >= crowd.next_peak:
+            self._next_slot(most, now)
+        crowd.peak = max(crowd.peak, most)
+
+    def _next_slot(self, in_flight: int, now: float) -> None:
+        """A slot of time is over, in which the highest number in flight is taken together."""
+        latency = in_flight / (1.0 + self.log.count(now - 1.0, now))  # by Little's law
+        self.crowd.note_peak(now, max(SLOT_SECONDS, SLOT_SHARE * latency))
 
     # ---- what came of it -------------------------------------------------------------------------------------------
 
@@ -134,19 +154,39 @@ class Finder(Closing, eq=False):
     def _react(self, grant: Grant, now: float, said: float, *, explained: bool) -> None:
         left = grant.left
         if said <= SHORT_WAIT_SECONDS and not explained:
-            if not self.crowd.capped and self._is_noise(left, now, grant.crowd):
+            was_capped = self.crowd.capped
+            if self._hits_cap(grant, now):
+                self._capped(now)
+                return
+            if was_capped and self._before_cap is not None:
+                self._resume_pace(now)
+                return
+            if not was_capped and self._is_noise(left, now, grant.crowd):
                 return
             if self.mode is Mode.OPEN and self.told:  # more is promised than is kept
                 self.span.sure(self.top)
                 self.mode, self.rate, self._confirmed, self.opened = Mode.HOLD, self.top, True, min(self.opened, left - 1.0)
-            even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
-            if self.crowd.refused(grant.crowd, left, even=even):
-                self._capped(now)
-                return
             if self._may_step_back(left):
                 self._step_back(left, now)
                 return
         self._close(left, now, said, explained=explained)
+
+    def busy(self, grant: Grant, now: float) -> None:
+        """The provider is too busy for one and answers others, as a proxy is that caps the requests at once. The pace may stay."""
+        self.lost(grant, now)
+        left = grant.left
+        self.log.remove(left)
+        if self.outage is not None or left < self.opened:
+            return
+        capped = self.crowd.capped
+        if self._hits_cap(grant, now):
+            self._capped(now)
+        elif not capped and self._busy_noise.is_limit(left, 0.0, self.log):
+            self.crowd.flooded(grant.crowd, self._on_the_wire(left, now))
+            self._capped(now)
+        elif self.mode is Mode.RAMP and not self.noise.known:
+            self._frozen = self._left  # as with a refusal of which it is not known what it was
+            self._answers = min(self._answers, grant.crowd)
 
     def rest(self, until: float) -> None:
         """Nothing leaves before `until`: afterwards the pace that was reached goes on, not all of what waits at once."""
@@ -209,15 +249,37 @@ class Finder(Closing, eq=False):
         self._note(now, "noise")
         return True
 
+    def _hits_cap(self, grant: Grant, now: float) -> bool:
+        """Whether a cap on attempts at once explains a refusal."""
+        left, count = grant.left, self.log.count
+        even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
+        wire = self._on_the_wire(left, now)
+        return self.crowd.refused(grant.crowd, left, even=even, wire=wire, pace=count(left - 1.0, left))
+
+    def _on_the_wire(self, left: float, now: float) -> int:
+        """How many more had left than the server can have seen when the attempt left whose refusal has come now."""
+        return self.log.count(2 * left - now, left)
+
     def _capped(self, now: float) -> None:
         """A cap on attempts at once explains the refusal: the pace need not change, and climbs until the cap binds."""
-        if self.span.estimate is None or self.mode is Mode.OPEN:
+        span = self.span
+        if span.estimate is None or self.mode is Mode.OPEN:
             self.opened = now
             return
+        if self._before_cap is None and not span.unsure:
+            self._before_cap = span.estimate
         self.span.between(self.rate, inf)
         self.span.estimate = 1.1 * self.rate
         self._hold(now)
         self._note(now, f"capped at {self.crowd.bound}")
+
+    def _resume_pace(self, now: float) -> None:
+        """There is no cap: the pace that was known before is held again."""
+        self.span.sure(self._before_cap or self.rate)
+        self._before_cap = None
+        self._hold(now)
+        self.tat = now + 1.0 / self.rate
+        self._note(now, "no cap")
 
     def _may_step_back(self, left: float) -> bool:
         """Whether nothing shows that the limit is shut: since the last reaction it has let some in."""

@@ -36,6 +36,7 @@ FAR_BELOW = 0.8  # of a rate that was measured: a limit does not refuse there
 FAR_SLOWER = 0.6  # of the pace at which a limit was met: refusals there were not its doing
 BETWEEN = 3  # let in since the refusal before: the limit is not shut
 MEASURED = 8  # let in between two refusals: enough to measure by
+MEASURED_SECONDS = 0.1  # apart: what is let in within a few milliseconds is no rate
 RECENT_SECONDS = 30.0
 OFTEN = 3  # tolerated within these
 UNEXPLAINED = 2
@@ -68,7 +69,7 @@ class Noise(Struct, eq=False):
     def is_limit(self, left: float, pace: float, departures: Departures) -> bool:
         """Weigh a refusal of an attempt that left at `left`; whether it must be a limit's. pace: a second, let in before it."""
         noise = min(MOST_NOISE, max(self.share, NOISE_SHARE))
-        between = departures.count(max(self.last, self._began), left)
+        between = departures.count_before(max(self.last, self._began), left)
         self.last = max(self.last, left)
         before = max(0.0, self.score - between * log((1 - noise) / (1 - LIMIT_SHARE)))
         self.score = before + log(LIMIT_SHARE / noise)
@@ -123,7 +124,7 @@ class Noise(Struct, eq=False):
             self._unexplained += 1
         elif pace > FAR_BELOW * self.measured:
             self._unexplained = 0
-        if between >= MEASURED and (rate := between / (left - emptied_at)) > self.measured:
+        if between >= MEASURED and left - emptied_at >= MEASURED_SECONDS and (rate := between / (left - emptied_at)) > self.measured:
             self.measured, self._measured_at = rate, left
         if self._unexplained < UNEXPLAINED and self._lowered < LOWERED and not self._too_often():
             return False
