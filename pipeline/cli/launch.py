@@ -74,6 +74,7 @@ def launch(
             from pipeline.engines.choosing import ray_engine
             from pipeline.engines.run import run_on
 
+            show = _telling(terminal, show) if telling else show
             return await run_on(ray_engine(), config, **choices, stop=stop, give_up=give_up, progress=show)
         return await run(config, **choices, stop=stop, give_up=give_up, progress=show, observers=observers, live=live)
 
@@ -123,6 +124,19 @@ def _showing(terminal: Talk) -> Callable[[Progress], None]:
         terminal.show(progress)
 
     return show
+
+
+def _telling(terminal: Talk, show: Callable[[Progress], None]) -> Callable[[Progress], None]:
+    """Shows the progress of several workers, and tells what becomes of them."""
+    from pipeline.cli.workers import WorkersTold
+
+    workers = WorkersTold(terminal.say)
+
+    def show_both(progress: Progress) -> None:
+        workers.show(progress)
+        show(progress)
+
+    return show_both
 
 
 def spare_the_collector() -> None:

@@ -78,7 +78,7 @@ async def run_on(
     directory = directed.directory
     await directed.in_a_thread(partial(_begin, config, directory, fresh=fresh))
     with directory.locked():
-        plan = await directed.in_a_thread(partial(_planned, config, directory, fresh=fresh))
+        plan = await directed.plan(fresh=fresh)
         store = storage_of(directory, plan)
         choice = "transient" if retry_failed is True else retry_failed or None
         if choice is not None:
@@ -92,14 +92,7 @@ async def run_on(
         except UsageError as error:  # the storage is out of reach now
             raise RunAborted(str(error), directed.summary(before, before, ended)) from error
         summary = directed.summary(before, after, ended)
-        left = [shard.number for shard in plan.shards if shard.number not in after.done and shard.number not in limits]
-        if limit is not None:
-            left = [number for number in left if plan.shards[number].first < limit]
-        if ended is not None and ended.interrupted:
-            raise RunInterrupted(INTERRUPTED, replace(summary, stopped=INTERRUPTED))
-        if left or (ended is not None and ended.stopped is not None):
-            reason = (None if ended is None else ended.stopped) or f"{len(left):,} of {len(plan.shards):,} shards did not come to their end"
-            raise RunAborted(reason, replace(summary, stopped=reason))
+        _see_that_it_ended_well(work, after, ended, summary)
         if len(after.done) == len(plan.shards) and config.engine.ray.collect.value == "file":
             try:
                 if store is not None:
@@ -109,6 +102,18 @@ async def run_on(
                 raise RunAborted(str(error), replace(summary, stopped=str(error))) from error
             summary = replace(summary, digest=made.digest)
         return summary
+
+
+def _see_that_it_ended_well(work: Work, after: Totals, ended: Ended | None, summary: Summary) -> None:
+    """Raises RunInterrupted or RunAborted, where a shard that was to be run to its end was not."""
+    if ended is not None and ended.interrupted:
+        raise RunInterrupted(INTERRUPTED, replace(summary, stopped=INTERRUPTED))
+    left = [shard for shard in work.shards if shard.number not in after.done and shard.number not in work.limits]
+    reason = None if ended is None else ended.stopped
+    if left and reason is None:
+        reason = f"{len(left):,} of {len(work.plan.shards):,} shards did not come to their end"
+    if reason is not None:
+        raise RunAborted(reason, replace(summary, stopped=reason))
 
 
 @frozen
@@ -123,6 +128,14 @@ class _Directed:
     @property
     def directory(self) -> RunDirectory:
         return RunDirectory.of(self.config)
+
+    async def plan(self, *, fresh: bool) -> Plan:
+        """The plan of the run. A run that cannot be planned leaves nothing behind."""
+        try:
+            return await self.in_a_thread(partial(_planned, self.config, self.directory, fresh=fresh))
+        except (UsageError, RunInterrupted):
+            self.directory.withdraw()
+            raise
 
     async def in_a_thread(self, make: Callable[[], T]) -> T:
         """Do what may take long before anything is sent. Raises RunInterrupted when the run is to stop meanwhile."""

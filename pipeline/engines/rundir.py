@@ -107,6 +107,15 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"{self.path}: the run directory cannot be created: {error.strerror or error}") from error
 
+    def withdraw(self) -> None:
+        """Remove it, if nothing was planned in it. Call this with the lock."""
+        if not self.exists:
+            with suppress(OSError):  # somebody uses it for something else
+                for path in self.path.glob("part-*"):
+                    path.unlink()
+                (self.path / LOCK).unlink(missing_ok=True)
+                self.path.rmdir()
+
     def move_aside(self) -> Path:
         """Give it another name, which is free; that name. Raises UsageError."""
         aside = free_name(self.path)

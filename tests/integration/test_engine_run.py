@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pipeline
 from pipeline.cli import main
 from pipeline.cli.texts import status_text
 from pipeline.engines.collect import collect
+from pipeline.engines.in_turn import in_turn
+from pipeline.engines.run import run_on
 from pipeline.engines.rundir import BusyError
 from pipeline.engines.shard import Place, ShardResult, run_shard
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
@@ -142,6 +145,17 @@ def test_a_changed_input_is_refused(case: Case) -> None:
 
     with pytest.raises(InputError, match="has changed since the run was planned"):
         case.run()
+
+
+def test_an_input_that_cannot_be_read_leaves_nothing_behind(case: Case) -> None:
+    case.source = "in.jsonl.gz"
+    whole = gzip.compress(b'{"prompt": "a"}\n' * 100)
+    (case.folder / case.source).write_bytes(whole[:-20])
+
+    with pytest.raises(InputError, match="cut off"):
+        trio.run(run_on, in_turn, case.config())
+
+    assert not list(case.folder.glob("out.jsonl*"))
 
 
 def test_a_changed_config_is_refused(case: Case) -> None:
