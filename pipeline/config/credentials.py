@@ -35,6 +35,7 @@ VALUE = later(rf"(\b(Bearer|Basic)\s+\S)|(\b({_PREFIXES})[-_][A-Za-z0-9_-]{{6,}}
 _WHOLE = rf"((Bearer|Basic)\s+)?(({_PREFIXES})[-_][A-Za-z0-9_-]{{16,}}|AIza[0-9A-Za-z_-]{{30,}})"
 WHOLE_VALUE = later(_WHOLE)
 _SHOWN_NOWHERE = later(rf"{_WHOLE}|-----BEGIN.*", re.DOTALL)
+SHORTEST = 19  # characters of what WHOLE_VALUE finds
 _FUNCTION_KEY = later(r"[A-Za-z0-9_+/=-]{30,}")  # of an Azure function, in `code`
 LOOKS_RANDOM = later(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
 _FIELD = later(r"\{[^{}]+\}")
@@ -59,7 +60,8 @@ def in_query(url: str) -> bool:
 
 def is_key(text: str) -> bool:
     """Whether a text is nothing but a key, perhaps with a folder before it, as where a key was pasted in place of a path."""
-    return _SHOWN_NOWHERE.fullmatch(text.rpartition("/")[2].strip()) is not None or text.startswith("-----BEGIN")
+    name = text.rpartition("/")[2].strip()
+    return (len(name) >= SHORTEST and _SHOWN_NOWHERE.fullmatch(name) is not None) or "-----BEGIN" in name or text.startswith("-----BEGIN")
 
 
 def hidden_in(text: str) -> str:

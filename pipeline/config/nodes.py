@@ -31,10 +31,12 @@ MAX_DEPTH = 60  # deeper than any request body, and far from Python's recursion 
 LONE_SURROGATE = "a lone surrogate (\\ud800 to \\udfff) is not Unicode text"
 NULL = frozenset({"", "~", "null", "Null", "NULL"})
 BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+NUMBER_STARTS = frozenset("+-.0123456789")
 INTEGER = later(r"[-+]?[0-9]+")
 OCTAL_OR_HEX = later(r"0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = later(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 INFINITE = later(r"([-+]?)\.(?:inf|Inf|INF)")
+_ONE_WORD = later(r"[A-Za-z0-9/][A-Za-z0-9_./-]{0,200}")
 NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 
 
@@ -65,6 +67,8 @@ def parse(text: str, source: str, problems: list[Problem], *, key: str = "", num
     problems: takes every problem that is found. key: path at which the tree will stand. numbered: whether the text has
     lines that a reader could look up.
     """
+    if not numbered and _ONE_WORD.fullmatch(text):  # as in `--set sink.path=out.jsonl`, which needs no parser
+        return Node(plain_scalar(text), source, None)
     reader = YAML(typ="safe", pure=True)
     reader.max_depth = MAX_DEPTH
     reader.composer.warn_double_anchors = False  # YAML lets an anchor be used again
@@ -177,6 +181,8 @@ def plain_scalar(text: str) -> Scalar:
         return None
     if text in BOOLEANS:
         return BOOLEANS[text]
+    if text[0] not in NUMBER_STARTS:
+        return text
     if INTEGER.fullmatch(text):
         return int(text)
     if OCTAL_OR_HEX.fullmatch(text):

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import field, frozen
+from msgspec import field
 
 from pipeline.core.answers.classify import classify, classify_fault, is_large
 from pipeline.core.answers.retry import RetryPolicy
@@ -21,6 +21,7 @@ from pipeline.light import Crew, InTask, attempts_of
 from pipeline.records import Answer
 from pipeline.stages.bench import Bench
 from pipeline.stages.room import SHORT_BYTES, Room
+from pipeline.values import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,21 +35,25 @@ if TYPE_CHECKING:
     from pipeline.stages.mailbox import Outlet
 
 
-@frozen
-class FetchSettings:
+class _Sending(Record, frozen=True):
+    """What of `FetchSettings` may be given by its place."""
+
+    open_senders: Sequence[OpenSender]
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class FetchSettings(_Sending, frozen=True, kw_only=True):
     """What every worker needs.
 
     open_senders: of each lane, by its index; more may be added while the run goes on. draw: uniform in [0, 1). utc: seconds since
     the epoch. secrets: what no failure may show. rules: what answers must be; None takes every one.
     """
 
-    open_senders: Sequence[OpenSender]
-    policy: RetryPolicy = field(factory=RetryPolicy)
-    draw: Callable[[], float] = field(kw_only=True)
-    utc: Callable[[], float] = field(kw_only=True)
-    name_attempt: ClientRequestIds = field(kw_only=True)
-    secrets: Secrets = field(factory=Secrets, kw_only=True)
-    rules: AnswerRules | None = field(default=None, kw_only=True)
+    draw: Callable[[], float]
+    utc: Callable[[], float]
+    name_attempt: ClientRequestIds
+    secrets: Secrets = field(default_factory=Secrets)
+    rules: AnswerRules | None = None
 
 
 async def fetch(

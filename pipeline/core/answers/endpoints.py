@@ -7,7 +7,7 @@ sends four inputs is promised four vectors.
 from __future__ import annotations
 
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -51,7 +51,9 @@ class _Inputs(msgspec.Struct, gc=False):
     requests: msgspec.Raw = NULL
 
 
-_decode_inputs = msgspec.json.Decoder(_Inputs).decode
+@cache
+def _inputs_decoder() -> msgspec.json.Decoder[_Inputs]:
+    return msgspec.json.Decoder(_Inputs)
 
 
 @lru_cache(maxsize=256)
@@ -100,7 +102,7 @@ class Promise(msgspec.Struct, frozen=True, gc=False):
 def _inputs_in(body: bytes) -> int:
     """How many inputs a request has; 0 if that cannot be told. A list of numbers is one text as tokens."""
     try:
-        inputs = _decode_inputs(body or b"{}")
+        inputs = _inputs_decoder().decode(body or b"{}")
     except (msgspec.DecodeError, RecursionError):
         return 0
     for given in (inputs.input, inputs.texts, inputs.inputs, inputs.requests):

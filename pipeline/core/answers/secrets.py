@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pipeline.patterns import later
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -37,8 +39,8 @@ class Secrets:
         self._texts.update(texts)
         longest_first = sorted(self._texts, key=len, reverse=True)
         self._longest = max((len(text) * ESCAPED_BYTES for text in self._texts), default=0)
-        self._in_text = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        self._in_body = re.compile(b"|".join(map(_as_json, longest_first)) or rb"(?!)")
+        self._in_text = later("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._in_body = later(b"|".join(map(_as_json, longest_first)) or rb"(?!)")
 
     def hidden(self, trouble: Trouble) -> Trouble:
         """The same trouble without the secrets. Changes it in place, because it was just made."""

@@ -6,6 +6,7 @@ candidates), Cohere, Ollama, llama.cpp, Text Generation Inference, AWS Bedrock (
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
@@ -55,14 +56,19 @@ _ALIASES = {
 }  # fmt: skip
 _BESIDE_THE_PROMPT = ("toolUsePromptTokenCount",)  # Google: results of tools, sent to the model again
 
-_decode_counts = msgspec.json.Decoder(Counts).decode
+
+@cache
+def _counts_decoder() -> msgspec.json.Decoder[Counts]:
+    return msgspec.json.Decoder(Counts)
+
+
 _decode_any = msgspec.json.Decoder().decode
 
 
 def read_usage(usage: bytes | msgspec.Raw) -> Usage:
     """The tokens of a usage object of any provider, as JSON; of each count 0 where it does not say."""
     try:
-        counts = _decode_counts(usage)
+        counts = _counts_decoder().decode(usage)
     except (msgspec.DecodeError, RecursionError):
         return _read_unusual(usage)
     found = usage_of(counts)

@@ -128,7 +128,8 @@ class Dialer(Struct, eq=False):
         if address.found is None or trio.current_time() > address.found_at + REMEMBERED_SECONDS:
             async with address.lock:
                 if address.found is None or trio.current_time() > address.found_at + REMEMBERED_SECONDS:
-                    stream = await trio.open_tcp_stream(host, port)
+                    # As bytes, because Python would import its codec for international names (1 ms) to encode a text.
+                    stream = await trio.open_tcp_stream(host.encode(), port)
                     sock = socket.socket(fileno=stream.socket.detach())
                     address.found, address.found_at = (sock.family, sock.getpeername()), trio.current_time()
                     return sock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from functools import partial
@@ -46,7 +45,7 @@ def _name_of(paths: Sequence[str]) -> str:
 
 def is_pattern(path: str) -> bool:
     """Whether a path stands for all files that it matches. A file that really has such a name is itself."""
-    return path not in STDIN and glob.has_magic(path) and not os.path.lexists(path)
+    return path not in STDIN and any(sign in path for sign in "*?[") and not os.path.lexists(path)
 
 
 def open_one(path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None) -> Source:
@@ -60,6 +59,8 @@ def open_one(path: str, *, encoding: str, delimiter: str | None, used: Collectio
 
 def _found_by(pattern: str) -> list[str]:
     """The files that a pattern matches, by name: the order must be the same in every run."""
+    import glob  # noqa: PLC0415  few inputs are patterns
+
     paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  a pattern may be absolute
     if not paths:
         raise InputError(f"{pattern}: no file has such a name")

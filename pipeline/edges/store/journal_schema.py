@@ -104,7 +104,6 @@ class _OldState(msgspec.Struct):
 
 encode_state = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(State).decode
-_decode_old_state = msgspec.json.Decoder(_OldState).decode
 
 
 def connect(path: Path, options: str = "") -> sqlite3.Connection:
@@ -166,7 +165,7 @@ def create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
         else:
             meta = _read_meta(database)
             cursor.execute(CREATE_DONE)
-            cursor.executemany(PUT_DONE, _decode_old_state(meta["state"]).done)
+            cursor.executemany(PUT_DONE, msgspec.json.decode(meta["state"], type=_OldState).done)
         meta.setdefault("name", token_hex(16))  # since version 2
         state = encode_state(_decode_state(meta.pop("state")))
         checksum = meta_checksum(meta_seed(meta), state)  # since version 3

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EVERY_SECONDS = 5.0  # between two times that the history is stored; kill -9 loses so much of the plots, and nothing else
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(History).decode
 
 
 class KeptHistory:
@@ -71,6 +70,6 @@ class KeptHistory:
 def read_history(data: bytes) -> History:
     """A history as it was stored. Raises ValueError for what is none."""
     try:
-        return _decode(zlib.decompress(data))
+        return msgspec.msgpack.decode(zlib.decompress(data), type=History)
     except (zlib.error, msgspec.DecodeError) as error:
         raise ValueError(f"not a history: {error}") from error
