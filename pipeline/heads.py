@@ -43,7 +43,7 @@ class ResponseHeaders(Sequence[Pair]):
     def every(self, name: bytes) -> list[bytes]:
         """All values of a header (name in lower case), in their order."""
         found = []
-        line = b"\r\n%b:" % name
+        line = b"\r\n" + name + b":"
         at = self._lower.find(line)
         while at >= 0:
             found.append(self._value(at + len(line)))

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.answers.stream_starts import arrived_at_once, open_streamed_body
 from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
+from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
 from pipeline.edges.http.receiving import Receiver, may_be_short
 from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
@@ -136,26 +137,31 @@ class DirectSender:
                 self._pairing.judge(surplus, self._address)
         self._drop(connection)
 
-    async def _exchange(  # noqa: C901  a coroutine more would cost every attempt 0.2 µs
+    async def _exchange(  # noqa: C901, PLR0912  a coroutine more would cost every attempt 0.2 µs
         self, connection: Connection, head: bytes, job: Job, client_request_id: str, asked_at: float, *, reused: bool
     ) -> Answer | Fault | None:
         """Send and read the answer; None if the connection was closed before the request could reach anybody."""
         reader, pairing = connection.reader, self._pairing
         pairing.rows.append(job.custom_id)
         reader.begin(without_body=job.method == "HEAD")
-        sent_at = None
-        arrival = None
+        sent_at = arrival = None
+        whole = True  # the server took the request
         if job.streams:
             self._receiver.expect_stream(connection, asked_at)
         try:
             rest = connection.start(head + job.body) if len(job.body) < LONG_BODY else connection.start_long(head, job.body)
-            if whole := (rest is None or await InTask(connection.finish, rest)):
+            if rest is None:
+                sent_at = asked_at if reused else self._clock()
+            elif whole := await InTask(connection.finish, rest):
                 sent_at = self._clock()
             if not job.streams and (connection.is_woken or self._watch.wakes(connection)):
                 await connection
                 if (data := connection.take()) is not None:
                     reader.feed(data)
-            content = self._receiver.short(reader) if reader.complete else await self._short_answer(connection, streams=job.streams)
+            if reader.complete and len(reader.chunks) == 1 and reader.size <= FREE_BYTES and not reader.codings:
+                content: bytes | None = reader.chunks[0]
+            else:
+                content = await self._short_answer(connection, streams=job.streams)
             if content is None:
                 content = await InTask(partial(self._receiver.rest, connection, asked_at, streams=job.streams))
                 arrival = None if (stream := self._receiver.stream) is None else stream.arrival
@@ -186,7 +192,7 @@ class DirectSender:
     async def _short_answer(self, connection: Connection, *, streams: bool) -> bytes | None:
         """Go on reading an answer; its body if it is whole, or None if the rest takes a task. streams: a stream was asked for."""
         reader = connection.reader
-        if streams or not connection.is_woken:
+        if not reader.started and (streams or not connection.is_woken):
             reader.feed(await InTask(connection.receive))
         while not reader.complete:
             if streams or not (connection.is_woken and may_be_short(reader)):

@@ -23,6 +23,7 @@ TLS_ALERT = b"\x15\x03"  # how a TLS server answers plain HTTP
 
 MOST_LENGTHS = 4  # fields of a head that say its length again; more are no gateway's doing, and each costs a look through the head
 
+_SHORTEST = len(b"a:\r\n")
 _LENGTH = b"\r\ncontent-length:"
 _NO_HEADERS = ResponseHeaders()
 _BODILESS = frozenset((204, 304))
@@ -246,12 +247,12 @@ class ResponseReader:
         """
         raw = self._heads[0] if len(self._heads) == 1 else b"".join(self._heads)
         self._heads.clear()
-        start = raw.find(b"HTTP/")
+        start = 0 if raw[:5] == b"HTTP/" else raw.find(b"HTTP/")
         for _ in range(self._interim):
             start = raw.find(b"HTTP/", raw.find(b"\r\n\r\n", start))
         end = raw.find(b"\r\n\r\n", start) + 2
         head = raw[start:end]
-        if head.count(b"\n") > MAX_HEADERS + 1:
+        if len(head) > MAX_HEADERS * _SHORTEST and head.count(b"\n") > MAX_HEADERS + 1:
             raise MalformedResponseError(f"more than {MAX_HEADERS} headers", FaultCause.TOO_LARGE)
         lower = head.lower()
         self.headers = ResponseHeaders(head, lower)
