@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Iterator, Sequence
 
     from pipeline.core.bookkeeping.intervals import Intervals
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.permits import Demand, Permits, Reply
     from pipeline.core.rows.lines import RawRow
     from pipeline.events import AttemptRecord, RunEvent
     from pipeline.messages import Report
     from pipeline.records import Answer, Arrival, Failure, Fault, Job, Outcome
+
+
+T = TypeVar("T", bound=Indexed)
+Found = TypeVar("Found")
 
 
 class StreamConsumer(Protocol):
@@ -98,6 +103,7 @@ class ClientRequestIds(Protocol):
         """ASCII, at most 512 characters, different for every attempt."""
 
 
+@runtime_checkable
 class LimitLease(Protocol):
     """This process's share of the limits of a lane, as permits (`core/pacing/permits.py`). Blocks; called in one thread at a time.
 
@@ -116,6 +122,23 @@ class LimitLease(Protocol):
 
     def leave(self, back: Sequence[Permits]) -> None:
         """Give everything back, at the end. Raises OSError."""
+
+
+class AskLane(Protocol):
+    """Has the gate do something with a lane, because nobody else may touch it, and gives what came of it.
+
+    Raises trio.BrokenResourceError once the gate has ended.
+    """
+
+    async def __call__(self, do: Callable[[float], Found], /) -> Found:
+        """do: called by the gate with its clock."""
+
+
+class LaneKeeper(Protocol):
+    """Keeps a lane in step with the same lane in other processes: its share of the limits, and what one of them has found out."""
+
+    async def keep(self, lane: LaneState, ask: AskLane) -> None:
+        """Do so until cancelled, and give everything back then; the gate has ended by that time, and the lane may be touched."""
 
 
 class Reuse(Protocol):
@@ -214,9 +237,6 @@ class GroupObserver(Observer, Protocol):
 
         It must not keep the reports, which hold requests.
         """
-
-
-T = TypeVar("T", bound=Indexed)
 
 
 class Store(Protocol[T]):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import trio
 from msgspec.structs import replace
 
+from pipeline.core.cluster.counts import failures_together
 from pipeline.engines.shard import Place, opened_providers, run_shard
-from pipeline.engines.totals import failures_together
 from pipeline.engines.work import Ended
 from pipeline.summaries import Progress, WorkersProgress
 

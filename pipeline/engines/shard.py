@@ -23,22 +23,20 @@ from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course
 from pipeline.runs.opening import Choices, open_run
-from pipeline.runs.providers import credentials, limits_in, open_providers, secrets_of
+from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.summaries import Progress, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from pipeline.config import Config
     from pipeline.config.lanes import BudgetConfig
     from pipeline.core.cluster.plan import Plan, Shard
-    from pipeline.ports import LimitLease
+    from pipeline.ports import LaneKeeper
     from pipeline.runs.opening import OpenedRun
     from pipeline.runs.providers import Providers
 
 T = TypeVar("T", Progress, Summary)
-
-LEASED = "engine"  # the name of the share in a worker's config; its leases are given, so nobody looks for it
 
 
 @frozen
@@ -90,7 +88,7 @@ async def run_shard(
     shard: Shard,
     place: Place,
     *,
-    leases: Mapping[int, LimitLease],
+    leases: Mapping[int, LaneKeeper],
     events: Callable[[Progress], None] | None = None,
     stop: trio.Event,
     give_up: trio.Event | None = None,
@@ -111,7 +109,7 @@ async def run_shard(
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
     directory = place.mirror
-    own = _config_of(config, shard, place, leases)
+    own = _config_of(config, shard, place)
     course = Course(own, stop, None if events is None else lambda progress: events(_placed(progress, shard)))
     async with opened_providers(own) if opened is None else nullcontext(opened) as ends:
         with ExitStack() as files:
@@ -157,18 +155,6 @@ async def _ship(shipment: Shipment | None) -> None:
             await trio.to_thread.run_sync(shipment.ship)
 
 
-def leased_config(config: Config, leases: Collection[int]) -> Config:
-    """The config of a worker that has leases of these lanes, by their index."""
-    lanes = []
-    for index, provider in enumerate(config.providers):
-        limits = limits_in(config, provider)
-        lanes.append(replace(provider, limits=replace(limits, shared=LEASED)) if index in leases else provider)
-    if lanes:
-        changes: dict[str, Any] = {"providers": lanes, "provider": None}  # the first lane takes its place
-        return replace(config, **changes)
-    return replace(config, limits=replace(config.limits, shared=LEASED))
-
-
 def budgets_of(config: Config, shard: Shard, rows: int) -> dict[str, Any]:
     """The budgets of a shard: of each, the part that its rows are of all. So all shards together never spend more than the run may."""
 
@@ -194,11 +180,9 @@ def journal_of(place: Place, number: int) -> Path:
     return journal if place.scratch is None or place.directory.remote is not None else place.scratch / place.plan.name / journal.name
 
 
-def _config_of(config: Config, shard: Shard, place: Place, leases: Mapping[int, LimitLease]) -> Config:
+def _config_of(config: Config, shard: Shard, place: Place) -> Config:
     """The config of a run over one shard alone."""
     part = place.mirror.part(shard.number)
-    if leases:
-        config = leased_config(config, leases)
     return replace(
         config,
         **budgets_of(config, shard, place.plan.rows),

@@ -12,10 +12,8 @@ from pipeline.core.output.read_lines import read_line
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import JournalError
-from pipeline.summaries import FailureGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pipeline.core.cluster.plan import Plan
@@ -48,16 +46,6 @@ class Totals:
     to_retry: int = 0
     rate: float | None = None
     committed_at: float = 0.0
-
-
-def failures_together(*all_groups: Mapping[str, FailureGroup]) -> dict[str, FailureGroup]:
-    """The failures of several shards by code. The example of the last one that has any is kept."""
-    together: dict[str, FailureGroup] = {}
-    for groups in all_groups:
-        for code, group in groups.items():
-            before = together.get(code)
-            together[code] = group if before is None else FailureGroup(before.count + group.count, group.example)
-    return together
 
 
 def totals_of(directory: RunDirectory, plan: Plan) -> Totals:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.durability.reuse import AnswerReuse
     from pipeline.messages import Change
-    from pipeline.ports import LimitLease, Observer, OpenSender, OpenSource, Reuse, Source, Store
+    from pipeline.ports import LaneKeeper, LimitLease, Observer, OpenSender, OpenSource, Reuse, Source, Store
     from pipeline.records import Failure, Job
     from pipeline.runs.pricing import LanePrices
 
@@ -201,13 +201,14 @@ def flow_settings(
     reuse: Reuse | None = None,
     accounts: Accounts | None = None,
     changes: trio.MemoryReceiveChannel[Change] | None = None,
-    leases: Mapping[int, LimitLease] | None = None,
+    leases: Mapping[int, LimitLease | LaneKeeper] | None = None,
 ) -> FlowSettings:
     """The flow that a config describes, between the given ends.
 
     secrets: what no failure may show. pricing: for the observers' records. leases: see `leases_of`; None opens them.
     """
-    lanes = lanes_of(config, accounts)
+    leases = leases_of(config) if leases is None else leases
+    lanes = lanes_of(config, accounts, leased=leases)
     tag = uuid.uuid4().hex[:12]
     return FlowSettings(
         take_rows=take_rows,
@@ -231,5 +232,5 @@ def flow_settings(
         limit=limit,
         reuse=reuse,
         changes=changes,
-        leases=by_lane(leases_of(config) if leases is None else leases, lanes),
+        leases=by_lane(leases, lanes),
     )

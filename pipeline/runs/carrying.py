@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.account import Accounts
     from pipeline.core.rows.lines import RawRow
     from pipeline.messages import Change, Spent
-    from pipeline.ports import LimitLease, Observer
+    from pipeline.ports import LaneKeeper, LimitLease, Observer
     from pipeline.runs.course import Course
     from pipeline.runs.live import Changed
     from pipeline.runs.opening import OpenedRun
@@ -36,7 +36,7 @@ async def carry(
     provider: AbstractAsyncContextManager[Providers],
     *,
     secrets: Secrets,
-    leases: Mapping[int, LimitLease],
+    leases: Mapping[int, LimitLease | LaneKeeper],
     observers: Sequence[Observer] = (),
     limit: int | None = None,
     live: LiveConfig | None = None,

@@ -6,39 +6,31 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, Problem
 from pipeline.runs.names import lane_name, place_of
-from pipeline.runs.providers import limits_in, limits_of
+from pipeline.runs.providers import leased_lane, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeGuard
 
     from pipeline.config import Config
-    from pipeline.core.pacing.lane import Lane
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.pacing.leased import LeasedLane
-    from pipeline.ports import LimitLease
+    from pipeline.ports import LaneKeeper, LimitLease
 
 
 def leases_of(config: Config) -> dict[int, LimitLease]:
     """The lease of each lane whose limits are shared, by its index. Raises ConfigError where a limit cannot be shared."""
-    shared = [index for index, provider in enumerate(config.lanes) if limits_in(config, provider).shared is not None]
-    return {index: _lease(config, index, lane) for index in shared if _is_leased(lane := limits_of(limits_in(config, config.lanes[index])))}
+    leases: dict[int, LimitLease] = {}
+    for index, provider in enumerate(config.lanes):
+        limits = limits_in(config, provider)
+        if limits.shared is not None:
+            leases[index] = _lease(config, index, leased_lane(limits))
+    return leases
 
 
-def by_lane(leases: Mapping[int, LimitLease], lanes: Lanes) -> dict[LeasedLane, LimitLease]:
+def by_lane(leases: Mapping[int, LimitLease | LaneKeeper], lanes: Lanes) -> dict[LaneState, LimitLease | LaneKeeper]:
     """The same by the lanes that are used."""
-    found: dict[LeasedLane, LimitLease] = {}
-    for index, lease in leases.items():
-        lane = lanes.states[index].limits
-        assert _is_leased(lane)  # made of the same config
-        found[lane] = lease
-    return found
-
-
-def _is_leased(lane: Lane) -> TypeGuard[LeasedLane]:
-    from pipeline.core.pacing.leased import LeasedLane  # noqa: PLC0415  few runs share limits
-
-    return isinstance(lane, LeasedLane)
+    return {lanes.states[index]: lease for index, lease in leases.items()}
 
 
 def _lease(config: Config, index: int, lane: LeasedLane) -> LimitLease:

@@ -30,7 +30,7 @@ from pipeline.runs.keys import credentials_for, key_reader
 from pipeline.runs.names import host_of, lane_name, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
     from contextlib import AbstractAsyncContextManager
 
     import httpx
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.config.environment import Credentials
     from pipeline.config.lanes import LimitsConfig
     from pipeline.core.pacing.account import Accounts
+    from pipeline.core.pacing.leased import LeasedLane as Leased
     from pipeline.edges.attachments.folder import Folder
     from pipeline.ports import OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
@@ -126,20 +127,23 @@ def endpoint_of(config: Config, index: int, shown: Credentials, transport: httpx
     return replace(endpoint, read_key=key_reader(provider, place, hide))
 
 
-def lanes_of(config: Config, accounts: Accounts | None = None) -> Lanes:
-    """The lanes of a config, with their limits and what is said of them in messages. accounts: its budgets, if it has any."""
-    states = [lane_state(config, index, index, accounts) for index in range(len(config.lanes))]
+def lanes_of(config: Config, accounts: Accounts | None = None, leased: Collection[int] = ()) -> Lanes:
+    """The lanes of a config, with their limits and what is said of them in messages.
+
+    accounts: its budgets, if it has any. leased: indexes of lanes that are shared with other processes.
+    """
+    states = [lane_state(config, index, index, accounts, leased=index in leased) for index in range(len(config.lanes))]
     return Lanes(states, most_in_flight=in_flight_possible(config), fallback_after_seconds=config.routing.fallback_after_seconds)
 
 
-def lane_state(config: Config, at: int, index: int, accounts: Accounts | None) -> LaneState:
-    """One lane. at: its place in the config. index: its place among the lanes of the run."""
+def lane_state(config: Config, at: int, index: int, accounts: Accounts | None, *, leased: bool = False) -> LaneState:
+    """One lane. at: its place in the config. index: its place among the lanes of the run. leased: it is shared with other processes."""
     provider = config.lanes[at]
     limits = limits_in(config, provider)
     lane = provider if isinstance(provider, LaneConfig) else None
     name = lane_name(config, at)
     return LaneState(
-        limits_of(limits),
+        leased_lane(limits) if leased else limits_of(limits),
         limits.max_in_flight,
         index=index,
         name=name,
@@ -182,13 +186,15 @@ def limits_in(config: Config, provider: ProviderConfig) -> LimitsConfig:
 
 
 def limits_of(limits: LimitsConfig) -> Lane:
-    """What a lane lets leave."""
-    kind: type[Lane] = Lane
-    if limits.shared is not None:
-        from pipeline.core.pacing.leased import LeasedLane  # noqa: PLC0415  few runs share limits
+    """What a lane lets leave that is this process's own."""
+    return Lane(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
 
-        kind = LeasedLane
-    return kind(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
+
+def leased_lane(limits: LimitsConfig) -> Leased:
+    """What a lane lets leave that is shared with other processes."""
+    from pipeline.core.pacing.leased import LeasedLane  # noqa: PLC0415  few runs share limits
+
+    return LeasedLane(limits_from(**rates_in(limits)), slots=limits.max_in_flight, learn=limits.learn)
 
 
 def rates_in(limits: LimitsConfig) -> dict[str, float | None]:

@@ -38,10 +38,10 @@ from pipeline.values import Record
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
-    from pipeline.core.pacing.leased import LeasedLane
     from pipeline.core.rows.lines import RawRow
-    from pipeline.ports import LimitLease, Observer, Reuse, Store
+    from pipeline.ports import LaneKeeper, LimitLease, Observer, Reuse, Store
     from pipeline.records import Failure, Usage
 
 MOST_WORKERS = 1 << 16  # connections to one address from one of ours: there are no more ports
@@ -72,7 +72,7 @@ class FlowSettings(Record, frozen=True):
     cost_of: Callable[[Job, Usage, str], float | None] | None = None
     window_bytes: int = WINDOW_BYTES
     changes: trio.MemoryReceiveChannel[Change] | None = None
-    leases: Mapping[LeasedLane, LimitLease] = field(default_factory=dict)
+    leases: Mapping[LaneState, LimitLease | LaneKeeper] = field(default_factory=dict)
     grace_seconds: float = GRACE_SECONDS
 
 
@@ -116,7 +116,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     if settings.changes is not None:
         workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
     # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for each change
-    post, inbox = Mailbox[GateMessage](window + workers + 3 + len(settings.leases)).ends()
+    post, inbox = Mailbox[GateMessage](window + workers + 3 + 4 * len(settings.leases)).ends()
     grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
     end, outcomes = Mailbox[Outcome](window).ends()
     keep, recorded = trio.open_memory_channel[list[Any]](1)
@@ -241,7 +241,7 @@ async def _drain_when_told(
             return  # the gate has already ended
 
 
-def _keep_leases(nursery: trio.Nursery, leases: Mapping[LeasedLane, LimitLease], post: Post[GateMessage]) -> None:
+def _keep_leases(nursery: trio.Nursery, leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> None:
     if not leases:
         post.close()
         return

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
+from pipeline.core.pacing.leased import LeasedLane
 from pipeline.core.pacing.permits import GivenUpError
 from pipeline.messages import Change
+from pipeline.ports import LimitLease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pipeline.core.pacing.leased import LeasedLane
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.messages import GateMessage
-    from pipeline.ports import LimitLease
+    from pipeline.ports import LaneKeeper
     from pipeline.stages.mailbox import Post
 
 T = TypeVar("T")
@@ -30,12 +32,16 @@ LEAVE_SECONDS = 2.0  # for giving everything back at the end; without it the oth
 _log = logging.getLogger(__name__)
 
 
-async def keep_leases(leases: Mapping[LeasedLane, LimitLease], post: Post[GateMessage]) -> None:
+async def keep_leases(leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> None:
     """Report for every lane until cancelled, then give everything back. post: must have room for a message per lane."""
     with post:
         async with trio.open_nursery() as nursery:
-            for lane, lease in leases.items():
-                nursery.start_soon(_keep, lane, lease, post)
+            for state, lease in leases.items():
+                if isinstance(lease, LimitLease):
+                    assert isinstance(state.limits, LeasedLane)
+                    nursery.start_soon(_keep, state.limits, lease, post)
+                else:
+                    nursery.start_soon(lease.keep, state, partial(_ask, post))
 
 
 async def _keep(lane: LeasedLane, lease: LimitLease, post: Post[GateMessage]) -> None:

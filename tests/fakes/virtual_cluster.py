@@ -118,6 +118,8 @@ class Worker:
     wakes: float = 0.0
     told: tuple[bool, float] = (True, 0.0)
     parked: int = 0
+    messages: int = 0
+    epoch: int = 0
 
     @property
     def holder(self) -> str:
@@ -145,7 +147,7 @@ class Cluster:
     def __attrs_post_init__(self) -> None:
         self._random = Random(self.plan.seed)
         self._lane = SharedLane("", LeasedLane([self.plan.limit]).shared, SLOTS)
-        self.coordinator = CoordinatorCore([self._lane], [], expiry=self.plan.expiry, now=self.now)
+        self.coordinator = CoordinatorCore([self._lane], [], expiry=self.plan.expiry, now=self.now, epoch=1)
 
     def run(self) -> None:
         plan, end = self.plan, self.now + self.plan.seconds
@@ -235,7 +237,8 @@ class Cluster:
             return
         demand = worker.lane.demand(self.now)
         worker.told = demand.bound, demand.rates[0]
-        poll = Poll(worker.name, {worker.holder: [LaneReport(demand, worker.joins, SLOTS)]})
+        worker.messages += 1
+        poll = Poll(worker.name, {worker.holder: [LaneReport(demand, worker.joins, SLOTS)]}, number=worker.messages)
         self.messages += 1
         self._at(self._delay(), partial(self._arrive, worker, worker.holder, poll, self.now + self.plan.expiry, parks=parks))
 
@@ -272,11 +275,13 @@ class Cluster:
     def _hear(self, worker: Worker, holder: str, told: Told, valid_until: float, *, parks: bool) -> None:
         if worker.cut or self._sleeps(worker, partial(self._hear, worker, holder, told, valid_until, parks=parks)):
             return
-        if worker.holder in told.given_up or (holder != worker.holder):
-            if worker.holder in told.given_up:
-                worker.lane.give_all_back(self.now)
-                worker.generation += 1
-                worker.joins = True
+        if told.epoch > worker.epoch > 0 or worker.holder in told.given_up:
+            worker.lane.give_all_back(self.now)
+            worker.generation += 1
+            worker.joins = True
+        overtaken, worker.epoch = told.epoch < worker.epoch, max(worker.epoch, told.epoch)
+        if overtaken or holder != worker.holder:
+            pass
         elif holder in told.lanes:
             worker.lane.receive(told.lanes[holder][0].reply, self.now, max(worker.lane.valid_until, valid_until))
             worker.joins = False
@@ -317,7 +322,9 @@ class Cluster:
         lost = list(self._waiting.values())
         self._waiting.clear()
         passed = (self.now - at) * (0.9 if self._random.random() < 0.5 else 1.0)  # clocks of two machines
-        self.coordinator = CoordinatorCore([self._lane], [], expiry=self.plan.expiry, now=self.now, kept=kept, passed=passed)
+        self.coordinator = CoordinatorCore(
+            [self._lane], [], expiry=self.plan.expiry, now=self.now, kept=kept, passed=passed, epoch=self.coordinator.epoch + 1
+        )
         for worker in lost:
             if not worker.dead and not worker.cut:
                 self._at(self._delay(), partial(self._poll, worker, parks=True))

@@ -89,6 +89,7 @@ def test_a_worker_that_was_given_up_is_never_answered_again() -> None:
 
     with pytest.raises(GivenUpError):
         ask(core, "a", 3.0)
+    assert core.answer("a", 3.0).dead
     again = CoordinatorCore([LANE], range(3), expiry=3.0, now=4.0, kept=core.kept(4.0))
     with pytest.raises(GivenUpError):
         ask(again, "a", 5.0)

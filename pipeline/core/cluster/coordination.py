@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from pipeline.core.cluster.counts import total
 from pipeline.core.cluster.lane_desk import LaneDesk
 from pipeline.core.cluster.shards import ShardQueue
 from pipeline.core.cluster.talk import ShardCounts, Told
@@ -64,15 +65,17 @@ class _Worker(Struct):
     running: dict[int, ShardCounts]
     holders: set[str]
     wants: bool = False
-    heard_stop: bool = False
+    number: int = -1  # of its latest message
+    heard_stop: int = 0  # 2: even what is in flight
 
 
 class CoordinatorCore:
     """The run's coordinator.
 
     lanes: what is shared. shards: that are to be run, in order. done: those that are whole already. expiry: seconds of silence after
-    which a worker lets nothing leave. kept: from an earlier coordinator whose workers may still send, `passed` seconds ago; None where
-    there is none.
+    which a worker lets nothing leave. kept: from an earlier coordinator, `passed` seconds ago; None where there is none. hold: seconds from
+    now for which workers of that one may still send; None is for the expiry, as after an answer just now. epoch: higher than that of
+    the one before.
     """
 
     def __init__(
@@ -85,18 +88,23 @@ class CoordinatorCore:
         now: float,
         kept: Kept | None = None,
         passed: float = 0.0,
+        hold: float | None = None,
+        epoch: int = 0,
     ) -> None:
         self.desks = {lane.name: LaneDesk.of(lane) for lane in lanes}
         self.queue = ShardQueue(shards, done or {})
         self.expiry = expiry
+        self.epoch = epoch
         self.workers: dict[str, _Worker] = {}
         self.dead: set[str] = set()
         self.stopped: str | None = None
+        self.cut_off = False
         if kept is not None:
             self.dead.update(kept.dead)
+            held = expiry if hold is None else hold
             for lane in lanes:
                 before = kept.permits.get(lane.name, [])
-                self.desks[lane.name].permits = Coordinator.again(lane.limits, before, now, passed=max(0.0, passed), hold=expiry)
+                self.desks[lane.name].permits = Coordinator.again(lane.limits, before, now, passed=passed, hold=held)
 
     # ---- the one message --------------------------------------------------------------------------------------------
 
@@ -107,27 +115,30 @@ class CoordinatorCore:
         worker = self.workers.get(poll.worker)
         if worker is None:
             worker = self.workers[poll.worker] = _Worker(now, {}, set())
-        worker.seen, worker.running, worker.wants = now, poll.running, poll.wants
+        overtaken = poll.number < worker.number
+        worker.seen = now
+        if not overtaken:
+            worker.number, worker.running, worker.wants = poll.number, poll.running, poll.wants
         for name, back in poll.left.items():
             worker.holders.discard(name)
             for desk, permits in zip(self.desks.values(), back, strict=True):
                 desk.leave(name, permits, now)
         for name, reports in poll.holders.items():
-            self._note(worker, name, reports, now)
+            self._note(worker, name, reports, now, overtaken=overtaken)
         for shard in poll.running:
             self.queue.adopt(shard, poll.worker)
         for shard, counts in poll.done.items():
             self.queue.finish(shard, poll.worker, counts)
-        for shard in poll.back:
-            self.stop(self.queue.put_back(shard, poll.worker))
+        for shard, counts_ in poll.back.items():
+            self.stop(self.queue.put_back(shard, poll.worker, counts=counts_))
         self.stop(poll.stop or None)
 
     def answer(self, name: str, now: float) -> Told:
-        """What a worker is told now. Raises GivenUpError if it was given up meanwhile."""
+        """What a worker is told now."""
         if name in self.dead:
-            raise GivenUpError(name)
+            return Told(self.epoch, dead=True)
         worker = self.workers[name]
-        worker.heard_stop = self.stopped is not None
+        worker.heard_stop = (self.stopped is not None) + self.cut_off
         if worker.wants and self.stopped is None and set(self.queue.of(name)) <= set(worker.running) and self.queue.give(name) is not None:
             worker.wants = False
         shards = self.queue.of(name)
@@ -138,7 +149,7 @@ class CoordinatorCore:
             else:
                 given_up.append(holder)
                 worker.holders.discard(holder)
-        return Told(lanes, given_up, shards, self.stopped, self.queue.finished)
+        return Told(self.epoch, lanes, given_up, shards, self.stopped, self.queue.finished, cut_off=self.cut_off)
 
     def has_news(self, name: str, now: float) -> bool:
         """Whether a worker that waits for an answer should have it at once."""
@@ -146,7 +157,7 @@ class CoordinatorCore:
         if worker is None or name in self.dead:
             return True
         if self.stopped is not None:
-            return not worker.heard_stop
+            return worker.heard_stop < 1 + self.cut_off
         if worker.wants and (self.queue.waiting or self.queue.finished):
             return True
         return any(desk.has_news(holder, now) for holder in worker.holders for desk in self.desks.values())
@@ -197,13 +208,13 @@ class CoordinatorCore:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _note(self, worker: _Worker, name: str, reports: Sequence[LaneReport], now: float) -> None:
+    def _note(self, worker: _Worker, name: str, reports: Sequence[LaneReport], now: float, *, overtaken: bool) -> None:
         worker.holders.add(name)  # also one that is given up, so that the answer says so
         for desk, report in zip(self.desks.values(), reports, strict=True):
             permits = desk.permits
             if name in permits.given_up or (name not in permits.holders and not report.joins):
                 return
-            desk.note(name, report, now)
+            desk.note(name, report, now, overtaken=overtaken)
 
     def _bury(self, name: str, now: float, hold: float) -> None:
         self.dead.add(name)
@@ -218,13 +229,3 @@ class CoordinatorCore:
             if holder in desk.permits.holders:
                 desk.give_up(holder, now, hold)
                 del desk.permits.given_up[:-FEW_TOMBSTONES]
-
-
-def total(counts: Iterable[ShardCounts]) -> ShardCounts:
-    """All of them together; of the words, the first that is not empty."""
-    whole = ShardCounts()
-    for each in counts:
-        for name in ShardCounts.__struct_fields__:
-            mine, more = getattr(whole, name), getattr(each, name)
-            setattr(whole, name, (mine or more) if isinstance(mine, str) else mine + more)
-    return whole

@@ -66,10 +66,12 @@ class LaneDesk(Struct):
         """Of those who hold it."""
         return list(self.permits.holders)
 
-    def note(self, name: str, report: LaneReport, now: float) -> None:
-        """Take a holder's report. Raises GivenUpError."""
+    def note(self, name: str, report: LaneReport, now: float, *, overtaken: bool) -> None:
+        """Take a holder's report. overtaken: see `Coordinator.note`. Raises GivenUpError."""
         joins = name not in self.permits.holders
-        self.permits.note(name, report.demand, now)
+        self.permits.note(name, report.demand, now, overtaken=overtaken and not joins)
+        if overtaken and not joins:
+            return
         self.slots.note(name, report.slots, report.in_flight)
         if joins:
             self.heard[name] = _Heard()

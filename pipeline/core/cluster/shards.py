@@ -47,11 +47,17 @@ class ShardQueue:
             del self.running[shard]
             self.done[shard] = counts
 
-    def put_back(self, shard: int, worker: str) -> str | None:
-        """A worker cannot go on with a shard: it is the next one of all. Says why the run must stop if that happened too often."""
+    def put_back(self, shard: int, worker: str, *, counts: bool = True) -> str | None:
+        """A worker cannot go on with a shard: it is the next one of all. Says why the run must stop if that happened too often.
+
+        counts: it may be the shard that is to blame. One that another process still has the lock of waits behind the others.
+        """
         if self.running.get(shard) != worker:
             return None
         del self.running[shard]
+        if not counts:
+            self.waiting.append(shard)
+            return None
         self.waiting.appendleft(shard)
         self.again[shard] = self.again.get(shard, 0) + 1
         if self.again[shard] >= MOST_TRIES:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec reads the annotations
 from pipeline.core.pacing.permits import Demand, Permits, Reply  # noqa: TC001  likewise
+from pipeline.summaries import FailureGroup  # noqa: TC001  msgspec reads the annotations
 
 
 class SharedLane(Struct, frozen=True):
@@ -80,15 +81,16 @@ class ShardCounts(Struct):
     cost: float = 0.0
     bound: str = ""
     waits_for: str = ""
+    failures: dict[str, FailureGroup] = field(default_factory=dict)
 
 
 class Poll(Struct):
-    """What a worker says. worker: a name that no other process ever has.
+    """What a worker says. worker: a name that no other process ever has. number: counts its messages, which may overtake one another.
 
     holders: its reports, one for each lane, by a name for each flow that it runs. left: flows that have ended, with all permits
     that they held. running: shards, with how far they are. done: shards that are whole, until the coordinator knows it.
-    back: shards that it cannot go on with, and why. wants: whether it could begin another one now. stop: why the whole run must
-    stop, "" if it need not.
+    back: shards that it cannot go on with now, and whether that may be the shard's own fault. wants: whether it could begin
+    another one now. stop: why the whole run must stop, "" if it need not.
     """
 
     worker: str
@@ -96,20 +98,27 @@ class Poll(Struct):
     left: dict[str, list[list[Permits]]] = field(default_factory=dict)
     running: dict[int, ShardCounts] = field(default_factory=dict)
     done: dict[int, ShardCounts] = field(default_factory=dict)
-    back: dict[int, str] = field(default_factory=dict)
+    back: dict[int, bool] = field(default_factory=dict)
     wants: bool = False
     stop: str = ""
+    number: int = 0
 
 
 class Told(Struct):
-    """What a worker is told. given_up: names of holders that are dead to the others; they must stop and begin anew.
+    """What a worker is told.
 
-    shards: all that this worker is to run. stop: why nothing more may leave, None while it may. finished: whether nothing is left
-    to do, for anybody.
+    epoch: of the coordinator; one that was begun later has a higher one, and knows nothing of the answers of the one before.
+    given_up: names of holders that are dead to the others; they must stop and begin anew. shards: all that this worker is to
+    run. stop: why nothing more may leave, None while it may. finished: whether nothing is left to do, for anybody. stale: there was
+    a later message, whose answer counts. dead: it was given up, and must stop. cut_off: even what is in flight.
     """
 
+    epoch: int = 0
     lanes: dict[str, list[LaneAnswer]] = field(default_factory=dict)
     given_up: list[str] = field(default_factory=list)
     shards: list[int] = field(default_factory=list)
     stop: str | None = None
     finished: bool = False
+    stale: bool = False
+    dead: bool = False
+    cut_off: bool = False

@@ -186,6 +186,12 @@ class Lane:
                 self._learner.rest(until)
 
     @property
+    def paused_until(self) -> float:
+        """Clock until which nothing may leave because the provider asks for it; earlier than now if it does not."""
+        outage = None if self._learner is None else self._learner.finder.outage
+        return self._paused_until if outage is None or not outage.said else max(self._paused_until, outage.due)
+
+    @property
     def concurrency(self) -> int:
         """How many attempts may be in flight now. The caller holds to it; `admit` does not."""
         return self._slots if self._learner is None else self._learner.finder.crowd.bound

@@ -134,6 +134,12 @@ class LaneState:
         self.out = self.refused = None
         self.unhandled = False
 
+    def hold(self, now: float, cause: str) -> None:
+        """Hold the lane because others say that it does not work; it is probed as if its own attempts had failed."""
+        self.health.hold(now, cause)
+        if self.held_since is None:
+            self.held_since = now
+
     def retire(self, reason: str) -> None:
         """Use the lane no longer; whoever looks at `unhandled` sends its rows elsewhere."""
         self.out, self.unhandled = reason, True

@@ -146,6 +146,10 @@ class LeasedLane(Lane):
             self._measured_at = now
         return list(self._rates)
 
+    def has_slots(self, slots: int) -> bool:
+        """Whether that many may be in flight by what was configured."""
+        return self._slots == slots
+
     @property
     def wanted_back(self) -> list[int]:
         """How many permits of each limit the next report is to give back."""
@@ -172,6 +176,10 @@ class LeasedLane(Lane):
         """Part with all permits, at the end or because others have them by now. What has not left yet must not leave any more."""
         self._aside.clear()
         return self._give_back(self.held, now)
+
+    def _top(self) -> float:
+        """The requests a second that the limits allow, to all together."""
+        return min((meter.whole / meter.period for meter in self._meters if not meter.counts_tokens), default=inf)
 
     def _give_back(self, counts: Sequence[int], now: float, before: float = inf) -> list[Permits]:
         self._now = -inf

@@ -142,8 +142,11 @@ class Coordinator(Struct):
         self.note(name, demand, now)
         return self.answer(name, now)
 
-    def note(self, name: str, demand: Demand, now: float) -> None:
-        """Take a holder's report; `answer` may follow later. Raises GivenUpError."""
+    def note(self, name: str, demand: Demand, now: float, *, overtaken: bool = False) -> None:
+        """Take a holder's report; `answer` may follow later. Raises GivenUpError.
+
+        overtaken: a later report has come before. Then only what it gives back counts: an age that it tells of may have been given back.
+        """
         if name in self.given_up:
             raise GivenUpError(name)
         holder = self.holders.get(name)
@@ -152,6 +155,8 @@ class Coordinator(Struct):
         for number, (pool, back) in enumerate(zip(self.pools, demand.back, strict=False)):
             pool.put(back, now)
             holder.held[number] -= sum(count for _, count in back)
+        if overtaken:
+            return
         holder.seen = now
         if demand.need and not holder.need:
             holder.needs_since = now
@@ -225,7 +230,8 @@ class Coordinator(Struct):
     ) -> Coordinator:
         """A coordinator in the place of one that has ended, whose holders may still send.
 
-        kept: as the former one gave it, `passed` seconds ago. hold: seconds after which its holders must have stopped.
+        kept: as the former one gave it, `passed` seconds ago. hold: seconds from now after which its holders must have stopped; less
+        than 0 where they did so before.
         """
         begun = cls.of(limits)
         for number, pool in enumerate(begun.pools):

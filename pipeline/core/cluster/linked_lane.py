@@ -1,0 +1,95 @@
+"""A worker's side of one lane: what it reports of it to the coordinator, and what it does with the answer. `now` is an argument.
+
+What a lane was told is not told on: only what it has found out by itself. Else a pause that ends would go round among the workers,
+each time a little later, and a lane that one holds would be held by all for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.core.cluster.talk import LaneNews, LaneReport
+from pipeline.core.pacing.health import State
+from pipeline.core.pacing.leased import LeasedLane
+
+if TYPE_CHECKING:
+    from pipeline.core.cluster.talk import LaneAnswer
+    from pipeline.core.pacing.findings import Learned
+    from pipeline.core.pacing.lane_state import LaneState
+    from pipeline.core.pacing.permits import Permits
+
+SAME_PAUSE_SECONDS = 0.1  # a pause that is longer than the one that was told by less is that one
+CHANGED = 0.3  # of what is used: so much more or less is said at once
+ALIKE = 0.2  # a pace that differs by less from what is used already changes nothing
+
+
+class LinkedLane:
+    """One lane of one flow."""
+
+    def __init__(self, state: LaneState) -> None:
+        assert isinstance(state.limits, LeasedLane)
+        self.state = state
+        self.lane: LeasedLane = state.limits
+        self._joins = True
+        self._told_pause = 0.0
+        self._told_held = self._told_out = ""
+        self._succeeded = 0  # results, as of the last report
+        self._bound, self._rates = True, list[float]()
+
+    def report(self, now: float) -> tuple[float, LaneReport]:
+        """What to say of the lane, and when it was so."""
+        state, lane = self.state, self.lane
+        demand = lane.demand(now)
+        self._bound, self._rates = demand.bound, demand.rates
+        held = state.health.state is State.HELD
+        if not held:
+            self._told_held = ""
+        pause = lane.paused_until - now
+        news = LaneNews(
+            pause=pause if lane.paused_until > self._told_pause + SAME_PAUSE_SECONDS else 0.0,
+            held=state.health.cause or "it does not work" if held and not self._told_held else "",
+            out=state.out or "" if not self._told_out else "",
+            learned=lane.learned,
+        )
+        return now, LaneReport(demand, self._joins, state.workers if not self._joins else 0, len(state.health.flying), news)
+
+    def look(self, now: float) -> bool:
+        """Look at the lane between two reports; whether it wants something else than it has reported."""
+        bound, rates = self.lane.look(now), self.lane.rates(now)
+        if bound != self._bound or any(self.lane.wanted_back):
+            return True
+        return not bound and any(abs(rate - was) > CHANGED * was + 2 for rate, was in zip(rates, self._rates, strict=False))
+
+    def hear(self, answer: LaneAnswer, valid_until: float, now: float) -> None:
+        """Do as was told."""
+        state, lane = self.state, self.lane
+        self._joins = False
+        lane.receive(answer.reply, now, max(lane.valid_until, valid_until))
+        if answer.slots != state.workers or not lane.has_slots(answer.slots):
+            state.workers = answer.slots
+            lane.retune((), now, slots=answer.slots)
+        if answer.pause > 0:
+            self._told_pause = max(self._told_pause, now + answer.pause)
+            lane.pause(now + answer.pause)
+        works = state.succeeded > self._succeeded  # what others met may be their own node's trouble
+        self._succeeded = state.succeeded
+        if answer.held and not works and state.health.state is not State.HELD and state.usable:
+            self._told_held = answer.held
+            state.hold(now, answer.held)
+        if answer.out and state.usable:
+            self._told_out = answer.out
+            state.retire(answer.out)
+        if answer.learned is not None and not self._is_known(answer.learned):
+            lane.restore(answer.learned, now)
+
+    def drop(self, now: float) -> list[Permits]:
+        """Hold nothing any more; what it held. It joins anew with the next report."""
+        self._joins = True
+        self.lane.valid_until = now
+        return self.lane.give_all_back(now)
+
+    def _is_known(self, told: Learned) -> bool:
+        own = self.lane.learned
+        if own is None or own.requests_per_minute is None or told.requests_per_minute is None or own.in_flight != told.in_flight:
+            return False
+        return abs(own.requests_per_minute - told.requests_per_minute) < ALIKE * told.requests_per_minute

@@ -1,0 +1,58 @@
+"""What Ray runs: the coordinator, and workers, one process each.
+
+No method of a worker's class is asynchronous: Ray would then run all of them on an event loop of its own, and a flow on trio would
+block it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from pipeline.engines.ray.worker import Job
+
+ANSWER_SECONDS = 5.0  # that a message may take on its way, besides the time for which it is parked; Ray itself sends it again
+LEAST_NODES_CPU = 1.0  # of a node, that a worker asks for on a cluster, so that a fleet grows with the workers
+
+
+class Worker:
+    """One process that sends."""
+
+    def run(self, job: Job, coordinator: Any, name: str) -> None:
+        """Work until the run is finished or stops."""
+        import ray  # noqa: PLC0415  it is loaded where this runs
+        import trio  # noqa: PLC0415  likewise
+
+        from pipeline.edges.process.memory import keep_large_blocks  # noqa: PLC0415  likewise
+        from pipeline.engines.ray.worker import work  # noqa: PLC0415  likewise
+
+        keep_large_blocks()
+
+        def call(message: bytes, park: float) -> bytes:
+            try:
+                answer: bytes = ray.get(coordinator.poll.remote(message, park), timeout=park + ANSWER_SECONDS)
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                raise OSError(f"the coordinator does not answer: {error}") from error
+            return answer
+
+        trio.run(work, job, call, name)
+
+    def process(self) -> int:
+        """Its process id."""
+        return os.getpid()
+
+
+def coordinator_class(ray: ModuleType) -> Any:
+    """The coordinator's actor class. It is begun again if its process dies, and goes on from the ages that were saved."""
+    from pipeline.engines.ray.coordinator import Coordinator  # noqa: PLC0415  only the driver needs it here
+
+    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=10_000)(Coordinator)
+
+
+def worker_class(ray: ModuleType, address: str) -> Any:
+    """The workers' actor class. The driver begins another one in the place of one that died, under another name."""
+    cpus = 0.0 if address == "local" else LEAST_NODES_CPU
+    return ray.remote(num_cpus=cpus, max_restarts=0, scheduling_strategy="SPREAD")(Worker)

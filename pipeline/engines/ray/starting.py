@@ -1,0 +1,56 @@
+"""Joins the cluster that a config names, or starts one on this machine for the run.
+
+Never by accident: `ray.init()` without an address joins whatever cluster it finds on the machine, so an address is always given.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+# Read by Ray when it is imported. A local cluster is for this run alone, on loopback, so nobody needs a token for it.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+LOCAL_STORE_BYTES = 100 << 20  # Ray's least but one; no row is ever in it
+NAMESPACE = "headrace"
+
+
+@contextmanager
+def joined(address: str) -> Iterator[ModuleType]:
+    """Ray, connected to a cluster; one that this process is connected to already is used as it is. Blocks, for some seconds.
+
+    Raises UsageError where the cluster cannot be reached.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if address == "local":
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray  # noqa: PLC0415  a second of CPU
+
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is meant: signals are this process's own
+    # Ray prints what happens to its processes to standard output, which is the summary's alone, and has no setting for that.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None  # noqa: SLF001  likewise
+    if ray.is_initialized():
+        yield ray
+        return
+    local: dict[str, Any] = {"object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **local)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        told = f"the Ray cluster cannot be reached: {error}"
+        raise UsageError(f"engine.ray.address: {address}: {told}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

@@ -1,0 +1,183 @@
+"""One worker: runs the shards that the coordinator gives it, one after the other, until nothing is left to do or it is told to stop.
+
+The next shard begins when the last row of the one before was read: so the rows that are still in flight, and the last commit, keep
+nobody waiting. It knows no Ray: it is given the call that reaches the coordinator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field, frozen
+
+from pipeline.core.cluster.talk import ShardCounts
+from pipeline.engines.ray.link import Link
+from pipeline.engines.rundir import BusyError
+from pipeline.engines.shard import Opened, Place, opened_providers, run_shard
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pipeline.config import Config
+    from pipeline.engines.ray.link import Call
+    from pipeline.engines.shard import ShardResult
+    from pipeline.summaries import Progress
+
+BUSY_SECONDS = 1.0  # before a shard is given back that another process still works on, so that it does not go round all the time
+LAST_WORDS_SECONDS = 5.0  # for saying what has ended, when the coordinator does not answer
+
+
+@frozen
+class Job:
+    """What a worker must know. place: the run directory. limits: of shards of which not all rows are to be run. expiry: see `Link`."""
+
+    config: Config
+    place: Place
+    limits: Mapping[int, int]
+    expiry: float
+
+
+async def work(job: Job, call: Call, name: str) -> None:
+    """Work until the run is finished or stops. Raises ConfigError.
+
+    Cancellation: attempts in flight are lost; everything that was answered is kept.
+    """
+    link = Link(call, name, lanes=len(job.config.lanes), expiry=job.expiry)
+    async with opened_providers(job.config) as opened:
+        worker = _Worker(job, link, opened)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run)
+            await worker.work()
+            nursery.cancel_scope.cancel()
+    with trio.move_on_after(LAST_WORDS_SECONDS):
+        await link.end()
+
+
+@define(eq=False)
+class _Worker:
+    job: Job
+    link: Link
+    opened: Opened
+    stop: trio.Event = field(factory=trio.Event)
+    give_up: trio.Event = field(factory=trio.Event)
+    reading: int = 0  # shards whose input is not at its end
+    ended: trio.Event = field(factory=trio.Event)  # set when a shard has
+
+    async def work(self) -> None:
+        link = self.link
+        async with trio.open_nursery() as shards:
+            while not (link.dead or link.stop is not None or (link.finished and not link.running)):
+                self._begin_shards(shards)
+                if not self.reading and not link.wants:
+                    link.speak()
+                link.wants = not self.reading
+                await self._news()
+            self.stop.set()
+            shards.start_soon(self._cut_off)
+            while link.running:
+                await self._news()
+            shards.cancel_scope.cancel()
+
+    def _begin_shards(self, shards: trio.Nursery) -> None:
+        link = self.link
+        for number in link.shards:
+            if number not in link.running and number not in link.back and number not in link.done:
+                link.running[number] = ShardCounts()
+                self.reading += 1
+                shards.start_soon(self._run, number)
+
+    async def _news(self) -> None:
+        """Wait until the coordinator has said something, or a shard has ended or been read."""
+        async with trio.open_nursery() as nursery:
+
+            async def wait(event: trio.Event) -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait, self.link.heard)
+            nursery.start_soon(wait, self.ended)
+        if self.ended.is_set():
+            self.ended = trio.Event()
+
+    async def _cut_off(self) -> None:
+        while not self.link.cut_off:
+            await self.link.heard.wait()
+        self.give_up.set()
+
+    async def _run(self, number: int) -> None:
+        """Run a shard, and say how it has ended."""
+        link, plan = self.link, self.job.place.plan
+        read = trio.Event()
+        counts = ShardCounts()
+
+        def tell(progress: Progress) -> None:
+            nonlocal counts
+            counts = link.running[number] = counts_of(progress)
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._note_read, read)
+                result: ShardResult = await run_shard(
+                    self.job.config,
+                    plan.shards[number],
+                    self.job.place,
+                    leases={lane: link.keeper(number, lane) for lane in range(len(self.job.config.lanes))},
+                    events=tell,
+                    stop=self.stop,
+                    give_up=self.give_up,
+                    input_read=read,
+                    opened=self.opened,
+                    limit=self.job.limits.get(number),
+                )
+                read.set()
+            if result.done is not None or (result.stopped is None and number in self.job.limits):
+                link.done[number] = counts
+            else:
+                link.back[number] = False
+                if not result.interrupted:
+                    link.reason = result.stopped or f"shard {number} did not come to its end"
+        except* BusyError:
+            await trio.sleep(BUSY_SECONDS)
+            link.back[number] = False
+        except* UsageError as group:
+            link.back[number] = False
+            link.reason = str(group.exceptions[0])
+        finally:
+            if not read.is_set():
+                self.reading -= 1
+            link.running.pop(number, None)
+            link.speak()
+            self.ended.set()
+
+    async def _note_read(self, read: trio.Event) -> None:
+        await read.wait()
+        self.reading -= 1
+        self.ended.set()
+
+
+def counts_of(progress: Progress) -> ShardCounts:
+    """What of a shard's progress is told to the others."""
+    return ShardCounts(
+        rows=progress.rows_done,
+        failed=progress.rows_failed,
+        resumed=progress.rows_resumed,
+        attempts=progress.attempts,
+        retries=progress.retries,
+        throttled=progress.throttled,
+        in_flight=progress.in_flight,
+        waiting=progress.waiting,
+        prompt_tokens=progress.prompt_tokens,
+        output_tokens=progress.output_tokens,
+        cost=progress.cost or 0.0,
+        bound=progress.bound,
+        waits_for=progress.waits_for,
+        failures=dict(progress.failures),
+    )
+
+
+def scratch_of(address: str, folder: Path) -> Path | None:
+    """Where the journals of a run lie that several machines may do: in a folder of the machine, because a network disk keeps no journal."""
+    return None if address == "local" else folder / "headrace"
