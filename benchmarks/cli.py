@@ -78,13 +78,18 @@ def compare(before: Path, after: Path) -> None:
 @main.command()
 @click.argument("result", type=click.Path(exists=True, path_type=Path))
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), default=RESULTS, show_default=True)
-def report(result: Path, into: Path) -> None:
+@click.option("--page", help="Only a page of this name with the tables: for a result of a few scenarios beside the whole one.")
+def report(result: Path, into: Path, page: str | None) -> None:
     """Write README.md with tables, and plots as SVG; with what soak.json beside them says, if it is there."""
-    from benchmarks.plots import draw
     from benchmarks.report import markdown
 
     measured = json.loads(result.read_text())
     into.mkdir(parents=True, exist_ok=True)
+    if page is not None:
+        (into / page).write_text(markdown(measured, [], result.name), encoding="utf-8")
+        return
+    from benchmarks.plots import draw
+
     plots = draw(measured, into)
     soaked = json.loads((into / "soak.json").read_text()) if (into / "soak.json").exists() else None
     (into / "README.md").write_text(markdown(measured, plots, result.name, soaked), encoding="utf-8")

@@ -140,6 +140,17 @@ def test_every_scenario_is_an_ordinary_config(name: str, tmp_path: Path, monkeyp
     assert load_config(tmp_path / f"{name}.yaml").limits.max_in_flight == SCENARIOS[name].in_flight
 
 
+def test_a_result_of_few_scenarios_gets_a_page_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "few.json"
+    CliRunner().invoke(main, ["run", "start-up", "--quick", "--peers", "aiohttp-workers", "--out", str(out)])
+
+    said = CliRunner().invoke(main, ["report", str(out), "--into", str(tmp_path), "--page", "few.md"])
+
+    assert said.exit_code == 0, said.output
+    assert "One row" in (tmp_path / "few.md").read_text()
+    assert not (tmp_path / "README.md").exists()
+
+
 def test_list_names_every_scenario() -> None:
     said = CliRunner().invoke(main, ["list"])
 
