@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.lane import UNBOUNDED, Lane, Wait
 from pipeline.core.pacing.meter import Bound, costs_of
-from pipeline.core.pacing.permits import Demand
+from pipeline.core.pacing.permits import AGES, Demand
 from pipeline.core.pacing.sliding_log import WINDOW_SECONDS_PER_PERIOD
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ASK_AGAIN_SECONDS = 0.02  # while a lane holds too few permits for what waits
 BOUND_SECONDS = 0.1  # a lane on which somebody waited so recently is held back; less, and the verdict changes with every report
 RATE_SECONDS = 0.1  # over which what is used is measured, at least
-AGES = 40  # steps of a period in which ages are reported
 
 
 class LeasedLane(Lane):

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Permits = list[tuple[float, int]]  # (seconds until they may be used, how many); 0.0 is at once
 
 SPARE = 1.25  # of what a holder uses while nothing holds it back: room to grow until its next report
+AGES = 40  # steps of a period in which ages are reported
+AGE_STEP = 1.01 / AGES  # of a period: an age that was reported may have ended so much earlier
 DEAD_BAND = 0.02  # of a share: moving fewer permits than that is not worth a message
 
 
@@ -199,7 +201,7 @@ class Coordinator(Struct):
         if holder is None:
             return
         for number, pool in enumerate(self.pools):
-            known = _known(holder, number, now, hold)
+            known = _known(holder, number, pool.period, now, hold)
             rest = holder.held[number] - sum(count for _, count in known)
             pool.put(known, now)
             if rest > 0:
@@ -220,7 +222,7 @@ class Coordinator(Struct):
         for number, pool in enumerate(self.pools):
             permits = [(max(0.0, at - now), count) for at, count in pool.free]
             for holder in self.holders.values():
-                permits += _known(holder, number, now, 0.0)
+                permits += _known(holder, number, pool.period, now, 0.0)
             found.append(permits)
         return found
 
@@ -239,7 +241,7 @@ class Coordinator(Struct):
             known, left = [], pool.amount
             for wait, each in sorted(old, reverse=True):
                 count = min(each, left)
-                if count and hold < wait - passed <= hold + pool.period:
+                if count and hold + AGE_STEP * pool.period < wait - passed <= hold + pool.period:
                     known.append((now + wait - passed, count))
                     left -= count
             pool.free = [(now + hold + pool.period, left), *known] if left else known
@@ -265,10 +267,10 @@ class Coordinator(Struct):
         return share_out(pool.amount - need, {name: want for name, want in wants.items() if name != first}) | {first: need}
 
 
-def _known(holder: Holder, number: int, now: float, hold: float) -> Permits:
-    """The permits of a holder that are in use for longer than `hold`, so that they cannot be used again before."""
+def _known(holder: Holder, number: int, period: float, now: float, hold: float) -> Permits:
+    """The permits of a holder that are certainly in use for longer than `hold`, so that they cannot be used again before."""
     ages = holder.ages[number] if number < len(holder.ages) else []
-    return [(at - now, count) for at, count in ages if at > now + hold]
+    return [(at - now, count) for at, count in ages if at - AGE_STEP * period > now + hold]
 
 
 def share_out(amount: int, wants: Mapping[str, float]) -> dict[str, int]:
