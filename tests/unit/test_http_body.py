@@ -38,6 +38,22 @@ async def test_pieces_become_one_body() -> None:
     assert await whole(body_in(AnswerMemory())) == b""
 
 
+async def test_a_long_body_is_put_together_as_it_comes_and_not_copied_at_its_end() -> None:
+    size, count = 250_000, 80
+    body = body_in(AnswerMemory())
+
+    tracemalloc.start()
+    for number in range(count):
+        await body.take([bytes([number]) * size])
+    content = await body.finish()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert all(content[size * number : size * (number + 1)] == bytes([number]) * size for number in range(count))
+    assert len(content) == size * count
+    assert peak < 1.5 * len(content)
+
+
 async def test_coded_body_is_undone_as_it_comes() -> None:
     packed = gzip.compress(b"hello " * 1000)
 

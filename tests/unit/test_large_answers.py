@@ -61,12 +61,39 @@ def test_bytes_become_utf8_in_slices_as_they_do_at_once(text: bytes) -> None:
         assert mend._as_utf8(text) == text.decode("utf-8", "replace").encode()
 
 
-@given(st.lists(st.sampled_from([b'"a', b'"', b"NaN", b",", b"[", b"\\ud83d", b"\x01", b"-Infinity", b"\\\\"])).map(b"".join))
-def test_values_are_mended_piece_by_piece_as_they_are_at_once(text: bytes) -> None:
+# The same rules without any bound: whole texts and whole numbers at once.
+ODD = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|-?(?:NaN|Infinity)', re.DOTALL)
+ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+CONTROL = re.compile(rb"[\x00-\x1f]")
+
+
+def mended_at_once(text: bytes) -> bytes:
+    def mended(match: re.Match[bytes]) -> bytes:
+        if not match[1]:
+            return b"null"
+        halves = ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], match[1])
+        return CONTROL.sub(lambda control: b"\\u%04x" % control[0][0], halves)
+
+    return ODD.sub(mended, text)
+
+
+bits = [b"a", b"\\ud83d", b"\\udc00", b"\\ud83d\\ude00", b"\x01", b"\n", b"\\\\", b'\\"', b"\\n", b"\\u0041", b"NaN", b"\\u00", b"\\x"]
+runs = st.tuples(st.sampled_from(bits), st.sampled_from([1, 1, 300, 5000])).map(lambda run: run[0] * run[1])
+contents = st.lists(runs, max_size=6).map(b"".join)
+values = contents.map(b'"%b"'.__mod__) | st.sampled_from([b"NaN", b"-Infinity", b"Infinity", b"1", b"-2", b"null", b" " * 5000, b'"'])
+
+
+@given(st.lists(values, max_size=6), st.sampled_from([1, 1, 600]))
+def test_values_are_mended_piece_by_piece_as_they_are_at_once(values: list[bytes], times: int) -> None:
+    text = b"[" + b",".join(values * times)[:100_000] + b"]"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mend, "JOINED_PIECES", 2)
 
-        assert mend._without_odd_values(text) == mend._ODD.sub(mend._mended, text)
+        piece_by_piece = mend._without_odd_values(text)
+
+    at_once = mended_at_once(text)
+    assert mend.is_json(piece_by_piece) == mend.is_json(at_once)
+    assert piece_by_piece == at_once or not mend.is_json(at_once)
 
 
 @given(st.lists(st.sampled_from([KEY.encode(), b"sk\\/t\\u00e9st+key", b"sk", b"/t", b"+key", b"other", b"-", b"oth"])).map(b"".join))

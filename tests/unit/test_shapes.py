@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.core.answers.classify import Result, classify
 from pipeline.core.answers.endpoints import Promise
-from pipeline.core.answers.parts import is_text, object_of
+from pipeline.core.answers.error_bodies import CODE_KEYS, INNER_KEYS, MESSAGE_KEYS, WAIT_KEYS
+from pipeline.core.answers.parts import KNOWN_KEYS, MANY_BYTES, MOST_KEYS, is_text, object_of
 from pipeline.core.answers.plain_chat import read_plain_chat
-from pipeline.core.answers.shapes import read_object, read_reply
+from pipeline.core.answers.shapes import SHAPES, read_object, read_reply
 from pipeline.records import NO_USAGE, Answer, Usage
 
 CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -381,3 +382,21 @@ def test_usage_is_counted_in_whatever_form_it_comes(usage: Any, counted: Usage) 
 )
 def test_an_endpoint_is_known_by_the_end_of_its_path(url: str, *, known: bool) -> None:
     assert Promise(url).known is known
+
+
+@pytest.mark.parametrize("at", ["before", "behind"])
+def test_an_answer_is_found_among_more_keys_than_are_built(at: str) -> None:
+    others = [f'"k{number}": 1' for number in range(MOST_KEYS)]
+    choices = '"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]'
+    padding = '"pad": "' + "x" * MANY_BYTES + '"'
+    body = ("{" + ", ".join([choices, padding, *others] if at == "before" else [*others, padding, choices]) + "}").encode()
+
+    reading = read_reply(body)
+
+    assert len(object_of(body)) == 2
+    assert (bytes(reading.content), reading.finish_reason, reading.complete) == (b'"Hello"', "stop", False)
+
+
+def test_every_key_of_a_shape_is_known_among_many() -> None:
+    assert {key for key, _, _ in SHAPES} <= set(KNOWN_KEYS)
+    assert {*CODE_KEYS, *MESSAGE_KEYS, *INNER_KEYS, *WAIT_KEYS} <= set(KNOWN_KEYS)

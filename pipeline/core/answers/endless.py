@@ -10,9 +10,11 @@ import re
 
 from pipeline.patterns import later
 
+SLICE_BYTES = 1 << 20
 MOST_DIGITS = 4300
 PROBE = 64  # digits in a row that no number has which somebody means
 
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
 # What comes before an endless integer: anything but texts and numbers, texts, numbers with a fraction or an exponent, short integers.
 # Every repetition is possessive, so that no text makes it look twice at a place.
 _before = later(
@@ -55,5 +57,8 @@ def _end_of(match: re.Match[bytes] | None) -> int:
 
 def one_line(text: bytes) -> bytes:
     """A JSON text without line breaks, which can stand only between its tokens, and without integers that no reader can load."""
-    line = text.replace(b"\n", b" ").replace(b"\r", b" ")
-    return line if len(line) <= MOST_DIGITS else without_endless_integers(line)
+    if len(text) <= MOST_DIGITS:
+        return text.replace(b"\n", b" ").replace(b"\r", b" ")
+    if b"\n" in text or b"\r" in text:  # in slices, because no other thread runs during a call
+        text = b"".join([text[at : at + SLICE_BYTES].translate(_BLANKS) for at in range(0, len(text), SLICE_BYTES)])
+    return without_endless_integers(text)

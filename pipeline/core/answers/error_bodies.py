@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.core.answers.parts import object_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,7 +26,6 @@ MESSAGE_CHARACTERS = 100_000  # of a message; it is copied several times on its 
 LARGE_PART_BYTES, LARGE_PART_DEPTH = 250_000, 4  # a real error body has some kB, and its code three objects deep at most
 
 _decode = msgspec.json.Decoder().decode
-_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _EMPTY: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
 
 
@@ -64,7 +65,7 @@ def _small_parts(text: bytes | msgspec.Raw, depth: int = 0) -> Any:
         return _decode(text)
     if depth == LARGE_PART_DEPTH or memoryview(text)[0] != 0x7B:
         return None
-    parts = _decode_parts(text)
+    parts = object_of(text)
     told = [key for key, value in parts.items() if key in INNER_KEYS or len(memoryview(value)) <= LARGE_PART_BYTES]
     return {key: _small_parts(parts[key], depth + 1) for key in told}
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 BOM = b"\xef\xbb\xbf"
+SLICE_BYTES = 1 << 20
 OVERHEAD = len(b"data: \n\n")
 
 _PLAIN = re.compile(rb"data: ?(\{.*\}|\[DONE\])\n\n")
@@ -62,7 +63,13 @@ class Events:
                 return found
         cut = text.rfind(b"\n") + 1
         self._rest = text[cut:] + held
-        return self._by_lines(text[:cut].split(b"\n")[:-1]) if cut else []
+        events: list[bytes] = []
+        at = 0
+        while at < cut:  # in slices, because no other thread runs during a call
+            end = text.rfind(b"\n", at, at + SLICE_BYTES) + 1 or text.find(b"\n", at) + 1
+            events += self._by_lines(text[at:end].split(b"\n")[:-1])
+            at = end
+        return events
 
     def end(self) -> list[bytes]:
         """The last events, when the body is whole."""

@@ -8,7 +8,6 @@ control characters, bytes that are not UTF-8. An odd value becomes null or U+FFF
 from __future__ import annotations
 
 import codecs
-import re
 
 import msgspec
 
@@ -26,14 +25,17 @@ _check = msgspec.json.Decoder(msgspec.Raw).decode
 _COMMENTS = later(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
 _DONE = later(rb"\s*data:\s*\[DONE\]\s*$")
 _FIELD = later(rb"(data|event|id|retry):")
-# A stretch in which nothing can be odd, and the token behind it that may be: only for those is any Python run.
-_ODD = later(
-    rb'((?:[^"NI\-]++|-(?!I)|"[^"\\\x00-\x1f]*+")*+)("[^"\\]*+(?:\\.[^"\\]*+)*+"|-?(?:NaN|Infinity)|[NI\-"]++)?',
-    re.DOTALL,
+# A call of one of these looks at 1 MB at most, because no other thread runs meanwhile. Every repetition is possessive.
+# Outside of texts: a stretch in which nothing is odd, short texts included; then what may be odd, or where a text begins.
+_OUTSIDE = later(rb'((?:[^"NI\-]{1,4096}+|-(?!I)|"[^"\\\x00-\x1f]{0,4096}+"){0,256}+)(-?(?:NaN|Infinity)|["NI\-])?')
+# Within a text: a stretch as it should be; then halves of surrogate pairs, raw control characters, its end, or a stray backslash.
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_WITHIN = later(
+    rb'((?:[^"\\\x00-\x1f]{1,4096}+|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|%b%b){0,256}+)'
+    rb'((?:%b(?!%b)|%b){1,4096}+|[\x00-\x1f]{1,4096}+|"|\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4}))?' % (_HIGH, _LOW, _HIGH, _LOW, _LOW)
 )
-_CONTROL = later(rb"[\x00-\x1f]")
-# One escape; the group is half a surrogate pair that stands alone.
-_ESCAPE = later(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+_HALF_BYTES = len(b"\\ud800")
+_ESCAPED = {code: f"\\u{code:04x}" for code in range(0x20)}
 
 
 def json_text(body: bytes) -> bytes | None:
@@ -93,31 +95,53 @@ def _as_utf8(text: bytes) -> bytes:
 
 
 def _without_odd_values(text: bytes) -> bytes:
-    """A text with its odd values mended. Joined in between, for the same reason, and because millions of pieces take gigabytes."""
-    whole: list[bytes] = []
-    fresh: list[bytes] = []
-    for match in _ODD.finditer(text):
-        fresh.append(_mended(match))
-        if len(fresh) == JOINED_PIECES:
-            whole.append(b"".join(fresh))
-            fresh.clear()
-    return b"".join([*whole, *fresh])
+    """A text with its odd values mended."""
+    pieces = _Pieces()
+    at = 0
+    while at < len(text):
+        found = _OUTSIDE.match(text, at)
+        assert found is not None  # it matches nothing, too
+        odd = found[2] or b""
+        if odd == b'"':
+            pieces.add(found[1] + odd)
+            at = _mend_text(text, found.end(), pieces)
+        else:
+            pieces.add(found[1] + (b"null" if len(odd) > 1 else odd))
+            at = found.end()
+    return pieces.joined()
 
 
-def _mended(match: re.Match[bytes]) -> bytes:
-    plain, token = match[1], match[2] or b""
-    if token.removeprefix(b"-") in (b"NaN", b"Infinity"):
-        return plain + b"null"
-    if not token.startswith(b'"'):
-        return plain + token
-    if b"\\u" in token:
-        token = _ESCAPE.sub(_mended_escape, token)
-    return plain + _CONTROL.sub(_escaped, token)
+def _mend_text(text: bytes, at: int, pieces: _Pieces) -> int:
+    """Mend one text from behind its first quote on; where it ends."""
+    while at < len(text):
+        found = _WITHIN.match(text, at)
+        assert found is not None
+        at = found.end()
+        odd = found[2] or b""
+        if odd.startswith(b"\\u"):
+            odd = b"\\ufffd" * (len(odd) // _HALF_BYTES)
+        elif odd[:1] < b" ":
+            odd = odd.decode("latin-1").translate(_ESCAPED).encode("latin-1")
+        pieces.add(found[1] + odd)
+        if odd == b'"':
+            break
+    return at
 
 
-def _mended_escape(match: re.Match[bytes]) -> bytes:
-    return b"\\ufffd" if match[1] else match[0]
+class _Pieces:
+    """Pieces of a text, joined in between, because millions of them take gigabytes."""
 
+    def __init__(self) -> None:
+        self._whole: list[bytes] = []
+        self._fresh: list[bytes] = []
 
-def _escaped(match: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % match[0][0]
+    def add(self, piece: bytes) -> None:
+        """Add one at the end."""
+        self._fresh.append(piece)
+        if len(self._fresh) == JOINED_PIECES:
+            self._whole.append(b"".join(self._fresh))
+            self._fresh.clear()
+
+    def joined(self) -> bytes:
+        """All of them in one."""
+        return b"".join([*self._whole, *self._fresh])
