@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -39,10 +40,11 @@ from pipeline.stages.gate import INTERRUPTED
 from pipeline.summaries import Progress, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.config import Config
     from pipeline.core.cluster.plan import Plan, Shard
+    from pipeline.engines.rundir import Done
     from pipeline.engines.work import Ended, Engine
 
 T = TypeVar("T")
@@ -177,10 +179,21 @@ class _Directed:
             prompt_tokens=after.prompt_tokens,
             output_tokens=after.output_tokens,
             cost=after.cost if self.config.prices is not None or any(getattr(lane, "prices", None) for lane in self.config.lanes) else None,
+            limited_by=_limited_by([done for number, done in after.done.items() if number not in before.done]),
             finish_reasons=dict(after.finish_reasons),
             rejected=after.rejected,
             failures={} if told is None else told.failures,
         )
+
+
+def _limited_by(parts: Sequence[Done]) -> dict[str, float]:
+    """What held the shards of this run back, each for as long as it took."""
+    seconds: Counter[str] = Counter()
+    for part in parts:
+        for bound, share in part.limited_by.items():
+            seconds[bound] += share * part.seconds  # type: ignore[assignment]  # seconds, which a Counter adds as well
+    whole = sum(seconds.values())
+    return {bound: round(held / whole, 4) for bound, held in sorted(seconds.items())} if whole else {}
 
 
 # ---- before anything is sent -----------------------------------------------------------------------------------------
@@ -191,7 +204,7 @@ def _begin(config: Config, directory: RunDirectory, *, fresh: bool) -> None:
     paths = Paths.of(config.sink.path, None)
     if fresh:
         _move_aside(paths, directory)
-    if not directory.exists and paths.journal.exists():
+    if paths.journal.exists():
         told = "it belongs to a run by one process; go on with --engine local, or use --fresh to start over (it is moved aside)"
         raise OutputExistsError(paths.output, told)
     if not directory.exists and os.path.lexists(paths.output):

@@ -43,7 +43,10 @@ VERSION = 1  # of what is in a run directory
 
 
 class Done(Struct, frozen=True):
-    """What is known of a part that is whole. unknown: attempts that got no answer. ended_at: seconds since the epoch."""
+    """What is known of a part that is whole. unknown: attempts that got no answer. ended_at: seconds since the epoch.
+
+    seconds, limited_by: of the process that ended it, as in `Summary`.
+    """
 
     number: int
     rows: int
@@ -58,6 +61,8 @@ class Done(Struct, frozen=True):
     finish_reasons: dict[str, int] = field(default_factory=dict)
     rejected: int = 0
     ended_at: float = 0.0
+    seconds: float = 0.0
+    limited_by: dict[str, float] = field(default_factory=dict)
 
 
 class Manifest(Struct, frozen=True):

@@ -256,4 +256,6 @@ def _done_of(shard: Shard, summary: Summary, size: int) -> Done:
         dict(summary.finish_reasons),
         summary.rejected,
         time.time(),
+        summary.duration_seconds,
+        dict(summary.limited_by),
     )

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def run_directory(config: Config) -> RunDirectory | None:
-    """The run directory of a config, if a run by several workers has begun."""
+    """The run directory of a config, if a run by several workers has begun, and none by one process since."""
     directory = RunDirectory.of(config)
-    return directory if directory.exists else None
+    return directory if directory.exists and not Paths.of(config.sink.path, config.journal.path).journal.exists() else None
 
 
 def result_files(config: Config) -> list[Path]:

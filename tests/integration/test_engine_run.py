@@ -53,6 +53,7 @@ def test_parts_together_are_what_one_process_writes(case: Case) -> None:
     assert (summary.attempts, summary.prompt_tokens, summary.output_tokens) == (plain.attempts, plain.prompt_tokens, plain.output_tokens)
     assert summary.failures == plain.failures
     assert summary.finish_reasons == plain.finish_reasons
+    assert sum(summary.limited_by.values()) == pytest.approx(1.0, abs=0.01)
 
 
 def test_progress_counts_over_all_shards(case: Case) -> None:
@@ -172,6 +173,17 @@ def test_an_output_of_one_process_is_not_taken_over(case: Case) -> None:
 
     with pytest.raises(OutputExistsError, match="one process"):
         case.run()
+
+
+def test_a_fresh_run_by_one_process_is_the_one_that_is_looked_at(case: Case) -> None:
+    case.run(limit=8)
+    case.sections = {"sink": {"path": "plain.jsonl"}}
+    case.run(limit=8)
+    case.run(plain=True, fresh=True)
+
+    found = status(case.config())
+
+    assert (found.recorded, found.shards, verify(case.config()).ok) == (ROWS, None, True)
 
 
 def test_a_run_by_workers_is_not_begun_anew_by_one_process(case: Case) -> None:
