@@ -248,7 +248,7 @@ def _with_repeats(config: Config, plan: Plan, folder: Path) -> Sequence[Shard]:
     if _has_no_ids(config) or not _may_repeat(config, plan, folder):
         return plan.shards
     shards = []
-    with closing(job_maker(config)) as jobs:
+    with closing(job_maker(config, count_tokens=False)) as jobs:
         for shard in plan.shards:
             found: dict[int, int | None] = {}
             index = shard.first
@@ -274,7 +274,7 @@ def _has_no_ids(config: Config) -> bool:
 
 def _may_repeat(config: Config, plan: Plan, folder: Path) -> bool:
     """Whether an id may be used twice, if every row is taken for a good one."""
-    with closing(job_maker(config)) as jobs:
+    with closing(job_maker(config, count_tokens=False)) as jobs:
         index = 0
         for shard in plan.shards:
             with closing(_plain_source(config, shard, plan.files, folder)) as source:

@@ -12,13 +12,13 @@ import msgspec
 from pipeline.core.rows.asked import ASKED, read_body, says_nothing_of_streams, streams_unasked
 from pipeline.core.rows.attached import FileError, attachments
 from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
+from pipeline.core.rows.explained import explained
 from pipeline.core.rows.formats import CHAT_URL, METHOD, Line, decode_line, is_whole_request, read_request, request_in, usual_request
 from pipeline.core.rows.ids import SeenIds, run_of
-from pipeline.core.rows.lines import LONG_LINE, RawRow, not_utf8
+from pipeline.core.rows.lines import LONG_LINE, RawRow
 from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, as_name, check_name, leading_names, name_of, numbered, readable_name
 from pipeline.core.rows.templates import RowError
 from pipeline.core.rows.urls import url_problem
-from pipeline.patterns import later
 from pipeline.records import Failure, FailureKind, Job
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 KNOWN_URLS = 64  # a file names a handful
 DEFAULT_URL = CHAT_URL
-
-_half_of_a_pair = later(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
-
 
 NO_LINE = Line()
 _decode_any = msgspec.json.Decoder().decode
@@ -87,10 +82,7 @@ class JobMaker:
 
     def make_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
         """The job or failure of each row. first_index: place of the first row in the input."""
-        if self._is_simple:
-            made = self._simple_jobs(rows, first_index)
-        else:
-            made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
+        made = self._made(rows, first_index)
         repeats = self._claim(rows, made) if self._taken is None else self._known_repeats(first_index, len(rows))
         for at, first in repeats.items():
             item = made[at]
@@ -102,7 +94,7 @@ class JobMaker:
 
     def repeats(self, rows: Sequence[RawRow], first_index: int) -> dict[int, int | None]:
         """Which of the next rows use the id of an earlier one, and the number of that one; see `taken`."""
-        made = [self._make(row, index) for index, row in enumerate(rows, first_index)]
+        made = self._made(rows, first_index)
         return {first_index + at: first for at, first in self._claim(rows, made).items() if isinstance(made[at], Job)}
 
     def may_repeat(self, rows: Sequence[RawRow], first_index: int) -> bool:
@@ -112,6 +104,8 @@ class JobMaker:
             names = [self._make(row, index).custom_id for index, row in enumerate(rows, first_index)]
         if not names:
             names = [self._numbered(index) for index in range(first_index, first_index + len(rows))]
+        if self._seen.claim_new_run(names):
+            return False
         return bool(self._seen.claim(names, range(first_index, first_index + len(rows))))
 
     def _names_at_sight(self, rows: Sequence[RawRow]) -> list[str] | None:
@@ -187,6 +181,12 @@ class JobMaker:
         """Forget the ids."""
         self._store.close()
 
+    def _made(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
+        """The job or failure of each row, as far as it depends on no other row."""
+        if self._is_simple:
+            return self._simple_jobs(rows, first_index)
+        return [self._make(row, index) for index, row in enumerate(rows, first_index)]
+
     def _make(self, row: RawRow, index: int) -> Job | Failure:
         try:
             if isinstance(row.data, bytes):
@@ -195,7 +195,7 @@ class JobMaker:
                 return self._from_fields(row.data, row, index)
             problem = row.problem or "is empty"
         except (RowError, FileError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            problem = self._explain(error, row.data)
+            problem = explained(error, row.data, has_template=self._template is not None)
         return self._failure(row, index, self._own_name(row.data) or readable_name(row.data) or self._numbered(index), problem)
 
     def _simple_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
@@ -298,21 +298,6 @@ class JobMaker:
         if problem is not None:
             raise RowError(problem)
         return self._urls.setdefault(url, url) if len(self._urls) < KNOWN_URLS else url
-
-    def _explain(self, error: Exception, data: object) -> str:
-        if isinstance(error, RecursionError):
-            return "is nested too deeply"
-        if isinstance(error, UnicodeDecodeError):
-            return not_utf8(error)
-        if isinstance(error, UnicodeEncodeError):
-            return "holds half of a surrogate pair, which cannot be sent"
-        if isinstance(error, msgspec.ValidationError):
-            hint = "" if self._template else "; request.body in the config makes requests of other rows"
-            return f"is not an OpenAI Batch line: {error}{hint}"
-        half = _half_of_a_pair.search(data) if isinstance(data, bytes) and isinstance(error, msgspec.DecodeError) else None
-        if half is not None:
-            return f"is not JSON: it holds half of a surrogate pair ({half[0].decode()}), as text has that was cut within an emoji"
-        return f"is not JSON: {error}" if isinstance(error, msgspec.DecodeError) else str(error)
 
 
 def _number_of(row: RawRow, index: int) -> int:
