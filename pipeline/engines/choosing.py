@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,5 +15,6 @@ def ray_engine() -> Engine:
     """What does the work with `engine.kind: ray`. Raises ConfigError, where a package is missing."""
     if find_spec("ray") is None:
         raise ConfigError([Problem("engine.kind", "ray needs a package that is not installed: pip install 'headrace[ray]'", "config")])
-    engine: Engine = import_module("pipeline.engines.ray.driver").on_ray
-    return engine
+    from pipeline.engines.ray.driver import on_ray  # noqa: PLC0415  few runs have workers
+
+    return on_ray
