@@ -16,6 +16,7 @@ from pipeline.engines.work import Ended
 from pipeline.summaries import Progress, WorkersProgress
 
 if TYPE_CHECKING:
+    from pipeline.config import Config
     from pipeline.engines.shard import ShardResult
     from pipeline.engines.work import Work
 
@@ -80,11 +81,16 @@ class _Sums:
         self._before = replace(self.now, in_flight=0, waiting=0)
 
 
+def has_prices(config: Config) -> bool:
+    """Whether it is known what answers cost."""
+    return config.prices is not None or any(getattr(lane, "prices", None) for lane in config.lanes)
+
+
 def progress_before(work: Work, workers: WorkersProgress) -> Progress:
     """Where a run stands before it goes on: what is in the parts that are whole."""
     done = work.done.values()
     rows = sum(part.rows for part in done)
-    costs = [part.cost for part in done]
+    costs = [part.cost for part in done] if has_prices(work.config) else [None]
     return Progress(
         rows_read=rows,
         rows_done=rows,

@@ -19,6 +19,7 @@ from pipeline.edges.store.files import free_name, real
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.objects import ObjectStore
 from pipeline.engines.collect import collect
+from pipeline.engines.in_turn import has_prices
 from pipeline.engines.plan import plan_of, see_that_input_is_planned
 from pipeline.engines.refusals import refuse_what_needs_one_process
 from pipeline.engines.rundir import VERSION, Manifest, RunDirectory
@@ -178,7 +179,7 @@ class _Directed:
             requests_per_second=round(attempts / seconds, 3) if seconds > 0 else 0.0,
             prompt_tokens=after.prompt_tokens,
             output_tokens=after.output_tokens,
-            cost=after.cost if self.config.prices is not None or any(getattr(lane, "prices", None) for lane in self.config.lanes) else None,
+            cost=after.cost if has_prices(self.config) else None,
             limited_by=_limited_by([done for number, done in after.done.items() if number not in before.done]),
             finish_reasons=dict(after.finish_reasons),
             rejected=after.rejected,

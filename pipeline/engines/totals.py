@@ -12,6 +12,7 @@ from pipeline.core.output.read_lines import read_line
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
 from pipeline.errors import JournalError
+from pipeline.runs.pricing import as_money
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +111,7 @@ def _add_journal(totals: Totals, directory: RunDirectory, number: int) -> None:
     totals.output_tokens += state.output_tokens
     totals.output_bytes += state.bytes
     totals.rejected += state.rejected
+    totals.cost = None if totals.cost is None or state.priced.unpriced else totals.cost + as_money(state.priced.cost)
     totals.finish_reasons.update(state.finish_reasons)
     totals.committed_at = max(totals.committed_at, state.committed_at)
     if is_locked(journal.with_name(journal.name + ".sent")):

@@ -61,9 +61,20 @@ def test_progress_counts_over_all_shards(case: Case) -> None:
 
     last = case.told[-1]
     assert (last.rows_done, last.rows_total, last.attempts) == (ROWS, ROWS, ROWS)
+    assert [each.cost for each in case.told] == [None] * len(case.told)
     assert last.workers is not None
     assert (last.workers.done, last.workers.shards) == (3, 4)
     assert [each.rows_done for each in case.told] == sorted(each.rows_done for each in case.told)
+
+
+def test_costs_are_summed_over_the_shards_of_all_processes(case: Case) -> None:
+    case.sections = {"prices": {"prompt_per_million": 1_000_000, "output_per_million": 0}}
+    first = case.run(limit=8)
+
+    summary = case.run()
+
+    assert (first.cost, summary.cost) == (first.prompt_tokens, summary.prompt_tokens)
+    assert case.told[-1].cost == summary.cost
 
 
 def test_a_run_that_is_stopped_goes_on_and_sends_nothing_twice(case: Case) -> None:
