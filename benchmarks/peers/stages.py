@@ -121,7 +121,7 @@ def flow_of(task: Task, rows: Sequence[RawRow], shredder: Shredder) -> FlowSetti
 
     return FlowSettings(
         take_rows=take_rows,
-        make_jobs=JobMaker(Template.compile(body("{prompt}")), "/v1/chat/completions", seen=SeenOnDisk()).make_jobs,
+        make_jobs=JobMaker(Template.compile(body("{prompt}")), "/v1/chat/completions", seen=SeenOnDisk(), count_tokens=False).make_jobs,
         lanes=Lanes([LaneState(Lane.from_limits(), task.in_flight)]),
         fetch=FetchSettings((Instant(),), draw=lambda: 0.5, utc=time.time, name_attempt=lambda index, attempt: f"bench-{index}-{attempt}"),
         store=PassThrough(shredder.emit),

@@ -1,27 +1,25 @@
 """The only place that lets an attempt leave: one actor, one inbox, no shared state.
 
-It owns the lanes, the retry heap and the count of what is in flight. A retry is an attempt like any other and passes here
-too, before new jobs, so that a storm of failures cannot run above the rate. What a failure means for its row and its lane
-is decided in `core/pacing/judge.py`; here it is only carried out.
+It owns the lanes, the rows that wait (`waiting_rows`) and the count of what is in flight. A retry is an attempt like any other and
+passes here too, before new jobs, so that a storm of failures cannot run above the rate. What a failure means for its row and its
+lane is decided in `core/pacing/judge.py`; here it is only carried out.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
 import trio
-from msgspec import Struct, field
+from msgspec import Struct
 
 from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import TICK_SECONDS, Bound
 from pipeline.core.pacing.lane_state import IN_FLIGHT
 from pipeline.messages import Change, Notice, Report, Ticket
-from pipeline.records import Failure, FailureKind
 from pipeline.stages.groups import take, take_nowait
 from pipeline.stages.telling import Telling
+from pipeline.stages.waiting_rows import WaitingRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from trio import MemoryReceiveChannel, MemorySendChannel
 
     from pipeline.core.answers.retry import RetryPolicy
-    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.messages import GateMessage
     from pipeline.ports import Observer
@@ -69,7 +66,8 @@ async def gate(
         judge = Judge(lanes, policy, log=None if telling is None else telling.log)
         tally.lanes = lanes.states
         try:
-            await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, full).run()
+            rows = WaitingRows(lanes, outcomes.send_nowait, telling)
+            await _Gate(inbox, tickets, outcomes, lanes, judge, tally, stop, halt, telling, full, rows).run()
         finally:
             if telling is not None:
                 telling.hand_over_answers()
@@ -86,10 +84,7 @@ class _Gate(Struct, eq=False):
     halt: Callable[[], None] | None
     telling: Telling | None
     full: Callable[[], bool] | None
-    jobs: deque[Job] = field(default_factory=deque)
-    retries: list[tuple[float, int, Ticket]] = field(default_factory=list)  # heap by due time; the number breaks ties
-    parked: list[tuple[Ticket, str | None]] = field(default_factory=list)  # rows that no lane that works could take, and why none ever will
-    pushed: int = 0
+    rows: WaitingRows
     in_flight: int = 0
     look_at: float = -inf  # when to look at the clock next
     ended: bool = False
@@ -115,8 +110,9 @@ class _Gate(Struct, eq=False):
             if not self.in_flight and due == inf:  # no report and no time will change anything
                 self.judge.idle(now)
                 decided = self._decide()
-                if not decided and self.parked and all(never for _, never in self.parked) and self._missing() != "input":
-                    self._stop(self.parked[0][1] or "")
+                parked = self.rows.parked
+                if not decided and parked and all(never for _, never in parked) and self._missing() != "input":
+                    self._stop(parked[0][1] or "")
                 if self._finished():
                     return True
                 if decided:
@@ -124,7 +120,7 @@ class _Gate(Struct, eq=False):
             await self._wait(now, due, bound)
 
     def _idle(self) -> bool:
-        return not (self.in_flight or self.jobs or self.retries or self.parked)
+        return not (self.in_flight or self.rows)
 
     def _finished(self) -> bool:
         return self._idle() and (self.ended or self.tally.stopped is not None)
@@ -138,7 +134,7 @@ class _Gate(Struct, eq=False):
         self.lanes.look(now)
         due, bound = self._fill(group, aside, now)
         for ticket in aside if self.tally.stopped is None else ():
-            self._put_back(ticket)
+            self.rows.put_back(ticket)
         for state in self.lanes.states:
             if state.unhandled:  # its budget is spent
                 self.judge.went_out(state, now)
@@ -151,18 +147,18 @@ class _Gate(Struct, eq=False):
             self.tally.last_at = now
             self.tickets.send_nowait(group)
         self.tally.in_flight = self.in_flight
-        self.tally.waiting = len(self.retries)
+        self.tally.waiting = self.rows.retries
         return due, bound
 
     def _fill(self, group: list[Ticket], aside: list[Ticket], now: float) -> tuple[float, str]:
-        lanes = self.lanes
+        lanes, rows = self.lanes, self.rows
         in_doubt = lanes.in_doubt
         while True:
-            if lanes.alone is not None and self._fill_together(lanes.alone, group, now, fresh=in_doubt):
+            if lanes.alone is not None and rows.leave_together(lanes.alone, group, now, self.tally.bound, fresh=in_doubt):
                 return inf, IN_FLIGHT
-            ticket = self._next_ticket(now, fresh=in_doubt)
+            ticket = rows.next(now, fresh=in_doubt)
             if ticket is None:
-                return (self.retries[0][0], "retry") if self.retries else (inf, self._missing())
+                return (rows.due, "retry") if rows.retries else (inf, self._missing())
             hold = lanes.admit(now, ticket)
             if hold is None:
                 if ticket.attempt > 1:
@@ -170,66 +166,20 @@ class _Gate(Struct, eq=False):
                 ticket.held_by = self.tally.bound
                 group.append(ticket)
             elif hold.parked:
-                self.parked.append((ticket, hold.never))
+                rows.parked.append((ticket, hold.never))
             elif hold.avoided:
                 aside.append(ticket)
             else:
-                self._put_back(ticket)
+                rows.put_back(ticket)
                 if hold.never is not None and not any(state.unhandled for state in lanes.states):
                     self._stop(hold.never)
                 return hold.wake, hold.bound
-
-    def _fill_together(self, lane: LaneState, group: list[Ticket], now: float, *, fresh: bool) -> bool:
-        """Let new rows leave together, as many as may. True if rows wait and only a report can let more leave; else ask for one more."""
-        due = self._is_due(now)
-        if self.jobs and (fresh or not due):
-            tickets = lane.admit_many(now, self.jobs, self.tally.bound)
-            if tickets:
-                if self.telling is not None:
-                    tickets[0].turn = self.telling.turn_of(tickets[0].job, now)  # only the first can have waited for its turn
-                group += tickets
-        if not lane.is_full or not (due or self.jobs):
-            return False
-        if self.jobs and self.telling is not None:
-            self.telling.waits(self.jobs[0], now)
-        return True
 
     def _missing(self) -> str:
         """Why there is no row to send: none was read, none may be read before others are written, or the input has ended."""
         if self.ended:
             return ""
         return "output" if self.full is not None and self.full() else "input"
-
-    def _next_ticket(self, now: float, *, fresh: bool) -> Ticket | None:
-        """The row whose turn it is: a retry that is due, else a new one. fresh: the other way round."""
-        if self._is_due(now) and not (fresh and self.jobs):
-            return heapq.heappop(self.retries)[2]
-        while self.jobs:
-            job = self.jobs.popleft()
-            reason = self.lanes.refuses_job(job)
-            if reason is None:
-                ticket = Ticket(job, 1, None)
-                if self.telling is not None:
-                    ticket.turn = self.telling.turn_of(job, now)
-                return ticket
-            self.outcomes.send_nowait(Failure(job.index, job.custom_id, FailureKind.TOO_LARGE, reason))
-        return None
-
-    def _is_due(self, now: float) -> bool:
-        """Whether a row is to be tried again now."""
-        return bool(self.retries) and self.retries[0][0] <= now
-
-    def _put_back(self, ticket: Ticket) -> None:
-        if ticket.attempt == 1:
-            self.jobs.appendleft(ticket.job)
-            if self.telling is not None:
-                self.telling.waits(ticket.job, ticket.turn)
-        else:
-            self._retry(ticket, -inf)
-
-    def _retry(self, ticket: Ticket, due: float) -> None:
-        self.pushed += 1
-        heapq.heappush(self.retries, (due, self.pushed, ticket))
 
     # ---- wait ----------------------------------------------------------------------------------------------------
 
@@ -257,8 +207,7 @@ class _Gate(Struct, eq=False):
 
     def _look(self, now: float) -> None:
         """Look at the clock: a lane may have fallen silent, nothing may have worked for too long, a parked row may leave now."""
-        while self.parked:
-            self._put_back(self.parked.pop()[0])
+        self.rows.unpark()
         self.judge.tick(now)
         self.look_at = now + LOOK_SECONDS
         self.tally.waits_for = self.judge.waits_for(now) if self.tally.stopped is None else ""
@@ -280,9 +229,7 @@ class _Gate(Struct, eq=False):
             if self.halt is not None:
                 self.halt()
         self.tally.waits_for = ""
-        self.jobs.clear()
-        self.retries.clear()
-        self.parked.clear()
+        self.rows.clear()
 
     # ---- reports -------------------------------------------------------------------------------------------------
 
@@ -303,7 +250,7 @@ class _Gate(Struct, eq=False):
             elif isinstance(message, Change):
                 message.apply(now)
             elif self.tally.stopped is None:
-                self.jobs.extend(message)
+                self.rows.jobs.extend(message)
                 if self.telling is not None:
                     self.telling.read(message)
         if plain:
@@ -341,7 +288,7 @@ class _Gate(Struct, eq=False):
             self._stop(judge.stop)
         if self.tally.stopped is None:
             for due, ticket in judge.again:
-                self._retry(ticket, due)
+                self.rows.try_again(ticket, due)
         judge.again.clear()
         if self.telling is not None:
             self.telling.hand_over()
