@@ -40,6 +40,7 @@ from pipeline.core.bookkeeping.ledger import counted
 from pipeline.core.output.kept import with_fields
 from pipeline.durability.entries import Entry, size_of, texts
 from pipeline.durability.keeping import LONGEST_BYTES
+from pipeline.edges.process.threads import in_thread
 from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
 
@@ -150,8 +151,7 @@ class DurableStore(Struct, eq=False):
         commit = self._next_commit(entries)
         self._storing = list(commit.entries)
         self.keeping.begin_commit()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._commit, commit)
+        await in_thread(self._commit, commit)
         self._storing = []
         self.keeping.end_commit(entry.index for entry in entries)
         return entries
@@ -241,8 +241,7 @@ class DurableStore(Struct, eq=False):
         Cancellation: takes effect before anything is done, or not at all.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._write, items)
+        await in_thread(self._write, items)
         self.commits.note_written(len(items))
         written = self.commits.written
         self._under_way = [entry for entry in self._under_way if entry.place >= written]

@@ -37,7 +37,7 @@ class Outlet(Protocol[S_contra]):
 class Mailbox(Generic[T]):
     """The channel itself. room: messages that it holds; who sends must know that it will not be more."""
 
-    __slots__ = ("closed", "messages", "reader", "room", "writers")
+    __slots__ = ("closed", "ended", "messages", "reader", "room", "writers")
 
     def __init__(self, room: int) -> None:
         self.messages: deque[T] = deque()
@@ -45,6 +45,7 @@ class Mailbox(Generic[T]):
         self.reader: Task | None = None  # waits
         self.writers = 1
         self.closed = False  # nobody reads any more
+        self.ended = trio.Event()  # nobody writes any more
 
     def ends(self) -> tuple[Post[T], Inbox[T]]:
         """The end of the first writer, and the reader's."""
@@ -95,6 +96,7 @@ class Post(Generic[T]):
             self._open = False
             self._box.writers -= 1
             if not self._box.writers:
+                self._box.ended.set()
                 self._box.wake()
 
     def __enter__(self) -> Self:
@@ -112,6 +114,11 @@ class Inbox(Generic[T]):
     def __init__(self, box: Mailbox[T]) -> None:
         self._box = box
 
+    @property
+    def ended(self) -> trio.Event:
+        """Set when nothing more will be sent."""
+        return self._box.ended
+
     async def take(self) -> list[T]:
         """Wait for a message, and give all that are there, oldest first.
 
@@ -125,6 +132,10 @@ class Inbox(Generic[T]):
         messages = list(self._box.messages)
         self._box.messages.clear()
         return messages
+
+    def put_back(self, messages: list[T]) -> None:
+        """Put messages that were taken in front of all that are there."""
+        self._box.messages.extendleft(reversed(messages))
 
     async def receive(self) -> T:
         """Wait for one message. Otherwise as `take`."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.records import NO_USAGE, Outcome, Success
+from pipeline.stages.mailbox import Mailbox
 from pipeline.stages.record import GROUP_BYTES, record
 from tests.fakes.stores import FakeStore
 
+CHANNELS = pytest.mark.parametrize("mailbox", [True, False], ids=["mailbox", "memory-channel"])
 
-async def _groups(body: bytes, rows: int, *, linger_seconds: float) -> list[int]:
+
+async def _groups(body: bytes, rows: int, *, linger_seconds: float, mailbox: bool) -> list[int]:
     """The sizes of the groups in which rows that have all arrived are stored."""
-    send_outcome, outcomes = trio.open_memory_channel[Outcome](rows)
+    ends: tuple[Any, Any] = Mailbox[Outcome](rows).ends() if mailbox else trio.open_memory_channel[Outcome](rows)
+    send_outcome, outcomes = ends
     send_recorded, recorded = trio.open_memory_channel[list[Outcome]](rows)
     store, ledger = FakeStore(), Ledger()
     for index in range(rows):
@@ -28,18 +34,20 @@ async def _groups(body: bytes, rows: int, *, linger_seconds: float) -> list[int]
     return [len(group) for group in store.groups]
 
 
-async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock) -> None:
-    assert await _groups(b"{}", 500, linger_seconds=0.01) == [500]
+@CHANNELS
+async def test_short_rows_go_in_one_group(autojump_clock: trio.testing.MockClock, *, mailbox: bool) -> None:
+    assert await _groups(b"{}", 500, linger_seconds=0.01, mailbox=mailbox) == [500]
 
 
-async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.testing.MockClock) -> None:
-    assert await _groups(bytes(GROUP_BYTES // 4), 10, linger_seconds=0.01) == [4, 4, 2]
-    assert await _groups(bytes(GROUP_BYTES * 2), 3, linger_seconds=0.0) == [1, 1, 1]
+@CHANNELS
+async def test_long_rows_go_in_groups_that_memory_bears(autojump_clock: trio.testing.MockClock, *, mailbox: bool) -> None:
+    assert await _groups(bytes(GROUP_BYTES // 4), 10, linger_seconds=0.01, mailbox=mailbox) == [4, 4, 2]
+    assert await _groups(bytes(GROUP_BYTES * 2), 3, linger_seconds=0.0, mailbox=mailbox) == [1, 1, 1]
 
 
 async def _when_recorded(store: FakeStore, gaps: list[float], enough: int) -> list[tuple[float, int]]:
     """When groups are recorded, and how large they are, where rows arrive with these gaps between them; a group gathers for a second."""
-    send_outcome, outcomes = trio.open_memory_channel[Outcome](len(gaps))
+    send_outcome, outcomes = Mailbox[Outcome](len(gaps)).ends()
     send_recorded, recorded = trio.open_memory_channel[list[Outcome]](len(gaps))
     groups: list[tuple[float, int]] = []
 
@@ -60,22 +68,36 @@ async def _when_recorded(store: FakeStore, gaps: list[float], enough: int) -> li
     return groups
 
 
-async def test_a_group_goes_on_gathering_while_more_arrive_as_long_as_the_store_allows(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_group_gathers_longer_if_the_last_one_had_several_rows(autojump_clock: trio.testing.MockClock) -> None:
     gaps = [0.6] * 20
 
-    assert (await _when_recorded(FakeStore(lingers=5), gaps, 100))[0] == (5.6, 9)
-    assert (await _when_recorded(FakeStore(lingers=1), gaps, 100))[0] == (1.6, 2)
+    assert await _when_recorded(FakeStore(lingers=5), gaps, 100) == [(1.6, 2), (6.8, 9), (12.0, 9)]
+    assert (await _when_recorded(FakeStore(lingers=1), gaps, 100))[:2] == [(1.6, 2), (2.8, 2)]
 
 
-async def test_a_group_gathers_no_longer_when_nothing_more_arrives_or_it_is_enough(autojump_clock: trio.testing.MockClock) -> None:
-    assert (await _when_recorded(FakeStore(lingers=5), [0.0, 3.5], 100))[0] == (1.0, 1)
-    assert (await _when_recorded(FakeStore(lingers=5), [0.6] * 20, 4))[0] == (2.6, 4)
-    assert (await _when_recorded(FakeStore(lingers=5, is_behind=True), [0.6] * 20, 100))[0] == (1.6, 2)
+async def test_a_row_of_its_own_waits_no_longer(autojump_clock: trio.testing.MockClock) -> None:
+    assert await _when_recorded(FakeStore(lingers=5), [0.0, 3.0, 3.0], 100) == [(1.0, 1), (4.0, 1), (6.0, 1)]
+
+
+async def test_a_group_gathers_no_longer_than_until_it_is_enough_or_the_store_is_behind(autojump_clock: trio.testing.MockClock) -> None:
+    gaps = [0.6] * 20
+
+    assert (await _when_recorded(FakeStore(lingers=5), gaps, 4))[:2] == [(1.6, 2), (3.8, 4)]
+    assert (await _when_recorded(FakeStore(lingers=5), gaps, 1))[:2] == [(1.6, 2), (2.8, 2)]
+    assert (await _when_recorded(FakeStore(lingers=5, is_behind=True), gaps, 100))[:2] == [(1.6, 2), (2.8, 2)]
 
 
 async def test_nothing_is_waited_for_behind_a_full_group(autojump_clock: trio.testing.MockClock) -> None:
     began = trio.current_time()
 
-    assert await _groups(bytes(GROUP_BYTES), 20, linger_seconds=1.0) == [1] * 20
+    assert await _groups(bytes(GROUP_BYTES), 20, linger_seconds=1.0, mailbox=False) == [1] * 20
 
     assert trio.current_time() - began == pytest.approx(1.0)
+
+
+async def test_nothing_is_waited_for_when_no_more_will_come(autojump_clock: trio.testing.MockClock) -> None:
+    began = trio.current_time()
+
+    assert await _groups(b"{}", 500, linger_seconds=1.0, mailbox=True) == [500]
+
+    assert trio.current_time() == began
