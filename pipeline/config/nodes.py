@@ -37,6 +37,7 @@ OCTAL_OR_HEX = later(r"0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = later(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 INFINITE = later(r"([-+]?)\.(?:inf|Inf|INF)")
 _ONE_WORD = later(r"[A-Za-z0-9/][A-Za-z0-9_./-]{0,200}")
+COLONS = frozenset({"mapping values are not allowed here", "expected ',' or '}', but got ':'"})  # of a text that is not in quotes
 NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 
 
@@ -213,6 +214,8 @@ def _syntax_problem(error: MarkedYAMLError, source: str, *, numbered: bool) -> P
     if isinstance(error, MaxDepthExceededError):
         said = f"nested more than {MAX_DEPTH} deep"
     hint = "; indent with spaces, not with tabs" if "\\t" in said else ""
+    if error.problem in COLONS:
+        hint = "; put a text that has a colon and a blank in it in quotes"
     return Problem("", f"not YAML: {said}{hint}", source, mark.line + 1 if mark is not None and numbered else None)
 
 

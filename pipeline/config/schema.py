@@ -111,7 +111,7 @@ class RequestConfig(Section, frozen=True, kw_only=True):
         if self.body is None or self.same_for_all or Template.compile(self.body).fields:
             return
         found = next(lookalikes(self.body), None)
-        hint = f": {found}" if found else "; write {prompt} where the row's field `prompt` should go"
+        hint = f": {found}" if found else "; write {NAME}, in quotes, where the field NAME of a row should go"
         refuse(
             self, "body", f"takes no field of the rows, so every row would send the same request{hint} (or set request.same_for_all: true)"
         )

@@ -75,7 +75,7 @@ async def serve(
             f"{host} can be reached from other machines, so clients must show a key: set serve.api_key_env to the name of a variable"
             " that holds one"
         )
-    shown = credentials(config)
+    shown = await trio.to_thread.run_sync(credentials, config, abandon_on_cancel=True)  # a program may take a minute to print a key
     secrets = Secrets((*secrets_of(shown), *((key,) if key else ())))
     provider = open_providers(config, shown, hide=secrets.add)
     assert config.serve.data is not None  # `load_serve` sees to it

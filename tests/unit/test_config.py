@@ -100,7 +100,7 @@ def test_override_wins_over_the_file_and_over_those_before_it() -> None:
 @pytest.mark.parametrize(
     "content, hint",
     [
-        ("'Summarise the text.'", "write {prompt} where"),
+        ("'Summarise the text.'", "write {NAME}, in quotes, where the field NAME of a row should go"),
         ("'{{ prompt }}'", "messages[0].content has {{ prompt }}, which is no field here; write {prompt}"),
         ("{prompt}", "put a template in quotes"),
     ],
@@ -115,6 +115,16 @@ def test_a_body_that_takes_no_field_is_refused_and_says_how_to_mean_it(content: 
     (problem,) = [problem for problem in caught.value.problems if problem.key == "request.body"]
     assert problem.line is not None
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["content: Translate: {prompt}", "{content: Translate: {prompt}}"])
+def test_a_text_with_a_colon_that_is_not_in_quotes_is_refused_with_the_way_out(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config_text(text, "c.yaml")
+
+    (problem,) = caught.value.problems
+    assert problem.line is not None
+    assert problem.message.endswith("put a text that has a colon and a blank in it in quotes")
 
 
 def test_a_body_that_takes_no_field_may_be_meant() -> None:

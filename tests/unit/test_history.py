@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import zlib
 from statistics import quantiles
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.bookkeeping.history import MOST, History, LaneBucket, count, quantile
+from pipeline.core.bookkeeping.history import MOST, Bucket, History, LaneBucket, count, quantile
 from pipeline.edges.telemetry.kept import KeptHistory, read_history
 from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, RunBegan
 from pipeline.inspect.report.timeline import TAIL, timeline_of
@@ -136,10 +138,42 @@ def test_a_history_is_stored_now_and_then_and_read_back_as_it_was() -> None:
     assert read_history(first[1]) == observer.history
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", b"x\x9c\x03\x00\x00\x00\x00\x01"])
+def changed(**fields: object) -> bytes:
+    bucket = Bucket(attempt={3: 1})
+    for name in ("attempt", "row", "first_token"):
+        if name in fields:
+            setattr(bucket, name, fields.pop(name))
+    history = History(buckets=[bucket])
+    for name, value in fields.items():
+        setattr(history, name, value)
+    return zlib.compress(msgspec.msgpack.encode(history))
+
+
+CHANGED = [
+    changed(attempt={10**15: 1, 1: 1}),
+    changed(row={-(10**15): 1}),
+    changed(first_token={2**62: 1}),
+    changed(width=0.0),
+    changed(width=float("inf")),
+    changed(width=float("nan")),
+    changed(ended=float("inf")),
+    changed(last_left={"": float("nan")}),
+    changed(buckets=[Bucket()] * 601),
+    *map(
+        zlib.compress,
+        [b"\xdd\xff\xff\xff\xff", b"\x81\xa7buckets\xdd\xff\xff\xff\xff", b"\x81\xa7buckets" + b"\x91" * 100_000, bytes(65 << 20)],
+    ),
+]
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"x\x9c\x03\x00\x00\x00\x00\x01", *CHANGED])
 def test_what_is_no_history_is_told(data: bytes) -> None:
     with pytest.raises(ValueError, match="not a history"):
         read_history(data)
+
+
+def test_a_history_that_nobody_has_changed_is_one() -> None:
+    assert read_history(changed()).buckets[0].attempt == {3: 1}
 
 
 def test_sessions_follow_each_other_with_buckets_of_one_width() -> None:

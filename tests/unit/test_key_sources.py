@@ -38,6 +38,13 @@ def test_what_is_no_key_is_refused_without_being_shown(tmp_path: Path, data: byt
         assert "xxx" not in str(caught.value)
 
 
+def test_a_child_that_keeps_the_output_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_sources, "COMMAND_SECONDS", 5.0)
+    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)']); print('sk-abc')"
+
+    assert key_of_command([sys.executable, "-c", child]) == "sk-abc"
+
+
 def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="none cannot be read: No such file"):
         key_in_file(str(tmp_path / "none"))

@@ -32,6 +32,8 @@ MOST = 600  # buckets
 CELLS = 16  # of a histogram, for every doubling
 LEAST_SECONDS = 2.0**-20  # shorter times count as this
 LEAST_CELL = -20 * CELLS
+LAST_CELL = 32 * CELLS
+WIDEST = 2.0**32  # seconds of a bucket
 SLOWEST = 200
 MARKS = 100
 K = TypeVar("K", int, str)
@@ -270,3 +272,14 @@ def quantile(bins: BINS, share: float) -> float | None:
         if left < 0:
             return float(2 ** ((cell + 0.5) / CELLS))
     return None if not bins else float(2 ** ((max(bins) + 0.5) / CELLS))
+
+
+def flaw_in(history: History) -> str | None:
+    """What cannot stand in a history that was counted; somebody has changed it. A report would take all memory or all time for it."""
+    if not 1.0 <= history.width <= WIDEST or len(history.buckets) > MOST:
+        return "its buckets are of no width that it uses, or too many"
+    clocks = (history.utc, history.ended, history.began, *history.last_left.values())
+    if not all(-inf < clock < inf for clock in clocks):
+        return "a clock in it is not a number"
+    cells = {cell for bucket in history.buckets for bins in (bucket.attempt, bucket.row, bucket.first_token) for cell in bins}
+    return None if all(LEAST_CELL <= cell <= LAST_CELL for cell in cells) else "a duration in it is longer than a century"

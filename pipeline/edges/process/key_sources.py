@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,16 +28,24 @@ def key_of_command(command: Sequence[str]) -> str:
     """The key that a program prints. No shell is involved. Raises ValueError that names the program and shows nothing it printed."""
     name = command[0]
     try:
-        ended = subprocess.run(  # noqa: S603  the program is the user's own choice
-            list(command), stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, check=False
-        )
+        with TemporaryFile() as printed:  # no pipe: its end comes only when every child of the program has closed it too
+            ended = subprocess.run(  # noqa: S603  the program is the user's own choice
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.DEVNULL,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+            printed.seek(0)
+            data = printed.read(LONGEST + 1)
     except OSError as error:
         raise ValueError(f"{name} cannot be run: {error.strerror or error}") from None
     except subprocess.TimeoutExpired:
         raise ValueError(f"{name} did not end within {COMMAND_SECONDS:g} s") from None
     if ended.returncode:
         raise ValueError(f"{name} ended with code {ended.returncode}; run it by hand to see why")
-    return _key(ended.stdout, f"the output of {name}")
+    return _key(data, f"the output of {name}")
 
 
 def _key(data: bytes, what: str) -> str:

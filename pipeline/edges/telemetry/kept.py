@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.core.bookkeeping.history import History
+from pipeline.core.bookkeeping.history import History, flaw_in
 from pipeline.events import LaneBack, LaneOut, PaceChanged, RunBegan
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.messages import Report
 
 EVERY_SECONDS = 5.0  # between two times that the history is stored; kill -9 loses so much of the plots, and nothing else
+MOST_BYTES = 64 << 20  # of a history: 200 times the longest
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -70,6 +71,14 @@ class KeptHistory:
 def read_history(data: bytes) -> History:
     """A history as it was stored. Raises ValueError for what is none."""
     try:
-        return msgspec.msgpack.decode(zlib.decompress(data), type=History)
-    except (zlib.error, msgspec.DecodeError) as error:
-        raise ValueError(f"not a history: {error}") from error
+        unpacking = zlib.decompressobj()
+        packed = unpacking.decompress(data, MOST_BYTES)
+        if not unpacking.eof:
+            raise ValueError(f"not a history: cut short, or of more than {MOST_BYTES:,} bytes")
+        history = msgspec.msgpack.decode(packed, type=History)
+    except (zlib.error, msgspec.DecodeError, MemoryError, RecursionError) as error:  # a length in it may be any number
+        raise ValueError(f"not a history: {str(error) or 'a length in it is beyond all memory'}") from error
+    flaw = flaw_in(history)
+    if flaw is not None:
+        raise ValueError(f"not a history: {flaw}")
+    return history
