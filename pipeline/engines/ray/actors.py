@@ -46,10 +46,13 @@ class Worker:
 
 
 def coordinator_class(ray: ModuleType) -> Any:
-    """The coordinator's actor class. It is begun again if its process dies, and goes on from the ages that were saved."""
+    """The coordinator's actor class, on the driver's node. If its process dies it is begun again, and goes on from the saved ages."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: PLC0415  it is loaded by now
+
     from pipeline.engines.ray.coordinator import Coordinator  # noqa: PLC0415  only the driver needs it here
 
-    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=10_000)(Coordinator)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # where the run directory is
+    return ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=10_000, scheduling_strategy=here)(Coordinator)
 
 
 def worker_class(ray: ModuleType, address: str) -> Any:

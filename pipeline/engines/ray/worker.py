@@ -1,7 +1,8 @@
 """One worker: runs the shards that the coordinator gives it, one after the other, until nothing is left to do or it is told to stop.
 
-The next shard begins when the last row of the one before was read: so the rows that are still in flight, and the last commit, keep
-nobody waiting. It knows no Ray: it is given the call that reaches the coordinator.
+The next shard begins when the last row of the one before was read and half of them are done: so the rows that are still in flight,
+and the last commit, keep nobody waiting. No more than two go on at a time, so that no worker takes the shards of others who
+have nothing to do. It knows no Ray: it is given the call that reaches the coordinator.
 """
 
 from __future__ import annotations
@@ -71,15 +72,24 @@ class _Worker:
         async with trio.open_nursery() as shards:
             while not (link.dead or link.stop is not None or (link.finished and not link.running)):
                 self._begin_shards(shards)
-                if not self.reading and not link.wants:
+                wants = self._has_room()
+                if wants and not link.wants:
                     link.speak()
-                link.wants = not self.reading
+                link.wants = wants
                 await self._news()
             self.stop.set()
             shards.start_soon(self._cut_off)
             while link.running:
                 await self._news()
             shards.cancel_scope.cancel()
+
+    def _has_room(self) -> bool:
+        """Whether another shard may begin: none runs, or the only one is read and half done. A short one is read at once."""
+        running = self.link.running
+        if len(running) != 1:
+            return not running
+        number, counts = next(iter(running.items()))
+        return not self.reading and 2 * counts.rows >= self.job.place.plan.shards[number].rows
 
     def _begin_shards(self, shards: trio.Nursery) -> None:
         link = self.link

@@ -1,0 +1,177 @@
+"""Measures runs on a local Ray cluster beside a plain run on the same server: `python -m benchmarks.cluster [rows] [limit]`.
+
+The server refuses by a strict sliding window, 50 ms latency. Each line printed is one run:
+
+- attained: of the limit, in the steady state, by the times of arrival at the server; whole: from the first arrival to the last.
+- first_seconds: from the command to the first request. silence_seconds: from the death of the driver to the last request.
+- worker_rss_mb, worker_cpu_us: of the workers, as last seen; CPU for each row, their start included.
+
+On a busy machine compare a run with its control only, never with another day's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from tests.fakes.ray_cluster import command_of, descendants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LATENCY = "fixed:0.05"
+TICKS = os.sysconf("SC_CLK_TCK")
+WORKER = "ray::Worker.run"
+LOOK_SECONDS = 0.1
+
+
+@define(eq=False)
+class Server:
+    """The benchmark's server with a strict window."""
+
+    limit: int
+    process: subprocess.Popen[str] = field(init=False)
+    port: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        command = [sys.executable, "-m", "benchmarks.server", "--latency", LATENCY, "--limit", str(self.limit), "--window", "sliding"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self._said()["port"])
+
+    def ask(self, command: str) -> dict[str, float]:
+        """One command to it, and what it says."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self._said()
+
+    def _said(self) -> dict[str, float]:
+        assert self.process.stdout is not None
+        said: dict[str, float] = json.loads(self.process.stdout.readline())
+        return said
+
+
+@define
+class Workers:
+    """What was seen of the workers of a run: their memory and CPU, by process."""
+
+    rss_mb: dict[int, float] = field(factory=dict)
+    cpu_seconds: dict[int, float] = field(factory=dict)
+
+    def look(self, driver: int) -> list[int]:
+        """Look at them; which there are."""
+        alive = [pid for pid in descendants(driver) if WORKER in command_of(pid)]
+        for pid in alive:
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue
+            self.cpu_seconds[pid] = (int(stat[11]) + int(stat[12])) / TICKS
+            self.rss_mb[pid] = int(stat[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return alive
+
+
+def main() -> None:
+    """Run the scenarios one after the other."""
+    rows, limit = int(sys.argv[1]) if len(sys.argv) > 1 else 4500, int(sys.argv[2]) if len(sys.argv) > 2 else 300
+    server = Server(limit)
+    try:
+        for figures in _all(server, rows, limit):
+            print(json.dumps(figures), flush=True)
+    finally:
+        server.process.kill()
+
+
+def _all(server: Server, rows: int, limit: int) -> Iterator[dict[str, object]]:
+    yield measure(server, "plain", rows, limit, [])
+    for workers in (2, 4):
+        yield measure(server, f"{workers} workers", rows, limit, ["--workers", str(workers)])
+    yield measure(server, "2 workers, two killed", rows, limit, ["--workers", "2"], kills=(0.3, 0.6))
+    yield measure(server, "driver killed", rows, limit, ["--workers", "2"], driver_dies=0.5)
+    yield measure(server, "plain again", rows, limit, [])
+
+
+def measure(
+    server: Server, name: str, rows: int, limit: int, flags: list[str], kills: tuple[float, ...] = (), driver_dies: float = 0.0
+) -> dict[str, object]:
+    """One run. kills: shares of the rows at which a worker is killed. driver_dies: the same for the driver; its run is not gone on with."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = write(Path(folder), server.port, rows, limit)
+        server.ask("reset")
+        begun = time.monotonic()
+        command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "--progress", "none", *flags]
+        environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        seen, ours, died = Workers(), set[int](), 0.0
+        left = [share * rows for share in kills]
+        while run.poll() is None:
+            time.sleep(LOOK_SECONDS)
+            alive = seen.look(run.pid)
+            ours |= set(descendants(run.pid))
+            accepted = accepted_of(server.ask(f"stats {limit}"))
+            if left and accepted >= left[0] and len(alive) == 2:
+                left.pop(0)
+                os.kill(alive[0], signal.SIGKILL)
+            if driver_dies and accepted >= driver_dies * rows:
+                run.kill()
+                died = time.monotonic()
+        if died:
+            time.sleep(8.0)
+        out = "" if run.stdout is None else run.stdout.read()
+        for pid in ours:
+            if "ray" in command_of(pid):
+                os.kill(pid, signal.SIGKILL)
+        counts = server.ask(f"stats {limit}")
+        summary = json.loads(out) if out.startswith("{") else {}
+        lines = [json.loads(line)["custom_id"] for line in (Path(folder) / "out.jsonl").open()] if summary else []
+    accepted = accepted_of(counts)
+    span = counts["last_arrival"] - counts["first_arrival"]
+    return {
+        "run": name,
+        "attained": round(counts["steady_per_second"] / limit, 4),
+        "whole": round((accepted - 1) / span / limit, 4),
+        "most_in_a_second": counts["most_in_a_second"],
+        "refused": counts["refused"],
+        "sent_twice": accepted - rows if summary else None,
+        "in_order": lines == [f"row-{index:07}" for index in range(rows)] if summary else None,
+        "first_seconds": round(counts["first_arrival"] - begun, 1),
+        "silence_seconds": round(counts["last_arrival"] - died, 1) if died else None,
+        "worker_rss_mb": [round(each) for each in seen.rss_mb.values()],
+        "worker_cpu_us": round(1e6 * sum(seen.cpu_seconds.values()) / counts["requests"]) if seen.cpu_seconds else None,
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def accepted_of(counts: dict[str, float]) -> int:
+    """Requests that the server let in."""
+    return int(counts["requests"] - counts["refused"])
+
+
+def write(folder: Path, port: int, rows: int, limit: int) -> Path:
+    """An input and its config."""
+    with (folder / "in.jsonl").open("w") as file:
+        file.writelines(json.dumps({"custom_id": f"row-{index:07}", "prompt": f"row-{index:07}"}) + "\n" for index in range(rows))
+    config = {
+        "source": {"path": "in.jsonl"},
+        "request": {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}},
+        "provider": {"base_url": f"http://127.0.0.1:{port}/v1"},
+        "limits": {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)},
+        "sink": {"path": "out.jsonl"},
+        "engine": {"ray": {"shard_rows": max(1, rows // 8)}},
+    }
+    path = folder / "c.yaml"
+    path.write_text(json.dumps(config))
+    return path
+
+
+if __name__ == "__main__":
+    main()
