@@ -42,6 +42,9 @@ class _Sending(Record, frozen=True):
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
 
+MOST_AT_ONCE = 64  # requests that leave before others have their turn: about 2 ms
+
+
 class FetchSettings(_Sending, frozen=True, kw_only=True):
     """What every worker needs.
 
@@ -77,12 +80,14 @@ async def fetch(
             crew = Crew(nursery)
             with closing(crew):
                 async for group in tickets:
-                    for ticket in group:
+                    for number, ticket in enumerate(group, 1):
                         while ticket.lane >= len(benches):  # a lane may be added while the run goes on
                             benches.append(Bench())
                         bench = benches[ticket.lane]
                         if not bench.give(ticket):
                             crew.start(_work(ticket, bench, reports, outcomes, settings, store, room or Room()))
+                        if number % MOST_AT_ONCE == 0:
+                            await trio.lowlevel.checkpoint()
                 for bench in benches:
                     bench.close()
                 await crew.join()
