@@ -7,6 +7,7 @@ of limits and seeds that its row names, and the worst of them. Attained is what 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 from pathlib import Path
@@ -97,6 +98,9 @@ def _told(seeds: int) -> Iterator[Promise]:
     runs = _runs(["fixed 10", "sliding 10"], seeds, world, speak="enforced")
     yield Promise("headers of 10 s", "attained after the first edge", [b.attained(s, 25, 120) for s, b in runs], 0.98, 0.995, at_least=True)
     yield Promise("headers of 10 s", "429s", [b.refused_share(25) for _, b in runs], 0.001, 0.0, percent=True)
+    runs = _runs(["fixed 1", "sliding 1", "bucket 1"], seeds, evolve(world, latency=0.5, shortest=0.1), speak="enforced")
+    yield Promise("headers of a second", "attained in the first 12 s", [b.attained(s, 0, 12) for s, b in runs], 0.85, 0.9, at_least=True)
+    yield Promise("headers of a second", "429s", [b.refused_share() for _, b in runs], 0.005, 0.001, percent=True)
 
 
 def _blind(seeds: int) -> Iterator[Promise]:
@@ -107,10 +111,27 @@ def _blind(seeds: int) -> Iterator[Promise]:
     yield Promise("blind, window ≤ 10 s or bucket", "429s", [b.refused_share() for _, b in runs], 0.015, 0.005, percent=True)
     runs = _runs(["in flight"], seeds, World(seconds=120.0))
     yield Promise("blind, cap in flight", share, [b.attained(s, 20, 120) for s, b in runs], 0.75, 0.95, at_least=True)
+    yield from _short_caps(seeds)
     runs = _runs(["fixed 60", "sliding 60"], seeds, World(seconds=300.0))
     for until in (60, 300):
         yield Promise("blind, a minute", f"attained in {until} s", [b.attained(s, 0, until) for s, b in runs], 0.95, 0.98, at_least=True)
     yield Promise("blind, a minute", "429s", [b.refused_share() for _, b in runs], 0.01, 0.005, percent=True)
+
+
+def _short_caps(seeds: int) -> Iterator[Promise]:
+    """Caps on requests at once, as proxies have them: no wait is told, and answers are fast and differ."""
+    for latency in (0.05, 0.5, 2.0):
+        attained, refused = [], []
+        for seed in range(1, seeds + 1):
+            for most, sigma in ((8, 0.5), (20, 0.05), (20, 0.5), (60, 0.5)):
+                server = InFlight(most, latency * math.exp(sigma * sigma / 2))
+                world = World(seconds=90.0, seed=seed, waits="none", latency=latency, sigma=sigma, shortest=latency / 5)
+                book = drive(Lane.from_limits(learn=True, max_in_flight=200), server, evolve(world, network=0.001, jitter=0.001))
+                attained.append(book.attained(server, 20, 90))
+                refused.append(book.refused_share())
+        scenario = f"blind, cap of 8 to 60 in flight, answers in {latency:g} s"
+        yield Promise(scenario, "attained from 20 s on", attained, 0.75, 0.95, at_least=True)
+        yield Promise(scenario, "429s", refused, 0.03, 0.015, percent=True)
 
 
 def _changes(seeds: int) -> Iterator[Promise]:
