@@ -70,13 +70,16 @@ class Post(Generic[T]):
     def send_nowait(self, value: T, /) -> None:
         """Send. Raises trio.BrokenResourceError, trio.WouldBlock, trio.ClosedResourceError."""
         box = self._box
-        if box.closed or not self._open:
-            raise trio.BrokenResourceError if self._open else trio.ClosedResourceError
-        if len(box.messages) >= box.room:
-            raise trio.WouldBlock
+        if not self._open or len(box.messages) >= box.room:
+            raise self._trouble()
         box.messages.append(value)
         if box.reader is not None:
             box.wake()
+
+    def _trouble(self) -> Exception:
+        if not self._open:
+            return trio.ClosedResourceError()
+        return trio.BrokenResourceError() if self._box.closed else trio.WouldBlock()
 
     async def send(self, value: T, /) -> None:
         """Send, with a checkpoint. There is always room, or `send_nowait` says so."""
@@ -169,6 +172,7 @@ class Inbox(Generic[T]):
     def close(self) -> None:
         """Read nothing more; what is there is dropped."""
         self._box.closed = True
+        self._box.room = 0
         self._box.messages.clear()
 
     def __enter__(self) -> Self:

@@ -117,16 +117,13 @@ def _send(
     room: Room | None,
 ) -> int:
     """Send jobs to the gate and finished rows on; how many entered the pipeline."""
-    ready = []
-    finished = 0
-    for item in made:
-        if isinstance(item, Job):
-            ready.append(item)
-        else:
-            outcomes.send_nowait(item)
-            finished += 1
+    ready = [item for item in made if isinstance(item, Job)]
+    if len(ready) < len(made):
+        for item in made:
+            if not isinstance(item, Job):
+                outcomes.send_nowait(item)
     if ready:
         if room is not None:
             room.enter(ready)
         jobs.send_nowait(ready)
-    return len(ready) + finished
+    return len(made)

@@ -41,11 +41,9 @@ class Room:
 
     def enter(self, jobs: Iterable[Job]) -> None:
         """Count requests that were made."""
-        for job in jobs:
-            size = len(job.body)
-            if size > SHORT_BYTES:
-                self._sizes[job.index] = size
-                self.waiting += size
+        for job in [job for job in jobs if len(job.body) > SHORT_BYTES]:
+            self._sizes[job.index] = len(job.body)
+            self.waiting += len(job.body)
 
     def leave(self, job: Job) -> None:
         """An attempt for a request leaves."""
