@@ -13,15 +13,13 @@ import msgspec
 from pipeline.core.answers.endless import one_line
 from pipeline.core.answers.endpoints import Kind, kind_promised
 from pipeline.core.answers.meaning import LARGE_BYTES, LARGE_STREAM_BYTES, OK, REDIRECT, Result, Trouble
-from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, MANY_BYTES, NULL, may_have_many
+from pipeline.core.answers.parts import BROKEN_OFF, FINISH_REASONS, MANY_BYTES, NULL, is_text, may_have_many
 from pipeline.core.answers.usage import Counts, usage_of
 
 if TYPE_CHECKING:
     from pipeline.records import Answer, Fault
 
 __all__ = ["LARGE_BYTES", "Result", "Trouble", "classify", "classify_fault", "is_large"]
-
-EMPTY_LIST = msgspec.Raw(b"[]")
 
 
 class _Message(msgspec.Struct, gc=False):
@@ -85,7 +83,7 @@ def _whole_chat(answer: Answer) -> Result | None:
         return None
     choices = chat.choices
     for choice in choices:
-        if choice.message is None or choice.message.content in (NULL, EMPTY_LIST) or choice.finish_reason in BROKEN_OFF:
+        if choice.message is None or not is_text(choice.message.content) or choice.finish_reason in BROKEN_OFF:
             return None
     if not choices:
         return None

@@ -253,6 +253,11 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
         return None
 
 
+def has_no_text(part: Object) -> bool:
+    """Whether a part of a content has something else where its text should be."""
+    return "text" in part and not is_text(part["text"])
+
+
 def nothing_said(what: str, reason: str | None, complete: bool = True) -> Reading:  # noqa: FBT001, FBT002  as Reading takes it
     """A reply without a word in it. reason: why it ended. Some ends explain that, and then it is an answer."""
     if reason in WORDLESS_ENDS:

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import msgspec
 
-from pipeline.core.answers.parts import NULL, Reading, is_list, is_object, is_text, may_have_many, one_or_list, present
+from pipeline.core.answers.parts import NULL, Reading, is_object, is_text, may_have_many, one_or_list, present
+from pipeline.core.answers.shapes_values import is_vector
 
 HEAD_BYTES = 1000  # in which a vector's name stands, if these are vectors
 _NAME = b'"embedding"'
@@ -61,6 +62,6 @@ def _index(vector: _Vector) -> int:
 
 def _is_whole(value: msgspec.Raw) -> bool:
     """Whether a vector is numbers throughout, or one text of them. `n` alone is looked for: the search for one byte is the fastest."""
-    if not present(value):
+    if not present(value) or not is_vector(value):
         return False
-    return b"n" not in bytes(value) if is_list(value) else is_text(value)
+    return is_text(value) or b"n" not in bytes(value)

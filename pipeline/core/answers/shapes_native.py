@@ -14,6 +14,7 @@ from pipeline.core.answers.parts import (
     Reading,
     as_text,
     finish,
+    has_no_text,
     is_list,
     is_object,
     is_text,
@@ -48,6 +49,8 @@ def read_blocks(reply: Object) -> Reading:
         return Reading(problem="no content")
     if not blocks and text_of(reply.get("stop_reason")) != "stop_sequence":  # which may be the first thing that the model says
         return nothing_said("content with nothing in it", reason, complete=text_of(reply.get("stop_reason")) in ORDINARY_STOPS)
+    if blocks and all(map(has_no_text, blocks)):
+        return Reading(problem="blocks whose text is none")
     content, whole = _blocks(blocks)
     return Reading(content, whole and text_of(reply.get("stop_reason")) in ORDINARY_STOPS, reason)
 
@@ -139,9 +142,12 @@ def read_candidates(reply: Object) -> Reading:
     if reason is None and all(content is NULL for content, _ in read):
         return Reading(problem="candidates that hold no answer")
     whole = all(whole for _, whole in read)
-    if not any(map(_parts, candidates)):
+    parts = [part for candidate in candidates for part in _parts(candidate)]
+    if parts and all(map(has_no_text, parts)):
+        return Reading(problem="parts whose text is none")
+    if not parts:
         return nothing_said("candidates with nothing in them", reason, complete=whole)
-    if reason == "stop" and any("functionCall" in part for candidate in candidates for part in _parts(candidate)):
+    if reason == "stop" and any("functionCall" in part for part in parts):
         reason = "tool_calls"
     return Reading(one_or_list([content for content, _ in read]), whole, reason)
 

@@ -13,6 +13,7 @@ from pipeline.core.answers.parts import (
     as_text,
     finish,
     first_items_of,
+    has_no_text,
     is_list,
     is_object,
     is_text,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 ERROR = "error"
 NAMES = frozenset({"role", "content", "id", "type", "name", "object", "index"})  # keys of a message that are not its content
+NAMES_OF_CALLS = frozenset({"id", "type", "index"})
 # Keys that are names, times and counts, or that repeat what another one says.
 PLAIN_CHOICE = frozenset(
     {"index", "message", "text", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results"}
@@ -66,7 +68,14 @@ def _is_answer(choice: Object) -> bool:
     if message is None or not is_object(message) or not (present(message) or present(choice.get("finish_reason"))):
         return False
     content = object_of(message).get("content", NULL)
-    return content == NULL or is_text(content) or is_list(content) or is_object(content)
+    if is_list(content):
+        return not present(content) or any(map(_is_part, objects_of(content))) or any(map(is_text, first_items_of(content)))
+    return content == NULL or is_text(content)
+
+
+def _is_part(part: Object) -> bool:
+    """Whether an element of a content is a part of one: it has a type, or a text."""
+    return (is_text(part.get("type", NULL)) or "text" in part) and not has_no_text(part)
 
 
 def _says_nothing(choice: Object) -> bool:
@@ -75,7 +84,14 @@ def _says_nothing(choice: Object) -> bool:
         return False
     message = object_of(choice["message"])
     content = message.get("content", NULL)
-    return not is_text(content) and not present(content) and not says_more(message, NAMES)
+    if is_text(content) or present(content):
+        return False
+    more = dict(message)
+    if not any(says_more(call, NAMES_OF_CALLS) for call in objects_of(message.get("tool_calls"))):
+        more.pop("tool_calls", None)
+    if not is_text(message.get("refusal", NULL)):
+        more.pop("refusal", None)
+    return not says_more(more, NAMES)
 
 
 def _failed(choice: Object) -> bool:
@@ -159,7 +175,10 @@ def read_response(reply: Object) -> Reading:
 def _says_something(item: Object) -> bool:
     """Whether an item of an output is more than thoughts and an empty message."""
     kind = text_of(item.get("type"))
-    return present(item.get("content")) if kind in ("message", None) else kind != "reasoning"
+    if kind not in ("message", None):
+        return kind != "reasoning"
+    content = item.get("content", NULL)
+    return is_text(content) or any(map(_is_part, objects_of(content)))
 
 
 def _read_items(items: list[Object]) -> tuple[msgspec.Raw, bool]:

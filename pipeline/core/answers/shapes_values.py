@@ -17,6 +17,7 @@ from pipeline.core.answers.parts import (
     head_of,
     is_list,
     is_object,
+    is_text,
     items_of,
     object_of,
     one_or_list,
@@ -26,6 +27,7 @@ from pipeline.core.answers.parts import (
 BY_INDEX = ("embedding", "score", "data")  # OpenAI; vLLM's scores; vLLM's pooling
 MOST_ELEMENTS = 100_000  # a list of more is taken as it came: an object costs 200 bytes and more, so 20 million of them gigabytes
 HEAD_BYTES = 100  # of a list, in which its first element begins
+NUMBERS = frozenset(bytes([code]) for code in b"-0123456789[n")  # how the first of a vector begins; null is looked at later
 AS_THEY_ARE = ("label", "probs", "b64_json", "url")  # vLLM's classes; images
 
 
@@ -39,7 +41,7 @@ def read_data(reply: Object) -> Reading:
     if not items and count:
         return Reading(reply["data"])  # a bare list under a name of ours
     for key in (*BY_INDEX, *AS_THEY_ARE):
-        there = [item for item in items if present(item.get(key))]
+        there = [item for item in items if _is_value(key, item.get(key))]
         if there:
             if key not in BY_INDEX:
                 return Reading(reply["data"], complete=len(there) == count)
@@ -48,6 +50,20 @@ def read_data(reply: Object) -> Reading:
                 return Reading(problem=f"no {key} that is numbers throughout")
             return Reading(one_or_list(values), complete=len(there) == count, count=count)
     return Reading(problem="data without any value")
+
+
+def _is_value(key: str, value: msgspec.Raw | None) -> bool:
+    """Whether a value is there, and of a type that its name promises."""
+    if value is None or not present(value):
+        return False
+    if key == "embedding":
+        return is_vector(value)
+    return is_text(value) if key in ("b64_json", "url") else True
+
+
+def is_vector(value: msgspec.Raw) -> bool:
+    """Whether a value is a text, which holds numbers in base64, or a list that begins with a number or a list."""
+    return is_text(value) or (is_list(value) and bytes(value)[1:HEAD_BYTES].lstrip()[:1] in NUMBERS)
 
 
 def _has_gaps(vector: msgspec.Raw) -> bool:
@@ -72,7 +88,8 @@ def _index(item: Object) -> int:
 
 def read_results(reply: Object) -> Reading:
     """Moderations, and the rankings of Cohere, Jina and vLLM (sorted by the server already)."""
-    return Reading(reply["results"]) if memoryview(head_of(reply["results"]).first) else Reading(problem="no results")
+    first = head_of(reply["results"]).first
+    return Reading(problem="no results") if not memoryview(first) or first == NULL else Reading(reply["results"])
 
 
 def read_embeddings(reply: Object) -> Reading:
@@ -111,6 +128,8 @@ def read_list(body: bytes) -> Reading:
     if not memoryview(head.first):
         return Reading(problem="an empty list")
     first = object_of(head.first) if is_object(head.first) else {}
+    if "generated_text" in first and not (is_text(first["generated_text"]) or is_list(first["generated_text"])):
+        return Reading(problem="a generated text that is none")
     if not memoryview(head.second) and "generated_text" in first:
         return Reading(first["generated_text"], key="generated_text")
     if "candidates" in first:
