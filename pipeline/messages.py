@@ -82,10 +82,10 @@ class Ticket(Struct, eq=False, gc=False):
     attempt: 1 for the first. lane, lane_name: the lane on which the attempt is made. number: counts the attempts of that lane
     in the order in which they leave. failed: earlier attempts that may count against the row. refused: the row got a 401
     before that turned out to be its own. avoid: index of the lane that has just failed the row, -1 for none. rejected, wasted:
-    earlier answers that were none, and their tokens. cut: checksum of the stream that broke off in the attempt before, 0 if none
-    did. original: the row's first request, where this one is another
-    because an answer did not fit. reserved: what the attempt may cost at most, where there is a budget. charged: tokens that
-    limits were charged before its usage was known. turn, left, held_by: as in `AttemptRecord`; turn only where somebody observes.
+    earlier answers that were none, and their tokens. cut: checksum of the last stream that broke off, 0 if none did. original:
+    the row's first request, where this one is another because an answer did not fit. reserved: what the attempt may cost at
+    most, where there is a budget. charged: tokens that limits were charged before its usage was known. turn, left, held_by: as
+    in `AttemptRecord`; turn only where somebody observes.
     """
 
     job: Job
@@ -121,7 +121,7 @@ class Report(Struct, eq=False, gc=False):
     status: of the response, if there was one. usage: what the attempt cost, as far as it is known. seconds: how long it
     took. sent_at: clock when the request had left. headers: the answer's. now_utc: seconds since the epoch when it was in
     hand. arrival: as in `Answer`. response_bytes: of the answer's body. ended: clock when the attempt had ended.
-    rejected, wasted: as in `Ticket`, with this attempt counted. cut: of this attempt.
+    rejected, wasted, cut: as in `Ticket`, with this attempt counted.
     """
 
     ticket: Ticket

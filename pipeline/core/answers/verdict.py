@@ -144,7 +144,7 @@ def _failed(
         response_bytes=0 if answer is None else len(answer.body),
         rejected=rejected,
         wasted=wasted,
-        cut=trouble.cut,
+        cut=trouble.cut or ticket.cut,  # another failure between two cut answers does not make them less alike
     )
 
 
