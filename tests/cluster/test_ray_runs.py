@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,15 +21,18 @@ from tests.fakes.ray_cluster import ENVIRONMENT, RayCluster, ray_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+ROWS = 320
+IN_FLIGHT = 20
+RATE = 100
+LONG = 180  # seconds: on a busy machine the processes of a cluster need a minute to start
+PROCESSES = Path("/proc")
+WORKER, COORDINATOR = "ray::Worker.run", "ray::Coordinator"
 
 pytestmark = pytest.mark.ray
 pytest.importorskip("ray")
-
-ROWS = 500
-IN_FLIGHT = 20
-RATE = 100
-WORKER, COORDINATOR = "ray::Worker.run", "ray::Coordinator"
+if not PROCESSES.is_dir():
+    pytest.skip("processes are found by /proc", allow_module_level=True)
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +44,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
 
 @contextmanager
 def runs_on(cluster: RayCluster, folder: Path, rows: int = ROWS) -> Iterator[Campaign]:
-    """A campaign whose runs have two workers of the cluster and shards of 125 rows."""
-    engine = {"kind": "ray", "ray": {"address": cluster.address, "workers": 2, "shard_rows": 125, "node_loss_seconds": 1.0}}
+    """A campaign whose runs have two workers of the cluster and shards of 80 rows."""
+    engine = {"kind": "ray", "ray": {"address": cluster.address, "workers": 2, "shard_rows": 80, "node_loss_seconds": 1.0}}
     limits = {"max_in_flight": IN_FLIGHT, "requests_per_second": RATE}
     with campaign(folder, rows, {"latency.median_seconds": 0.03}, limits=limits, engine=engine) as made:
         yield made
@@ -61,9 +65,9 @@ def kill_one(cluster: RayCluster, title: str) -> None:
 
 def test_two_workers_write_what_one_process_writes(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
-        done = ended(start(runs))
+        done = ended(start(runs), LONG)
         sent = runs.sent()
-        alone = ended(start(runs, "--engine", "local", "--set", "sink.path=undisturbed.jsonl"))
+        alone = ended(start(runs, "--engine", "local", "--set", "sink.path=undisturbed.jsonl"), LONG)
 
     assert done.code == 0, done.said
     assert sent == ROWS
@@ -75,11 +79,11 @@ def test_two_workers_write_what_one_process_writes(cluster: RayCluster, tmp_path
 def test_killed_workers_cost_no_row_and_little_is_sent_twice(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
         process = start(runs)
-        wait_until(lambda: runs.sent() >= 100, process)
+        wait_until(lambda: runs.sent() >= 60, process, LONG)
         kill_one(cluster, WORKER)
-        wait_until(lambda: runs.sent() >= 250 and len(cluster.processes(WORKER)) == 2, process)
+        wait_until(lambda: runs.sent() >= 160 and len(cluster.processes(WORKER)) == 2, process, LONG)
         kill_one(cluster, WORKER)
-        done = ended(process)
+        done = ended(process, LONG)
         sent = runs.sent()
 
     assert done.code == 0, done.said
@@ -90,9 +94,9 @@ def test_killed_workers_cost_no_row_and_little_is_sent_twice(cluster: RayCluster
 def test_a_killed_coordinator_begins_again_and_nothing_is_lost(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
         process = start(runs)
-        wait_until(lambda: runs.sent() >= 100, process)
+        wait_until(lambda: runs.sent() >= 60, process, LONG)
         kill_one(cluster, COORDINATOR)
-        done = ended(process)
+        done = ended(process, LONG)
         sent = runs.sent()
 
     assert done.code == 0, done.said
@@ -103,10 +107,10 @@ def test_a_killed_coordinator_begins_again_and_nothing_is_lost(cluster: RayClust
 def test_a_killed_driver_leaves_nobody_that_sends_and_the_next_one_goes_on(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
         process = start(runs)
-        wait_until(lambda: runs.sent() >= 100, process)
+        wait_until(lambda: runs.sent() >= 60, process, LONG)
         process.kill()
         process.communicate()
-        done = ended(start(runs))
+        done = ended(start(runs), LONG)
         sent = runs.sent()
 
     assert done.code == 0, done.said
@@ -117,11 +121,11 @@ def test_a_killed_driver_leaves_nobody_that_sends_and_the_next_one_goes_on(clust
 def test_an_interrupt_drains_all_workers_and_no_row_is_sent_twice(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
         process = start(runs)
-        wait_until(lambda: runs.sent() >= 100, process)
+        wait_until(lambda: runs.sent() >= 60, process, LONG)
         os.killpg(process.pid, signal.SIGINT)
-        stopped = ended(process)
+        stopped = ended(process, LONG)
         before = runs.sent()
-        again = ended(start(runs))
+        again = ended(start(runs), LONG)
         sent = runs.sent()
 
     assert stopped.code == 130, stopped.said
@@ -134,8 +138,8 @@ def test_an_interrupt_drains_all_workers_and_no_row_is_sent_twice(cluster: RayCl
 def test_a_run_directory_that_vanishes_stops_the_run(cluster: RayCluster, tmp_path: Path) -> None:
     with runs_on(cluster, tmp_path) as runs:
         process = start(runs)
-        wait_until(lambda: runs.sent() >= 100, process)
+        wait_until(lambda: runs.sent() >= 60, process, LONG)
         (tmp_path / "out.jsonl.run").rename(tmp_path / "gone")
-        stopped = ended(process)
+        stopped = ended(process, LONG)
 
     assert stopped.code == 3, stopped.said

@@ -94,20 +94,20 @@ class Campaign:
         return (self.folder / "undisturbed.jsonl").read_bytes()
 
 
-def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = SECONDS) -> None:
     """Wait for what a process is to bring about. Fails if it ends before, or hangs."""
-    deadline, look = time.monotonic() + SECONDS, threading.Event()
+    deadline, look = time.monotonic() + seconds, threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"not so within {SECONDS} s"
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
         if process.poll() is not None:
             assert condition(), f"not so when the process ended with {process.returncode}"
             return
         look.wait(LOOK_SECONDS)
 
 
-def ended(process: subprocess.Popen[str]) -> Ended:
+def ended(process: subprocess.Popen[str], seconds: float = SECONDS) -> Ended:
     """Wait for the end of a process."""
-    out, said = process.communicate(timeout=SECONDS)
+    out, said = process.communicate(timeout=seconds)
     return Ended(process.returncode, json.loads(out) if out else None, said)
 
 

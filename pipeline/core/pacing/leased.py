@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pipeline.messages import Grant
 
 ASK_AGAIN_SECONDS = 0.02  # while a lane holds too few permits for what waits
-BOUND_SECONDS = 0.1  # a lane on which somebody waited so recently is held back; less, and the verdict changes with every report
+# A lane on which somebody waited so recently is held back. With less, permits go to and fro among processes that get no CPU for a moment.
+BOUND_SECONDS = 0.3
 RATE_SECONDS = 0.1  # over which what is used is measured, at least
 
 
