@@ -228,6 +228,45 @@ def test_a_whole_stream_is_the_answer_that_would_have_come_without(name: str, st
     assert json.loads(whole.body) == answer
 
 
+def dashscope(*outputs: dict[str, Any]) -> bytes:
+    events = [{"output": output, "usage": {"output_tokens": number}, "request_id": "r"} for number, output in enumerate(outputs, 1)]
+    return b"".join(
+        b"id:%d\nevent:result\n:HTTP_STATUS/200\ndata:%b\n\n" % (at, json.dumps(each).encode()) for at, each in enumerate(events)
+    )
+
+
+def said(content: str, reason: str = "null") -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": reason}]}
+
+
+@pytest.mark.parametrize("texts", [("Hel", "Hello", "Hello"), ("Hel", "lo", ""), ("Hello",), ("", "Hel", "lo"), ("Hel", "Hello")])
+@pytest.mark.parametrize("fold", [1, 65_536])
+def test_dashscopes_streams_are_put_together_whether_they_repeat_or_go_on(texts: tuple[str, ...], fold: int) -> None:
+    assembler = Assembler(fold)
+    assembler.feed(dashscope(*map(said, texts[:-1]), said(texts[-1], "stop")))
+
+    whole = assembler.end()
+
+    assert isinstance(whole, Whole), whole
+    assert json.loads(whole.body) == {"output": said("Hello", "stop"), "usage": {"output_tokens": len(texts)}, "request_id": "r"}
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_long_stream_of_dashscope_keeps_all_of_its_text(*, repeats: bool) -> None:
+    words = [f"word{number} " for number in range(100)]
+    texts = ["".join(words[: at + 1]) for at in range(100)] if repeats else words
+
+    last = {"text": texts[-1] if repeats else "", "finish_reason": "stop"}
+    whole = assemble(dashscope(*({"text": text, "finish_reason": "null"} for text in texts), last))
+
+    assert isinstance(whole, Whole)
+    assert json.loads(whole.body)["output"] == {"text": "".join(words), "finish_reason": "stop"}
+
+
+def test_a_stream_of_dashscope_without_its_end_is_cut() -> None:
+    assert isinstance(assemble(dashscope(said("Hel"), said("Hello"))), Cut)
+
+
 LAST_WORDS = {
     "anthropic": b"event: message_delta",
     "gemini": b'"finishReason"',

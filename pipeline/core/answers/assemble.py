@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from pipeline.core.answers.assemble_chat import ChatStream
+from pipeline.core.answers.assemble_dashscope import DashScopeStream
 from pipeline.core.answers.assemble_gemini import GeminiStream
 from pipeline.core.answers.assemble_lines import PieceStream, TokenStream, TranscriptStream
 from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
@@ -294,6 +295,8 @@ def _dialect_of(first: Any) -> Dialect | None:
     for key, make in BY_KEY:
         if key in first:
             return make()
+    if isinstance(first.get("output"), dict):
+        return DashScopeStream()
     if first.get("error") or "error" in (kind, first.get("object")):
         return _Error()
     return None if kind == "ping" else ChatStream()
