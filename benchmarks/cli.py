@@ -86,7 +86,7 @@ def report(result: Path, into: Path, page: str | None) -> None:
     measured = json.loads(result.read_text())
     into.mkdir(parents=True, exist_ok=True)
     if page is not None:
-        (into / page).write_text(markdown(measured, [], result.name), encoding="utf-8")
+        (into / page).write_text(markdown(measured, [], result.name, whole=False), encoding="utf-8")
         return
     from benchmarks.plots import draw
 

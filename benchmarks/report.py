@@ -30,9 +30,14 @@ columns *sending only* and *start* with it. Where a peer is better than headrace
 names it."""
 
 
-def markdown(measured: dict[str, Any], plots: Sequence[str], source: str, soaked: dict[str, Any] | None = None) -> str:
-    """The whole page. plots: file names beside it. source: name of the JSON file. soaked: what `benchmarks.soak` has written."""
-    parts = ["# Benchmark results", preface(measured["conditions"], source), bars(measured)]
+def markdown(
+    measured: dict[str, Any], plots: Sequence[str], source: str, soaked: dict[str, Any] | None = None, *, whole: bool = True
+) -> str:
+    """The page. plots: file names beside it. source: name of the JSON file. soaked: what `benchmarks.soak` has written.
+
+    whole: bars that were not measured are named too.
+    """
+    parts = ["# Benchmark results", preface(measured["conditions"], source), bars(measured, whole=whole)]
     parts += [f"![{name.removesuffix('.svg')}]({name})" for name in plots]
     parts += sections(measured["scenarios"])
     parts += [soak(soaked)] if soaked else []
@@ -46,7 +51,18 @@ def preface(conditions: dict[str, Any], source: str) -> str:
     machine = f"{conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gb']} GB, {conditions['system']}"
     python = f"{conditions['python']} ({build_of(conditions)})"
     when = f"{conditions['date']}, revision {conditions['revision'] or 'unknown'}, load {loads}"
-    return f"{machine}, {python}, {when}. {versions}. All runs are in `{source}`.\n\n{METHOD.format(noisy=NOISY)}"
+    return f"{machine}, {python}, {when}. {versions}. All runs are in `{source}`.\n\n{shared(conditions)}{METHOD.format(noisy=NOISY)}"
+
+
+def shared(conditions: dict[str, Any]) -> str:
+    """A warning where other programs ran beside; "" on a quiet machine."""
+    load = max(conditions["load"][0], conditions["load_at_end"][0])
+    if load < conditions["cores"]:
+        return ""
+    return (
+        f"**The machine was shared: a load of up to {load:.0f} on {conditions['cores']} cores.** Every figure is higher than on a quiet"
+        " machine, and most of all those of programs that do little besides system calls.\n\n"
+    )
 
 
 def build_of(conditions: dict[str, Any]) -> str:
@@ -54,13 +70,13 @@ def build_of(conditions: dict[str, Any]) -> str:
     return str(conditions.get("build", "build not noted"))
 
 
-def bars(measured: dict[str, Any]) -> str:
+def bars(measured: dict[str, Any], *, whole: bool = True) -> str:
     """What headrace is held to, and where it stands; "" if the result says nothing of it."""
     found = list(standings(measured))
     if all(figure is None for _, figure in found):
         return ""
     heads = ("", "measured", "spread", "bar", "goal", "met")
-    lines = table(heads, [bar_cells(bar, figure) for bar, figure in found])
+    lines = table(heads, [bar_cells(bar, figure) for bar, figure in found if whole or figure is not None])
     return "\n".join(
         ["## What it is held to", "", *lines, "", "By the medians: what is nearer to its bar than its spread may lie on either side."]
     )

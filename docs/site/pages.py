@@ -13,7 +13,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BESIDE = ("SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.ja.md", "benchmarks/results/README.md")
+BESIDE = (
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.ja.md",
+    "benchmarks/results/README.md",
+    "benchmarks/results/2026-11-26.md",
+)
 FOLDERS = {"examples": ".py", "configs": ".yaml"}
 LANGUAGES = {".py": "python", ".yaml": "yaml"}
 
@@ -44,6 +51,7 @@ Decisions <decisions/README>
 Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
+Benchmarks of 26 November <project/benchmarks/results/2026-11-26>
 Releasing <releasing>
 Mutation score <mutation-score>
 Security <project/SECURITY>
