@@ -175,10 +175,13 @@ class CoordinatorCore:
         self._bury(name, now, max(0.0, seen + self.expiry - now) if may_run else 0.0)
 
     def look(self, now: float) -> None:
-        """Look at the clock: the permits of a worker that says nothing go to others. It keeps its shards, which have a lock."""
+        """Look at the clock: the permits of a flow that is silent go to others, also where its worker speaks and does not know it any more.
+
+        The worker keeps its shards, which have a lock.
+        """
         for worker in self.workers.values():
-            if worker.holders and now - worker.seen > SILENT * self.expiry:
-                for holder in worker.holders:
+            for holder in sorted(worker.holders):
+                if now - self._seen(holder, worker.seen) > SILENT * self.expiry:
                     self._give_up(holder, now, 0.0)
 
     def stop(self, reason: str | None) -> None:
@@ -222,7 +225,12 @@ class CoordinatorCore:
         for holder in () if worker is None else worker.holders:
             self._give_up(holder, now, hold)
         for shard in self.queue.of(name):
-            self.stop(self.queue.put_back(shard, name))
+            rows = worker.running[shard].rows if worker is not None and shard in worker.running else 0
+            self.stop(self.queue.put_back(shard, name, rows=rows))
+
+    def _seen(self, holder: str, otherwise: float) -> float:
+        """The clock of a flow's latest report."""
+        return max((desk.permits.holders[holder].seen for desk in self.desks.values() if holder in desk.permits.holders), default=otherwise)
 
     def _give_up(self, holder: str, now: float, hold: float) -> None:
         for desk in self.desks.values():
