@@ -71,27 +71,6 @@ def test_a_dead_workers_shard_is_the_next_one() -> None:
     assert core.picture().again == 1
 
 
-def test_a_shard_of_which_every_worker_does_some_rows_is_not_to_blame_for_their_deaths() -> None:
-    core = coordinator()
-    for number in range(3 * MOST_TRIES):
-        ask(core, f"w{number}", 1.0, wants=True)
-        ask(core, f"w{number}", 1.5, running={0: ShardCounts(rows=10 + number)})
-        core.lost(f"w{number}", 2.0, may_run=False)
-
-    assert core.stopped is None
-    assert core.picture().again == 1
-
-
-def test_permits_of_a_flow_that_its_own_worker_does_not_know_any_more_go_to_others() -> None:
-    core = coordinator()
-    report(core, "a", 1.0)
-    for second in range(2, 9):
-        ask(core, "a", float(second))
-        core.look(float(second))
-
-    assert report(core, "b", 9.0).lanes["b"][0].reply.grants == [[(0.0, 100)]]
-
-
 def test_a_shard_that_no_worker_survives_stops_the_run() -> None:
     core = coordinator()
     for number in range(MOST_TRIES):
@@ -243,3 +222,31 @@ def test_attempts_in_flight_never_add_up_to_more_than_the_run_allows() -> None:
     assert report(core, "b", 2.2).lanes["b"][0].slots == 7
     report(core, "a", 2.3, slots=20, in_flight=20)
     assert report(core, "b", 2.4, slots=7, in_flight=7).lanes["b"][0].slots == 20
+
+
+def test_what_was_counted_of_a_shard_stays_counted_when_its_worker_leaves_it() -> None:
+    core = coordinator(2)
+    ask(core, "a", 1.0, wants=True)
+    ask(core, "a", 2.0, running={0: ShardCounts(rows=5, attempts=7, in_flight=3, bound="learned")})
+
+    core.stop("interrupted")
+    for _ in range(2):  # a message may be repeated
+        ask(core, "a", 3.0, back={0: ShardCounts(rows=8, attempts=9, retries=1, bound="learned")})
+    core.leave("a", 4.0)
+
+    assert core.picture().counts == ShardCounts(rows=8, attempts=9, retries=1)
+
+
+def test_rows_of_a_shard_are_counted_once_and_attempts_of_all_workers_that_had_it() -> None:
+    core = coordinator(1)
+    ask(core, "a", 1.0, wants=True)
+    ask(core, "a", 2.0, running={0: ShardCounts(rows=5, attempts=7, throttled=2)})
+    core.lost("a", 3.0, may_run=False)
+    assert core.picture().counts == ShardCounts(rows=5, attempts=7, throttled=2)
+
+    ask(core, "b", 4.0, wants=True)
+    ask(core, "b", 5.0, running={0: ShardCounts(rows=6, resumed=5, attempts=1)})
+    assert core.picture().counts == ShardCounts(rows=6, resumed=5, attempts=8, throttled=2)
+
+    ask(core, "b", 6.0, back={0: ShardCounts()})  # another process has the lock
+    assert core.picture().counts == ShardCounts(rows=5, attempts=7, throttled=2)

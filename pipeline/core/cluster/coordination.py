@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pipeline.core.cluster.counts import total
+from pipeline.core.cluster.counts import left_behind, only_attempts, total
 from pipeline.core.cluster.lane_desk import LaneDesk
 from pipeline.core.cluster.shards import ShardQueue
 from pipeline.core.cluster.talk import ShardCounts, Told
@@ -93,6 +93,7 @@ class CoordinatorCore:
     ) -> None:
         self.desks = {lane.name: LaneDesk.of(lane) for lane in lanes}
         self.queue = ShardQueue(shards, done or {})
+        self.left: dict[int, ShardCounts] = {}  # of shards that a worker did not go on with
         self.expiry = expiry
         self.epoch = epoch
         self.workers: dict[str, _Worker] = {}
@@ -129,8 +130,8 @@ class CoordinatorCore:
             self.queue.adopt(shard, poll.worker)
         for shard, counts in poll.done.items():
             self.queue.finish(shard, poll.worker, counts)
-        for shard, counts_ in poll.back.items():
-            self.stop(self.queue.put_back(shard, poll.worker, counts=counts_))
+        for shard, counts in poll.back.items():
+            self._put_back(shard, poll.worker, counts, may_be_to_blame=False)
         self.stop(poll.stop or None)
 
     def answer(self, name: str, now: float) -> Told:
@@ -175,13 +176,10 @@ class CoordinatorCore:
         self._bury(name, now, max(0.0, seen + self.expiry - now) if may_run else 0.0)
 
     def look(self, now: float) -> None:
-        """Look at the clock: the permits of a flow that is silent go to others, also where its worker speaks and does not know it any more.
-
-        The worker keeps its shards, which have a lock.
-        """
+        """Look at the clock: the permits of a worker that says nothing go to others. It keeps its shards, which have a lock."""
         for worker in self.workers.values():
-            for holder in sorted(worker.holders):
-                if now - self._seen(holder, worker.seen) > SILENT * self.expiry:
+            if worker.holders and now - worker.seen > SILENT * self.expiry:
+                for holder in worker.holders:
                     self._give_up(holder, now, 0.0)
 
     def stop(self, reason: str | None) -> None:
@@ -204,12 +202,24 @@ class CoordinatorCore:
             done=len(queue.done),
             running=len(queue.running),
             again=len(queue.again),
-            counts=total([*queue.done.values(), *(counts for worker in self.workers.values() for counts in worker.running.values())]),
+            counts=self._counts(),
             by_worker=by_worker,
             stop=self.stopped,
         )
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _counts(self) -> ShardCounts:
+        """Of all shards: those that are whole, those that are run, and those that were left by a worker."""
+        running = [(shard, counts) for worker in self.workers.values() for shard, counts in worker.running.items()]
+        again = {*self.queue.done, *(shard for shard, _ in running)}
+        left = (only_attempts(counts) if shard in again else counts for shard, counts in self.left.items())
+        return total([*self.queue.done.values(), *(counts for _, counts in running), *left])
+
+    def _put_back(self, shard: int, name: str, counts: ShardCounts, *, may_be_to_blame: bool) -> None:
+        if self.queue.running.get(shard) == name:
+            self.left[shard] = left_behind(counts, self.left.get(shard))
+            self.stop(self.queue.put_back(shard, name, counts=may_be_to_blame))
 
     def _note(self, worker: _Worker, name: str, reports: Sequence[LaneReport], now: float, *, overtaken: bool) -> None:
         worker.holders.add(name)  # also one that is given up, so that the answer says so
@@ -225,12 +235,8 @@ class CoordinatorCore:
         for holder in () if worker is None else worker.holders:
             self._give_up(holder, now, hold)
         for shard in self.queue.of(name):
-            rows = worker.running[shard].rows if worker is not None and shard in worker.running else 0
-            self.stop(self.queue.put_back(shard, name, rows=rows))
-
-    def _seen(self, holder: str, otherwise: float) -> float:
-        """The clock of a flow's latest report."""
-        return max((desk.permits.holders[holder].seen for desk in self.desks.values() if holder in desk.permits.holders), default=otherwise)
+            counts = None if worker is None else worker.running.get(shard)
+            self._put_back(shard, name, counts or ShardCounts(), may_be_to_blame=True)
 
     def _give_up(self, holder: str, now: float, hold: float) -> None:
         for desk in self.desks.values():

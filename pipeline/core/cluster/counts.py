@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pipeline.core.cluster.talk import ShardCounts
 from pipeline.summaries import FailureGroup
 
@@ -22,6 +24,26 @@ def total(counts: Iterable[ShardCounts]) -> ShardCounts:
             else:
                 setattr(whole, name, (mine or more) if isinstance(mine, str) else mine + more)
     return whole
+
+
+def left_behind(counts: ShardCounts, before: ShardCounts | None) -> ShardCounts:
+    """What is counted of a shard whose worker does not go on with it. before: by workers that had it earlier."""
+    before = before or ShardCounts()
+    return replace(
+        counts if counts.rows else before,  # a worker that never began has seen none of the rows
+        attempts=before.attempts + counts.attempts,
+        retries=before.retries + counts.retries,
+        throttled=before.throttled + counts.throttled,
+        in_flight=0,
+        waiting=0,
+        bound="",
+        waits_for="",
+    )
+
+
+def only_attempts(counts: ShardCounts) -> ShardCounts:
+    """What is still to be counted of a shard once another worker goes on with it, which counts all rows of the shard itself."""
+    return ShardCounts(attempts=counts.attempts, retries=counts.retries, throttled=counts.throttled)
 
 
 def failures_together(*all_groups: Mapping[str, FailureGroup]) -> dict[str, FailureGroup]:

@@ -89,7 +89,7 @@ class Poll(Struct):
 
     holders: its reports, one for each lane, by a name for each flow that it runs. left: flows that have ended, with all permits
     that they held. running: shards, with how far they are. done: shards that are whole, until the coordinator knows it.
-    back: shards that it cannot go on with now, and whether that may be the shard's own fault. wants: whether it could begin
+    back: shards that it cannot go on with now, with how far it came. wants: whether it could begin
     another one now. stop: why the whole run must stop, "" if it need not.
     """
 
@@ -98,7 +98,7 @@ class Poll(Struct):
     left: dict[str, list[list[Permits]]] = field(default_factory=dict)
     running: dict[int, ShardCounts] = field(default_factory=dict)
     done: dict[int, ShardCounts] = field(default_factory=dict)
-    back: dict[int, bool] = field(default_factory=dict)
+    back: dict[int, ShardCounts] = field(default_factory=dict)
     wants: bool = False
     stop: str = ""
     number: int = 0

@@ -88,7 +88,7 @@ class Link:
         self.heard = trio.Event()
         self.running: dict[int, ShardCounts] = {}
         self.done: dict[int, ShardCounts] = {}
-        self.back: dict[int, bool] = {}
+        self.back: dict[int, ShardCounts] = {}
         self.wants = False
         self.reason = ""
 
@@ -210,8 +210,8 @@ class Link:
         async def ask() -> None:
             try:
                 results.append(await lane.ask(do))
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return  # the gate has ended, or the flow has ended since the look above; `leave` gives back what the lane held
+            except trio.BrokenResourceError:
+                return  # the gate has ended
             nursery.cancel_scope.cancel()
 
         async def ends() -> None:

@@ -13,10 +13,10 @@ import trio
 from attrs import define, field, frozen
 
 from pipeline.core.cluster.talk import ShardCounts
-from pipeline.edges.store.files import BusyError
 from pipeline.engines.ray.link import Link
+from pipeline.engines.rundir import BusyError
 from pipeline.engines.shard import Opened, Place, opened_providers, run_shard
-from pipeline.errors import HeadraceError
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,15 +146,15 @@ class _Worker:
             if result.done is not None or (result.stopped is None and number in self.job.limits):
                 link.done[number] = counts
             else:
-                link.back[number] = False
+                link.back[number] = counts
                 if not result.interrupted:
                     link.reason = result.stopped or f"shard {number} did not come to its end"
         except* BusyError:
             await trio.sleep(BUSY_SECONDS)
-            link.back[number] = False
-        except* HeadraceError as group:  # of the files of this shard: what is wrong with them is so for every worker
-            link.back[number] = False
-            link.reason = str(first_of(group))
+            link.back[number] = counts
+        except* UsageError as group:
+            link.back[number] = counts
+            link.reason = str(group.exceptions[0])
         finally:
             if not read.is_set():
                 self.reading -= 1
@@ -166,19 +166,6 @@ class _Worker:
         await read.wait()
         self.reading -= 1
         self.ended.set()
-
-
-def first_of(error: BaseException) -> BaseException:
-    """The error itself, or the first one in a group, however deep."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def in_a_line(error: BaseException) -> str:
-    """What an error says, for whoever reads the end of the run."""
-    first = first_of(error)
-    return str(first) if isinstance(first, HeadraceError) else f"{type(first).__name__}: {first}".splitlines()[0]
 
 
 def counts_of(progress: Progress) -> ShardCounts:
