@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, to_builtins
 
 from pipeline.core.output.words import amount, duration, many, money, title
+from pipeline.core.pacing.findings import is_certain
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _learned(summary: Summary) -> Iterator[Advice]:
         section = f"providers[{number}].limits" if lane.name else "limits"
         if lane.learned_in_flight is not None:
             yield Advice(f"worth writing into the config{place}: {section}.max_in_flight: {lane.learned_in_flight}")
-        elif lane.learned_per_minute is not None and paced:
+        elif lane.learned_per_minute is not None and paced and is_certain(lane.kind, lane.attempts, summary.duration_seconds):
             rate = f"{lane.learned_per_minute:.0f}" if lane.learned_per_minute >= 10 else f"{lane.learned_per_minute:.2g}"
             yield Advice(f"worth writing into the config{place}: {section}.requests_per_minute: {rate}")
 

@@ -179,6 +179,26 @@ def test_limit_that_was_found_is_worth_writing_down_where_it_held_the_run_back()
     assert advice_on(free, "headrace run a.yaml") == []
 
 
+@pytest.mark.parametrize(
+    "attempts, seconds, kind, advised",
+    [
+        (9, 1.8, "bucket", False),
+        (183, 8.3, "sliding", False),
+        (183, 300.0, "fixed", True),
+        (9, 1.8, "announced", True),
+    ],
+)
+def test_limit_that_was_hardly_tried_is_not_advised_unless_it_was_announced(
+    attempts: int, seconds: float, kind: str, *, advised: bool
+) -> None:
+    lanes = (LaneSummary("", attempts, attempts, 2, 55.0, kind),)
+    summary = Summary(total=164, succeeded=164, attempts=attempts, duration_seconds=seconds, limited_by={"learned": 0.9}, lanes=lanes)
+
+    texts = [advice.text for advice in advice_on(summary, "headrace run a.yaml")]
+
+    assert ("worth writing into the config: limits.requests_per_minute: 55" in texts) is advised
+
+
 def test_cap_on_requests_at_once_is_advised_as_such() -> None:
     lanes = (LaneSummary("", 600, 600, 9, None, "in_flight", learned_in_flight=20),)
     capped = Summary(total=600, succeeded=600, attempts=600, limited_by={"in_flight": 0.99}, lanes=lanes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+ENOUGH_ATTEMPTS, ENOUGH_SECONDS = 500, 60.0  # below both of them a pace that refusals have shown may still be off by half or more
+
 
 class Learned(Struct, frozen=True):
     """What was found out about a provider's limits: for people, and for a later run to go on from. Plain values.
@@ -20,3 +22,8 @@ class Learned(Struct, frozen=True):
     tokens_per_minute: float | None = None
     input_tokens_per_minute: float | None = None
     output_tokens_per_minute: float | None = None
+
+
+def is_certain(kind: str | None, attempts: int, seconds: float) -> bool:
+    """Whether a pace that was found is good enough to be written into a config: announced, or found in a run of some length."""
+    return kind == "announced" or attempts >= ENOUGH_ATTEMPTS or seconds >= ENOUGH_SECONDS

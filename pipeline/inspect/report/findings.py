@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.output.words import amount, duration, many, money, title
+from pipeline.core.pacing.findings import is_certain
 from pipeline.inspect.report.timeline import NO_BOUNDS, WORDS
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def findings_of(gathered: Gathered, timeline: Timeline, config: Config, limits: 
     shares = _bounds(timeline)
     answers = [*_limited(timeline, shares, state.succeeded, limits), _costs(gathered, config, cost), _failures(gathered, rows)]
     lead = list(_lead(timeline, shares, gathered, limits))
-    return Findings(headline, lead, answers, list(_todo(gathered, shares, limits, command)))
+    return Findings(headline, lead, answers, list(_todo(gathered, timeline, shares, limits, command)))
 
 
 def _bounds(timeline: Timeline) -> list[tuple[str, float]]:
@@ -88,7 +89,8 @@ def _lead(
     for name, learned in gathered.state.learned.items():
         found = learned.requests_per_minute
         limit = limits.get(name)
-        if found is not None and dict(shares).get("provider", 0.0) >= MUCH:
+        sure = is_certain(learned.kind, gathered.state.recorded, timeline.seconds)
+        if found is not None and sure and dict(shares).get("provider", 0.0) >= MUCH:
             yield f"{_lane(name)} allows about {amount(found / 60)} requests a second", False
             yield f" where you set {amount(limit)}. " if limit is not None else ". ", False
     for start, end, text in timeline.marks[:3]:
@@ -135,7 +137,9 @@ def _failures(gathered: Gathered, rows: int) -> Saying:
     )
 
 
-def _todo(gathered: Gathered, shares: list[tuple[str, float]], limits: dict[str, float | None], command: str) -> Iterator[Todo]:
+def _todo(
+    gathered: Gathered, timeline: Timeline, shares: list[tuple[str, float]], limits: dict[str, float | None], command: str
+) -> Iterator[Todo]:
     state = gathered.state
     unfinished = state.rows is None or state.recorded < state.rows
     if unfinished and not gathered.running:
@@ -149,7 +153,11 @@ def _todo(gathered: Gathered, shares: list[tuple[str, float]], limits: dict[str,
     if dict(shares).get("provider", 0.0) >= MUCH:
         for number, name in enumerate(limits):
             learned = state.learned.get(name)
-            if learned is not None and learned.requests_per_minute is not None:
+            if (
+                learned is not None
+                and learned.requests_per_minute is not None
+                and is_certain(learned.kind, state.recorded, timeline.seconds)
+            ):
                 section = f"providers[{number}].limits" if name else "limits"
                 yield Todo(f"{_lane(name)}: write down what it allows", f"{section}.requests_per_minute: {learned.requests_per_minute:.0f}")
     bound = shares[0][0] if shares else ""
