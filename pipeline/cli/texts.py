@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.core.output.words import amount, duration, share, three_digits
+from pipeline.core.output.words import amount, duration, many, share, three_digits
 
 if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport
@@ -19,7 +19,7 @@ SHOWN_BODY = 600  # characters of a request: enough to see whether the template 
 
 def report_text(report: CheckReport) -> str:
     """The report for people."""
-    lines = [f"{report.rows:,} rows: {report.requests:,} requests, {report.bad_rows:,} bad rows"]
+    lines = [f"{many(report.rows, 'row')}: {many(report.requests, 'request')}, {many(report.bad_rows, 'bad row')}"]
     lines += [f"  {example}" for example in report.bad_row_examples]
     if report.bad_rows > len(report.bad_row_examples):
         lines.append(f"  and {report.bad_rows - len(report.bad_row_examples):,} more")
