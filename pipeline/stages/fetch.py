@@ -19,7 +19,7 @@ from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
 from pipeline.light import Crew, InTask, attempts_of
 from pipeline.records import Answer
-from pipeline.stages.bench import Bench
+from pipeline.stages.idle import IdleWorkers
 from pipeline.stages.room import SHORT_BYTES, Room
 from pipeline.values import Record
 
@@ -74,28 +74,28 @@ async def fetch(
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
-    benches: list[Bench] = []
+    idle: list[IdleWorkers] = []  # of each lane
     with tickets, reports, outcomes:
         async with trio.open_nursery() as nursery:
             crew = Crew(nursery)
             with closing(crew):
                 async for group in tickets:
                     for number, ticket in enumerate(group, 1):
-                        while ticket.lane >= len(benches):  # a lane may be added while the run goes on
-                            benches.append(Bench())
-                        bench = benches[ticket.lane]
-                        if not bench.give(ticket):
-                            crew.start(_work(ticket, bench, reports, outcomes, settings, store, room or Room()))
+                        while ticket.lane >= len(idle):  # a lane may be added while the run goes on
+                            idle.append(IdleWorkers())
+                        workers = idle[ticket.lane]
+                        if not workers.give(ticket):
+                            crew.start(_work(ticket, workers, reports, outcomes, settings, store, room or Room()))
                         if number % MOST_AT_ONCE == 0:
                             await trio.lowlevel.checkpoint()
-                for bench in benches:
-                    bench.close()
+                for workers in idle:
+                    workers.close()
                 await crew.join()
 
 
 async def _work(
     ticket: Ticket | None,
-    bench: Bench,
+    idle: IdleWorkers,
     reports: Outlet[GateMessage],
     outcomes: Outlet[Outcome],
     settings: FetchSettings,
@@ -123,7 +123,7 @@ async def _work(
             else:
                 outcome, report = _judge(ticket, reply, ended - started, started, settings)
             report.ended = ended
-            # No wait from the report to the bench: when the gate sees the report, this worker is idle already.
+            # No wait from the report to the wait for a ticket: when the gate sees the report, this worker is idle already.
             if outcome is not None:
                 if long:
                     room.forget(job)
@@ -138,7 +138,7 @@ async def _work(
             ticket = None
             del job, reply, outcome, report  # an idle worker must not keep long bodies in memory
             sender.release()
-            ticket = await bench
+            ticket = await idle
     finally:
         sender.close()
 

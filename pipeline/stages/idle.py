@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pipeline.messages import Ticket
 
 
-class Bench:
-    """Idle workers, which are light tasks. Who has waited longest is served first, so that every connection is used now and then."""
+class IdleWorkers:
+    """Workers (light tasks) that wait for a ticket. The longest waiting one gets the next, so that every connection is used."""
 
     __slots__ = ("_closed", "_waiting")
 
@@ -21,7 +21,7 @@ class Bench:
         self._waiting: deque[Resumed] = deque()
         self._closed = False
 
-    def __await__(self) -> Generator[Bench, Ticket | None, Ticket | None]:
+    def __await__(self) -> Generator[IdleWorkers, Ticket | None, Ticket | None]:
         """The next ticket, or None if none will come."""
         return (yield self)
 
@@ -33,14 +33,14 @@ class Bench:
             self._waiting.append(waiting)
 
     def give(self, ticket: Ticket) -> bool:
-        """Hand a ticket to a worker, which sets to work in this call; False if none waits."""
+        """Hand a ticket to a worker, which begins its attempt within this call; False if none waits."""
         if not self._waiting:
             return False
         self._waiting.popleft().resume(ticket)
         return True
 
     def close(self) -> None:
-        """Send everybody home, now and later."""
+        """Tell all workers, those that wait and those that come later, that there will be no ticket."""
         self._closed = True
         while self._waiting:
             self._waiting.popleft().resume()
