@@ -134,7 +134,6 @@ class Link:
     async def _exchange(self, park: float) -> bool:
         """Send a message and act on the answer; whether there was one."""
         poll, begun = await self._poll()
-        flows = {flow.name: flow for flow in self._flows.values()}
         try:
             data = await trio.to_thread.run_sync(self._call, _encode(poll), park, abandon_on_cancel=True)
         except OSError:
@@ -146,6 +145,8 @@ class Link:
         if not told.stale and told.epoch >= self._epoch:
             self._epoch = told.epoch
             self._note(poll, told)
+            # Also of a flow that joined by a later message, which may have arrived first: what is given here is given only once.
+            flows = {flow.name: flow for flow in self._flows.values()}
             for name, answers in told.lanes.items():
                 if name in flows and flows[name].name == name:
                     await self._hear(flows[name], answers, begun + self._expiry)
