@@ -1,7 +1,7 @@
 """Journals on a disk of their own machine, for run directories that several machines use: a network disk keeps no SQLite journal.
 
-A shard may go from one machine to another and come back. Then the journal that the first one has kept is behind the part, and must
-not be gone on with. So each journal has an owner, a random text that stands beside it and in the run directory. Where the two differ, the
+A shard may go from one machine to another and come back. Then the journal that the first one has kept is older than the part, and must
+not be continued. So each journal has an owner, a random text that stands beside it and in the run directory. Where the two differ, the
 journal is removed, and the part counts as far as its lines are whole. Call this with the shard's lock.
 """
 

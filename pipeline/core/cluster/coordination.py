@@ -10,8 +10,8 @@ L3 A permit in doubt counts as used at the last moment at which its holder could
 L4 A worker that hears nothing for `expiry` seconds lets nothing leave.
 L5 A name that was given up for dead is never answered again.
 
-A worker may die (`lost`), fall silent (`look`), or be called dead while it still runs; then its permits are locked until it must
-have stopped by itself. Its shards go to the head of the queue. A coordinator that ends is begun anew from what it `kept`.
+A worker may die (`lost`), fall silent (`look`), or be declared dead while it still runs; then its permits are locked until it must
+have stopped by itself. Its shards go to the head of the queue. A new coordinator begins with what an earlier one `kept`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A worker's side of one lane: what it reports of it to the coordinator, and what it does with the answer. `now` is an argument.
 
-What a lane was told is not told on: only what it has found out by itself. Else a pause that ends would go round among the workers,
-each time a little later, and a lane that one holds would be held by all for ever.
+A lane reports only what it has found out by itself, and nothing that it was told. Otherwise a pause that ends would be passed around
+among the workers, each time a little later, and a lane that one of them holds would be held by all for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""May an attempt leave now, and if not, when: the side of a lane that is asked before each departure.
+"""Decides whether an attempt may leave a lane now, and if not, when.
 
 A lane is all-or-nothing over its limits, each of which keeps a meter. No clock lives here: `now` is an argument,
 seconds of a clock that never goes back.

@@ -1,7 +1,7 @@
 """What Ray runs: the coordinator, and workers, one process each.
 
-No method of a worker's class is asynchronous: Ray would then run all of them on an event loop of its own, and a flow on trio would
-block it.
+No method of a worker's class is asynchronous: otherwise Ray would run all of them on an event loop of its own, which a flow on trio
+would block.
 """
 
 from __future__ import annotations

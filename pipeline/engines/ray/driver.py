@@ -1,4 +1,4 @@
-"""Directs a run on a Ray cluster: starts the coordinator and the workers, begins others for those that die, and waits for all.
+"""Directs a run on a Ray cluster: starts the coordinator and the workers, replaces workers that die, and waits for all.
 
 Ray is asked from a thread, because its calls block. SIGINT reaches this process alone, which has the coordinator stop; the workers
 hear of it with their next answer, drain, and end.
