@@ -71,11 +71,15 @@ def load_check(place: str) -> Check:
         raise ValueError(f'must be "module:function" or "file.py:function", got {place!r}')
     try:
         module = _from_file(where) if where.endswith(".py") else importlib.import_module(where)
-    except Exception as error:  # noqa: BLE001  it is the user's module, which may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  it is the user's module, which may raise anything
         raise ValueError(f"{where} cannot be imported: {type(error).__name__}: {error}") from None
     check = getattr(module, name, None)
     if not callable(check):
         raise ValueError(f"{where} has no function {name!r}")  # noqa: TRY004  it is the text that is wrong
+    from inspect import iscoroutinefunction  # noqa: PLC0415  takes 15 ms, which a config without a check need not spend
+
+    if iscoroutinefunction(check):
+        raise ValueError(f"{place} is an async function, and a check may not wait")
     return check  # type: ignore[no-any-return]  # whatever it returns is judged when it is called
 
 

@@ -186,3 +186,24 @@ def test_a_check_may_raise_its_reason(error: Exception) -> None:
 def test_a_check_that_breaks_is_the_users_fault_and_not_the_answers() -> None:
     with pytest.raises(CheckError, match=r"answers.expect.check raised KeyError"):
         Expectation(check=lambda value, _: value["missing"]).judge(Answered({"a": 1}), {})
+
+
+class OwnEnd(BaseException):
+    """As some test tools raise it."""
+
+
+@pytest.mark.parametrize("end", [SystemExit(0), OwnEnd("strange")])
+def test_a_check_that_would_end_the_program_is_one_that_breaks(end: BaseException) -> None:
+    def check(_value: Any, _request: Mapping[str, Any]) -> object:
+        raise end
+
+    with pytest.raises(CheckError, match=f"answers.expect.check raised {type(end).__name__}"):
+        Expectation(check=check).judge(Answered("x"), {})
+
+
+def test_an_interrupt_in_a_check_is_nobodys_fault() -> None:
+    def check(_value: Any, _request: Mapping[str, Any]) -> object:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Expectation(check=check).judge(Answered("x"), {})

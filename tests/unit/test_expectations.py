@@ -57,14 +57,17 @@ def test_a_schema_may_stand_in_the_config_or_in_a_file_beside_it(tmp_path: Path)
         ("{check: nothing}", 'answers.expect.check: must be "module:function" or "file.py:function"'),
         ("{check: 'missing.py:f'}", "missing.py cannot be imported"),
         ("{check: 'no_such_module_here:f'}", "no_such_module_here cannot be imported: ModuleNotFoundError"),
+        ("{check: 'checks.py:waits'}", "checks.py:waits is an async function, and a check may not wait"),
+        ("{check: 'ends.py:f'}", "ends.py cannot be imported: SystemExit: 0"),
         ("{check: 'checks.py:missing'}", "has no function 'missing'"),
         ("{check: 'broken.py:f'}", "broken.py cannot be imported: ZeroDivisionError"),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, expect: str, said: str) -> None:
     (tmp_path / "broken.json").write_text("{")
-    (tmp_path / "checks.py").write_text("def label(value, request): return None\n")
+    (tmp_path / "checks.py").write_text("def label(value, request): return None\nasync def waits(value, request): return None\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "ends.py").write_text("import sys\n\ndef f(value, request): return None\n\nsys.exit(0)\n")
 
     assert re.search(said, problem(expect, tmp_path))
 

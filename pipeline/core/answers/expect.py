@@ -122,7 +122,9 @@ def _checked(check: Callable[[Any, Mapping[str, Any]], object], value: Any, requ
         said = check(value, request)
     except (ValueError, AssertionError) as error:
         return str(error) or type(error).__name__
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise CheckError(f"answers.expect.check raised {type(error).__name__}: {error}") from error
     return None if said is None or said is True else "it was refused by the check" if said is False else str(said)
 
