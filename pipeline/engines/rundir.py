@@ -110,7 +110,8 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{self.path}: the run directory cannot be created: {error.strerror or error}") from error
+            told = "there is a file of this name" if isinstance(error, FileExistsError) else error.strerror or error
+            raise UsageError(f"{self.path}: the run directory cannot be created: {told}; name another engine.ray.run_dir") from error
 
     def withdraw(self) -> None:
         """Remove it, if nothing was planned in it. Call this with the lock."""

@@ -22,7 +22,7 @@ from pipeline.core.cluster.talk import SharedLane
 from pipeline.engines.in_turn import progress_before
 from pipeline.engines.ray.actors import coordinator_class, worker_class
 from pipeline.engines.ray.coordinator import Setup, picture_of
-from pipeline.engines.ray.starting import joined
+from pipeline.engines.ray.starting import joined, take_back_signals
 from pipeline.engines.ray.worker import Job, scratch_of
 from pipeline.engines.shard import Place
 from pipeline.engines.work import Ended
@@ -52,6 +52,7 @@ async def on_ray(work: Work) -> Ended:
     """Run the shards of some work by the workers of a cluster; see `Engine`. Raises UsageError where the cluster cannot be reached."""
     stack = joined(work.config.engine.ray.address)
     ray = await _in_thread(stack.__enter__)
+    take_back_signals()
     try:
         return await _Driven(work, ray).run()
     finally:

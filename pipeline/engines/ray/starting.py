@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import socket
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ QUIET = {
 }
 LOCAL_STORE_BYTES = 100 << 20  # Ray's least but one; no row is ever in it
 NAMESPACE = "headrace"
+REACH_SECONDS = 10.0  # for the head of a cluster to take a connection; Ray itself tries for many minutes
 
 
 @contextmanager
@@ -36,6 +40,7 @@ def joined(address: str) -> Iterator[ModuleType]:
         os.environ.setdefault(name, value)
     if address == "local":
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    see_that_it_listens(address)
     import ray  # noqa: PLC0415  a second of CPU
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is meant: signals are this process's own
@@ -54,3 +59,23 @@ def joined(address: str) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def take_back_signals() -> None:
+    """Have SIGTERM reach this process's own handler alone: Ray, once it has begun, prints the stack of its threads before that."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def see_that_it_listens(address: str) -> None:
+    """Raises UsageError where nobody listens at a cluster's `host:port`. Blocks."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return  # a word, or another way to write an address, which Ray understands
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        told = getattr(error, "strerror", None) or str(error) or "it does not answer"
+        advice = "name the head of a cluster that runs (its port is 6379 unless it was started with another one), or take local"
+        raise UsageError(f"engine.ray.address: {address}: the Ray cluster cannot be reached: {told}; {advice}") from error
