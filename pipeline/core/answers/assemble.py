@@ -18,7 +18,7 @@ from pipeline.core.answers.assemble_lines import PieceStream, TokenStream, Trans
 from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
 from pipeline.core.answers.assemble_responses import ResponseStream
 from pipeline.core.answers.events import Events
-from pipeline.core.answers.mend import json_text
+from pipeline.core.answers.mend import UNREADABLE, json_text
 from pipeline.core.answers.parts import NULL, object_of, text_of
 from pipeline.core.answers.streamed import Cut, Refused, Whole
 from pipeline.patterns import later
@@ -128,8 +128,11 @@ class Assembler:
         if not events:
             return
         try:
+            for event in events:
+                if not event.isascii():
+                    event.decode()  # a decoder that skips a text does not look at its bytes
             self._hand_on(events)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             for event in events:
                 self._mend(event)
 
@@ -150,7 +153,7 @@ class Assembler:
             return
         try:
             self._hand_on([text])
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self._problem = self._problem or f"event {self.count} is not of the form that such events have"
 
 
@@ -205,7 +208,7 @@ def _ordinary(body: bytes) -> Streamed:
         return _single(text)
     try:
         elements = [bytes(element) for element in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Whole(text)
     dialect = _dialect_of(_decode(elements[0])) if elements else None
     if not isinstance(dialect, GeminiStream):

@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.core.answers.chat_chunks import Chunk, decode_chunks, decode_loose, decode_tops
 from pipeline.core.answers.error_bodies import is_empty_error
-from pipeline.core.answers.mend import json_text
+from pipeline.core.answers.mend import UNREADABLE, json_text
 from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, merged, settle, taken
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
@@ -117,7 +117,7 @@ class ChatStream:
         block = b"[" + b",".join(events) + b"]"
         try:
             self._take_chunks(decode_chunks(block))
-        except msgspec.DecodeError:
+        except UNREADABLE:
             if not self._take_loose(block):
                 for event in events:
                     self._take_alone(event)
@@ -137,7 +137,7 @@ class ChatStream:
         """Take events of which only the tops are odd; False if something else is."""
         try:
             chunks, tops = decode_loose(block), decode_tops(block)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return False
         if any(not TELLING.isdisjoint(top) or bytes(top.get("object", NULL)) == b'"error"' for top in tops):
             return False
@@ -187,7 +187,7 @@ class ChatStream:
             return
         try:
             chunks = decode_chunks(b"[" + text + b"]")
-        except msgspec.DecodeError:
+        except UNREADABLE:
             self._take_one(text)
         else:
             self._take_chunks(chunks)

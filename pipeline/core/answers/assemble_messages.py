@@ -97,7 +97,7 @@ def _parsed(text: str) -> Any:
     """The input of a tool: JSON, of which nothing at all is an empty object, and a part stays the text that it is."""
     try:
         return _decode(text) if text.strip() else {}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 

@@ -73,7 +73,7 @@ class ResponseStream:
     def _with_items(self, body: bytes) -> bytes:
         try:
             response = _decode_response(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return body
         items = {**{index: _message(pieces) for index, pieces in self.texts.items()}, **self.items}
         if items and bytes(response.get("output", NULL)) in (b"null", b"[]"):

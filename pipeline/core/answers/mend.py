@@ -17,6 +17,8 @@ from pipeline.patterns import later
 BOM = b"\xef\xbb\xbf"
 JSON_STARTS = (b"{", b"[")
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder may raise
+
 SLICE_BYTES = 1 << 20
 JOINED_PIECES = 10_000
 
@@ -65,7 +67,7 @@ def is_json(text: bytes) -> bool:
         if not text.isascii():
             text.decode()  # a decoder that skips a string does not look at its bytes
         _check(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 

@@ -1,0 +1,43 @@
+"""Bytes in a stream that are not UTF-8, or nested without end, cost at most the answer, and never the run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.core.answers.assemble import assemble
+from pipeline.core.answers.streamed import Cut
+from tests.unit.test_streams_cut import FIRST_EVENTS
+
+DEEP = b"[" * 100_000
+
+
+def _event(name: str) -> bytes:
+    return json.dumps(FIRST_EVENTS[name] | {"extra": "a"}).encode()
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("odd", [b"\xff", b"\xe2\x82", b"\xed\xa0\x80"])
+@pytest.mark.parametrize("name", FIRST_EVENTS)
+@pytest.mark.parametrize("way", [b"data: %b\n\n", b"%b\n"], ids=["events", "lines"])
+def test_bytes_that_are_no_text_are_replaced_wherever_they_are(name: str, odd: bytes, before: int, way: bytes) -> None:
+    plain = _event(name)
+    first = (way % plain) * before
+
+    found = assemble(first + way % plain.replace(b'"a"', b'"a%b"' % odd) + way % plain)
+
+    assert found == assemble(first + way % plain.replace(b'"a"', b'"a%b"' % odd.decode(errors="replace").encode()) + way % plain)
+
+
+@pytest.mark.parametrize("name", FIRST_EVENTS)
+@pytest.mark.parametrize("way", [b"data: %b\n\n", b"%b\n"], ids=["events", "lines"])
+def test_an_event_that_is_nested_without_end_is_a_cut_and_repeats_nothing(name: str, way: bytes) -> None:
+    plain = _event(name)
+
+    found = assemble(way % plain + way % (plain[:-1] + b', "deep": ' + DEEP) + way % plain)
+    alone = assemble(way % (plain[:-1] + b', "deep": ' + DEEP))
+
+    assert isinstance(alone, Cut)
+    assert isinstance(found, Cut)
+    assert found.body is None or found.body.count(b'"aaa') == 0
