@@ -28,7 +28,7 @@ from msgspec import Struct, field
 
 from pipeline.core.cluster.plan import Plan  # noqa: TC001  msgspec reads the annotations
 from pipeline.durability.paths import MANIFEST, RUN_SUFFIX
-from pipeline.edges.store.files import MODE, free_name, real
+from pipeline.edges.store.files import MODE, BusyError, free_name, real
 from pipeline.edges.store.marks import is_locked
 from pipeline.edges.store.objects import is_address
 from pipeline.errors import UsageError
@@ -72,10 +72,6 @@ class Manifest(Struct, frozen=True):
     identity: dict[str, str]
     plan: Plan
     collected: str = ""
-
-
-class BusyError(UsageError):
-    """Another process has the lock."""
 
 
 @frozen

@@ -14,7 +14,7 @@ from attrs import define, field
 from pipeline.engines.in_turn import progress_before
 from pipeline.engines.ray.coordinator import Coordinator, Setup
 from pipeline.engines.ray.driver import shared_lanes
-from pipeline.engines.ray.worker import Job, work
+from pipeline.engines.ray.worker import Job, in_a_line, work
 from pipeline.engines.shard import Place
 from pipeline.engines.work import Ended
 from pipeline.summaries import WorkersProgress
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.engines.work import Work
+
+HANGS_SECONDS = 60
 
 
 @define(eq=False)
@@ -50,9 +52,11 @@ class Workers:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop, job)
                 async with trio.open_nursery() as workers:
+                    workers.cancel_scope.deadline = trio.current_time() + HANGS_SECONDS
                     for number in range(self.count):
                         asked = Job(job.config, Place(job.directory, job.plan), dict(job.limits), self.expiry)
-                        workers.start_soon(trio.to_thread.run_sync, partial(trio.run, work, asked, self._call(f"w{number}"), f"w{number}"))
+                        workers.start_soon(partial(trio.to_thread.run_sync, self._work, asked, f"w{number}", abandon_on_cancel=True))
+                assert not workers.cancel_scope.cancelled_caught, "the workers hang"
                 nursery.cancel_scope.cancel()
             stopped = self.coordinator._core.stopped
             return Ended(stopped, told, job.stop.is_set())
@@ -68,6 +72,14 @@ class Workers:
     def begin_coordinator(self) -> None:
         """Begin it, or another one in its place, which knows what was saved."""
         self.coordinator = Coordinator(self._setup)
+
+    def _work(self, job: Job, name: str) -> None:
+        """What a worker's process does. As with a cluster, one that fails stops the run."""
+        try:
+            trio.run(work, job, self._call(name), name)
+        except Exception as error:
+            self._ask(self.coordinator.stop(in_a_line(error)))
+            raise
 
     def _call(self, name: str) -> Callable[[bytes, float], bytes]:
         def call(message: bytes, park: float) -> bytes:

@@ -15,10 +15,10 @@ import trio
 import pipeline
 from pipeline.cli import main
 from pipeline.cli.texts import status_text
+from pipeline.edges.store.files import BusyError
 from pipeline.engines.collect import collect
 from pipeline.engines.in_turn import in_turn
 from pipeline.engines.run import run_on
-from pipeline.engines.rundir import BusyError
 from pipeline.engines.shard import Place, ShardResult, run_shard
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
 from pipeline.inspect.export import export

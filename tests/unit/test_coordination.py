@@ -71,6 +71,27 @@ def test_a_dead_workers_shard_is_the_next_one() -> None:
     assert core.picture().again == 1
 
 
+def test_a_shard_of_which_every_worker_does_some_rows_is_not_to_blame_for_their_deaths() -> None:
+    core = coordinator()
+    for number in range(3 * MOST_TRIES):
+        ask(core, f"w{number}", 1.0, wants=True)
+        ask(core, f"w{number}", 1.5, running={0: ShardCounts(rows=10 + number)})
+        core.lost(f"w{number}", 2.0, may_run=False)
+
+    assert core.stopped is None
+    assert core.picture().again == 1
+
+
+def test_permits_of_a_flow_that_its_own_worker_does_not_know_any_more_go_to_others() -> None:
+    core = coordinator()
+    report(core, "a", 1.0)
+    for second in range(2, 9):
+        ask(core, "a", float(second))
+        core.look(float(second))
+
+    assert report(core, "b", 9.0).lanes["b"][0].reply.grants == [[(0.0, 100)]]
+
+
 def test_a_shard_that_no_worker_survives_stops_the_run() -> None:
     core = coordinator()
     for number in range(MOST_TRIES):

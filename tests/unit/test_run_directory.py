@@ -16,8 +16,9 @@ from pipeline.config import BudgetConfig, Config, PricesConfig, ProviderConfig, 
 from pipeline.config.engine import EngineConfig
 from pipeline.config.lanes import LaneConfig
 from pipeline.core.cluster.plan import Cutting, Piece, Plan, Reading, Shard
+from pipeline.edges.store.files import BusyError
 from pipeline.engines.collect import collect
-from pipeline.engines.rundir import VERSION, BusyError, Done, Manifest, RunDirectory
+from pipeline.engines.rundir import VERSION, Done, Manifest, RunDirectory
 from pipeline.engines.shard import budgets_of
 from pipeline.errors import OutputExistsError, SinkError, UsageError
 

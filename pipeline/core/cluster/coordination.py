@@ -176,10 +176,13 @@ class CoordinatorCore:
         self._bury(name, now, max(0.0, seen + self.expiry - now) if may_run else 0.0)
 
     def look(self, now: float) -> None:
-        """Look at the clock: the permits of a worker that says nothing go to others. It keeps its shards, which have a lock."""
+        """Look at the clock: the permits of a flow that is silent go to others, also where its worker speaks and does not know it any more.
+
+        The worker keeps its shards, which have a lock.
+        """
         for worker in self.workers.values():
-            if worker.holders and now - worker.seen > SILENT * self.expiry:
-                for holder in worker.holders:
+            for holder in sorted(worker.holders):
+                if now - self._seen(holder, worker.seen) > SILENT * self.expiry:
                     self._give_up(holder, now, 0.0)
 
     def stop(self, reason: str | None) -> None:
@@ -219,7 +222,7 @@ class CoordinatorCore:
     def _put_back(self, shard: int, name: str, counts: ShardCounts, *, may_be_to_blame: bool) -> None:
         if self.queue.running.get(shard) == name:
             self.left[shard] = left_behind(counts, self.left.get(shard))
-            self.stop(self.queue.put_back(shard, name, counts=may_be_to_blame))
+            self.stop(self.queue.put_back(shard, name, counts=may_be_to_blame, rows=counts.rows))
 
     def _note(self, worker: _Worker, name: str, reports: Sequence[LaneReport], now: float, *, overtaken: bool) -> None:
         worker.holders.add(name)  # also one that is given up, so that the answer says so
@@ -237,6 +240,10 @@ class CoordinatorCore:
         for shard in self.queue.of(name):
             counts = None if worker is None else worker.running.get(shard)
             self._put_back(shard, name, counts or ShardCounts(), may_be_to_blame=True)
+
+    def _seen(self, holder: str, otherwise: float) -> float:
+        """The clock of a flow's latest report."""
+        return max((desk.permits.holders[holder].seen for desk in self.desks.values() if holder in desk.permits.holders), default=otherwise)
 
     def _give_up(self, holder: str, now: float, hold: float) -> None:
         for desk in self.desks.values():

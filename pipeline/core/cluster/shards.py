@@ -14,13 +14,18 @@ MOST_TRIES = 5  # a shard whose workers died so often is probably what kills the
 
 
 class ShardQueue:
-    """waiting: numbers, the next one first. running: the worker of each. done: how each ended. again: how often a shard was given back."""
+    """waiting: numbers, the next one first. running: the worker of each. done: how each ended. again: how often a shard was given back.
+
+    tries: how often since rows of it were done for the last time. furthest: how many of its rows were done then.
+    """
 
     def __init__(self, waiting: Iterable[int], done: Mapping[int, ShardCounts]) -> None:
         self.waiting = deque(waiting)
         self.running: dict[int, str] = {}
         self.done = dict(done)
         self.again: dict[int, int] = {}
+        self.tries: dict[int, int] = {}
+        self.furthest: dict[int, int] = {}
 
     def give(self, worker: str) -> int | None:
         """The next shard for a worker, None if none waits."""
@@ -47,10 +52,11 @@ class ShardQueue:
             del self.running[shard]
             self.done[shard] = counts
 
-    def put_back(self, shard: int, worker: str, *, counts: bool = True) -> str | None:
+    def put_back(self, shard: int, worker: str, *, counts: bool = True, rows: int = 0) -> str | None:
         """A worker cannot go on with a shard: it is the next one of all. Says why the run must stop if that happened too often.
 
         counts: it may be the shard that is to blame. One that another process still has the lock of waits behind the others.
+        rows: of it that are done. Machines that go at any moment may take a long shard from many workers, each of which does some.
         """
         if self.running.get(shard) != worker:
             return None
@@ -60,7 +66,10 @@ class ShardQueue:
             return None
         self.waiting.appendleft(shard)
         self.again[shard] = self.again.get(shard, 0) + 1
-        if self.again[shard] >= MOST_TRIES:
+        further = rows > self.furthest.get(shard, 0)
+        self.furthest[shard] = max(rows, self.furthest.get(shard, 0))
+        self.tries[shard] = 1 if further else self.tries.get(shard, 0) + 1
+        if self.tries[shard] >= MOST_TRIES:
             return f"shard {shard} could not be finished by {MOST_TRIES} workers one after the other"
         return None
 

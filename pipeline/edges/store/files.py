@@ -8,11 +8,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MODE = 0o600  # answers may be confidential
 COPY_BYTES = 1 << 20
+
+
+class BusyError(UsageError):
+    """Another process has the lock. One that was killed just now may have it for some milliseconds yet."""
 
 
 def allocate(descriptor: int, offset: int, length: int) -> None:

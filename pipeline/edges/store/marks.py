@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pipeline.edges.store.files import allocate, identity
-from pipeline.errors import JournalError, UsageError
+from pipeline.edges.store.files import BusyError, allocate, identity
+from pipeline.errors import JournalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ class SentMarks(Struct, eq=False):
 
     @classmethod
     def open(cls, path: Path) -> SentMarks:
-        """Open or create it, and lock it. Raises UsageError while another run has it, JournalError if it cannot be opened."""
+        """Open or create it, and lock it. Raises BusyError while another run has it, JournalError if it cannot be opened."""
         while True:
             try:
                 is_new = not path.exists()
@@ -138,7 +138,7 @@ def _lock(path: Path, descriptor: int) -> None:
             raise JournalError(path, f"cannot be locked: {error.strerror}; use a local disk (journal.path)") from error
         else:
             return
-    raise UsageError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else")
+    raise BusyError(f"{path.with_suffix('')} is in use by another run; wait until it has ended, or write somewhere else")
 
 
 def is_locked(path: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.edges.store.files import MODE, free_name, identity, put_back
+from pipeline.edges.store.files import MODE, BusyError, free_name, identity, put_back
 from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -221,6 +221,6 @@ def _lock(path: Path, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{path} is being written by another run; wait until it has ended, or write somewhere else") from None
+        raise BusyError(f"{path} is being written by another run; wait until it has ended, or write somewhere else") from None
     except OSError:
         pass  # a file system without locks; the journal's lock holds

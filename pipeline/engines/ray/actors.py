@@ -7,6 +7,7 @@ would block.
 from __future__ import annotations
 
 import os
+import traceback
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ LEAST_NODES_CPU = 1.0  # of a node, that a worker asks for on a cluster, so that
 class Worker:
     """One process that sends."""
 
-    def run(self, job: Job, coordinator: Any, name: str) -> None:
-        """Work until the run is finished or stops."""
+    def run(self, job: Job, coordinator: Any, name: str) -> str:
+        """Work until the run is finished or stops. Says what this worker has failed with, "" for nothing."""
         import ray  # noqa: PLC0415  it is loaded where this runs
         import trio  # noqa: PLC0415  likewise
 
         from pipeline.edges.process.memory import keep_large_blocks  # noqa: PLC0415  likewise
-        from pipeline.engines.ray.worker import work  # noqa: PLC0415  likewise
+        from pipeline.engines.ray.worker import in_a_line, work  # noqa: PLC0415  likewise
 
         keep_large_blocks()
 
@@ -38,7 +39,12 @@ class Worker:
                 raise OSError(f"the coordinator does not answer: {error}") from error
             return answer
 
-        trio.run(work, job, call, name)
+        try:
+            trio.run(work, job, call, name)
+        except Exception as error:  # noqa: BLE001  the driver has the run stop with it
+            traceback.print_exc()  # into the log that Ray keeps of this process
+            return in_a_line(error)
+        return ""
 
     def process(self) -> int:
         """Its process id."""

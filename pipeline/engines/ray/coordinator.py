@@ -83,7 +83,7 @@ class Coordinator:
         try:
             self._core.take(poll, self._clock())
         except GivenUpError:
-            return _encode(Told(dead=True))
+            return _encode(self._core.answer(name, self._clock()))
         self._ring()
         if park > 0 and not self._core.has_news(name, self._clock()):
             bell = self._parked[name] = asyncio.Event()

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TELL_SECONDS = 0.5
+ASK_SECONDS = 10.0  # for one answer of the coordinator
+AGAIN_SECONDS = 0.5  # after one that did not come
+HEARD_SECONDS = 120.0  # for the coordinator to hear what it must; Ray begins it again when its process has died
 CUT_OFF_SECONDS = 5.0  # for workers to end that were told to cut off what is in flight
 MOST_DEATHS = 5  # of workers one after the other, with no row done in between
 CERTAINLY_DEAD = "worker process has died"  # in Ray's words; else its node was lost, and the process may still run
@@ -80,7 +83,7 @@ class _Driven:
     running: dict[Any, tuple[str, Any]] = field(factory=dict)
     stopped: str | None = None
     deaths: int = 0
-    rows: int = -1  # done when a worker died last
+    rows: int = -1  # the most that were done when a worker died
     began: float = field(factory=trio.current_time)
     wanted: int = 0
     picture: Picture | None = None
@@ -130,40 +133,45 @@ class _Driven:
         for reference in ready:
             name, _ = self.running.pop(reference)
             try:
-                await _in_thread(partial(self.ray.get, reference))
-            except self.ray.exceptions.RayActorError as error:
+                failed = await _in_thread(partial(self.ray.get, reference))
+            except self.ray.exceptions.RayTaskError as error:  # it could not even begin
+                failed = last_line(error)
+            except self.ray.exceptions.RayError as error:  # Ray has many words for a process that has ended
                 await self._died(name, str(error))
-            except self.ray.exceptions.RayError as error:
-                await self._ask("lost", name, may_run=False)
-                await self._stop(f"a worker has failed: {str(error).strip().splitlines()[-1]}")
-            else:
-                await self._ask("leave", name)
+                continue
+            if failed:
+                await self._stop(f"a worker has failed: {failed}")
+            await self._see_that_it_hears("leave", name)
 
     async def _died(self, name: str, told: str) -> None:
-        await self._ask("lost", name, may_run=CERTAINLY_DEAD not in told)
-        picture = await self._look()
-        if picture is None or picture.stop is not None or self.work.stop.is_set():
-            return
-        rows = picture.counts.rows
+        rows = 0 if self.picture is None else self.picture.counts.rows  # with those of the worker that has died
         self.deaths = 1 if rows > self.rows else self.deaths + 1
-        self.rows = rows
+        self.rows = max(rows, self.rows)
+        await self._see_that_it_hears("lost", name, may_run=CERTAINLY_DEAD not in told)
+        picture = await self._look() or self.picture
+        if self.stopped is not None or self.work.stop.is_set():
+            return
         if self.deaths > MOST_DEATHS:
-            await self._stop(f"{MOST_DEATHS} workers died one after the other: {told.strip().splitlines()[-1]}")
-        elif picture.done < picture.shards and len(self.running) < self.wanted:
+            await self._stop(f"{MOST_DEATHS} workers died one after the other: {last_line(told)}")
+        elif len(self.running) < self.wanted and (picture is None or picture.done < picture.shards):
             self._begin_worker()
 
     async def _stop_when_told(self) -> None:
-        await self.work.stop.wait()
-        await self._stop(INTERRUPTED)
-        await self.work.give_up.wait()
-        await self._stop(INTERRUPTED, cut_off=True)
-        await trio.sleep(CUT_OFF_SECONDS)
-        for _, actor in self.running.values():
-            self.ray.kill(actor)
+        async with trio.open_nursery() as nursery:
+            await self.work.stop.wait()
+            nursery.start_soon(self._stop, INTERRUPTED)
+            await self.work.give_up.wait()
+            nursery.start_soon(partial(self._stop, INTERRUPTED, cut_off=True))
+            await trio.sleep(CUT_OFF_SECONDS)
+            await self._kill_all()
 
     async def _stop(self, reason: str, *, cut_off: bool = False) -> None:
         self.stopped = self.stopped or reason
-        await self._ask("stop", reason, cut_off=cut_off)
+        await self._see_that_it_hears("stop", reason, cut_off=cut_off)
+
+    async def _kill_all(self) -> None:
+        for _, actor in list(self.running.values()):
+            await _in_thread(partial(self.ray.kill, actor))
 
     # ---- progress ---------------------------------------------------------------------------------------------------
 
@@ -212,14 +220,32 @@ class _Driven:
 
     async def _ask(self, method: str, *args: object, **named: object) -> Any:
         """Ask the coordinator; None if it does not answer. It is begun again by Ray, and the workers wait meanwhile."""
+        answers = await self._answers(method, *args, **named)
+        return answers[0] if answers else None
 
-        def ask() -> Any:
+    async def _see_that_it_hears(self, method: str, *args: object, **named: object) -> None:
+        """Tell the coordinator something until it has heard it; it may hear it twice. One that never does ends the run."""
+        with trio.move_on_after(HEARD_SECONDS):
+            while not await self._answers(method, *args, **named):  # noqa: ASYNC110  the other side is another process
+                await trio.sleep(AGAIN_SECONDS)
+            return
+        silent = f"the coordinator has not answered for {HEARD_SECONDS:.0f} s; look at Ray's logs, then run again"
+        self.stopped = self.stopped or silent
+        await self._kill_all()
+
+    async def _answers(self, method: str, *args: object, **named: object) -> list[Any]:
+        def ask() -> list[Any]:
             try:
-                return self.ray.get(getattr(self.coordinator, method).remote(*args, **named), timeout=10)
+                return [self.ray.get(getattr(self.coordinator, method).remote(*args, **named), timeout=ASK_SECONDS)]
             except (self.ray.exceptions.RayError, TimeoutError):
-                return None
+                return []
 
         return await _in_thread(ask)
+
+
+def last_line(told: object) -> str:
+    """Of what Ray says of a failure, the line with the cause."""
+    return str(told).strip().splitlines()[-1].strip()
 
 
 async def _in_thread(do: Callable[[], T]) -> T:

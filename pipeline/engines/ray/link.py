@@ -211,8 +211,8 @@ class Link:
         async def ask() -> None:
             try:
                 results.append(await lane.ask(do))
-            except trio.BrokenResourceError:
-                return  # the gate has ended
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return  # the gate has ended, or the flow has ended since the look above; `leave` gives back what the lane held
             nursery.cancel_scope.cancel()
 
         async def ends() -> None:

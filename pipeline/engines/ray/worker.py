@@ -13,10 +13,10 @@ import trio
 from attrs import define, field, frozen
 
 from pipeline.core.cluster.talk import ShardCounts
+from pipeline.edges.store.files import BusyError
 from pipeline.engines.ray.link import Link
-from pipeline.engines.rundir import BusyError
 from pipeline.engines.shard import Opened, Place, opened_providers, run_shard
-from pipeline.errors import UsageError
+from pipeline.errors import HeadraceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,9 +152,9 @@ class _Worker:
         except* BusyError:
             await trio.sleep(BUSY_SECONDS)
             link.back[number] = counts
-        except* UsageError as group:
+        except* HeadraceError as group:  # of the files of this shard: what is wrong with them is so for every worker
             link.back[number] = counts
-            link.reason = str(group.exceptions[0])
+            link.reason = str(first_of(group))
         finally:
             if not read.is_set():
                 self.reading -= 1
@@ -166,6 +166,19 @@ class _Worker:
         await read.wait()
         self.reading -= 1
         self.ended.set()
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The error itself, or the first one in a group, however deep."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def in_a_line(error: BaseException) -> str:
+    """What an error says, for whoever reads the end of the run."""
+    first = first_of(error)
+    return str(first) if isinstance(first, HeadraceError) else f"{type(first).__name__}: {first}".splitlines()[0]
 
 
 def counts_of(progress: Progress) -> ShardCounts:
