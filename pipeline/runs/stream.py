@@ -131,7 +131,7 @@ class _FlowSide:
     send: trio.MemorySendChannel[Outcome] = field(init=False)
     receive: trio.MemoryReceiveChannel[Outcome] = field(init=False)
     scope: trio.CancelScope = field(factory=trio.CancelScope)
-    trouble: list[Exception] = field(factory=list)
+    trouble: list[BaseException] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.send, self.receive = trio.open_memory_channel["Outcome"](0)
@@ -169,6 +169,12 @@ class _FlowSide:
                     self.trouble.append(self.rows.broken)
             except Exception as error:  # noqa: BLE001  it is raised where the outcomes are read
                 self.trouble.append(error)
+            except BaseException as error:
+                # Such as a Ctrl-C in one of the flow's tasks: to trio an error in a system task is one of its own.
+                interrupt = _interrupt_in(error)
+                if interrupt is None:
+                    raise
+                self.trouble.append(interrupt)
 
     async def follow(self, course: Course, settings: FlowSettings) -> None:
         async with trio.open_nursery() as nursery:
@@ -186,3 +192,10 @@ class _FlowSide:
     async def emit(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
             await self.send.send(outcome)
+
+
+def _interrupt_in(error: BaseException) -> BaseException | None:
+    """What would end the program, in the groups that nurseries made of it; None if there is only a cancellation."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := _interrupt_in(each)) is not None), None)
+    return None if isinstance(error, (Exception, trio.Cancelled)) else error

@@ -88,6 +88,31 @@ async def test_a_stream_gives_every_outcome_before_it_raises_what_the_rows_raise
     assert found == [f"echo p{n}" for n in range(5)]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["progress", "sending", "observer"])
+def test_an_interrupt_in_any_task_of_the_flow_is_one_to_the_caller(config: Config, where: str, error: type[BaseException]) -> None:
+    def interrupt(*_: object) -> None:
+        raise error
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if where == "sending":
+            interrupt()
+        return echo(request)
+
+    class Interrupted:
+        attempts = staticmethod(interrupt)
+        events = staticmethod(lambda _: None)
+
+    with pytest.raises(error):
+        run_batch(
+            ["a", "b"],
+            config,
+            transport=httpx.MockTransport(answer),
+            progress=interrupt if where == "progress" else None,
+            observers=[Interrupted()] if where == "observer" else [],
+        )
+
+
 def test_an_exception_without_room_for_outcomes_comes_out_too(config: Config) -> None:
     class Slim(Exception):  # noqa: N818
         __slots__ = ()

@@ -40,6 +40,18 @@ del lock
 print("went on")
 """
 
+WHILE_PYTHON_ENDS = """
+import builtins, os, runpy, sys
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid()):
+        kill(me, {number})
+
+builtins.late = Late()
+sys.argv = ["headrace", "--version"]
+runpy.run_module("pipeline", run_name="__main__")
+"""
+
 ASKED_FOR_WHILE_AN_INTERRUPT_IS_A_TRACEBACK = """
 import _signal, sys
 
@@ -70,6 +82,13 @@ def test_a_signal_during_the_imports_ends_the_command(module: str, number: signa
 
 def test_nothing_else_is_imported_before_a_signal_ends_the_command_without_a_traceback() -> None:
     assert _python(ASKED_FOR_WHILE_AN_INTERRUPT_IS_A_TRACEBACK).stdout == "pipeline pipeline.__main__\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_end_of_a_command_does_not_change_its_exit_code(number: signal.Signals) -> None:
+    ended = _python(WHILE_PYTHON_ENDS.format(number=int(number)))
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_signal_is_handled_where_an_exception_would_be_swallowed() -> None:

@@ -38,6 +38,15 @@ def ending_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def change_nothing() -> None:
+    """Let no signal end the process any more. For one whose command has ended: its exit code stands, however long Python takes to go.
+
+    Python itself would give the signals back to the system meanwhile, where they kill; an ignored one it leaves alone.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _end(number: int, frame: object) -> None:
     del number, frame
     try:
