@@ -31,8 +31,7 @@ class World:
 
     waits: "whole" (Retry-After in whole seconds), "exact", "one" (always a second) or "none". speak: makes the headers of an
     answer. neighbour: requests a second that somebody else sends, at a time. cost: (real, estimate) of a request, drawn. rows:
-    so many there are; those that were refused come back. busy: by so many seconds at most the client's machine is late, with each
-    wake and each report.
+    so many there are; those that were refused come back.
     """
 
     seconds: float = 300.0
@@ -51,7 +50,6 @@ class World:
     parallel: bool = False
     rows: int = 1 << 40
     start: float = 0.0
-    busy: float = 0.0
 
 
 @define
@@ -125,9 +123,6 @@ class _Drive:
         self.book.ended_at = self.now
         return self.book
 
-    def late(self) -> float:
-        return self.world.busy * self.random.random() if self.world.busy else 0.0
-
     def nothing(self) -> None:
         pass
 
@@ -154,7 +149,7 @@ class _Drive:
             if isinstance(answer, Wait):
                 if answer.wake < self.wake_at and answer.wake < math.inf:
                     self.wake_at = answer.wake
-                    self.push(answer.wake + self.late(), self.wake)
+                    self.push(answer.wake, self.wake)
                 return
             self.left -= 1
             self.in_flight += 1
@@ -173,14 +168,12 @@ class _Drive:
             self.book.let_in.append(self.now)
             self.book.costs.append(cost[0] if world.by_tokens else 1)
             self.push(self.now + latency, self.leave_server)
-            self.push(self.now + latency + world.network + self.late(), self.answer, grant, said, cost)
+            self.push(self.now + latency + world.network, self.answer, grant, said, cost)
         elif room.broken:
-            self.push(self.now + latency + world.network + self.random.random() * world.jitter + self.late(), self.lose, grant, room)
+            self.push(self.now + latency + world.network + self.random.random() * world.jitter, self.lose, grant, room)
         else:
             self.book.refused.append(self.now)
-            self.push(
-                self.now + latency + world.network + self.random.random() * world.jitter + self.late(), self.refuse, grant, room, said
-            )
+            self.push(self.now + latency + world.network + self.random.random() * world.jitter, self.refuse, grant, room, said)
 
     def leave_server(self) -> None:
         self.server.done(self.now)

@@ -115,38 +115,6 @@ def test_period_of_an_announced_limit_is_inferred(kind: str) -> None:
     assert book.refused_share() <= 0.01
 
 
-@pytest.mark.parametrize("latency", [0.3, 2.0])
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("kind", ["fixed 1", "sliding 1", "bucket 1", "fixed 10", "sliding 10", "fixed 60"])
-def test_announced_limit_of_another_period_is_used_from_the_first_seconds_on(kind: str, seed: int, latency: float) -> None:
-    """Ten a second were taken for ten a minute, so that the answers that show the period came one in six seconds: .04 to .5 of 12 s."""
-    server = server_of(kind, seed, rate=10.0)
-    world = World(seconds=60.0, slots=200, seed=seed, latency=latency, shortest=latency / 4, network=0.002, jitter=0.002, speak=as_enforced)
-
-    _, book = run(server, world=world)
-
-    assert book.attained(server, 0, 12) >= 0.85
-    assert book.attained(server, 12, 60) >= 0.98 or kind == "fixed 60"  # a minute may be used up by then
-    assert book.refused_share() <= 0.006
-
-
-@pytest.mark.parametrize("waits", ["whole", "none"])
-@pytest.mark.parametrize("kind", SHORT)
-def test_busy_machine_costs_little_of_a_limit_below_the_configured_one(kind: str, waits: str) -> None:
-    """Each wake and each report comes up to 50 ms late."""
-    attained = []
-    for seed in range(1, 4):
-        server = server_of(kind, seed, rate=18.5)
-        world = World(
-            seconds=60.0, slots=50, seed=seed, waits=waits, latency=0.5, sigma=0.3, shortest=0.1, network=0.002, jitter=0.002, busy=0.05
-        )
-
-        _, book = run(server, world=world, requests_per_second=30.0)
-
-        attained.append(book.attained(server, 10, 60))
-    assert sorted(attained)[1] >= 0.87
-
-
 @pytest.mark.parametrize("kind", ["sliding 1", "bucket 1"])
 def test_header_that_promises_more_than_is_kept_is_only_a_ceiling(kind: str) -> None:
     """Sixty a minute by its words, and one a second in truth: two refusals that nothing explains end the trust."""

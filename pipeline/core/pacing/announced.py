@@ -4,10 +4,9 @@ Theory of operation. Headers say limit, remaining and reset, and they say neithe
 
 - They were true when the request arrived, which was when it left; answers overtake one another, so an older word than the last
   is ignored where the limit has changed.
-- `reset` of a bucket is used / rate, of a fixed window the time to its edge, and some say the whole period every time. It takes five
-  answers that agree. Until then the period is the shortest that no `reset` was longer than, and the lane goes on with its search
-  below that pace (`judged`): taken for a minute, a limit of 10 a second would bring one answer in six seconds, and the
-  next news as late. "Nothing remains" is cut off at zero and says nothing of the period.
+- The period is a minute until the words show another: `reset` of a bucket is used / rate, of a fixed window the time to its
+  edge, and some say the whole period every time. It takes five answers that agree. "Nothing remains" is cut off at zero and
+  says nothing of the period.
 - What is used beyond our own is somebody else's, by whichever reading of the window accounts for more of ours: else we
   would take ourselves for a neighbour.
 - A brake for a limit that is nearly used up never stops the traffic, for that would stop the news as well.
@@ -35,7 +34,6 @@ SHARE = 0.995  # of what is announced, that is used
 AGREE = 1.15  # answers agree on a period if all of them are within this
 ANSWERS = 5  # that must agree
 TINY, TINY_ANSWERS = 6.0, 3  # a limit below this is not taken for one of a minute before this many answers
-WATCHED_SECONDS = 2.0  # answers over so long tell a window of a second from the end of a longer one
 FULL = 0.0025  # of a limit: with less room in our own window, it is full
 KEPT_ANSWERS = 60
 NOBODY = 0.02  # of a limit: others that use less are nobody
@@ -52,8 +50,7 @@ SAME_EDGE_SECONDS = 1.1  # one edge, told in whole seconds
 class Announced(Struct, eq=False):
     """One limit as it was announced. own: how much of ours left from a time up to another; None where that is not known.
 
-    rate: a second, None before there was any word. remaining_share: of the limit, by the last word. judged: the period is no
-    guess any more.
+    rate: a second, None before there was any word. remaining_share: of the limit, by the last word.
     """
 
     own: Callable[[float, float], float] | None = None
@@ -80,8 +77,6 @@ class Announced(Struct, eq=False):
             return False
         self._heard = max(self._heard, left)
         self.limit = limit
-        if remaining is None or quota.period is not None or quota.reset_seconds is None:
-            self.judged = True
         if remaining is None:
             self._set(limit / self.period)
             return changed
@@ -90,9 +85,9 @@ class Announced(Struct, eq=False):
         if quota.period is not None:
             self.period, self._edges = quota.period, False
         elif quota.reset_seconds is not None and let_in:
-            before = self.period
-            self.period, self._edges = self._period_of(left, limit, limit - remaining, quota.reset_seconds)
-            changed = changed or self.period != before
+            period, self._edges = self._period_of(left, limit, limit - remaining, quota.reset_seconds)
+            changed = changed or period != self.period
+            self.period = period
         self._set(self._pace(left, now, limit, remaining, quota.reset_seconds))
         return changed
 
@@ -143,17 +138,14 @@ class Announced(Struct, eq=False):
         samples.append((left, limit, used, reset))
         lefts = [left for left, _, _, _ in samples]
         watched = max(lefts) - min(lefts)
-        if not self.judged:
-            self.period = self._guess()
-            if len(samples) < (ANSWERS if limit >= TINY else TINY_ANSWERS):
-                return self.period, self._edges
-            self.judged = self.period > SECOND or watched > WATCHED_SECONDS
+        if len(samples) < (ANSWERS if limit >= TINY else TINY_ANSWERS):
+            return self.period, self._edges
+        self.judged = True
         ratios = sorted(limit * reset / used for _, limit, used, reset in samples if used > 0.5 and reset > 0 and used < limit)
         if len(ratios) >= ANSWERS and len({used for _, _, used, _ in samples}) >= 4:
             tenth = len(ratios) // 10
             self._by_ratio = ratios[-1 - tenth] < AGREE * ratios[tenth]
             if self._by_ratio:
-                self.judged = True
                 return _nearest(ratios[len(ratios) // 2]), False
         if self._by_ratio:
             return self.period, False  # a limit that is used up says nothing new
@@ -168,17 +160,6 @@ class Announced(Struct, eq=False):
             return _nearest(self._longest_reset), True
         self._gap = min(self._gap, _gap_between_edges(sorted(edges)))
         return (self.period if self._gap == inf else _nearest(self._gap)), True
-
-    def _guess(self) -> float:
-        """The period before enough answers agree: a minute if all words fit a bucket of one, else the shortest that is possible."""
-        samples = self._samples
-        ratios = [limit * reset / used for _, limit, used, reset in samples if used > 0.5]
-        if ratios and min(ratios) > MINUTE / AGREE and max(ratios) < MINUTE * AGREE:
-            # One used of a hundred a second, at the right instant, looks like that as well.
-            self.judged = any(used > 1.5 or limit <= MINUTE for _, limit, used, _ in samples)
-            return MINUTE
-        longest = max(reset for _, _, _, reset in samples)
-        return next((period for period in PERIODS if longest <= AGREE * period), PERIODS[-1])
 
 
 def _gap_between_edges(edges: list[float]) -> float:

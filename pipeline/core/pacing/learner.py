@@ -110,11 +110,7 @@ class Learner:
             pace = Pace(unit)
             self.paces.append(pace)
         pace.retune(told.rate, now)
-        if unit != Unit.REQUESTS:
-            return
-        if not told.judged and self.finder.mode is Mode.RAMP:
-            self.finder.noise.told = True  # the search goes on until the period is known
-        else:
+        if unit == Unit.REQUESTS:
             self.finder.announced(min(self._top, told.rate), now, changed=changed)
 
     def pace(self, configured: float) -> tuple[float, str]:
