@@ -20,6 +20,7 @@ BESIDE = (
     "README.ja.md",
     "benchmarks/results/README.md",
     "benchmarks/results/2026-11-26.md",
+    "benchmarks/results/cluster.md",
 )
 FOLDERS = {"examples": ".py", "configs": ".yaml"}
 LANGUAGES = {".py": "python", ".yaml": "yaml"}
@@ -52,6 +53,7 @@ Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
 Benchmarks of 26 November <project/benchmarks/results/2026-11-26>
+Workers on Ray <project/benchmarks/results/cluster>
 Releasing <releasing>
 Mutation score <mutation-score>
 Security <project/SECURITY>

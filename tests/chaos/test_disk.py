@@ -60,10 +60,11 @@ def test_of_a_full_disk_no_more_is_sent_again_than_was_in_flight(tmp_path: Path,
     small = tmp_path / "small"
     sink = {"path": str(small / "out.jsonl")} if what == "output" else {}
     journal = {"path": str(tmp_path / "journal" if what == "output" else small / "journal")}
-    slow_head = {"script": {"0": "10s"}} if what == "journal" else {}  # everything behind it waits in the journal
+    # Everything behind the first row waits in the journal, which has no room for half of it.
+    in_journal = {"script": {"0": "10s"}, "answer_characters": 6000} if what == "journal" else {}
     with (
         mounted(small, size),
-        campaign(tmp_path, ROWS, {**PADDED, **slow_head}, sink=sink, journal=journal, limits={"max_in_flight": IN_FLIGHT}) as runs,
+        campaign(tmp_path, ROWS, {**PADDED, **in_journal}, sink=sink, journal=journal, limits={"max_in_flight": IN_FLIGHT}) as runs,
     ):
         runs.place = small / "out.jsonl" if what == "output" else None
         first = runs.run()

@@ -50,7 +50,7 @@ CRASH = """
 from pipeline.edges.http.direct import DirectSender
 async def crash(self, job, client_request_id):
     raise RuntimeError(f"a worker broke: {self!r} {job!r}")
-DirectSender.send = crash
+DirectSender.attempt = crash
 import sys
 from pipeline.__main__ import main
 sys.exit(main())

@@ -1,11 +1,19 @@
+"""Where the pace of a limit lies, what is noise, and what is a cap on attempts at once."""
+
+from __future__ import annotations
+
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.core.pacing.crowd import Crowd
+from pipeline.core.pacing.crowd import FEW_SLOTS, Crowd
 from pipeline.core.pacing.departures import Departures
 from pipeline.core.pacing.interval import Interval
 from pipeline.core.pacing.noise import Noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 START = 1000.0
 
@@ -97,11 +105,13 @@ def test_refusals_far_apart_are_noise_and_close_together_a_limit() -> None:
     assert any(noise.is_limit(START + 40.0 + 0.01 * place, 10.0, log) for place in range(8))
 
 
-def test_three_refusals_in_a_row_are_a_limit_while_no_noise_is_known() -> None:
+@pytest.mark.parametrize("told, enough", [(False, 5), (True, 3)])
+def test_some_refusals_in_a_row_are_a_limit_while_no_noise_is_known(told: bool, enough: int) -> None:  # noqa: FBT001
     log, noise = even(10.0, 5.0), Noise()
     noise.begin(START)
+    noise.told = told
 
-    assert [noise.is_limit(START + 4.0 + 0.001 * place, 10.0, log) for place in range(3)] == [False, False, True]
+    assert [noise.is_limit(START + 4.0 + 0.001 * place, 10.0, log) for place in range(enough)] == [False] * (enough - 1) + [True]
 
 
 def test_pace_that_is_lowered_again_and_again_without_an_end_was_not_the_cause() -> None:
@@ -120,44 +130,46 @@ def test_pace_that_is_lowered_again_and_again_without_an_end_was_not_the_cause()
     assert not calm.unexplained(START + 50, 5.0, START + 48, log)
 
 
-def crowd(slots: int = 200) -> Crowd:
-    return Crowd(slots)
+def refusals_at(numbers: Iterable[int], found: Crowd, *, let_in: int = 48, apart: float = 2.0) -> list[bool]:
+    """Refuse attempts that left as the numbers say, one after the other, while so many were let in; whether a cap explains each."""
+    for slot in range(FEW_SLOTS + 2):
+        found.peak = let_in
+        found.note_peak(START - FEW_SLOTS - 2 + slot, 1.0)
+    explained = []
+    for place, number in enumerate(numbers):
+        left = START + apart * place
+        explained.append(found.refused(number, left, even=False))
+        found.peak = max(found.peak, let_in)
+        found.note_peak(left + apart / 2, 1.0)
+    return explained
 
 
-def test_cap_is_assumed_when_refusals_keep_coming_at_the_same_number() -> None:
-    found = crowd()
+def test_cap_is_assumed_when_refusals_keep_coming_above_what_is_let_in() -> None:
+    found = Crowd(200)
 
-    assert [found.refused(49, START + 2 * place, even=False) for place in range(3)] == [False, False, True]
+    explained = refusals_at([49] * 4, found)
 
+    assert explained.index(True) == 3
     assert found.bound == 48
 
 
 @pytest.mark.parametrize("numbers", [(40, 49, 45), (49, 30, 49)])
 def test_refusals_at_different_numbers_are_no_cap(numbers: tuple[int, ...]) -> None:
-    found = crowd()
-
-    assert not any(found.refused(number, START + 2 * place, even=False) for place, number in enumerate(numbers))
+    assert not any(refusals_at(numbers * 4, Crowd(200), let_in=29))
 
 
-def test_number_that_was_exceeded_in_between_is_no_cap() -> None:
-    found = crowd()
-    for place in range(2):
-        found.refused(49, START + 2 * place, even=False)
-    found.peak = 60
-
-    assert not found.refused(49, START + 6, even=False)
+def test_numbers_that_are_let_in_as_often_as_they_are_refused_are_no_cap() -> None:
+    assert not any(refusals_at([49] * 12, Crowd(200), let_in=60))
 
 
 def test_refusals_that_come_at_once_are_counted_as_one() -> None:
-    found = crowd()
-
-    assert not any(found.refused(49, START + 0.05 * place, even=False) for place in range(6))
+    assert not any(refusals_at([49] * 6, Crowd(200), apart=0.05))
 
 
 def test_refusal_well_below_the_cap_shows_that_it_is_none() -> None:
-    found = crowd()
-    for place in range(3):
-        found.refused(49, START + 2 * place, even=False)
+    found = Crowd(200)
+    refusals_at([49] * 6, found)
+    assert found.capped
 
     assert not found.refused(30, START + 60, even=False)
 
@@ -166,7 +178,7 @@ def test_refusal_well_below_the_cap_shows_that_it_is_none() -> None:
 
 
 def test_cap_that_is_told_is_believed_at_once_and_tried_again_later() -> None:
-    found = crowd()
+    found = Crowd(200)
     found.told(21)
     assert found.bound == 20
 

@@ -224,7 +224,8 @@ class Judge:
         failed = tuple(each for each in failed if not self._unsure.in_outage(each))
         avoid = state.index if others else -1
         chance = health.first.by_chance(len(failed), health.departures, limited=False)
-        chance = chance or (report.status in BUSY and health.first.by_chance(len(failed), health.departures, limited=True))
+        if report.status in BUSY and health.first.limits_others:  # else it is this row's own
+            chance = chance or health.first.by_chance(len(failed), health.departures, limited=True)
         if len(failed) < self.policy.attempts or chance:
             self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
         elif self._unsure.tells(failed):
