@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.core.answers.assemble import assemble
 from pipeline.core.answers.streamed import Cut
+from pipeline.core.answers.streamed_body import StreamedBody
 from tests.unit.test_streams_cut import FIRST_EVENTS
 
 DEEP = b"[" * 100_000
@@ -41,3 +42,21 @@ def test_an_event_that_is_nested_without_end_is_a_cut_and_repeats_nothing(name: 
     assert isinstance(alone, Cut)
     assert isinstance(found, Cut)
     assert found.body is None or found.body.count(b'"aaa') == 0
+
+
+@pytest.mark.parametrize("comments", [b"", b": OPENROUTER PROCESSING\n\n", b": a\r\n\r\n: b\r\n\r\n"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("done", [b"", b"\n\ndata: [DONE]\n\n"])
+def test_a_long_answer_behind_comments_is_the_answer_that_it_is(comments: bytes, indent: int | None, done: bytes) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "word " * 100_000}, "finish_reason": "stop"}
+    answer = {"object": "chat.completion", "choices": [choice]}
+    whole = comments + json.dumps(answer, indent=indent).encode() + done
+    body = StreamedBody(0.0)
+
+    for at in range(0, len(whole), 16_000):
+        body.take(whole[at : at + 16_000], 1.0)
+        if body.due:
+            body.fold()
+
+    assert json.loads(body.end()) == answer
+    assert body.arrival.cut is None

@@ -18,7 +18,7 @@ from pipeline.core.answers.assemble_lines import PieceStream, TokenStream, Trans
 from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
 from pipeline.core.answers.assemble_responses import ResponseStream
 from pipeline.core.answers.events import Events
-from pipeline.core.answers.mend import UNREADABLE, json_text
+from pipeline.core.answers.mend import JSON_STARTS, UNREADABLE, after_comments, json_text
 from pipeline.core.answers.parts import NULL, object_of, text_of
 from pipeline.core.answers.streamed import Cut, Refused, Whole
 from pipeline.patterns import later
@@ -169,11 +169,10 @@ class _Lines:
 
     def feed(self, piece: bytes) -> list[bytes]:
         *lines, self._rest = (self._rest + piece).split(b"\n")
-        return [line for line in lines if line.strip()]
+        return [line for line in lines if line.removeprefix(b"data:").strip() not in (b"", DONE)]
 
     def end(self) -> list[bytes]:
-        rest, self._rest = self._rest.strip(), b""
-        return [rest] if rest else []
+        return self.feed(b"\n")
 
 
 def assemble(body: bytes) -> Streamed:
@@ -188,6 +187,8 @@ def _framing_of(block: bytes) -> Events | _Lines | None:
     start = block.removeprefix(BOM).lstrip(BLANKS)
     if not start or start.startswith(b"["):
         return None
+    if start.startswith(b":") and after_comments(start).startswith(JSON_STARTS):
+        return None  # an answer that is no stream, after comments that kept its connection open
     if not start.startswith(b"{"):
         return Events()
     line, end, _ = start.partition(b"\n")

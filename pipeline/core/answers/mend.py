@@ -58,7 +58,7 @@ def begins_with_event(body: bytes) -> bool:
     text = body.removeprefix(BOM).lstrip()
     if text.startswith(JSON_STARTS):
         return False
-    return _FIELD.match(_after_comments(text)) is not None
+    return _FIELD.match(after_comments(text)) is not None
 
 
 def is_json(text: bytes) -> bool:
@@ -74,7 +74,7 @@ def is_json(text: bytes) -> bool:
 
 def _out_of_events(text: bytes) -> bytes:
     """What stands behind the comments of an event stream, or the only event of one."""
-    rest = _after_comments(text)
+    rest = after_comments(text)
     if rest.startswith(JSON_STARTS):
         return _DONE.sub(b"", rest)
     if not _FIELD.match(rest):
@@ -84,7 +84,8 @@ def _out_of_events(text: bytes) -> bytes:
     return whole[0] if len(whole) == 1 else rest
 
 
-def _after_comments(text: bytes) -> bytes:
+def after_comments(text: bytes) -> bytes:
+    """What stands behind the comments with which a body begins."""
     comments = _COMMENTS.match(text)
     return text[comments.end() :].lstrip() if comments else text
 
