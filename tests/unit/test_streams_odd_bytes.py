@@ -7,8 +7,10 @@ import json
 import pytest
 
 from pipeline.core.answers.assemble import assemble
+from pipeline.core.answers.classify import Trouble, classify
 from pipeline.core.answers.streamed import Cut
 from pipeline.core.answers.streamed_body import StreamedBody
+from pipeline.records import Answer
 from tests.unit.test_streams_cut import FIRST_EVENTS
 
 DEEP = b"[" * 100_000
@@ -60,3 +62,22 @@ def test_a_long_answer_behind_comments_is_the_answer_that_it_is(comments: bytes,
 
     assert json.loads(body.end()) == answer
     assert body.arrival.cut is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"output":{"choices":1e999}}',
+        b"[1e999]",
+        b'{"done":false,"x":1e999}',
+        b'[{"candidates":[]},{"candidates":1e999}]',
+        b'event: error\ndata: {"code":1e999}\n\n',
+        b'{"type":"response.created","response":{}}\n{"type":"a\nb"}\n',
+    ],
+)
+def test_numbers_out_of_range_and_pieces_of_events_end_no_run(body: bytes) -> None:
+    assemble(body)
+
+    meaning = classify(Answer(200, [], body, 0.0, None), now_utc=0.0, url="/v1/chat/completions", asked=b"{}")
+
+    assert isinstance(meaning, Trouble)

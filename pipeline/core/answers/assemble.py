@@ -205,17 +205,17 @@ def _ordinary(body: bytes) -> Streamed:
     text = json_text(body)
     if text is None:
         return Cut("the body is neither JSON nor a stream of events")
-    if not text.startswith(b"["):
-        return _single(text)
     try:
+        if not text.startswith(b"["):
+            return _single(text)
         elements = [bytes(element) for element in msgspec.json.decode(text, type=list[msgspec.Raw])]
-    except UNREADABLE:
+        dialect = _dialect_of(_decode(elements[0])) if elements else None
+        if not isinstance(dialect, GeminiStream):
+            return Whole(text)
+        dialect.take(elements)
+        return dialect.end()
+    except UNREADABLE:  # such as a number that is out of range
         return Whole(text)
-    dialect = _dialect_of(_decode(elements[0])) if elements else None
-    if not isinstance(dialect, GeminiStream):
-        return Whole(text)
-    dialect.take(elements)
-    return dialect.end()
 
 
 def _single(text: bytes) -> Streamed:
@@ -251,7 +251,10 @@ def _error_body(said: bytes) -> bytes:
     text = json_text(said)
     if text is None:
         return msgspec.json.encode({"error": {"message": said.decode("utf-8", "replace"), "type": "stream_error"}})
-    value = _decode(text)
+    try:
+        value = _decode(text)
+    except UNREADABLE:
+        value = text.decode()
     return text if isinstance(value, dict) and "error" in value else msgspec.json.encode({"error": value})
 
 

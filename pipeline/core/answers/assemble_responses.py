@@ -44,7 +44,10 @@ class ResponseStream:
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
-        for event, raw in zip(_decode_events(b"[" + b",".join(events) + b"]"), events, strict=True):
+        decoded = _decode_events(b"[" + b",".join(events) + b"]")
+        if len(decoded) != len(events):
+            raise msgspec.DecodeError("two pieces of an event make one where they are joined")
+        for event, raw in zip(decoded, events, strict=True):
             if event.type == "response.output_text.delta":
                 if isinstance(event.delta, str):
                     self.texts.setdefault(event.output_index, Pieces()).append(event.delta)

@@ -107,7 +107,10 @@ def _listed(body: bytes) -> tuple[Object, Reading | None]:
 def _no_answer(answer: Answer, reply: Object, reading: Reading, body: bytes, now_utc: float) -> Trouble:
     """A reply that holds no answer: an error if it says of one in any way, else malformed."""
     told = body if reading.error is NULL else reading.error
-    error = NO_ERROR if len(memoryview(told)) > LARGE_BYTES else error_in(_decode_any(told))
+    try:
+        error = NO_ERROR if len(memoryview(told)) > LARGE_BYTES else error_in(_decode_any(told))
+    except msgspec.DecodeError:  # a number that is out of range
+        error = NO_ERROR
     if error.message or error.codes & KNOWN_CODES or is_unknown_error(reply):
         return _error_in_success(answer, error, body, now_utc, final=reading.final)
     trouble = _malformed(answer, f"no answer in its body: {reading.problem}", body, final=reading.final)
