@@ -68,7 +68,8 @@ def status_text(found: Status, output: str, now: float) -> str:
     if found.shards is not None:
         lines.append(f"{found.shards_done:,} of {found.shards:,} shards are whole")
     if found.unknown_outcome:
-        lines.append(f"{found.unknown_outcome:,} attempts were cut off and may have been billed")
+        were = "was" if found.unknown_outcome == 1 else "were"
+        lines.append(f"{many(found.unknown_outcome, 'attempt')} {were} cut off and may have been billed")
     if found.committed_at:
         lines.append(f"last commit {max(0.0, now - found.committed_at):,.0f} s ago")
     return "\n".join([*lines, *(f"the config differs: {change}" for change in found.changes)])

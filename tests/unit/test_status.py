@@ -111,7 +111,7 @@ def test_status_for_people_says_how_far_how_long_ago_and_how_to_go_on(config: Co
         "out.jsonl: stopped; `headrace run` goes on",
         "4 of 1,234 rows (0%) are done: 3 succeeded, 1 failed",
         "2 lines are written, 2 more in the journal",
-        "1 attempts were cut off and may have been billed",
+        "1 attempt was cut off and may have been billed",
         "last commit 90 s ago",
         "the config differs: sink.shape: was batch, is flat",
     ]
