@@ -69,6 +69,7 @@ def test_a_long_answer_behind_comments_is_the_answer_that_it_is(comments: bytes,
     [
         b'{"output":{"choices":1e999}}',
         b"[1e999]",
+        b'{"error":{"message":"m","type":1e999}}',
         b'{"done":false,"x":1e999}',
         b'[{"candidates":[]},{"candidates":1e999}]',
         b'event: error\ndata: {"code":1e999}\n\n',

@@ -86,7 +86,10 @@ def says_nothing(error: msgspec.Raw) -> bool:
     text = bytes(error)
     if len(text) > LARGE_PART_BYTES:
         return False
-    return text in _EMPTY_TEXTS or is_empty_error(_decode(text))
+    try:
+        return text in _EMPTY_TEXTS or is_empty_error(_decode(text))
+    except msgspec.DecodeError:  # a number that is out of range
+        return False
 
 
 def is_empty_error(error: Any) -> bool:
