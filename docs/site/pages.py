@@ -20,6 +20,7 @@ BESIDE = (
     "README.ja.md",
     "benchmarks/results/README.md",
     "benchmarks/results/2026-11-26.md",
+    "benchmarks/results/2026-11-26-quieter.md",
     "benchmarks/results/cluster.md",
 )
 FOLDERS = {"examples": ".py", "configs": ".yaml"}
@@ -53,6 +54,7 @@ Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
 Benchmarks of 26 November <project/benchmarks/results/2026-11-26>
+Benchmarks of 26 November, quieter <project/benchmarks/results/2026-11-26-quieter>
 Workers on Ray <project/benchmarks/results/cluster>
 Releasing <releasing>
 Mutation score <mutation-score>
