@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.rows.lines import RawRow
+from pipeline.edges.sources.one_by_one import RowsOneByOne
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,21 +21,18 @@ FOLDER_STATE = "state.json"  # of Hugging Face's datasets; names the files of th
 BATCH_ROWS = 512  # rows of Python objects in memory at once
 
 
-class ArrowSource:
+class ArrowSource(RowsOneByOne):
     """A `Source` of columns. A row is a mapping by the columns' names; its offset is its number."""
 
-    can_be_reopened = True
     size: int | None = None
     bytes_read = 0
 
     def __init__(self, name: str, opened: Opened, part: tuple[int, int] | None) -> None:
-        self.name = name
         self.length, batches, close, passed = opened
         if part is not None:
             self.length = part[1] - part[0]
-        self._rows = self._each_row(batches, passed, part)
         self._close = close
-        self._error: InputError | None = None
+        super().__init__(name, self._each_row(batches, passed, part))
 
     @classmethod
     def open(cls, path: Path, *, used: Collection[str] | None = None, part: tuple[int, int] | None = None) -> ArrowSource:
@@ -57,16 +54,6 @@ class ArrowSource:
             raise InputError(f"{path}: no such file (in a config, a relative path is relative to the config file)") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
-
-    def take(self, most: int) -> list[RawRow]:
-        """See `Source`."""
-        if self._error is not None:
-            raise self._error
-        return list(islice(self._rows, most))
-
-    def text_before(self, line: int, offset: int) -> None:
-        """See `Source`. There is no text."""
-        del line, offset
 
     def close(self) -> None:
         """Give the files back."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.core.rows.lines import RawRow
+from pipeline.edges.sources.one_by_one import RowsOneByOne
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,13 +56,11 @@ class RowsCopy:
         self._file.close()
 
 
-class CopiedRows:
+class CopiedRows(RowsOneByOne):
     """A `Source` of the rows in a copy."""
 
-    can_be_reopened = True
-
     def __init__(self, path: Path, length: int) -> None:
-        self.name = str(path)
+        super().__init__(str(path), self._each_row())
         self.length: int | None = length
         try:
             self._file = path.open("rb")
@@ -70,18 +68,6 @@ class CopiedRows:
             raise InputError(f"{path}: {error.strerror or error}") from error
         self.size: int | None = os.fstat(self._file.fileno()).st_size
         self.bytes_read = 0
-        self._rows = self._each_row()
-        self._error: InputError | None = None
-
-    def take(self, most: int) -> list[RawRow]:
-        """See `Source`."""
-        if self._error is not None:
-            raise self._error
-        return list(islice(self._rows, most))
-
-    def text_before(self, line: int, offset: int) -> None:
-        """See `Source`. There is no text."""
-        del line, offset
 
     def close(self) -> None:
         """Give the file back."""
