@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.core.cluster.plan import Plan
+    from pipeline.edges.store.journal_schema import State
     from pipeline.engines.rundir import Done, RunDirectory
 
 
@@ -63,18 +64,23 @@ def totals_of(directory: RunDirectory, plan: Plan) -> Totals:
 
 def _add_part(totals: Totals, done: Done) -> None:
     totals.done[done.number] = done
-    totals.rows += done.rows
     totals.written += done.rows
-    totals.succeeded += done.succeeded
-    totals.failed += done.failed
-    totals.unknown += done.unknown
-    totals.prompt_tokens += done.prompt_tokens
-    totals.output_tokens += done.output_tokens
-    totals.output_bytes += done.bytes
-    totals.rejected += done.rejected
-    totals.cost = None if totals.cost is None or done.cost is None else totals.cost + done.cost
-    totals.finish_reasons.update(done.finish_reasons)
-    totals.committed_at = max(totals.committed_at, done.ended_at)
+    _add_counts(totals, done, rows=done.rows, cost=done.cost, committed_at=done.ended_at)
+
+
+def _add_counts(totals: Totals, counts: Done | State, *, rows: int, cost: float | None, committed_at: float) -> None:
+    """What a part that is whole and a journal count under the same names, and what they do not."""
+    totals.rows += rows
+    totals.succeeded += counts.succeeded
+    totals.failed += counts.failed
+    totals.unknown += counts.unknown
+    totals.prompt_tokens += counts.prompt_tokens
+    totals.output_tokens += counts.output_tokens
+    totals.output_bytes += counts.bytes
+    totals.rejected += counts.rejected
+    totals.cost = None if totals.cost is None or cost is None else totals.cost + cost
+    totals.finish_reasons.update(counts.finish_reasons)
+    totals.committed_at = max(totals.committed_at, committed_at)
 
 
 def _add_lines(totals: Totals, part: Path) -> None:
@@ -101,19 +107,10 @@ def _add_journal(totals: Totals, directory: RunDirectory, number: int) -> None:
         state, _, held = peek(journal)
     except JournalError:
         return
-    totals.rows += state.recorded
     totals.written += state.written
     totals.waiting += held
-    totals.succeeded += state.succeeded
-    totals.failed += state.failed
-    totals.unknown += state.unknown
-    totals.prompt_tokens += state.prompt_tokens
-    totals.output_tokens += state.output_tokens
-    totals.output_bytes += state.bytes
-    totals.rejected += state.rejected
-    totals.cost = None if totals.cost is None or state.priced.unpriced else totals.cost + as_money(state.priced.cost)
-    totals.finish_reasons.update(state.finish_reasons)
-    totals.committed_at = max(totals.committed_at, state.committed_at)
+    cost = None if state.priced.unpriced else as_money(state.priced.cost)
+    _add_counts(totals, state, rows=state.recorded, cost=cost, committed_at=state.committed_at)
     if is_locked(journal.with_name(journal.name + ".sent")):
         totals.running += 1
         totals.in_flight += state.going.in_flight
