@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from benchmarks.peers.task import Task, body, cpu_seconds
+from benchmarks.peers.task import body, from_file_to_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
+
+    from benchmarks.peers.task import Task
 
 
 async def run(task: Task, lines: Iterator[tuple[int, str]], output: TextIO) -> None:
@@ -35,15 +37,5 @@ async def run(task: Task, lines: Iterator[tuple[int, str]], output: TextIO) -> N
         await asyncio.gather(*[work() for _ in range(task.in_flight)])
 
 
-def main() -> None:
-    """From the file of prompts to a file of answers; judged by what stands in it."""
-    task = Task.load(read=False)
-    ready = cpu_seconds()
-    answers = task.report.with_name("answers.jsonl")
-    with task.source.open(encoding="utf-8") as lines, answers.open("w", encoding="utf-8") as output:
-        asyncio.run(run(task, enumerate(lines), output))
-    task.finish_file(answers, ready=ready)
-
-
 if __name__ == "__main__":
-    main()
+    from_file_to_file(run)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from typing import TextIO
 
 MODEL = "bench-1"
 MAX_TOKENS = 120
@@ -82,6 +83,21 @@ class Task:
                 kept[answer["index"]] = answer["body"]["choices"][0]["message"]["content"]
         figures = {"cpu_seconds": done, "sending_cpu_seconds": done - ready, **judge(prompts, kept)}
         self.report.write_text(json.dumps(figures), encoding="utf-8")
+
+
+def from_file_to_file(run: Callable[[Task, Iterator[tuple[int, str]], TextIO], Coroutine[Any, Any, None]]) -> None:
+    """The whole program of a peer that goes from the file of prompts to a file of answers; judged by what stands in it.
+
+    run: takes numbered lines and writes an object with `index` and `body` for each. Its loop is its own, so that no row costs a call more.
+    """
+    import asyncio  # here, so that peers that do without do not pay for it
+
+    task = Task.load(read=False)
+    ready = cpu_seconds()
+    answers = task.report.with_name("answers.jsonl")
+    with task.source.open(encoding="utf-8") as lines, answers.open("w", encoding="utf-8") as output:
+        asyncio.run(run(task, enumerate(lines), output))
+    task.finish_file(answers, ready=ready)
 
 
 def read_prompts(source: Path) -> list[str]:
