@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.lanes import LaneConfig
 from pipeline.errors import ConfigError, Problem
+from pipeline.runs.lanes import limits_in
 from pipeline.runs.names import place_of
-from pipeline.runs.providers import limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

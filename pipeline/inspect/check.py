@@ -17,8 +17,8 @@ from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.lanes import lanes_of, limits_in
 from pipeline.runs.pricing import prices_of
-from pipeline.runs.providers import lanes_of, limits_in
 from pipeline.values import Record
 
 if TYPE_CHECKING:

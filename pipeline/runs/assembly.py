@@ -20,8 +20,8 @@ from pipeline.durability.resume import SIMULATED
 from pipeline.edges.sources.opening import is_pattern, open_source
 from pipeline.edges.store.seen import OccurrencesOnDisk, SeenOnDisk
 from pipeline.errors import CacheError, InputError, UsageError
+from pipeline.runs.lanes import lanes_of, retry_policy
 from pipeline.runs.leasing import by_lane, leases_of
-from pipeline.runs.providers import lanes_of, retry_policy
 from pipeline.stages.fetch import FetchSettings
 from pipeline.stages.flow import FlowSettings
 

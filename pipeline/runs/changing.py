@@ -20,10 +20,10 @@ from pipeline.messages import Change, Spending, Spent
 from pipeline.runs.accounts import accounts_of, limits_of, own_limits, rates_for
 from pipeline.runs.course import cancel_at
 from pipeline.runs.keys import credentials_for
+from pipeline.runs.lanes import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
 from pipeline.runs.live import Changed
 from pipeline.runs.names import lane_name, place_of
 from pipeline.runs.pricing import prices_of
-from pipeline.runs.providers import allowed_by, in_flight_possible, lane_state, limits_in, rates_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

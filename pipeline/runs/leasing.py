@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, Problem
+from pipeline.runs.lanes import leased_lane, limits_in
 from pipeline.runs.names import lane_name, place_of
-from pipeline.runs.providers import leased_lane, limits_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

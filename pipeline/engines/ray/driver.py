@@ -26,8 +26,8 @@ from pipeline.engines.ray.starting import joined, take_back_signals
 from pipeline.engines.ray.worker import Job, scratch_of
 from pipeline.engines.shard import Place
 from pipeline.engines.work import Ended
+from pipeline.runs.lanes import leased_lane, limits_in
 from pipeline.runs.names import lane_name
-from pipeline.runs.providers import leased_lane, limits_in
 from pipeline.stages.gate import INTERRUPTED
 from pipeline.summaries import WorkersProgress
 

@@ -18,7 +18,8 @@ from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.report.page import Report, page_of
 from pipeline.inspect.report.plots import plots_of
 from pipeline.inspect.report.timeline import timeline_of
-from pipeline.runs.providers import credentials, lanes_of, secrets_of
+from pipeline.runs.lanes import lanes_of
+from pipeline.runs.providers import credentials, secrets_of
 from pipeline.values import Record
 from pipeline.version import VERSION
 
