@@ -6,7 +6,7 @@
     results = await pipeline.aio.run_batch(prompts, config)
 
 Everything public is in `__all__` here; import it from here. The modules below are private and may move.
-A name is imported when it is first used, so that the command line starts at once.
+A name is imported when it is first used, so that the command line starts at once; `homes` says from where.
 No module here may have the name of a public function: importing the module would replace the function.
 """
 
@@ -113,71 +113,6 @@ if TYPE_CHECKING:
     from pipeline.summaries import FailedRow, FailureGroup, Progress, Summary
     from pipeline.testing import ObserverContract, SourceContract
     from pipeline.version import VERSION as __version__  # noqa: N811  the name that every package has
-
-# Where each public name comes from; "serve=serve_simulated" is `serve`, published as `serve_simulated`.
-_HOMES = {
-    "pipeline.runs.run": "run",
-    "pipeline.runs.live": "Changed LiveConfig",
-    "pipeline.runs.stream": "stream",
-    "pipeline.library.batch": "run_batch",
-    "pipeline.library.outcomes": "Outcomes",
-    "pipeline.inspect.check": "CheckReport check",
-    "pipeline.inspect.report.writing": "ReportFile report",
-    "pipeline.inspect.status": "Status status",
-    "pipeline.inspect.verify": "Verification verify",
-    "pipeline.config": (
-        "AnswersConfig BudgetConfig CacheConfig Config ConnectionConfig ExpectConfig FromEnvironment JournalConfig "
-        "LaneConfig LimitsConfig MetricsConfig PricesConfig ProviderConfig RequestConfig RetryConfig RoutingConfig SinkConfig "
-        "SourceConfig "
-        "TimeoutsConfig TlsConfig load_config"
-    ),
-    "pipeline.simulate": (
-        "LatencyConfig SimulateConfig SimulatedChange SimulatedKey SimulatedLimits SimulatedNeighbour SimulatedOutage SimulatedQuota "
-        "SimulatedStream expected_answer Dialect=SimulatedDialect Distribution=SimulatedDistribution LimitKind=SimulatedLimitKind "
-        "RetryAfter=SimulatedRetryAfter Vendor=SimulatedVendor"
-    ),
-    "pipeline.simulate.server": "serve=serve_simulated",
-    "pipeline.events": "AttemptRecord AttemptResult LaneBack LaneOut PaceChanged Paused RunBegan RunEvent RunStopping",
-    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Success Usage",
-    "pipeline.summaries": "FailedRow FailureGroup Progress Summary",
-    "pipeline.core.answers.content": "content_of reply_of",
-    "pipeline.errors": (
-        "CacheError ConfigError HeadraceError InputChangedError InputError JournalDamagedError JournalError JournalGoneError "
-        "OutputChangedError OutputExistsError "
-        "Problem RunAborted RunChangedError RunInterrupted RunStopped SinkError UsageError"
-    ),
-    "pipeline.stages.read": "ReadTally read",
-    "pipeline.stages.gate": "gate",
-    "pipeline.stages.gate_tally": "GateTally",
-    "pipeline.stages.fetch": "FetchSettings fetch",
-    "pipeline.stages.record": "record",
-    "pipeline.stages.order": "Batch order",
-    "pipeline.stages.write": "write",
-    "pipeline.testing": "ObserverContract SourceContract",
-    "pipeline.stages.pass_through": "PassThrough",
-    "pipeline.stages.flow": "FlowSettings Tallies run_flow",
-    "pipeline.messages": "GateMessage Notice Report Ticket",
-    "pipeline.ports": "ClientRequestIds Observer OpenSender OpenSource Sender Source Store",
-    "pipeline.core.rows.lines": "RawRow",
-    "pipeline.core.rows.templates": "Template",
-    "pipeline.core.rows.jobs": "JobMaker",
-    "pipeline.core.rows.ids": "MemoryStore",
-    "pipeline.core.pacing.lane": "Lane",
-    "pipeline.core.pacing.lane_state": "LaneState",
-    "pipeline.core.pacing.lanes": "Lanes",
-    "pipeline.core.bookkeeping.ledger": "Ledger",
-    "pipeline.core.bookkeeping.reorder": "ReorderWindow",
-    "pipeline.core.answers.retry": "RetryPolicy",
-    "pipeline.edges.http": "open_senders senders_over",
-    "pipeline.edges.http.endpoint": "ConnectionBounds Endpoint Timeouts TlsOptions",
-    "pipeline.edges.http.client.transport": "HeadraceTransport",
-    "pipeline.version": "VERSION=__version__",
-}
-_HOME_OF = {
-    public: (home, private)
-    for home, names in _HOMES.items()
-    for private, public in ((name.split("=")[0], name.split("=")[-1]) for name in names.split())
-}
 
 # Written out, because type checkers accept a name as public only if they can read it here.
 __all__ = [
@@ -325,12 +260,14 @@ def __getattr__(name: str) -> object:
     """A public name, imported from its home when it is first used. `pipeline.aio` is a module."""
     from importlib import import_module  # noqa: PLC0415  see the top
 
+    from pipeline.homes import HOME_OF  # noqa: PLC0415
+
     if name == "aio":
         return import_module("pipeline.aio")
-    if name not in _HOME_OF:
+    if name not in HOME_OF:
         message = f"module 'pipeline' has no attribute {name!r}"
         raise AttributeError(message)
-    home, private = _HOME_OF[name]
+    home, private = HOME_OF[name]
     value = getattr(import_module(home), private)
     globals()[name] = value
     return value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pipeline
+from pipeline.homes import HOME_OF
 from tests.docs.documents import ROOT
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def test_type_checkers_and_programs_see_the_same_names() -> None:
         for alias in node.names
     }
 
-    assert typed == pipeline._HOME_OF
+    assert typed == HOME_OF
     assert sorted(pipeline.__all__) == sorted(typed)
     assert len(set(pipeline.__all__)) == len(pipeline.__all__)
 

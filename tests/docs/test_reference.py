@@ -19,6 +19,7 @@ from pipeline.config.build import all_keys
 from pipeline.config.kinds import without_none
 from pipeline.config.sections import Setting, is_section, settings_of
 from pipeline.core.pacing.meter import Bound
+from pipeline.homes import HOME_OF
 from pipeline.simulate import Fault
 from tests.docs.documents import ROOT
 
@@ -106,7 +107,7 @@ def test_library_reference_has_every_public_name(name: str) -> None:
 
 
 def test_what_is_public_is_what_can_be_imported() -> None:
-    assert sorted(pipeline.__all__) == sorted({*pipeline._HOME_OF, "__version__"})
+    assert sorted(pipeline.__all__) == sorted({*HOME_OF, "__version__"})
     assert [name for name in pipeline.__all__ if not hasattr(pipeline, name)] == []
 
 
