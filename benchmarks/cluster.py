@@ -1,10 +1,13 @@
-"""Measures runs on a local Ray cluster beside a plain run on the same server: `python -m benchmarks.cluster [rows] [limit]`.
+"""Measures runs on a local Ray cluster beside a plain run on the same server: `python -m benchmarks.cluster ROWS LIMIT [NAME ...]`.
 
-The server refuses by a strict sliding window, 50 ms latency. Each line printed is one run:
+Without names all scenarios run, one after the other. A limit of 0 is none: then rows a second tell what the CPU allows, with
+FLIGHT (an environment variable) attempts in flight. The server refuses by a strict sliding window, 50 ms latency. Each line
+printed is one run:
 
 - attained: of the limit, in the steady state, by the times of arrival at the server; whole: from the first arrival to the last.
 - first_seconds: from the command to the first request. silence_seconds: from the death of the driver to the last request.
-- worker_rss_mb, worker_cpu_us: of the workers, as last seen; CPU for each row, their start included.
+- worker_rss_mb: of the workers, as last seen. cpu_us: CPU of the sending processes for each row, after the first fifth of the rows, so
+  without their start. rows_a_second: of the same part of the run.
 
 On a busy machine compare a run with its control only, never with another day's.
 """
@@ -19,19 +22,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import define, field
 
 from tests.fakes.ray_cluster import command_of, descendants
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 LATENCY = "fixed:0.05"
 TICKS = os.sysconf("SC_CLK_TCK")
 WORKER = "ray::Worker.run"
 LOOK_SECONDS = 0.1
+FLIGHT = int(os.environ.get("FLIGHT", "200"))
+WARM = 0.2  # of the rows, from which on the CPU is counted
 
 
 @define(eq=False)
@@ -61,15 +63,17 @@ class Server:
 
 
 @define
-class Workers:
-    """What was seen of the workers of a run: their memory and CPU, by process."""
+class Senders:
+    """What was seen of a run's processes that send: their memory and CPU, by process. warm, last: CPU, rows and clock, when they were warm and last."""
 
     rss_mb: dict[int, float] = field(factory=dict)
     cpu_seconds: dict[int, float] = field(factory=dict)
+    warm: tuple[float, int, float] | None = None
+    last: tuple[float, int, float] = (0.0, 0, 0.0)
 
-    def look(self, driver: int) -> list[int]:
-        """Look at them; which there are."""
-        alive = [pid for pid in descendants(driver) if WORKER in command_of(pid)]
+    def look(self, driver: int, rows: int, of: int, *, plain: bool) -> list[int]:
+        """Look at them; which workers there are. rows: that have arrived at the server, `of` so many."""
+        alive = [driver] if plain else [pid for pid in descendants(driver) if WORKER in command_of(pid)]
         for pid in alive:
             try:
                 stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
@@ -77,27 +81,42 @@ class Workers:
                 continue
             self.cpu_seconds[pid] = (int(stat[11]) + int(stat[12])) / TICKS
             self.rss_mb[pid] = int(stat[21]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        if rows < of:
+            self.last = sum(self.cpu_seconds.values()), rows, time.monotonic()
+        if self.warm is None and rows >= WARM * of:
+            self.warm = self.last
         return alive
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """CPU for a row, and rows a second."""
+        if self.warm is None or self.last[1] <= self.warm[1]:
+            return {"cpu_us": None, "rows_a_second": None}
+        cpu, rows, seconds = (later - sooner for later, sooner in zip(self.last, self.warm, strict=True))
+        return {"cpu_us": round(1e6 * cpu / rows, 1), "rows_a_second": round(rows / seconds)}
 
 
 def main() -> None:
     """Run the scenarios one after the other."""
-    rows, limit = int(sys.argv[1]) if len(sys.argv) > 1 else 4500, int(sys.argv[2]) if len(sys.argv) > 2 else 300
+    rows, limit, names = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     server = Server(limit)
     try:
-        for figures in _all(server, rows, limit):
-            print(json.dumps(figures), flush=True)
+        for name, flags, more in SCENARIOS:
+            if not names or name in names:
+                print(json.dumps(measure(server, name, rows, limit, flags, **more)), flush=True)
     finally:
         server.process.kill()
 
 
-def _all(server: Server, rows: int, limit: int) -> Iterator[dict[str, object]]:
-    yield measure(server, "plain", rows, limit, [])
-    for workers in (2, 4):
-        yield measure(server, f"{workers} workers", rows, limit, ["--workers", str(workers)])
-    yield measure(server, "2 workers, two killed", rows, limit, ["--workers", "2"], kills=(0.3, 0.6))
-    yield measure(server, "driver killed", rows, limit, ["--workers", "2"], driver_dies=0.5)
-    yield measure(server, "plain again", rows, limit, [])
+SCENARIOS: list[tuple[str, list[str], dict[str, Any]]] = [
+    ("plain", [], {}),
+    ("1 worker", ["--workers", "1"], {}),
+    ("2 workers", ["--workers", "2"], {}),
+    ("4 workers", ["--workers", "4"], {}),
+    ("2 workers, two killed", ["--workers", "2"], {"kills": (0.3, 0.6)}),
+    ("driver killed", ["--workers", "2"], {"driver_dies": 0.5}),
+    ("plain again", [], {}),
+]
 
 
 def measure(
@@ -111,13 +130,13 @@ def measure(
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "--progress", "none", *flags]
         environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
         run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-        seen, ours, died = Workers(), set[int](), 0.0
+        seen, ours, died = Senders(), set[int](), 0.0
         left = [share * rows for share in kills]
         while run.poll() is None:
             time.sleep(LOOK_SECONDS)
-            alive = seen.look(run.pid)
+            accepted = accepted_of(server.ask("count"))
+            alive = seen.look(run.pid, accepted, rows, plain=not flags)
             ours |= set(descendants(run.pid))
-            accepted = accepted_of(server.ask(f"stats {limit}"))
             if left and accepted >= left[0] and len(alive) == 2:
                 left.pop(0)
                 os.kill(alive[0], signal.SIGKILL)
@@ -130,15 +149,15 @@ def measure(
         for pid in ours:
             if "ray" in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
-        counts = server.ask(f"stats {limit}")
+        counts = server.ask(f"stats {limit or FLIGHT}")
         summary = json.loads(out) if out.startswith("{") else {}
         lines = [json.loads(line)["custom_id"] for line in (Path(folder) / "out.jsonl").open()] if summary else []
     accepted = accepted_of(counts)
     span = counts["last_arrival"] - counts["first_arrival"]
     return {
         "run": name,
-        "attained": round(counts["steady_per_second"] / limit, 4),
-        "whole": round((accepted - 1) / span / limit, 4),
+        "attained": round(counts["steady_per_second"] / limit, 4) if limit else None,
+        "whole": round((accepted - 1) / span / limit, 4) if limit else None,
         "most_in_a_second": counts["most_in_a_second"],
         "refused": counts["refused"],
         "sent_twice": accepted - rows if summary else None,
@@ -146,7 +165,7 @@ def measure(
         "first_seconds": round(counts["first_arrival"] - begun, 1),
         "silence_seconds": round(counts["last_arrival"] - died, 1) if died else None,
         "worker_rss_mb": [round(each) for each in seen.rss_mb.values()],
-        "worker_cpu_us": round(1e6 * sum(seen.cpu_seconds.values()) / counts["requests"]) if seen.cpu_seconds else None,
+        **seen.figures,
         "load": round(os.getloadavg()[0], 1),
     }
 
@@ -160,11 +179,12 @@ def write(folder: Path, port: int, rows: int, limit: int) -> Path:
     """An input and its config."""
     with (folder / "in.jsonl").open("w") as file:
         file.writelines(json.dumps({"custom_id": f"row-{index:07}", "prompt": f"row-{index:07}"}) + "\n" for index in range(rows))
+    limits = {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)} if limit else {"max_in_flight": FLIGHT}
     config = {
         "source": {"path": "in.jsonl"},
         "request": {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}},
         "provider": {"base_url": f"http://127.0.0.1:{port}/v1"},
-        "limits": {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)},
+        "limits": limits,
         "sink": {"path": "out.jsonl"},
         "engine": {"ray": {"shard_rows": max(1, rows // 8)}},
     }

@@ -237,6 +237,8 @@ def obey(desk: Desk, ended: asyncio.Event) -> None:
         case ["reset"]:
             desk.counts.reset()
             say({})
+        case ["count"]:  # cheap, for whoever asks while a run goes on
+            say({"requests": len(desk.counts.arrivals), "refused": desk.counts.refused})
         case ["stats", in_flight]:
             say(desk.counts.summary(int(in_flight)))
 

@@ -54,7 +54,7 @@ class Workers:
                 async with trio.open_nursery() as workers:
                     workers.cancel_scope.deadline = trio.current_time() + HANGS_SECONDS
                     for number in range(self.count):
-                        asked = Job(job.config, Place(job.directory, job.plan), dict(job.limits), self.expiry)
+                        asked = Job(job.config, Place(job.directory, job.plan), dict(job.limits), self.expiry, self.count)
                         workers.start_soon(partial(trio.to_thread.run_sync, self._work, asked, f"w{number}", abandon_on_cancel=True))
                 assert not workers.cancel_scope.cancelled_caught, "the workers hang"
                 nursery.cancel_scope.cancel()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.pacing.lane import Bound, Limit
+from pipeline.engines.ray.link import park_seconds
 from tests.fakes.limited import fullest_window
 from tests.fakes.virtual_cluster import Cluster, Plan, Trouble, random_plan
 
@@ -45,6 +46,17 @@ def test_permits_follow_the_demand() -> None:
     cluster.run()
 
     assert cluster.attained(2.0) >= 0.95
+
+
+def test_two_workers_that_die_cost_little() -> None:
+    """What a worker used after its last report is in doubt, so reports must be fresh."""
+    troubles = (Trouble(0.3, "kill", 0), Trouble(0.6, "kill", 1))
+    park = park_seconds(workers=2, expiry=3.0)
+    cluster = Cluster(Plan(SECOND, (BUSY, BUSY), seconds=20.0, park_seconds=park, troubles=troubles))
+
+    cluster.run()
+
+    assert cluster.attained(2.0) >= 0.975
 
 
 def test_a_dead_workers_permits_and_a_restart_cost_little() -> None:

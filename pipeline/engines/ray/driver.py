@@ -107,7 +107,7 @@ class _Driven:
         self.wanted = min(settings.workers or nodes, len(shards))
         self.coordinator = coordinator_class(self.ray).remote(msgspec.msgpack.encode(setup))
         self.worker = worker_class(self.ray, settings.address)
-        self.job = Job(work.config, place, dict(work.limits), settings.node_loss_seconds)
+        self.job = Job(work.config, place, dict(work.limits), settings.node_loss_seconds, self.wanted)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when_told)
             nursery.start_soon(self._tell)

@@ -33,12 +33,16 @@ LAST_WORDS_SECONDS = 5.0  # for saying what has ended, when the coordinator does
 
 @frozen
 class Job:
-    """What a worker must know. place: the run directory. limits: of shards of which not all rows are to be run. expiry: see `Link`."""
+    """What a worker must know.
+
+    place: the run directory. limits: of shards of which not all rows are to be run. expiry, workers: see `Link`.
+    """
 
     config: Config
     place: Place
     limits: Mapping[int, int]
     expiry: float
+    workers: int
 
 
 async def work(job: Job, call: Call, name: str) -> None:
@@ -46,7 +50,7 @@ async def work(job: Job, call: Call, name: str) -> None:
 
     Cancellation: attempts in flight are lost; everything that was answered is kept.
     """
-    link = Link(call, name, lanes=len(job.config.lanes), expiry=job.expiry)
+    link = Link(call, name, lanes=len(job.config.lanes), expiry=job.expiry, workers=job.workers)
     async with opened_providers(job.config) as opened:
         worker = _Worker(job, link, opened)
         async with trio.open_nursery() as nursery:
