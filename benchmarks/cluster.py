@@ -64,7 +64,7 @@ class Server:
 
 @define
 class Senders:
-    """What was seen of a run's processes that send: their memory and CPU, by process. warm, last: CPU, rows and clock, when they were warm and last."""
+    """What was seen of the processes that send: memory and CPU by process. warm, last: CPU, rows and clock, once warm and at last."""
 
     rss_mb: dict[int, float] = field(factory=dict)
     cpu_seconds: dict[int, float] = field(factory=dict)

@@ -112,6 +112,19 @@ def test_what_an_unseen_process_may_still_use_is_locked_until_it_must_have_stopp
     assert coordinator.report("b", Demand(), 8.5).grants == [[(0.5, 10)]]
 
 
+def test_a_dead_holder_gives_back_no_more_than_it_held() -> None:
+    """An attempt that left late counts twice in its ages, if the permit of its ticket was handed over before."""
+    coordinator = Coordinator.of([(10, 1.0, False)])
+    coordinator.report("a", Demand(), 0.0)
+    coordinator.report("a", Demand(ages=[[(0.5, 7), (0.9, 4)]]), 1.0)
+
+    assert sum(count for _, count in coordinator.kept(1.0)[0]) == 10
+    coordinator.give_up("a", 1.0)
+
+    assert coordinator.pools[0].size == 10
+    assert sorted(coordinator.pools[0].free) == [(1.5, 6), (1.9, 4)]
+
+
 @pytest.mark.parametrize("sizes", [{"a": 900, "b": 0}, {"a": 900, "b": 900}])
 def test_one_request_may_need_more_than_a_share(sizes: dict[str, int]) -> None:
     """Both get their turn, in periods one after the other."""

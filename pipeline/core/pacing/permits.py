@@ -268,9 +268,18 @@ class Coordinator(Struct):
 
 
 def _known(holder: Holder, number: int, period: float, now: float, hold: float) -> Permits:
-    """The permits of a holder that are certainly in use for longer than `hold`, so that they cannot be used again before."""
+    """The permits of a holder that are certainly in use for longer than `hold`, so that they cannot be used again before.
+
+    A holder may tell of more than it holds: of an attempt that left late it also counts the permit that others had by then.
+    """
     ages = holder.ages[number] if number < len(holder.ages) else []
-    return [(at - now, count) for at, count in ages if at - AGE_STEP * period > now + hold]
+    known: Permits = []
+    left = holder.held[number]
+    for at, count in sorted(ages, reverse=True):
+        if left > 0 and at - AGE_STEP * period > now + hold:
+            known.append((at - now, min(count, left)))
+            left -= count
+    return known
 
 
 def share_out(amount: int, wants: Mapping[str, float]) -> dict[str, int]:
