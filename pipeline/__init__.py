@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.lane import Lane
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
+    from pipeline.core.pacing.leased import LeasedLane
+    from pipeline.core.pacing.permits import Demand, GivenUpError, Reply
     from pipeline.core.rows.ids import MemoryStore
     from pipeline.core.rows.jobs import JobMaker
     from pipeline.core.rows.lines import RawRow
@@ -77,8 +79,24 @@ if TYPE_CHECKING:
     from pipeline.inspect.verify import Verification, verify
     from pipeline.library.batch import run_batch
     from pipeline.library.outcomes import Outcomes
-    from pipeline.messages import GateMessage, Notice, Report, Ticket
-    from pipeline.ports import ClientRequestIds, Observer, OpenSender, OpenSource, Sender, Source, Store
+    from pipeline.messages import Change, GateMessage, Notice, Report, Ticket
+    from pipeline.ports import (
+        AskLane,
+        ClientRequestIds,
+        GroupObserver,
+        LaneKeeper,
+        LightSender,
+        LimitLease,
+        Observer,
+        OpenConsumer,
+        OpenSender,
+        OpenSource,
+        Reuse,
+        Sender,
+        Source,
+        Store,
+        StreamConsumer,
+    )
     from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Success, Usage
     from pipeline.runs.live import Changed, LiveConfig
     from pipeline.runs.run import run
@@ -111,7 +129,10 @@ if TYPE_CHECKING:
     from pipeline.stages.record import record
     from pipeline.stages.write import write
     from pipeline.summaries import FailedRow, FailureGroup, Progress, Summary
-    from pipeline.testing import ObserverContract, SourceContract
+    from pipeline.testing.observers import ObserverContract
+    from pipeline.testing.senders import SenderContract
+    from pipeline.testing.sources import SourceContract
+    from pipeline.testing.stores import StoreContract
     from pipeline.version import VERSION as __version__  # noqa: N811  the name that every package has
 
 # Written out, because type checkers accept a name as public only if they can read it here.
@@ -213,17 +234,22 @@ __all__ = [
     "FlowSettings",
     "Tallies",
     "run_flow",
+    "Change",
     "GateMessage",
     "Notice",
     "Report",
     "Ticket",
     "ClientRequestIds",
     "OpenSender",
+    "LightSender",
+    "StreamConsumer",
+    "OpenConsumer",
     "AttemptRecord",
     "AttemptResult",
     "LaneBack",
     "LaneOut",
     "Observer",
+    "GroupObserver",
     "PaceChanged",
     "Paused",
     "RunBegan",
@@ -233,6 +259,14 @@ __all__ = [
     "Store",
     "Source",
     "OpenSource",
+    "Reuse",
+    "LimitLease",
+    "LaneKeeper",
+    "AskLane",
+    "LeasedLane",
+    "Demand",
+    "Reply",
+    "GivenUpError",
     "RawRow",
     "Template",
     "JobMaker",
@@ -251,7 +285,9 @@ __all__ = [
     "TlsOptions",
     "HeadraceTransport",
     "ObserverContract",
+    "SenderContract",
     "SourceContract",
+    "StoreContract",
     "__version__",
 ]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import pipeline
+import pipeline.ports
 from pipeline.homes import HOME_OF
 from tests.docs.documents import ROOT
 
@@ -57,6 +58,13 @@ def test_type_checkers_and_programs_see_the_same_names() -> None:
     assert typed == HOME_OF
     assert sorted(pipeline.__all__) == sorted(typed)
     assert len(set(pipeline.__all__)) == len(pipeline.__all__)
+
+
+def test_every_port_is_public() -> None:
+    ports = {name for name, value in vars(pipeline.ports).items() if isinstance(value, type) and value.__module__ == "pipeline.ports"}
+
+    assert len(ports) > 10
+    assert ports - set(pipeline.__all__) == set()
 
 
 def test_no_module_has_the_name_of_a_public_function() -> None:

@@ -16,7 +16,7 @@ from pipeline.edges.telemetry.kept import KeptHistory, read_history
 from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, RunBegan
 from pipeline.inspect.report.timeline import TAIL, timeline_of
 from tests.fakes.observers import tell
-from tests.unit.test_observer_contract import ObserverContract
+from tests.unit.test_observer_contract import ObserverLaws
 
 
 def record(
@@ -32,7 +32,7 @@ def kept(records: list[AttemptRecord], began: float = 0.0) -> History:
     return observer.history
 
 
-class TestKeptHistory(ObserverContract):
+class TestKeptHistory(ObserverLaws):
     @pytest.fixture
     def observer(self) -> KeptHistory:
         return KeptHistory()

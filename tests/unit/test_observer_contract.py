@@ -1,7 +1,4 @@
-"""The port `Observer`, from both sides: what a run tells its observers, and that an observer bears all that it may be told.
-
-Your own observer is tested by a subclass of `ObserverContract` whose fixture `observer` makes one.
-"""
+"""The port `Observer`, from both sides: what a run tells its observers, and that an observer accepts all that it may be told."""
 
 from __future__ import annotations
 
@@ -10,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import pipeline
 from pipeline.cli.narrator import Narrator
 from pipeline.core.pacing.account import Account
 from pipeline.core.pacing.budget import Budget, BudgetLimits
-from pipeline.events import AttemptRecord, AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunBegan, RunStopping
+from pipeline.events import AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunBegan, RunStopping
 from pipeline.records import Failure, FaultCause, Success
 from tests.fakes.observers import Book
 from tests.fakes.virtual_run import Outage, Plan, RowPlan, Try, VirtualRun
@@ -37,41 +35,19 @@ def observed(plan: Plan, *observers: Observer) -> VirtualRun:
     return VirtualRun(plan, observers=observers, utc=lambda: 1_700_000_000.0).run()
 
 
-class ObserverContract:
-    """What every observer must do. `observer` gives a fresh one."""
+class ObserverLaws(pipeline.ObserverContract):
+    """What every observer of ours must do besides, on virtual time."""
 
-    @pytest.fixture
-    def observer(self) -> Observer:
-        raise NotImplementedError
-
-    def test_it_bears_all_that_a_run_in_trouble_tells(self, observer: Observer) -> None:
+    def test_it_accepts_all_that_a_run_in_trouble_tells(self, observer: Observer) -> None:
         assert len(observed(BUSY, observer).written) == len(BUSY.rows)
 
-    def test_it_bears_a_run_that_is_stopped(self, observer: Observer) -> None:
+    def test_it_accepts_a_run_that_is_stopped(self, observer: Observer) -> None:
         run = observed(Plan(rows=(WELL,) * 500, requests_per_second=10.0, stop_at=3.0), observer)
 
         assert 0 < len(run.written) < 500
 
-    def test_it_bears_records_that_hold_the_least_and_the_most(self, observer: Observer) -> None:
-        least = AttemptRecord(0, "", 1, "", 0, "", 0.0, 0.0, None, None, 0.0, AttemptResult.UNDECIDED)
-        most = AttemptRecord(
-            10**9, "ü" * 512, 99, "lane", 10**9, "learned", 1e9, 1e9, 1e9, 1e9, 1e9, AttemptResult.RETRIED, 529, "http_529",
-            "two\nlines </script>", "req-1", 1e6, 1e6, True, True, 10**8, 10**8, 10**8, 10**8, 1e6, 10**9, 10**9,
-        )  # fmt: skip
 
-        observer.attempts([least, most])
-        observer.attempts((most,))
-
-    def test_it_changes_nothing_that_it_is_given(self, observer: Observer) -> None:
-        records, events = [AttemptRecord(0, "a", 1, "", 0, "", 0.0, 0.0, None, None, 0.0, AttemptResult.ANSWERED)], [RunBegan(0.0, 0.0)]
-
-        observer.attempts(records)
-        observer.events(events)
-
-        assert len(records) == len(events) == 1
-
-
-class TestNarrator(ObserverContract):
+class TestNarrator(ObserverLaws):
     """What `-v` prints."""
 
     @pytest.fixture
@@ -80,7 +56,7 @@ class TestNarrator(ObserverContract):
         return Narrator(said.append)
 
 
-class TestBook(ObserverContract):
+class TestBook(ObserverLaws):
     """The fake of the tests."""
 
     @pytest.fixture

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+import pipeline
 from pipeline.core.output.lines import encode_batch
-from pipeline.core.rows.lines import RawRow
 from pipeline.durability import keeping
 from pipeline.durability import store as durable_store
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
-from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success
 from pipeline.stages.pass_through import PassThrough
+from pipeline.testing.stores import LENGTHS, outcome_of
 from tests.fakes.stores import FakeStore
 
 if TYPE_CHECKING:
@@ -22,96 +22,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.ports import Store
-
-LENGTHS = (10, 3_000, 200_000, 2_000_000)  # of answers: in the spool among others, and in a file of their own
-
-
-def outcome_of(index: int, length: int = 10) -> Outcome:
-    if index % 5 == 3:
-        return Failure(index, f"row-{index}", FailureKind.TIMEOUT, "late")
-    return Success(index, f"row-{index}", 200, None, b'{"text":"%s"}' % (b"a" * length), NO_USAGE, 1, 0.5)
+    from pipeline.records import Outcome
 
 
-class StoreContract:
-    """What every store must do. `store` gives a fresh one; `lines` what was written to it, as lines of the output."""
+class LinesContract(pipeline.StoreContract):
+    """Of stores whose output is compared as lines."""
 
-    @pytest.fixture
-    def store(self) -> Iterator[Store[Any]]:
-        raise NotImplementedError
-
-    def lines(self, store: Store[Any]) -> list[bytes]:
-        raise NotImplementedError
-
-    def begin(self, store: Store[Any], count: int) -> None:
-        done = store.begin([RawRow(index + 1, index, b"{}") for index in range(count)], 0)
-        assert not any(index in done for index in range(count))
-        for index in range(count):
-            store.left(index)
-
-    def test_a_new_one_holds_nothing(self, store: Store[Any]) -> None:
-        assert not list(store.held)
-        assert store.first_index == 0
-        assert store.linger_seconds >= 0
-
-    def test_a_row_may_leave_again_after_it_was_cleared(self, store: Store[Any]) -> None:
-        self.begin(store, 1)
-        store.cleared(0)
-        store.left(0)
-
-    @pytest.mark.parametrize("kept", [True, False])
-    @pytest.mark.parametrize("length", LENGTHS)
-    async def test_what_was_recorded_and_written_is_the_output_in_that_order(self, store: Store[Any], length: int, kept: bool) -> None:  # noqa: FBT001
-        self.begin(store, 6)
-        outcomes = [outcome_of(index, length) for index in (2, 0, 1, 3, 5, 4)]
-        items = await store.record([store.keep(outcome) if kept else outcome for outcome in outcomes])
-        items.sort(key=lambda item: item.index)
-
-        await store.write(items[:4])
-        assert await store.record([]) == []
-        await store.write(items[4:])
-
-        assert self.lines(store) == [encode_batch(outcome_of(index, length)) for index in range(6)]
-
-    async def test_an_item_comes_back_for_each_outcome_in_the_same_order(self, store: Store[Any]) -> None:
-        self.begin(store, 4)
-
-        items = await store.record([store.keep(outcome_of(index)) for index in (3, 1, 0)])
-
-        assert [item.index for item in items] == [3, 1, 0]
-
-    async def test_rows_that_were_left_here_are_read_back_as_they_were(self, store: Store[Any]) -> None:
-        self.begin(store, 8)
-        if not store.has_room:
-            with pytest.raises(LookupError):
-                await store.read_back(0, 1)
-            return
-        for group in ([7, 1, 2], [3], [], [4, 5], [6, 0]):  # some are in a commit, some not yet
-            await store.record([store.keep(outcome_of(index, LENGTHS[index % 4])) for index in group])
-
-        await store.write(await store.read_back(0, 3))
-        await store.record([])
-        await store.write(await store.read_back(3, 5))
-
-        assert self.lines(store) == [encode_batch(outcome_of(index, LENGTHS[index % 4])) for index in range(8)]
-
-    async def test_what_is_recorded_in_a_cancellation_does_not_wait(self, store: Store[Any]) -> None:
-        self.begin(store, 2)
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            store.record_now([store.keep(outcome_of(0)), outcome_of(1)])
-            if store.has_room:
-                with trio.CancelScope(shield=True):
-                    assert [item.index for item in await store.read_back(0, 2)] == [0, 1]
-
-    async def test_items_say_how_much_memory_they_take(self, store: Store[Any]) -> None:
-        self.begin(store, 2)
-
-        items = await store.record([store.keep(outcome_of(index, LENGTHS[1])) for index in range(2)])
-
-        assert store.size_of([]) == 0 < store.size_of(items[:1]) < store.size_of(items)
+    def as_written(self, outcome: Outcome) -> bytes:
+        return encode_batch(outcome)
 
 
-class TestDurable(StoreContract):
+class TestDurable(LinesContract):
     """The files of a run."""
 
     power = False
@@ -123,7 +44,7 @@ class TestDurable(StoreContract):
         yield durable
         durable.close()
 
-    def lines(self, store: Store[Any]) -> list[bytes]:
+    def written(self, store: Store[Any]) -> list[bytes]:
         return self.output.read_bytes().splitlines(keepends=True)
 
     async def test_an_answer_too_long_for_the_event_loop_is_stored_by_the_recorder(
@@ -142,7 +63,7 @@ class TestDurable(StoreContract):
         await store.catch_up()
         await store.write(items)
 
-        assert self.lines(store) == [encode_batch(outcome_of(0, LENGTHS[2])), encode_batch(outcome_of(1, LENGTHS[1] - 100))]
+        assert self.written(store) == [encode_batch(outcome_of(0, LENGTHS[2])), encode_batch(outcome_of(1, LENGTHS[1] - 100))]
 
     async def test_answers_that_are_too_long_for_the_event_loop_do_not_go_through_the_database(
         self, store: Store[Any], monkeypatch: pytest.MonkeyPatch
@@ -159,7 +80,7 @@ class TestDurable(StoreContract):
         assert (store.size_of(items) > 3 * LENGTHS[3]) == self.power
         await store.write(items)
         await store.record([])
-        assert self.lines(store) == [encode_batch(outcome) for outcome in outcomes]
+        assert self.written(store) == [encode_batch(outcome) for outcome in outcomes]
 
     async def test_its_files_grow_with_what_is_under_way_and_not_with_what_passes(self, store: Store[Any]) -> None:
         rounds, rows = 60, 50
@@ -182,7 +103,7 @@ class TestDurableAgainstPowerLoss(TestDurable):
     power = True
 
 
-class TestPassThrough(StoreContract):
+class TestPassThrough(LinesContract):
     """Memory alone."""
 
     @pytest.fixture
@@ -194,17 +115,17 @@ class TestPassThrough(StoreContract):
         await trio.lowlevel.checkpoint()
         self.emitted += outcomes
 
-    def lines(self, store: Store[Any]) -> list[bytes]:
+    def written(self, store: Store[Any]) -> list[bytes]:
         return [encode_batch(outcome) for outcome in self.emitted]
 
 
-class TestFake(StoreContract):
+class TestFake(LinesContract):
     """What the tests of the stages use."""
 
     @pytest.fixture
     def store(self) -> Store[Any]:
         return FakeStore()
 
-    def lines(self, store: Store[Any]) -> list[bytes]:
+    def written(self, store: Store[Any]) -> list[bytes]:
         assert isinstance(store, FakeStore)
         return [encode_batch(outcome) for outcome in store.written]

@@ -22,7 +22,7 @@ from pipeline.edges.telemetry.otel import OpenTelemetry
 from pipeline.edges.telemetry.prometheus import PrometheusFigures
 from pipeline.events import AttemptRecord, AttemptResult, LaneOut, PaceChanged, RunBegan
 from tests.fakes.runs import write_config
-from tests.unit.test_observer_contract import ObserverContract
+from tests.unit.test_observer_contract import ObserverLaws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,19 +37,19 @@ ATTEMPTS = [
 ]  # fmt: skip
 
 
-class TestPrometheusFigures(ObserverContract):
+class TestPrometheusFigures(ObserverLaws):
     @pytest.fixture
     def observer(self) -> PrometheusFigures:
         return PrometheusFigures()
 
 
-class TestOpenTelemetry(ObserverContract):
+class TestOpenTelemetry(ObserverLaws):
     @pytest.fixture
     def observer(self) -> OpenTelemetry:
         return OpenTelemetry()
 
 
-class TestJsonLog(ObserverContract):
+class TestJsonLog(ObserverLaws):
     @pytest.fixture
     def observer(self, tmp_path: Path) -> Iterator[JsonLog]:
         with JsonLog.open(str(tmp_path / "log.jsonl")) as log:
