@@ -32,7 +32,8 @@ class LaneSummary(Record, frozen=True):
 
     learned_per_minute: requests that the provider was found to allow, None if nothing was found. kind: of its limit, such as
     "sliding", "bucket" or "in_flight". out_seconds: for how long it took no rows. out: why it is used no longer, None while it
-    may be. learned_in_flight: requests at once that it was found to allow, None if it is not known to cap them.
+    may be. learned_in_flight: requests at once that it was found to allow, None if it is not known to cap them. limited_by, attained:
+    as in `Summary`, of this lane alone; `standby` is time in which rows went to other lanes.
     """
 
     name: str
@@ -44,6 +45,8 @@ class LaneSummary(Record, frozen=True):
     out_seconds: float = 0.0
     out: str | None = None
     learned_in_flight: int | None = None
+    limited_by: Mapping[str, float] = field(default_factory=dict)
+    attained: float | None = None
 
 
 class Summary(Record, frozen=True):
@@ -51,7 +54,8 @@ class Summary(Record, frozen=True):
 
     prompt_tokens, output_tokens: of all answers, those included that were rejected. cost: in the currency of the configured
     prices, None without prices or where one is not known. unpriced: models of answers for which no price is known. limited_by:
-    share of the sending time that each bound held the gate back, by name. digest: SHA-256 over the bytes that were written, in
+    share of the waiting time that each bound held the gate back, by name. attained: attempts that left, as a share of what the limits
+    on requests allowed meanwhile, None without such limits. digest: SHA-256 over the bytes that were written, in
     hex. from_cache: successes that cost no attempt. finish_reasons: answers by why they ended. rejected: answers under a success
     status that were none. failures: rows that failed in this run, by code; those of earlier runs are in `failed` alone. stopped:
     why the run ended before its input, None if it did not.
@@ -92,7 +96,8 @@ class Summary(Record, frozen=True):
 class LaneProgress(Record, frozen=True):
     """Where one lane stands. allowed: requests a second that the config allows. pace: the most that leave now; None for no bound.
 
-    out_seconds: for how long it has taken no rows; None while it takes them.
+    out_seconds: for how long it has taken no rows; None while it takes them. bound: what holds it back now. limited_by, attained: as in
+    `LaneSummary`, up to now. out: why it is used no longer, "" while it may be.
     """
 
     name: str
@@ -102,6 +107,10 @@ class LaneProgress(Record, frozen=True):
     allowed: float | None = None
     pace: float | None = None
     out_seconds: float | None = None
+    bound: str = ""
+    limited_by: Mapping[str, float] = field(default_factory=dict)
+    attained: float | None = None
+    out: str = ""
 
 
 class WorkersProgress(Record, frozen=True):
@@ -126,7 +135,7 @@ class Progress(Record, frozen=True):
     that there are; None where that cannot be told either. rows_resumed, tokens_resumed: of rows_done and the tokens, what
     earlier runs did. cost: None without prices. failures: as in `Summary`. waits_for: what the run waits for while nothing works,
     and for how long at most, "" while something does. lanes: each of them, one with an empty name where there is only one provider.
-    latency_seconds, first_token_seconds: as in `Summary`. workers: where several processes do the run.
+    latency_seconds, first_token_seconds, limited_by, attained: as in `Summary`, up to now. workers: where several processes do the run.
     """
 
     rows_read: int
@@ -152,3 +161,5 @@ class Progress(Record, frozen=True):
     latency_seconds: Mapping[str, float] = field(default_factory=dict)
     first_token_seconds: Mapping[str, float] = field(default_factory=dict)
     workers: WorkersProgress | None = None
+    limited_by: Mapping[str, float] = field(default_factory=dict)
+    attained: float | None = None

@@ -197,7 +197,8 @@ def sentences(view: View) -> Iterator[str]:
         yield f"{view.waiting:,} waiting to be tried again"
     if view.cost is not None:
         yield f"cost {money(view.cost)}"
-    yield f"held by {view.held}"
+    lanes = "" if not view.lanes_differ else f" ({'; '.join(f'{each.name}: {each.held}' for each in view.lanes)})"
+    yield f"held by {view.held}{lanes}"
     if view.ending and view.rows_left is not None:
         yield f"{many(view.rows_left, 'row')} left"
     elif view.left_seconds is not None:
@@ -227,6 +228,8 @@ def _figures(view: View) -> dict[str, object]:
         "cost": view.cost,
         "cost_forecast": None if view.forecast is None else round(view.forecast, 6),
         "held_by": view.held,
+        "limited_by": dict(view.limited_by),
+        "attained": view.attained,
         "failures": {code: group.count for code, group in view.failures},
         "latency_seconds": dict(view.latency),
         "lanes": {each.name: _lane(each) for each in view.lanes},
@@ -242,5 +245,8 @@ def _lane(each: LaneView) -> dict[str, object]:
         "allowed": None if lane.pace is None else round(lane.pace, 3),
         "in_flight": lane.in_flight,
         "throttled": lane.throttled,
-        "state": "ok" if lane.out_seconds is None else "out",
+        "state": "ok" if lane.out_seconds is None and not lane.out else "out",
+        "held_by": each.held,
+        "limited_by": dict(lane.limited_by),
+        "attained": lane.attained,
     }

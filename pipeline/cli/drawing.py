@@ -184,17 +184,20 @@ class _Canvas(Struct, eq=False):
         parts = []
         for each in self.view.lanes:
             limit = "" if each.lane.allowed is None else f" of {amount(each.lane.allowed)}/s"
-            parts.append(f"{each.name} {amount(each.rate)}/s{limit}" if each.lane.out_seconds is None else f"{each.name} out of reach")
+            works = each.lane.out_seconds is None and not each.lane.out
+            parts.append(f"{each.name} {amount(each.rate)}/s{limit}" if works else f"{each.name} {each.held}")
         self._add(5, [*_label("lanes"), (self._items(parts, self.width - LABEL), "")])
 
     def _draw_lane_table(self) -> None:
-        heads = "".join(f"{name:>11}" for name in ("rate", "limit", "allowed", "in flight", "HTTP 429"))
+        heads = "".join(f"{name:>11}" for name in ("rate", "limit", "allowed", "in flight", "HTTP 429")) + "  held by"
         self._add(5, [*_label("lanes"), (f"{'':<12}{heads}", "dim")])
         for each in self.view.lanes:
             lane = each.lane
             limit, pace = (f"{amount(rate)}/s" if rate is not None else "" for rate in (lane.allowed, lane.pace))
             cells = (f"{amount(each.rate)}/s", limit, pace, f"{lane.in_flight:,}", f"{lane.throttled:,}")
-            out: Line = [] if lane.out_seconds is None else [(f"  out for {duration(lane.out_seconds)}", "bad")]
+            bad = lane.out_seconds is not None or lane.out
+            held = self._fit(each.held, self.width - LABEL - 12 - 5 * 11 - 2)
+            out: Line = [(f"  {held}", "bad" if bad else "dim")]
             name = self._fit(each.name, 11)
             name += " " * (12 - columns(name))
             self._add(4, [*_label(""), (name, "bold"), ("".join(f"{cell:>11}" for cell in cells), ""), *out])

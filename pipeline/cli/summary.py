@@ -37,6 +37,7 @@ HELD_BY = {
     "lane_out": "the provider out of reach",
     "output": "waiting for earlier rows to be written",
 }
+HELD_LANE_BY = {**HELD_BY, "lane_out": "out of reach", "standby": "rows went to other lanes"}
 
 
 class Advice(Struct, frozen=True):
@@ -52,7 +53,7 @@ def summary_text(summary: Summary, output: str, advice: Sequence[Advice], *, in_
         _counts(summary, finished=summary.stopped is None),
         _failures(summary.failures, summary.failed),
         _lanes(summary.lanes),
-        _held(summary.limited_by, summary.attained, nothing_sent=not summary.attempts),
+        _held(summary.limited_by, summary.attained) if summary.attempts else [],
         _advice(advice),
         [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
     ]
@@ -220,20 +221,23 @@ def _lanes(lanes: Sequence[LaneSummary]) -> list[str]:
         throttled = f", {lane.throttled:,} throttled" if lane.throttled else ""
         away = f", out for {duration(lane.out_seconds)}" if lane.out is None and lane.out_seconds >= 1 else ""
         lines += _wrapped(f"  {lane.name:<{width}}  {lane.succeeded:,} of {many(lane.attempts, 'attempt')} succeeded{throttled}{away}")
+        lines += _held(lane.limited_by, lane.attained, lane=True)
         if lane.out is not None:
             lines += textwrap.wrap(f"not used any more: {lane.out}", WIDTH, initial_indent="    ", subsequent_indent="    ")
     return lines
 
 
-def _held(limited_by: Mapping[str, float], attained: float | None, *, nothing_sent: bool) -> list[str]:
-    if nothing_sent:
-        return []
+def _held(limited_by: Mapping[str, float], attained: float | None, *, lane: bool = False) -> list[str]:
+    """What held the run back. lane: this is about one of its lanes."""
+    words = HELD_LANE_BY if lane else HELD_BY
     shares = sorted(((part, name) for name, part in limited_by.items() if name not in NOT_HELD and part >= LEAST_SHARE), reverse=True)
     if not shares:
         return []
-    text = " · ".join(f"{part:.0%} {HELD_BY.get(name, name)}" for part, name in shares)
-    used = "" if attained is None else f"; used {min(1.0, attained):.1%} of what the limits on requests allow"
-    return _wrapped(f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}{used}")
+    text = " · ".join(f"{part:.0%} {words.get(name, name)}" for part, name in shares)
+    used = "" if attained is None else f"; used {min(1.0, attained):.1%} of what {'its' if lane else 'the'} limits on requests allow"
+    indent = "    " if lane else ""
+    told = f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}{used}"
+    return textwrap.wrap(told, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
 
 
 def _advice(advice: Sequence[Advice]) -> list[str]:

@@ -11,6 +11,7 @@ from pipeline.core.output.words import amount, duration, many, share, three_digi
 
 if TYPE_CHECKING:
     from pipeline.inspect.check import CheckReport
+    from pipeline.inspect.forecast import LaneForecast
     from pipeline.inspect.status import Status
     from pipeline.inspect.verify import Verification
 
@@ -31,6 +32,8 @@ def report_text(report: CheckReport) -> str:
     if report.cost is not None:
         lines.append(f"cost: at most {report.cost:,.4f}" if bounded else f"cost: at least {report.cost:,.4f}, for the prompts")
     lines.append(_time_text(report))
+    if len(report.lanes) > 1:
+        lines += map(_lane_text, report.lanes)
     if report.first_request_url is not None and report.first_request_body is not None:
         body = report.first_request_body
         shown = body if len(body) <= SHOWN_BODY else f"{body[:SHOWN_BODY]}… ({len(body):,} characters)"
@@ -45,6 +48,15 @@ def _time_text(report: CheckReport) -> str:
     if report.in_flight_binds_above_seconds is None:
         return text
     return f"{text}; max_in_flight binds instead when answers take longer than {duration(report.in_flight_binds_above_seconds)}"
+
+
+def _lane_text(lane: LaneForecast) -> str:
+    """What one of several lanes allows."""
+    if lane.allowed_per_second is None:
+        return f"  {lane.name}: no limit is set"
+    part = "" if lane.share is None else f", {share(lane.share)} of the rows"
+    above = "" if lane.in_flight_binds_above_seconds is None else f"; max_in_flight above {duration(lane.in_flight_binds_above_seconds)}"
+    return f"  {lane.name}: {amount(lane.allowed_per_second)} rows a second ({lane.limited_by}{above}){part}"
 
 
 def verification_text(found: Verification, output: str) -> str:

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pipeline.core.output.words import amount, duration, many, three_digits
 
@@ -30,6 +30,7 @@ WORDS = {
     "lane_out": ("the provider", "it is out of reach or refuses; it is tried now and then"),
     "in_flight": ("max_in_flight", "more would leave if more could be under way"),
 }
+LANE_WORDS = {"standby": "rows go to other lanes", "output": "rows must be written first"}
 
 
 class Facts(Struct, frozen=True):
@@ -68,11 +69,12 @@ def _sum_of(amounts: list[float | None]) -> float | None:
 
 
 class LaneView(Struct, frozen=True):
-    """One lane at that moment. rate: attempts sent a second, of late."""
+    """One lane at that moment. rate: attempts sent a second, of late. held: what holds it back, in words."""
 
     name: str
     rate: float
     lane: LaneProgress
+    held: str
 
 
 class View(Struct, frozen=True):
@@ -81,7 +83,8 @@ class View(Struct, frozen=True):
     total: rows of the input, None where it cannot be known; an estimate unless `exact`. fraction: of the rows that are done.
     left_seconds: None where no rate tells when the last rows end. ending: nothing more can leave but what is sent or waits to be
     retried. rate, sent: rows done and attempts sent, a second. tokens: a minute. held, why: what holds the run back, in words.
-    pace: the most that may leave a second on all lanes together, None for no bound. latency, first_token: percentiles, in seconds.
+    pace: the most that may leave a second on all lanes together, None for no bound. limited_by, attained: as in `Progress`.
+    latency, first_token: percentiles, in seconds.
     """
 
     facts: Facts
@@ -111,6 +114,13 @@ class View(Struct, frozen=True):
     latency: Mapping[str, float]
     first_token: Mapping[str, float]
     workers: WorkersProgress | None = None
+    limited_by: Mapping[str, float] = field(default_factory=dict)
+    attained: float | None = None
+
+    @property
+    def lanes_differ(self) -> bool:
+        """Whether lanes wait for different things, so that what holds the run back does not say it all."""
+        return len({each.held for each in self.lanes}) > 1
 
     @property
     def rows_left(self) -> int | None:
@@ -139,7 +149,10 @@ class Watcher:
         left = None if total is None else max(0, total - progress.rows_done)
         ending = exact and left is not None and 0 < left <= progress.waiting + progress.in_flight
         held, why = held_by(progress, self._facts, left if ending else None)
-        lanes = [LaneView(lane.name, self._rate(4 + number, RATE_SECONDS), lane) for number, lane in enumerate(progress.lanes)]
+        why += _lanes_out(progress)
+        lanes = [
+            LaneView(lane.name, self._rate(4 + number, RATE_SECONDS), lane, held_lane(lane)) for number, lane in enumerate(progress.lanes)
+        ]
         new = progress.rows_done - progress.rows_resumed
         return View(
             facts=self._facts,
@@ -169,6 +182,8 @@ class Watcher:
             latency=progress.latency_seconds,
             first_token=progress.first_token_seconds,
             workers=progress.workers,
+            limited_by=progress.limited_by,
+            attained=progress.attained,
         )
 
     def _rate(self, which: int, seconds: float) -> float:
@@ -192,6 +207,23 @@ def expected_rows(progress: Progress) -> tuple[int | None, bool]:
     if expected is None or progress.rows_read < min(ROWS_FOR_A_TOTAL, expected):
         return None, False
     return max(three_digits(expected), progress.rows_read), False
+
+
+def held_lane(lane: LaneProgress) -> str:
+    """What holds one lane back."""
+    if lane.out:
+        return "not used any more"
+    if lane.out_seconds is not None:
+        return f"out of reach for {duration(lane.out_seconds)}"
+    if lane.bound in {"", "input", "retry"}:
+        return NOTHING[0]
+    return LANE_WORDS.get(lane.bound) or WORDS.get(lane.bound, (lane.bound,))[0]
+
+
+def _lanes_out(progress: Progress) -> str:
+    """Which lanes are out of reach while the run waits for something else, to be added to why it waits."""
+    out = [f"{lane.name} out of reach for {duration(lane.out_seconds)}" for lane in progress.lanes if lane.out_seconds is not None]
+    return f"; {', '.join(out)}" if out and len(progress.lanes) > 1 and progress.bound != "lane_out" else ""
 
 
 def held_by(progress: Progress, facts: Facts, last: int | None) -> tuple[str, str]:

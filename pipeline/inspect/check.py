@@ -15,6 +15,7 @@ from pipeline.config.environment import sends_no_key
 from pipeline.core.rows.attached import shown
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
+from pipeline.inspect.forecast import Demand, LaneForecast, budget_notes, forecast_lanes, seconds_of
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
 from pipeline.runs.lanes import lanes_of, limits_in
@@ -36,7 +37,8 @@ class CheckReport(Record, frozen=True):
     """What `check` found; the same keys as `--json` prints.
 
     too_large: rows over the token budget, which would fail unsent. estimated_tokens: prompts and the longest answers that
-    they allow. seconds_by_limit: the least time under each limit alone. limited_by: the limit that binds, None without limits.
+    they allow. seconds_by_limit: the least time under each limit that all lanes have. lanes: what each lane allows. limited_by: the limit
+    that will probably hold the run back (on its fastest lane, where they differ), None without limits. duration_seconds: the least time.
     cost: the most that the answers may cost, None without prices. first_request_url, first_request_body: the first row's
     request exactly as it would be sent; None if no row can be sent.
     """
@@ -56,6 +58,7 @@ class CheckReport(Record, frozen=True):
     first_request_url: str | None
     first_request_body: str | None
     notes: tuple[str, ...]
+    lanes: tuple[LaneForecast, ...] = ()
 
 
 class _Count(Struct):
@@ -105,8 +108,10 @@ def check(config: Config) -> CheckReport:
 def _report(config: Config, count: _Count) -> CheckReport:
     lanes = [limits_in(config, provider) for provider in config.lanes]
     seconds = _seconds(lanes, count)
-    limited_by = max(seconds, key=lambda name: seconds[name]) if seconds else None
-    duration = None if limited_by is None else seconds[limited_by]
+    demand = Demand(count.requests, count.tokens, count.output_tokens)
+    forecast = forecast_lanes(config, demand)
+    duration, limited_by = seconds_of(forecast, demand)
+    cost = _cost(config, count)
     rate = count.requests / duration if duration else None
     return CheckReport(
         rows=count.rows,
@@ -120,10 +125,11 @@ def _report(config: Config, count: _Count) -> CheckReport:
         limited_by=limited_by,
         duration_seconds=duration,
         in_flight_binds_above_seconds=None if rate is None else round(sum(limits.max_in_flight for limits in lanes) / rate, 3),
-        cost=_cost(config, count),
+        cost=cost,
         first_request_url=None if count.first is None else _address(config.lanes[0], count.first.url),
         first_request_body=None if count.first is None else shown(count.first).decode(),
-        notes=tuple(_notes(config, count)),
+        notes=(*_notes(config, count), *budget_notes(config, demand, cost, duration)),
+        lanes=forecast,
     )
 
 

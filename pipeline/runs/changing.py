@@ -75,24 +75,29 @@ async def put_in_force(running: Running, new: Config, post: trio.MemorySendChann
 
 def _apply(running: Running, new: Config, added: list[int], now: float) -> None:
     _set_budgets(running, new, now)
+    began = running.course.tallies.gate.first_at
     by_name = {state.name: state for state in running.settings.lanes.states}
     wanted = {lane_name(new, index): index for index in range(len(new.lanes))}
     for name, state in by_name.items():
         if name in wanted:
-            _set_lane(state, new, wanted[name], now)
+            _set_lane(state, new, wanted[name], now, began)
         elif state.usable:
             state.retire(REMOVED)
+            state.allowance.change(0.0, now, began or now)
     more = [lane_state(new, index, len(running.settings.lanes.states) + place, running.accounts) for place, index in enumerate(added)]
+    for state in more:
+        state.allowance.begin(now)
     running.settings.lanes.change(more, most_in_flight=in_flight_possible(new), fallback_after_seconds=new.routing.fallback_after_seconds)
     running.course.use_prices(new)
 
 
-def _set_lane(state: LaneState, new: Config, index: int, now: float) -> None:
+def _set_lane(state: LaneState, new: Config, index: int, now: float, began: float) -> None:
+    """began: when the first attempt of the run left, 0 if none has."""
     provider = new.lanes[index]
     limits = limits_in(new, provider)
     state.limits.retune(limits_from(**rates_in(limits)), now, slots=limits.max_in_flight)
     state.workers = limits.max_in_flight
-    state.allowed = allowed_by(limits)
+    state.allowance.change(allowed_by(limits), now, began or now)
     state.weight, state.priority = getattr(provider, "weight", 1.0), getattr(provider, "priority", 0)
     state.setting = place_of(new, index)
     if not state.usable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,25 +11,23 @@ from msgspec.structs import replace
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import InputError, RunAborted, RunInterrupted
+from pipeline.runs.lane_figures import LaneFigures
 from pipeline.stages.flow import FlowSettings, Tallies, run_flow
 from pipeline.stages.gate import INTERRUPTED
-from pipeline.summaries import LaneProgress, LaneSummary, Summary
+from pipeline.summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.config import Config
     from pipeline.core.pacing.account import Accounts
-    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.lanes import Lanes
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
     from pipeline.runs.pricing import LanePrices
-    from pipeline.stages.gate_tally import GateTally
     from pipeline.summaries import Progress
 
 PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what it logs
-LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
 
 
 class Course(Struct, eq=False):
@@ -91,13 +88,15 @@ class Course(Struct, eq=False):
 
     def _snapshot(self) -> Progress:
         now = self.tallies.progress(elapsed_seconds=trio.current_time() - self.started, rows_expected=self._rows_expected())
-        before = self.resumed
+        before, figures = self.resumed, LaneFigures(self.tallies.gate, trio.current_time())
         return replace(
             now,
             rows_resumed=before.recorded,
             tokens_resumed=before.prompt_tokens + before.output_tokens,
             cost=self._cost(),
-            lanes=tuple(_lane_progress(state) for state in self.tallies.gate.lanes),
+            lanes=figures.progress(),
+            limited_by=figures.limited_by,
+            attained=figures.attained,
             latency_seconds=self.tallies.ledger.latency.shown(),
             first_token_seconds=self.tallies.ledger.first_token.shown(),
         )
@@ -200,7 +199,7 @@ async def cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:
 def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
     """What a run did, from what its stages counted."""
     gate, ledger = tallies.gate, tallies.ledger
-    held = sum(gate.bound_seconds.values())
+    figures = LaneFigures(gate, trio.current_time())
     return Summary(
         total=ledger.total,
         succeeded=ledger.succeeded,
@@ -219,54 +218,12 @@ def summarize(tallies: Tallies, duration: float, digest: str = "") -> Summary:
         first_token_seconds=ledger.first_token.shown(),
         longest_gap_seconds=ledger.longest_gap.shown(),
         tokens_per_second=ledger.pace.shown(),
-        limited_by={name: round(seconds / held, 4) for name, seconds in sorted(gate.bound_seconds.items())} if held > 0 else {},
+        limited_by=figures.limited_by,
         digest=digest,
         from_cache=ledger.from_cache,
         failures=ledger.failures,
-        lanes=tuple(map(_lane_summary, gate.lanes)),
-        attained=_attained(gate),
-    )
-
-
-def _attained(gate: GateTally) -> float | None:
-    """Attempts that left, of those that the limits on requests allowed meanwhile."""
-    allowed = [_allowed(state) for state in gate.lanes]
-    known = [rate for rate in allowed if rate is not None]
-    seconds = gate.last_at - gate.first_at
-    if len(known) < len(allowed) or not known or seconds < LONG_ENOUGH_SECONDS:
-        return None
-    return round((gate.attempts - 1) / (sum(known) * seconds), 4)
-
-
-def _allowed(state: LaneState) -> float | None:
-    """Requests a second that a lane's limits allow, those included that were found."""
-    learned = state.limits.learned
-    found = None if learned is None or learned.requests_per_minute is None else learned.requests_per_minute / 60
-    rates = [rate for rate in (state.allowed, found) if rate is not None]
-    return min(rates, default=None)
-
-
-def _lane_progress(state: LaneState) -> LaneProgress:
-    pace, _ = state.limits.pace
-    out = None if state.held_since is None else max(0.0, trio.current_time() - state.held_since)
-    return LaneProgress(
-        state.name, state.attempts, state.throttled, state.limits.in_flight, state.allowed, None if pace == inf else pace, out
-    )
-
-
-def _lane_summary(state: LaneState) -> LaneSummary:
-    learned = state.limits.learned
-    held = 0.0 if state.held_since is None else trio.current_time() - state.held_since
-    return LaneSummary(
-        state.name,
-        state.attempts,
-        state.succeeded,
-        state.throttled,
-        None if learned is None or learned.requests_per_minute is None else round(learned.requests_per_minute, 3),
-        None if learned is None else learned.kind,
-        round(state.out_seconds + held, 3),
-        state.out or state.refused,
-        None if learned is None else learned.in_flight,
+        lanes=figures.summary(),
+        attained=figures.attained,
     )
 
 

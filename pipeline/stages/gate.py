@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import TICK_SECONDS, Bound
-from pipeline.core.pacing.lane_state import IN_FLIGHT
+from pipeline.core.pacing.lane_state import IN_FLIGHT, LANE_OUT
 from pipeline.messages import Change, Notice, Report, Ticket
 from pipeline.stages.groups import take, take_nowait
 from pipeline.stages.telling import Telling
@@ -140,7 +140,7 @@ class _Gate(Struct, eq=False):
                 self.judge.went_out(state, now)
         if group:
             if self.telling is not None:
-                self.telling.left(group, now, self.tally.bound, one_lane=self.lanes.alone is not None)
+                self.telling.left(group, now, self.lanes.states)
             self.in_flight += len(group)
             self.tally.attempts += len(group)
             self.tally.first_at = self.tally.first_at or now
@@ -158,7 +158,7 @@ class _Gate(Struct, eq=False):
                 return inf, IN_FLIGHT
             ticket = rows.next(now, fresh=in_doubt)
             if ticket is None:
-                return (rows.due, "retry") if rows.retries else (inf, self._missing())
+                return rows.due, self._without_row(aside)
             hold = lanes.admit(now, ticket)
             if hold is None:
                 if ticket.attempt > 1:
@@ -175,6 +175,14 @@ class _Gate(Struct, eq=False):
                     self._stop(hold.never)
                 return hold.wake, hold.bound
 
+    def _without_row(self, aside: list[Ticket]) -> str:
+        """What the run waits for where no row is left that could leave. aside: rows that avoid a lane, the only one with free slots."""
+        if aside:
+            return IN_FLIGHT
+        if self.rows.retries:
+            return "retry"
+        return self._missing() or (LANE_OUT if self.rows.parked else "")
+
     def _missing(self) -> str:
         """Why there is no row to send: none was read, none may be read before others are written, or the input has ended."""
         if self.ended:
@@ -185,6 +193,7 @@ class _Gate(Struct, eq=False):
 
     async def _wait(self, now: float, due: float, bound: str) -> None:
         self.tally.bound = bound
+        self.lanes.explain(bound)
         messages: list[GateMessage] = []
         try:
             if bound in _LIMITS and due - now <= 2 * TICK_SECONDS:
@@ -201,7 +210,7 @@ class _Gate(Struct, eq=False):
         finally:
             later = trio.current_time()
             if bound:
-                self.tally.bound_seconds[bound] = self.tally.bound_seconds.get(bound, 0.0) + later - now
+                self.tally.waited(bound, later - now)
         self._read(messages, later)
         self._decide()
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class GateTally(Struct, eq=False):
     """What the gate counts.
 
-    stopped: why it let nothing more leave, or None. bound_seconds: time held back, by bound. waits_for: what the run waits
-    for while nothing works, else "". first_at, last_at: clock of the first and the
-    latest departure. lanes: with what each of them counts.
+    stopped: why it let nothing more leave, or None. bound: what holds the run back now. bound_seconds: time held back, by bound.
+    waits_for: what the run waits for while nothing works, else "". first_at, last_at: clock of the first and the latest departure.
+    lanes: with what each of them counts.
     """
 
     attempts: int = 0
@@ -33,3 +33,9 @@ class GateTally(Struct, eq=False):
     first_at: float = 0.0
     last_at: float = 0.0
     lanes: Sequence[LaneState] = ()
+
+    def waited(self, bound: str, seconds: float) -> None:
+        """Count a wait of the run, and of each lane for what holds that one back."""
+        self.bound_seconds[bound] = self.bound_seconds.get(bound, 0.0) + seconds
+        for state in self.lanes:
+            state.waits.add(seconds)

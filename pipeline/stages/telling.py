@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeGuard
 
+    from pipeline.core.pacing.lane_state import LaneState
     from pipeline.messages import Ticket
     from pipeline.ports import GroupObserver, Observer
     from pipeline.records import Job, Usage
@@ -44,13 +45,14 @@ class Telling:
         """Note that a new row is the next one to leave, and is held back."""
         self._turns.setdefault(job.index, since)
 
-    def left(self, group: Sequence[Ticket], now: float, bound: str, *, one_lane: bool) -> None:
-        """Note attempts that leave. bound: what the gate had waited for. one_lane: there is no other."""
+    def left(self, group: Sequence[Ticket], now: float, lanes: Sequence[LaneState]) -> None:
+        """Note attempts that leave. lanes: all of them, each of which knows what it had waited for."""
         for observer in self._in_groups:
-            for name in (group[0].lane_name,) if one_lane else {ticket.lane_name for ticket in group}:
-                mine = group if one_lane else [ticket for ticket in group if ticket.lane_name == name]
-                tokens = sum([ticket.charged for ticket in mine]) if mine[0].charged else 0  # a lane charges all or none
-                observer.left(name, len(mine), now, bound, tokens)
+            for lane in lanes:
+                mine = group if len(lanes) == 1 else [ticket for ticket in group if ticket.lane == lane.index]
+                if mine:
+                    tokens = sum([ticket.charged for ticket in mine]) if mine[0].charged else 0  # a lane charges all or none
+                    observer.left(lane.name, len(mine), now, lane.waits.bound, tokens)
 
     def stopping(self, now: float, reason: str, in_flight: int) -> None:
         """Note that nothing more leaves."""

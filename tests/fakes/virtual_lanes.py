@@ -100,6 +100,7 @@ class LaneRun:
                 name=f"lane-{index}",
                 weight=plan.weight,
                 priority=plan.priority,
+                allowed=plan.rate,
                 policy=policy,
                 account=self._account(whole, plan, index),
             )

@@ -9,7 +9,17 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.cli.texts import report_text
-from pipeline.config import Config, LimitsConfig, PricesConfig, ProviderConfig, RequestConfig, SinkConfig, SourceConfig
+from pipeline.config import (
+    BudgetConfig,
+    Config,
+    LaneConfig,
+    LimitsConfig,
+    PricesConfig,
+    ProviderConfig,
+    RequestConfig,
+    SinkConfig,
+    SourceConfig,
+)
 from pipeline.errors import InputError
 from pipeline.inspect.check import SHOWN, CheckReport, check
 
@@ -126,6 +136,56 @@ def test_check_says_when_the_slots_would_bind(tmp_path: Path) -> None:
     report = check(config_of(tmp_path, rows(60), LimitsConfig(requests_per_second=10, max_in_flight=5)))
 
     assert report.in_flight_binds_above_seconds == 0.5
+
+
+def with_lanes(config: Config, *lanes: LaneConfig) -> Config:
+    return replace(config, provider=None, providers=lanes)
+
+
+def lane(name: str, **limits: float | None) -> LaneConfig:
+    return LaneConfig(name=name, base_url="http://127.0.0.1:9/v1", limits=LimitsConfig(**limits) if limits else None)  # type: ignore[arg-type]
+
+
+def test_check_says_what_each_lane_allows_and_what_will_hold_it_back(tmp_path: Path) -> None:
+    """Lanes that each have another limit: no limit is common to all, and yet the run cannot be faster than their sum."""
+    config = with_lanes(config_of(tmp_path, rows(60)), lane("a", requests_per_second=3, max_in_flight=6), lane("b", tokens_per_minute=6600))
+    report = check(config)
+    first, second = report.lanes
+
+    tokens_a_row = report.estimated_tokens / 60
+    assert (first.allowed_per_second, first.limited_by, first.in_flight_binds_above_seconds) == (3, "requests_per_second", 2.0)
+    assert second.allowed_per_second == pytest.approx(110 / tokens_a_row, rel=1e-4)
+    assert second.limited_by == "tokens_per_minute"
+    assert (first.share or 0) + (second.share or 0) == pytest.approx(1.0, abs=1e-3)
+    assert report.seconds_by_limit == {}
+    assert report.duration_seconds == pytest.approx(60 / (3 + 110 / tokens_a_row), abs=0.01)
+    assert report.limited_by == "requests_per_second"
+    assert "  a: 3 rows a second (requests_per_second; max_in_flight above 2.0 s)" in report_text(report)
+
+
+def test_check_promises_no_time_where_a_lane_has_no_limit(tmp_path: Path) -> None:
+    report = check(with_lanes(config_of(tmp_path, rows(60)), lane("a", requests_per_second=3), lane("b")))
+
+    assert report.duration_seconds is None
+    assert [each.share for each in report.lanes] == [None, None]
+    assert "  b: no limit is set" in report_text(report)
+
+
+@pytest.mark.parametrize(
+    "budget, said",
+    [
+        (BudgetConfig(requests=20), "budget.requests: 20 end the run before all 60 requests have left"),
+        (BudgetConfig(tokens=100), "budget.tokens: 100 may be used up"),
+        (BudgetConfig(cost=0.001), "budget.cost: 0.00"),
+        (BudgetConfig(seconds=5), "budget.seconds: 5.0 s end the run before its limits let all rows through, in 30 s"),
+        (BudgetConfig(requests=60, tokens=10**6, cost=1.0, seconds=31), None),
+    ],
+)
+def test_check_says_which_budget_will_hold(tmp_path: Path, budget: BudgetConfig, said: str | None) -> None:
+    config = config_of(tmp_path, rows(60), LimitsConfig(requests_per_second=2), PricesConfig(prompt_per_million=1, output_per_million=10))
+    report = check(replace(config, budget=budget))
+
+    assert [note for note in report.notes if note.startswith("budget")] == [] if said is None else said in "".join(report.notes)
 
 
 def test_check_counts_rows_over_the_token_budget_apart(tmp_path: Path) -> None:

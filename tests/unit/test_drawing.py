@@ -141,8 +141,8 @@ def test_a_start_without_anything_is_drawn() -> None:
     assert drawn(START)[2] == "0 rows · 0/s"
 
 
-EU = LaneProgress("eu", 3000, 0, 100, 30.0, 30.0)
-US = LaneProgress("us", 2300, 45, 80, 30.0, 19.0)
+EU = LaneProgress("eu", 3000, 0, 100, 30.0, 30.0, bound="requests_per_second")
+US = LaneProgress("us", 2300, 45, 80, 30.0, 19.0, bound="learned")
 SEVERAL = replace(BUSY, lanes=(EU, US), latency_seconds={"p50": 2.5, "p95": 5.7}, first_token_seconds={"p50": 0.449})
 
 
@@ -159,8 +159,8 @@ def test_lanes_are_a_line_at_80_columns_and_a_table_at_120() -> None:
 
     assert line == "lanes      eu 23.1/s of 30/s · us 17.7/s of 30/s"
     assert [each.split() for each in wide if each.strip().startswith(("eu", "us"))] == [
-        ["eu", "23.1/s", "30/s", "30/s", "100", "0"],
-        ["us", "17.7/s", "30/s", "19/s", "80", "45"],
+        ["eu", "23.1/s", "30/s", "30/s", "100", "0", "requests_per_second"],
+        ["us", "17.7/s", "30/s", "19/s", "80", "45", "the", "provider's", "limit"],
     ]
 
 
@@ -172,8 +172,21 @@ def test_a_lane_that_is_out_is_named_with_its_time() -> None:
     progress = replace(SEVERAL, bound="lane_out", lanes=(replace(EU, out_seconds=12.0), US))
 
     assert "held by    out of reach: eu  for 12 s; its rows go to others" in drawn(progress)
-    assert any("eu" in line and "out for 12 s" in line for line in drawn(progress, 120, 40))
+    assert any("eu" in line and "out of reach for 12 s" in line for line in drawn(progress, 120, 40))
     assert any(line.startswith("lanes") and "eu out of reach" in line for line in drawn(progress))
+
+
+def test_what_a_run_waits_for_names_the_lanes_that_are_out_meanwhile() -> None:
+    progress = replace(SEVERAL, bound="requests_per_second", lanes=(replace(EU, out_seconds=12.0), US))
+
+    assert "held by    requests_per_second  running at your limit; eu out of reach for 12 s" in drawn(progress)
+
+
+def test_a_lane_that_is_used_no_longer_is_named_in_the_line_and_in_the_table() -> None:
+    progress = replace(SEVERAL, lanes=(replace(EU, out="its key was refused"), US))
+
+    assert "lanes      eu not used any more · us 17.7/s of 30/s" in drawn(progress)
+    assert any("eu" in line and "not used any more" in line for line in drawn(progress, 120, 40))
 
 
 def test_latency_and_first_token_are_shown_where_there_is_room() -> None:

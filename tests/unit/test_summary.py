@@ -247,6 +247,22 @@ def test_each_of_several_lanes_is_told_and_why_one_is_not_used_any_more() -> Non
     assert max(map(len, lines)) <= WIDTH
 
 
+def test_each_of_several_lanes_says_what_held_it_back_and_what_it_used() -> None:
+    """One lane was out of reach, and the other one at its limit: the run waited for the limit, and each lane for its own."""
+    lanes = (
+        LaneSummary("main", 700, 690, 10, out_seconds=63.0, limited_by={"lane_out": 0.63, "requests_per_second": 0.3}, attained=0.3512),
+        LaneSummary("spare", 310, 310, 0, limited_by={"requests_per_second": 0.5, "standby": 0.4, "input": 0.1}, attained=0.6),
+    )
+    lines = told(replace(CLEAN, lanes=lanes, limited_by={"requests_per_second": 0.9}, attained=0.7)).splitlines()
+
+    start = lines.index("lanes")
+    assert " ".join(" ".join(lines[start + 2 : start + 4]).split()) == (
+        "held back 93% of the time: 63% out of reach · 30% requests_per_second; used 35.1% of what its limits on requests allow"
+    )
+    assert "held back 90% of the time: 50% requests_per_second · 40% rows went to other lanes" in " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= WIDTH
+
+
 def test_the_share_of_the_limits_that_was_used_is_told() -> None:
     assert "used 99.6% of what the limits on requests allow" in " ".join(told(replace(CLEAN, attained=0.9961)).split())
 

@@ -11,6 +11,7 @@ from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.pacing.health import Health, State
 from pipeline.core.pacing.lane import Wait
 from pipeline.core.pacing.refusals import Refusals
+from pipeline.core.pacing.waits import Allowance, Waits
 from pipeline.core.rows.asked import counted
 from pipeline.core.rows.estimate import Calibration
 from pipeline.messages import Ticket
@@ -48,15 +49,16 @@ class LaneState:
 
     workers: attempts in flight at most. out: why it is used no longer, None while it may be. refused: why it takes no rows
     but a probe now and then, None while it takes them. host: and port, for messages, as are key (the variable, file or program with
-    its key), key_setting (what names it) and setting (where the lane stands in the config). allowed: requests a second that its limits
-    allow, None without such a limit. account: its budget and the run's, None if there is none. unhandled: it has gone out of use, and
-    nobody has acted on that yet. calibrations: how many tokens each model's prompts really have, for what is estimated.
+    its key), key_setting (what names it) and setting (where the lane stands in the config). allowance: what its limits on
+    requests allow. waits: what holds it back, of late and so far. account: its budget and the run's, None if there is none. unhandled:
+    it has gone out of use, and nobody has acted on that yet. calibrations: how many tokens each model's prompts really have, for what is
+    estimated.
     """
 
     __slots__ = (
         "_rated",
         "account",
-        "allowed",
+        "allowance",
         "attempts",
         "calibrations",
         "free",
@@ -78,6 +80,7 @@ class LaneState:
         "succeeded",
         "throttled",
         "unhandled",
+        "waits",
         "weight",
         "workers",
     )
@@ -103,7 +106,8 @@ class LaneState:
         self.workers = workers
         self.index, self.name, self.weight, self.priority = index, name, weight, priority
         self.host, self.key, self.key_setting, self.setting = host, key, key_setting, setting
-        self.allowed = allowed
+        self.allowance = Allowance(allowed)
+        self.waits = Waits()
         self.account = account
         self.calibrations: dict[str, Calibration] = {}
         policy = policy or RetryPolicy()
@@ -118,6 +122,11 @@ class LaneState:
         self.attempts = self.succeeded = self.throttled = 0
         self.rate = 0.0  # results a second of late
         self._rated: tuple[float, int] | None = None
+
+    @property
+    def allowed(self) -> float | None:
+        """Requests a second that its configured limits allow, None without such a limit."""
+        return self.allowance.rate
 
     @property
     def usable(self) -> bool:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.pacing.health import State
 from pipeline.core.pacing.lane_state import IN_FLIGHT, LANE_OUT, Hold
+from pipeline.core.pacing.meter import Bound
+from pipeline.core.pacing.waits import NO_ROW, STANDBY
 from pipeline.core.rows.asked import counted
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Lanes:
         """Count how many attempts may leave on each lane; call it before the first `admit` at a `now`."""
         for state in self.states:
             state.look(now)
+            state.waits.asked = ""
         if self._scarce:
             self._share(self.most_in_flight - self.in_flight)
 
@@ -67,6 +70,19 @@ class Lanes:
             state.free = min(state.free, max(0, int(free - needed)))
             if state.working:
                 needed += max(0.0, state.rate * state.health.latency.mean - len(state.health.flying))
+
+    def explain(self, bound: str) -> None:
+        """Note what holds each lane back until the next round. bound: what holds the run back."""
+        if self.alone is not None:
+            self.alone.waits.bound = bound
+            return
+        for state in self.states:
+            if not state.working:
+                state.waits.bound = LANE_OUT
+            elif bound in NO_ROW:
+                state.waits.bound = bound
+            else:
+                state.waits.bound = state.waits.asked or (IN_FLIGHT if state.free <= 0 else STANDBY)
 
     def learned(self) -> dict[str, Learned]:
         """What was found out about the limits of each lane, by its name."""
@@ -122,7 +138,8 @@ class Lanes:
             if hold.never is not None:
                 never = hold
                 continue
-            held = hold if held is None or hold.wake < held.wake else held
+            state.waits.asked = hold.bound
+            held = hold if held is None else _sooner(held, hold)
             if state.working:
                 blocked = state.priority
         if avoided is not None and held is None and never is not None:
@@ -167,3 +184,13 @@ class Lanes:
             return True
         since = self._blocked.setdefault(priority, now)
         return now - since >= self._fallback or (held is not None and now + self._fallback < held.wake < inf)
+
+
+_NAMED_LAST = {Bound.PAUSE.value: 1, LANE_OUT: 2}  # what works less is named only where nothing works better
+
+
+def _sooner(one: Hold, other: Hold) -> Hold:
+    """Two lanes hold the same row back: ask again when the first may let it leave, and name the cause on the one that works best."""
+    first, second = (one, other) if one.wake <= other.wake else (other, one)
+    named = min(first, second, key=lambda hold: _NAMED_LAST.get(hold.bound, 0))
+    return first if named is first else Hold(first.wake, named.bound)
