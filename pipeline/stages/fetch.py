@@ -19,6 +19,7 @@ from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
 from pipeline.light import Crew, InTask, attempts_of
 from pipeline.records import Answer
+from pipeline.stages.handover import Hand
 from pipeline.stages.idle import IdleWorkers
 from pipeline.stages.room import SHORT_BYTES, Room
 from pipeline.values import Record
@@ -60,7 +61,7 @@ class FetchSettings(_Sending, frozen=True, kw_only=True):
 
 
 async def fetch(
-    tickets: MemoryReceiveChannel[list[Ticket]],
+    tickets: MemoryReceiveChannel[list[Ticket]] | Hand[list[Ticket]],
     reports: Outlet[GateMessage],
     outcomes: Outlet[Outcome],
     *,
@@ -70,27 +71,43 @@ async def fetch(
 ) -> None:
     """Make the attempts that tickets allow. Every attempt ends in a report, and a success in an outcome too.
 
-    tickets: their sender counts the workers; this stage starts as many as there are tickets at once.
+    tickets: their sender counts the workers; this stage starts as many as there are tickets at once. Through a `Handover` they set
+    out before `send_nowait` returns.
     reports: must have room for a message per worker. outcomes: for a message per row.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
     idle: list[IdleWorkers] = []  # of each lane
+    room = room or Room()
+
+    async def hand_out() -> None:
+        while (group := await _next_group(tickets)) is not None:
+            for number, ticket in enumerate(group, 1):
+                while ticket.lane >= len(idle):  # a lane may be added while the run goes on
+                    idle.append(IdleWorkers())
+                workers = idle[ticket.lane]
+                if not workers.give(ticket):
+                    crew.start(_work(ticket, workers, reports, outcomes, settings, store, room))
+                if number % MOST_AT_ONCE == 0:
+                    await InTask(trio.lowlevel.checkpoint)
+        for workers in idle:
+            workers.close()
+
     with tickets, reports, outcomes:
         async with trio.open_nursery() as nursery:
             crew = Crew(nursery)
             with closing(crew):
-                async for group in tickets:
-                    for number, ticket in enumerate(group, 1):
-                        while ticket.lane >= len(idle):  # a lane may be added while the run goes on
-                            idle.append(IdleWorkers())
-                        workers = idle[ticket.lane]
-                        if not workers.give(ticket):
-                            crew.start(_work(ticket, workers, reports, outcomes, settings, store, room or Room()))
-                        if number % MOST_AT_ONCE == 0:
-                            await trio.lowlevel.checkpoint()
-                for workers in idle:
-                    workers.close()
+                crew.start(hand_out())
                 await crew.join()
+
+
+async def _next_group(tickets: MemoryReceiveChannel[list[Ticket]] | Hand[list[Ticket]]) -> list[Ticket] | None:
+    """What may leave next; None once nothing will."""
+    if isinstance(tickets, Hand):
+        return await tickets.receive()
+    try:
+        return await InTask(tickets.receive)
+    except trio.EndOfChannel:
+        return None
 
 
 async def _work(

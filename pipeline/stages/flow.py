@@ -26,6 +26,7 @@ from pipeline.records import Job, Outcome
 from pipeline.stages.fetch import FetchSettings, fetch
 from pipeline.stages.gate import gate
 from pipeline.stages.gate_tally import GateTally
+from pipeline.stages.handover import Handover
 from pipeline.stages.mailbox import Mailbox, Post
 from pipeline.stages.order import Batch, Spill, order, pass_on
 from pipeline.stages.read import ReadTally, read
@@ -117,7 +118,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
     # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for each change
     post, inbox = Mailbox[GateMessage](window + workers + 3 + 4 * len(settings.leases)).ends()
-    grant, tickets = trio.open_memory_channel[list[Ticket]](workers)
+    grant, tickets = Handover[list[Ticket]]().ends()
     end, outcomes = Mailbox[Outcome](window).ends()
     keep, recorded = trio.open_memory_channel[list[Any]](1)
     sort, ordered = trio.open_memory_channel[Batch[Any]](1)

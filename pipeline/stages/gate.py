@@ -24,7 +24,7 @@ from pipeline.stages.waiting_rows import WaitingRows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from trio import MemoryReceiveChannel, MemorySendChannel
+    from trio import MemoryReceiveChannel
 
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.pacing.lanes import Lanes
@@ -42,7 +42,7 @@ _LIMITS = frozenset(bound.value for bound in Bound)
 
 async def gate(
     inbox: MemoryReceiveChannel[GateMessage] | Inbox[GateMessage],
-    tickets: MemorySendChannel[list[Ticket]],
+    tickets: Outlet[list[Ticket]],
     outcomes: Outlet[Outcome],
     *,
     lanes: Lanes,
@@ -56,10 +56,11 @@ async def gate(
 ) -> None:
     """Release tickets as the lanes allow, until every job has ended.
 
-    tickets: must have room for a group per worker; outcomes: for a message per credit. stop: wakes a gate that sleeps until its
-    next tick; the code that sets it also sends Notice.STOP. halt: called when the gate stops by itself. observers: told what
-    happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`. full: whether no more rows may be read
-    now. After a stop what is in flight may finish, and the rows that wait here are dropped without an outcome.
+    tickets: must have room for a group per worker, and may make its attempts before it returns. outcomes: for a message per credit.
+    stop: wakes a gate that sleeps until its next tick; the code that sets it also sends Notice.STOP. halt: called when the gate
+    stops by itself. observers: told what happens to attempts and lanes, in groups. cost_of: for their records, see `EventLog`.
+    full: whether no more rows may be read now. After a stop what is in flight may finish, and the rows that wait here are dropped
+    without an outcome.
     """
     with inbox, tickets, outcomes:
         telling = Telling(observers, cost_of) if observers else None
@@ -75,7 +76,7 @@ async def gate(
 
 class _Gate(Struct, eq=False):
     inbox: MemoryReceiveChannel[GateMessage] | Inbox[GateMessage]
-    tickets: MemorySendChannel[list[Ticket]]
+    tickets: Outlet[list[Ticket]]
     outcomes: Outlet[Outcome]
     lanes: Lanes
     judge: Judge
