@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipeline.cli.view import held_words
 from pipeline.core.output.words import amount, duration, many, share, three_digits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.inspect.check import CheckReport
     from pipeline.inspect.forecast import LaneForecast
     from pipeline.inspect.status import Status
@@ -77,6 +80,8 @@ def status_text(found: Status, output: str, now: float) -> str:
         *([_pace(found)] if found.running else []),
         f"{found.written:,} lines are written, {found.waiting:,} more in the journal",
     ]
+    if found.running:
+        lines += _held(found)
     if found.shards is not None:
         lines.append(f"{found.shards_done:,} of {found.shards:,} shards are whole")
     if found.unknown_outcome:
@@ -85,6 +90,15 @@ def status_text(found: Status, output: str, now: float) -> str:
     if found.committed_at:
         lines.append(f"last commit {max(0.0, now - found.committed_at):,.0f} s ago")
     return "\n".join([*lines, *(f"the config differs: {change}" for change in found.changes)])
+
+
+def _held(found: Status) -> Iterator[str]:
+    """What holds the run back, and each of several lanes."""
+    names = {lane.name: held_words(lane.bound, lane.out_seconds) for lane in found.lanes}
+    if found.bound:
+        yield f"held by {held_words(found.bound)}"
+    if len(set(names.values())) > 1:
+        yield from (f"  {name}: {held}" for name, held in names.items())
 
 
 def _rows_done(found: Status) -> str:

@@ -151,7 +151,8 @@ class Watcher:
         held, why = held_by(progress, self._facts, left if ending else None)
         why += _lanes_out(progress)
         lanes = [
-            LaneView(lane.name, self._rate(4 + number, RATE_SECONDS), lane, held_lane(lane)) for number, lane in enumerate(progress.lanes)
+            LaneView(lane.name, self._rate(4 + number, RATE_SECONDS), lane, held_words(lane.bound, lane.out_seconds, unused=bool(lane.out)))
+            for number, lane in enumerate(progress.lanes)
         ]
         new = progress.rows_done - progress.rows_resumed
         return View(
@@ -162,7 +163,7 @@ class Watcher:
             total=total,
             exact=exact,
             fraction=None if total is None else (progress.rows_done / total if total else 1.0),
-            left_seconds=left / rate if left and rate > 0 and not ending else None,
+            left_seconds=left / rate if left and rate > 0 and not ending and not progress.waits_for else None,
             ending=ending,
             rate=rate,
             sent=self._rate(2, RATE_SECONDS),
@@ -209,15 +210,15 @@ def expected_rows(progress: Progress) -> tuple[int | None, bool]:
     return max(three_digits(expected), progress.rows_read), False
 
 
-def held_lane(lane: LaneProgress) -> str:
-    """What holds one lane back."""
-    if lane.out:
+def held_words(bound: str, out_seconds: float | None = None, *, unused: bool = False) -> str:
+    """What holds a lane back. out_seconds: for how long it has taken no rows. unused: it is used no longer."""
+    if unused:
         return "not used any more"
-    if lane.out_seconds is not None:
-        return f"out of reach for {duration(lane.out_seconds)}"
-    if lane.bound in {"", "input", "retry"}:
+    if out_seconds is not None:
+        return f"out of reach for {duration(out_seconds)}"
+    if bound in {"", "input", "retry"}:
         return NOTHING[0]
-    return LANE_WORDS.get(lane.bound) or WORDS.get(lane.bound, (lane.bound,))[0]
+    return LANE_WORDS.get(bound) or WORDS.get(bound, (bound,))[0]
 
 
 def _lanes_out(progress: Progress) -> str:

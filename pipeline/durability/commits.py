@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.fingerprint import MASK
-from pipeline.core.bookkeeping.going import Going, RecentRate
+from pipeline.core.bookkeeping.going import RecentRate
 from pipeline.core.bookkeeping.ledger import Ledger, Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.messages import Spending, Spent
@@ -20,6 +21,7 @@ from pipeline.messages import Spending, Spent
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pipeline.core.bookkeeping.going import Going
     from pipeline.core.bookkeeping.intervals import Intervals
     from pipeline.core.pacing.findings import Learned
     from pipeline.durability.entries import Entry
@@ -54,7 +56,7 @@ class Commits:
         was = self.state = journal.state
         self.spent: Callable[[], Spent] | None = None  # of the run's budgets, if it has any
         self.learned: Callable[[], dict[str, Learned]] | None = None  # of each lane's limits, by its name
-        self.going: Callable[[], tuple[int | None, int, int]] | None = None  # as the first fields of `Going`
+        self.going: Callable[[], Going] | None = None  # how the run goes on, without its rate
         self.history: Callable[[bool], tuple[int, bytes] | None] | None = None  # to be stored now; True: the last time
         self.priced: Callable[[], Priced] | None = None  # what the answers cost, where prices are known
         self._rate = RecentRate(time.monotonic(), was.recorded)
@@ -119,6 +121,7 @@ class Commits:
         was, ledger = self.state, self._ledger
         spent = was.budgets if self.spent is None else self.spent()
         total = spent.total
+        rate = self._rate.note(time.monotonic(), ledger.total)
         self.state = State(
             *self._written[:2],
             ledger.succeeded,
@@ -133,7 +136,7 @@ class Commits:
             committed_at=time.time(),
             spent=(total.cost, total.tokens, total.requests, spent.seconds),
             learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
-            going=was.going if self.going is None else Going(*self.going(), self._rate.note(time.monotonic(), ledger.total)),
+            going=was.going if self.going is None else replace(self.going(), rows_per_second=rate),
             finish_reasons=dict(ledger.finish_reasons),
             rejected=ledger.rejected,
             priced=was.priced if self.priced is None else self.priced(),

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
+    from pipeline.core.bookkeeping.going import Going
     from pipeline.core.bookkeeping.ledger import Priced
     from pipeline.core.output.kept import KeptFields
     from pipeline.core.pacing.findings import Learned
@@ -300,8 +301,8 @@ class DurableStore(Struct, eq=False):
         """Store with each commit what this says was found out about each lane's limits. It is called in another thread."""
         self.commits.learned = learned
 
-    def note_going(self, going: Callable[[], tuple[int | None, int, int]]) -> None:
-        """Store with each commit what this says: rows expected, attempts in flight, rows that wait for another. Called in any thread."""
+    def note_going(self, going: Callable[[], Going]) -> None:
+        """Store with each commit how the run goes on by this; the rate is added here. It is called in any thread."""
         self.commits.going = going
 
     def note_history(self, history: Callable[[bool], tuple[int, bytes] | None]) -> None:

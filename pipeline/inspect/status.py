@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
+
+from msgspec import field
+from msgspec.structs import replace
 
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.bookkeeping.going import Going
@@ -16,8 +20,13 @@ from pipeline.runs.assembly import identity_of
 from pipeline.values import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.config import Config
+    from pipeline.core.bookkeeping.going import LaneWait
     from pipeline.engines.rundir import RunDirectory
+
+QUIET_SECONDS = 60.0  # longer than the longest wait between an outcome and its commit, and than most answers take
 
 
 class Status(Record, frozen=True):
@@ -32,6 +41,9 @@ class Status(Record, frozen=True):
     While it is running: rows_per_second, of late; in_flight, attempts; waiting_to_retry, rows whose next attempt is not due yet;
     eta_seconds, until the end at this rate, as of the last commit. It is None once nothing is left but attempts in flight and rows
     that wait to be retried, for then no rate tells when they end.
+
+    bound: what holds the run back then; limited_by, attained and, of several lanes, lanes: as in `Summary`, up to then. A run without an
+    outcome for QUIET_SECONDS has no rate: its last commit is as old as that.
 
     shards, shards_done: of a run by several workers, how many there are and how many are whole; None for one process.
     """
@@ -58,6 +70,10 @@ class Status(Record, frozen=True):
     waiting_to_retry: int = 0
     shards: int | None = None
     shards_done: int | None = None
+    bound: str = ""
+    limited_by: Mapping[str, float] = field(default_factory=dict)
+    attained: float | None = None
+    lanes: tuple[LaneWait, ...] = ()
 
 
 def status(config: Config) -> Status:
@@ -73,7 +89,7 @@ def status(config: Config) -> Status:
         raise InputError(f"{paths.journal}: there is no journal; no run has begun")
     running = is_locked(paths.marks)
     state, identity, held = peek(paths.journal)
-    going = state.going if running else Going()
+    going = _of_late(state.going, state.committed_at) if running else Going()
     expected = state.going.rows_expected if state.rows is None else state.rows
     left = None if expected is None else max(0, expected - state.recorded)
     return Status(
@@ -97,7 +113,16 @@ def status(config: Config) -> Status:
         in_flight=going.in_flight,
         waiting_to_retry=going.waiting,
         changes=tuple(differences(identity, identity_of(config))),
+        bound=going.bound,
+        limited_by=going.limited_by,
+        attained=going.attained,
+        lanes=going.lanes,
     )
+
+
+def _of_late(going: Going, committed_at: float) -> Going:
+    """How the run goes on; without a rate if nothing has come of it for a while, because each outcome makes a commit soon."""
+    return going if time.time() - committed_at < QUIET_SECONDS else replace(going, rows_per_second=None)
 
 
 def _status_of_workers(config: Config, directory: RunDirectory) -> Status:

@@ -8,6 +8,7 @@ import trio
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from pipeline.core.bookkeeping.going import Going
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.edges.store.journal_schema import State
 from pipeline.errors import InputError, RunAborted, RunInterrupted
@@ -133,10 +134,12 @@ class Course(Struct, eq=False):
             expected = max(rows, round(rows * source.size / source.bytes_read)) if expected is None else expected
         return expected if expected is None or self.limit is None else min(expected, self.limit)
 
-    def going(self) -> tuple[int | None, int, int]:
-        """Rows expected, attempts in flight, and rows that wait for another one."""
+    def going(self) -> Going:
+        """How the run goes on, for its journal; called in any thread."""
         read, gate = self.tallies.read, self.tallies.gate
-        return read.rows if read.ended else self._rows_expected(), gate.in_flight, gate.waiting
+        figures = LaneFigures(gate, gate.looked_at)
+        expected = read.rows if read.ended else self._rows_expected()
+        return Going(expected, gate.in_flight, gate.waiting, None, gate.bound, figures.limited_by, figures.attained, figures.waits())
 
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""

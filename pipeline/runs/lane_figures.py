@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pipeline.core.bookkeeping.going import LaneWait
 from pipeline.core.pacing.waits import NO_ROW, shares
 from pipeline.summaries import LaneProgress, LaneSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.stages.gate_tally import GateTally
 
@@ -26,7 +25,7 @@ class LaneFigures(Struct, frozen=True):
     now: float
 
     @property
-    def limited_by(self) -> Mapping[str, float]:
+    def limited_by(self) -> dict[str, float]:
         """Shares of the run's waiting time, by what it waited for."""
         return shares(self.tally.bound_seconds, self._waited)
 
@@ -43,6 +42,11 @@ class LaneFigures(Struct, frozen=True):
     def summary(self) -> tuple[LaneSummary, ...]:
         """What each lane did."""
         return tuple(map(self._summary, self.tally.lanes))
+
+    def waits(self) -> tuple[LaneWait, ...]:
+        """What each of several lanes waits for, for the journal; called in any thread."""
+        states = self.tally.lanes
+        return tuple(map(self._wait, states)) if len(states) > 1 else ()
 
     @property
     def _waited(self) -> float:
@@ -66,6 +70,17 @@ class LaneFigures(Struct, frozen=True):
             return None
         return round(max(0, attempts - 1) / allowed, 4)
 
+    def _wait(self, state: LaneState) -> LaneWait:
+        out = self._out_for(state)
+        limited_by = shares(state.waits.seconds, self._waited)
+        return LaneWait(state.name, state.waits.bound, None if out is None else round(out, 1), limited_by, self._attained(state))
+
+    def _out_for(self, state: LaneState) -> float | None:
+        return None if state.held_since is None else max(0.0, self.now - state.held_since)
+
+    def _attained(self, state: LaneState) -> float | None:
+        return self._share(state.attempts, self._allowed(state))
+
     def _progress(self, state: LaneState) -> LaneProgress:
         pace, _ = state.limits.pace
         return LaneProgress(
@@ -75,16 +90,15 @@ class LaneFigures(Struct, frozen=True):
             state.limits.in_flight,
             state.allowed,
             None if pace == inf else pace,
-            None if state.held_since is None else max(0.0, self.now - state.held_since),
+            self._out_for(state),
             state.waits.bound,
             shares(state.waits.seconds, self._waited),
-            self._share(state.attempts, self._allowed(state)),
+            self._attained(state),
             state.out or "",
         )
 
     def _summary(self, state: LaneState) -> LaneSummary:
         learned = state.limits.learned
-        held = 0.0 if state.held_since is None else self.now - state.held_since
         return LaneSummary(
             state.name,
             state.attempts,
@@ -92,9 +106,9 @@ class LaneFigures(Struct, frozen=True):
             state.throttled,
             None if learned is None or learned.requests_per_minute is None else round(learned.requests_per_minute, 3),
             None if learned is None else learned.kind,
-            round(state.out_seconds + held, 3),
+            round(state.out_seconds + (self._out_for(state) or 0.0), 3),
             state.out or state.refused,
             None if learned is None else learned.in_flight,
             shares(state.waits.seconds, self._waited),
-            self._share(state.attempts, self._allowed(state)),
+            self._attained(state),
         )

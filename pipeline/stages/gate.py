@@ -218,6 +218,7 @@ class _Gate(Struct, eq=False):
     def _look(self, now: float) -> None:
         """Look at the clock: a lane may have fallen silent, nothing may have worked for too long, a parked row may leave now."""
         self.rows.unpark()
+        self.tally.looked_at = now
         self.judge.tick(now)
         self.look_at = now + LOOK_SECONDS
         self.tally.waits_for = self.judge.waits_for(now) if self.tally.stopped is None else ""

@@ -17,7 +17,7 @@ class GateTally(Struct, eq=False):
 
     stopped: why it let nothing more leave, or None. bound: what holds the run back now. bound_seconds: time held back, by bound.
     waits_for: what the run waits for while nothing works, else "". first_at, last_at: clock of the first and the latest departure.
-    lanes: with what each of them counts.
+    looked_at: clock of the latest look, about once a second. lanes: with what each of them counts.
     """
 
     attempts: int = 0
@@ -32,6 +32,7 @@ class GateTally(Struct, eq=False):
     waits_for: str = ""
     first_at: float = 0.0
     last_at: float = 0.0
+    looked_at: float = 0.0
     lanes: Sequence[LaneState] = ()
 
     def waited(self, bound: str, seconds: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from math import inf
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.records import Outcome
     from pipeline.stages.room import Room
 
+QUIET_SECONDS = 10.0  # between two commits while no outcome comes: `status` shows what the run waits for
 SETTLE_SECONDS = 0.2  # without an outcome, until what is under way is stored as well: somebody may look at the journal
 GROUP_BYTES = 8 << 20  # a group is in memory up to three times while it is stored
 
@@ -51,7 +51,7 @@ async def record(
     with outcomes, recorded:
         try:
             while True:
-                with trio.move_on_after(inf if settled else SETTLE_SECONDS):
+                with trio.move_on_after(QUIET_SECONDS if settled else SETTLE_SECONDS):
                     group = [await outcomes.receive()]
                 if not group:
                     full = False

@@ -101,3 +101,12 @@ async def test_nothing_is_waited_for_when_no_more_will_come(autojump_clock: trio
     assert await _groups(b"{}", 500, linger_seconds=1.0, mailbox=True) == [500]
 
     assert trio.current_time() == began
+
+
+async def test_the_journal_is_kept_up_to_date_while_no_outcome_comes(autojump_clock: trio.testing.MockClock) -> None:
+    """`status` showed what a run had waited for when its last answer came, for as long as its provider was out of reach."""
+    store = FakeStore()
+
+    assert [count for _, count in await _when_recorded(store, [0.0, 45.0], 100)] == [1, 1]
+
+    assert [len(group) for group in store.groups] == [1, 0, 0, 0, 0, 0, 1]  # what is under way soon, then every ten seconds

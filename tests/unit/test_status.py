@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 import pipeline
 from pipeline.cli.texts import status_text
-from pipeline.core.bookkeeping.going import Going, RecentRate
+from pipeline.core.bookkeeping.going import Going, LaneWait, RecentRate
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_schema import State
@@ -126,8 +127,8 @@ def test_a_wall_clock_that_went_back_makes_no_commit_of_the_future(config: Confi
 GOING = Going(rows_expected=12_345, in_flight=20, waiting=3, rows_per_second=47.3)
 
 
-def running_with(config: Config, state: State) -> Status:
-    begin(config, state)
+def running_with(config: Config, state: State, *, committed_at: float | None = None) -> Status:
+    begin(config, replace(state, committed_at=time.time() if committed_at is None else committed_at))
     with closing(SentMarks.open(files_of(config).marks)):
         return status(config)
 
@@ -151,6 +152,31 @@ def test_no_time_is_told_once_only_rows_in_flight_or_in_back_off_are_left(config
 
     assert (found.eta_seconds is not None) is known
     assert ("left" in status_text(found, "out.jsonl", now=1001.0).splitlines()[2]) is known
+
+
+def test_a_run_without_an_outcome_for_a_while_has_no_rate_and_no_time_left(config: Config) -> None:
+    """A provider that hangs made a rate and an end out of what had been before."""
+    state = replace(STATE, succeeded=2999, failed=1, going=replace(GOING, bound="lane_out"))
+    found = running_with(config, state, committed_at=time.time() - 61)
+
+    assert (found.rows_per_second, found.eta_seconds, found.in_flight) == (None, None, 20)
+    assert "20 in flight, 3 wait to be retried" in status_text(found, "out.jsonl", now=1001.0)
+
+
+def test_what_holds_a_run_and_each_of_its_lanes_is_shown(config: Config) -> None:
+    lanes = (
+        LaneWait("eu", "lane_out", 12.0, {"lane_out": 0.4, "requests_per_second": 0.6}, 0.61),
+        LaneWait("us", "requests_per_second", None, {"requests_per_second": 1.0}, 0.998),
+    )
+    going = replace(GOING, bound="requests_per_second", limited_by={"requests_per_second": 1.0}, attained=0.8, lanes=lanes)
+    found = running_with(config, replace(STATE, going=going))
+
+    assert (found.bound, found.limited_by, found.attained, found.lanes) == ("requests_per_second", {"requests_per_second": 1.0}, 0.8, lanes)
+    assert status_text(found, "out.jsonl", now=1001.0).splitlines()[4:7] == [
+        "held by requests_per_second",
+        "  eu: out of reach for 12 s",
+        "  us: requests_per_second",
+    ]
 
 
 def test_an_estimate_is_never_shown_as_done(config: Config) -> None:

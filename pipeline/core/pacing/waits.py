@@ -63,4 +63,4 @@ class Allowance(Struct, eq=False):
 
 def shares(seconds: Mapping[str, float], whole: float) -> dict[str, float]:
     """The share of each bound, rounded down, so that all together are no more than the whole."""
-    return {name: floor(part / whole * DIGITS) / DIGITS for name, part in sorted(seconds.items()) if part > 0} if whole > 0 else {}
+    return {name: floor(part / whole * DIGITS) / DIGITS for name, part in sorted(dict(seconds).items()) if part > 0} if whole > 0 else {}
