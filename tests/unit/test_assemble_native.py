@@ -192,7 +192,7 @@ STREAMS: dict[str, tuple[bytes, Any]] = {
             {"token": {"text": "Hel"}, "generated_text": None, "details": None},
             {"token": {"text": "lo"}, "generated_text": "Hello", "details": {"finish_reason": "length"}},
         ),
-        {"generated_text": "Hello", "details": {"finish_reason": "length"}},
+        {"generated_text": "Hello", "details": {"finish_reason": "length", "tokens": [{"text": "Hel"}, {"text": "lo"}]}},
     ),
     "cohere": (
         COHERE,

@@ -179,7 +179,7 @@ REPLIES: dict[str, tuple[Any, Any, str | None, Usage, bool]] = {
     "cohere chat, first version": (
         {"text": "Hello", "generation_id": "g", "finish_reason": "COMPLETE", "meta": {"tokens": {"input_tokens": 7, "output_tokens": 2}}},
         "Hello",
-        None,
+        "stop",
         Usage(7, 2, 9),
         False,
     ),

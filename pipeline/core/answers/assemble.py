@@ -7,30 +7,31 @@ so that a stream costs what its answer does and not what its events do; the size
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pipeline.core.answers.assemble_chat import ChatStream
-from pipeline.core.answers.assemble_dashscope import DashScopeStream
 from pipeline.core.answers.assemble_gemini import GeminiStream
-from pipeline.core.answers.assemble_lines import PieceStream, TokenStream, TranscriptStream
-from pipeline.core.answers.assemble_messages import CohereStream, MessageStream
+from pipeline.core.answers.assemble_messages import MessageStream
 from pipeline.core.answers.assemble_responses import ResponseStream
+from pipeline.core.answers.dialects import BY_KEY, BY_TYPE, dialect_of
+from pipeline.core.answers.error_bodies import tells_error
 from pipeline.core.answers.events import Events
+from pipeline.core.answers.halves import HalvesJoined
 from pipeline.core.answers.mend import JSON_STARTS, UNREADABLE, after_comments, json_text
-from pipeline.core.answers.parts import NULL, object_of, text_of
+from pipeline.core.answers.parts import NULL, is_object, items_of, object_of, text_of
 from pipeline.core.answers.streamed import Cut, Refused, Whole
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pipeline.core.answers.dialects import Dialect
     from pipeline.core.answers.streamed import Streamed
 
 FOLD_BYTES = 65_536  # 50 streams of 9 MB: 128 MB at this size, 598 MB if nothing is folded before the end
 DONE = b"[DONE]"
 BLANKS = b" \t\r\n"
+MOST_UNKNOWN = 16  # events that are kept before the one that tells the dialect
 MOST_BLANKS = 65_536  # that are looked through before a body; servers send them to keep a connection open
 BOM = b"\xef\xbb\xbf"
 # A token in any dialect: the first text that is not empty. Comments, pings and roles are none.
@@ -38,16 +39,6 @@ _FIRST_TOKEN = later(
     rb'"(?:content|text|reasoning|reasoning_content|thinking|partial_json|arguments|delta|refusal|response|transcript)"\s?:\s?"[^"]'
 )
 _decode = msgspec.json.Decoder().decode
-
-
-class Dialect(Protocol):
-    """Puts the events of one dialect together."""
-
-    def take(self, events: list[bytes]) -> None:
-        """Take the data of some events, each JSON."""
-
-    def end(self) -> Streamed:
-        """What came of it."""
 
 
 def is_streamed(body: bytes) -> bool:
@@ -74,6 +65,8 @@ class Assembler:
         self.waiting = 0
         self._framing: Events | _Lines | None = None
         self._dialect: Dialect | None = None
+        self._unknown: list[bytes] = []  # events before the one that tells the dialect
+        self._halves = HalvesJoined()
         self._problem: str | None = None
 
     def feed(self, piece: bytes) -> None:
@@ -95,14 +88,14 @@ class Assembler:
         if self._framing is None:
             return _ordinary(b"".join(self._pieces))
         self._take(self._framing.end())
+        for event in self._halves.end():
+            self._mend(event)
         if isinstance(self._framing, Events) and self._framing.error is not None:
             return Refused(_error_body(self._framing.error))
-        if self._dialect is None and self.count == 1 and self._first is not None and self._first.startswith(b"["):
-            return _ordinary(self._first)
+        if self.count == 1 and self._first is not None and (self._first.startswith(b"[") or _is_ordinary(self._first)):
+            return _ordinary(self._first) if self._first.startswith(b"[") else Whole(self._first)
         if self._dialect is None:
-            return Cut(self._problem or "the stream ended before its first event")
-        if self.count == 1 and self._first is not None and _is_ordinary(self._first):
-            return Whole(self._first)
+            return self._end_of_unknown()
         ended = self._dialect.end()
         if self._problem is not None and isinstance(ended, Whole):
             return Cut(self._problem, ended.body)
@@ -121,10 +114,20 @@ class Assembler:
         self._take(self._framing.feed(block))
         self._due = max(self._fold, self._framing.pending)  # so that a long event is copied few times
 
+    def _end_of_unknown(self) -> Streamed:
+        """What a stream came to of which no event is of a known form. It is shown as it came, so that nothing of it is lost."""
+        for event in self._unknown:
+            if tells_error(_decode(event)):
+                return Refused(_error_body(event))
+        return Cut(
+            self._problem or ("none of its events is of a known form" if self._unknown else "the stream ended before its first event")
+        )
+
     def _take(self, events: list[bytes]) -> None:
         events = [event for event in events if event != DONE and event.strip() != DONE] if DONE in b"".join(events[-1:]) else events
         events = [event for event in events if event.strip(BLANKS)] if b"" in events else events
         self.count += len(events)
+        events = self._halves.before(events)
         if not events:
             return
         try:
@@ -133,28 +136,51 @@ class Assembler:
                     event.decode()  # a decoder that skips a text does not look at its bytes
             self._hand_on(events)
         except UNREADABLE:
-            for event in events:
+            for event in self._halves.joined(events):
                 self._mend(event)
 
     def _hand_on(self, events: list[bytes]) -> None:
         while self._dialect is None and events:
-            self._dialect = _dialect_of(_decode(events[0]))
-            self._first = events[0]
-            if self._dialect is None:
-                events = events[1:]  # a ping, or an event that says nothing
+            self._dialect = dialect_of(_decode(events[0]))
+            self._first = self._first or events[0]
+            if self._dialect is not None:
+                if isinstance(self._dialect, ChatStream):  # whose keys may come in any event
+                    events = [*self._unknown, *events]
+            else:
+                if len(self._unknown) < MOST_UNKNOWN:
+                    self._unknown.append(events[0])
+                events = events[1:]
         if self._dialect is not None and events:
             self._dialect.take(events)
 
     def _mend(self, event: bytes) -> None:
         text = json_text(event)
-        if text is None or not text.startswith(b"{"):
-            if event.strip() != DONE:
-                self._problem = self._problem or f"event {self.count} is not JSON"
-            return
-        try:
-            self._hand_on([text])
-        except UNREADABLE:
-            self._problem = self._problem or f"event {self.count} is not of the form that such events have"
+        if text is None and b"\n" in event:  # a server that writes one line an event, without blank lines
+            self.count += event.count(b"\n")
+            for line in event.split(b"\n"):
+                self._mend(line)
+        elif text is None or not text.startswith(b"{"):
+            self._take_odd(event, text)
+        else:
+            try:
+                self._hand_on([text])
+            except UNREADABLE:
+                self._problem = self._problem or f"event {self.count} is not of the form that such events have"
+
+    def _take_odd(self, event: bytes, text: bytes | None) -> None:
+        """Take an event that is no object. Only what begins like one is a loss: words and numbers keep connections open."""
+        event = event.strip()
+        if event.startswith(b"{"):
+            self._problem = self._problem or f"event {self.count} is not JSON"
+        elif text is not None and text.startswith(b"["):
+            elements = items_of(msgspec.Raw(text))
+            if self.count == 1:
+                self._first = text
+            for element in elements:
+                if is_object(element):
+                    self._mend(bytes(element))
+        elif event == DONE or not event:
+            self.count -= 1
 
 
 class _Lines:
@@ -209,7 +235,7 @@ def _ordinary(body: bytes) -> Streamed:
         if not text.startswith(b"["):
             return _single(text)
         elements = [bytes(element) for element in msgspec.json.decode(text, type=list[msgspec.Raw])]
-        dialect = _dialect_of(_decode(elements[0])) if elements else None
+        dialect = dialect_of(_decode(elements[0])) if elements else None
         if not isinstance(dialect, GeminiStream):
             return Whole(text)
         dialect.take(elements)
@@ -222,7 +248,7 @@ def _single(text: bytes) -> Streamed:
     """An object that stands alone: an answer, or a stream of which only one piece came."""
     parts = object_of(text)
     if bytes(parts.get("done", NULL)) == b"false" or (text_of(parts.get("object")) or "").endswith(".chunk"):
-        dialect = _dialect_of(_decode(text))
+        dialect = dialect_of(_decode(text))
         if dialect is not None:
             dialect.take([text])
             return dialect.end()
@@ -232,8 +258,10 @@ def _single(text: bytes) -> Streamed:
 def _is_ordinary(event: bytes) -> bool:
     """Whether the only event of a stream is an answer as it comes without one, and not the first piece of an answer."""
     value = _decode(event)
+    if not isinstance(value, dict):
+        return False
     kind = str(value.get("type") or "")
-    if any(kind.startswith(start) for start, _ in BY_TYPE) or value.get("error"):
+    if kind == "ping" or any(kind.startswith(start) for start, _ in BY_TYPE) or value.get("error"):
         return False
     if "choices" not in value:
         return not any(key in value for key, _ in BY_KEY)
@@ -256,54 +284,3 @@ def _error_body(said: bytes) -> bytes:
     except UNREADABLE:
         value = text.decode()
     return text if isinstance(value, dict) and "error" in value else msgspec.json.encode({"error": value})
-
-
-class _Error:
-    """A stream that begins with an error."""
-
-    def __init__(self) -> None:
-        self.first: bytes | None = None
-
-    def take(self, events: list[bytes]) -> None:
-        self.first = self.first or events[0]
-
-    def end(self) -> Streamed:
-        return Refused(self.first or b"{}")
-
-
-# How the type of the first event begins, and else a key that is in it; the first that fits is taken.
-BY_TYPE: tuple[tuple[str, Callable[[], Dialect]], ...] = (
-    ("response.", ResponseStream),
-    ("transcript.", TranscriptStream),
-    ("message-", CohereStream),
-    ("content-", CohereStream),
-    ("message_", MessageStream),
-    ("content_block", MessageStream),
-)
-BY_KEY: tuple[tuple[str, Callable[[], Dialect]], ...] = (
-    ("choices", ChatStream),
-    ("candidates", GeminiStream),
-    ("promptFeedback", GeminiStream),
-    ("usageMetadata", GeminiStream),
-    ("generated_text", TokenStream),
-    ("done", lambda: PieceStream("done", "response")),
-    ("stop", lambda: PieceStream("stop", "content")),
-)
-
-
-def _dialect_of(first: Any) -> Dialect | None:
-    """Who puts a stream together, told from its first event; None for an event that says nothing of it."""
-    if not isinstance(first, dict):
-        return None
-    kind = str(first.get("type") or "")
-    for start, make in BY_TYPE:
-        if kind.startswith(start):
-            return make()
-    for key, make in BY_KEY:
-        if key in first:
-            return make()
-    if isinstance(first.get("output"), dict):
-        return DashScopeStream()
-    if first.get("error") or "error" in (kind, first.get("object")):
-        return _Error()
-    return None if kind == "ping" else ChatStream()

@@ -11,81 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.core.answers.chat_choice import Building
 from pipeline.core.answers.chat_chunks import Chunk, decode_chunks, decode_loose, decode_tops
-from pipeline.core.answers.error_bodies import is_empty_error
+from pipeline.core.answers.error_bodies import is_empty_error, tells_error
+from pipeline.core.answers.halves import HalvesJoined
 from pipeline.core.answers.mend import UNREADABLE, json_text
-from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, merged, settle, taken
+from pipeline.core.answers.merging import as_index, as_list, as_object, finished, merge, merged
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.core.answers.chat_chunks import ChoicePart, Delta, LooseChunk
+    from pipeline.core.answers.chat_chunks import ChoicePart, LooseChunk
 
 DROPPED = frozenset({"obfuscation"})  # random padding (OpenAI)
 APART = frozenset({"choices", "usage", "error", "object"})
-CHOICE_APART = frozenset({"index", "delta", "message", "finish_reason", "error"})
+CHOICE_APART = frozenset({"index", "delta", "message", "finish_reason", "error", "usage"})
 WHOLE_OBJECT = {"chat.completion.chunk": "chat.completion"}
 TOP = ("id", "created", "model", "system_fingerprint", "service_tier", "provider")  # of every event; the first that says one counts
 KNOWN = frozenset(Chunk.__struct_fields__)
-TELLING = frozenset({"error", "x_groq"})  # keys that may end the stream
+TELLING = ("error", "x_groq")  # keys that may end the stream
+PING = ("type", "ping")
+_some_count = later(rb"[1-9]")  # a digit of a count that is not 0
 
 _decode_any = msgspec.json.Decoder().decode
 _NULL = b"null"
-
-
-class _Building:
-    """A choice as far as it has come."""
-
-    __slots__ = ("calls", "finish", "message", "more", "whole")
-
-    def __init__(self) -> None:
-        self.message: dict[str, Any] = {}
-        self.more: dict[str, Any] = {}
-        self.calls: list[tuple[int, dict[str, Any]]] = []
-        self.finish: str | None = None
-        self.whole = False  # the message came as a whole
-
-    def take(self, delta: Delta) -> None:
-        """Take an ordinary piece of a message."""
-        if delta.content is not None:
-            self.add("content", delta.content)
-        if delta.reasoning_content is not None:
-            self.add("reasoning_content", delta.reasoning_content)
-        if delta.reasoning is not None:
-            self.add("reasoning", delta.reasoning)
-        if delta.role and not self.message.get("role"):
-            self.message["role"] = delta.role
-
-    def add(self, key: str, piece: str) -> None:
-        """Continue a text of the message."""
-        pieces = self.message.get(key)
-        if isinstance(pieces, Pieces):
-            pieces.append(piece)
-        else:
-            merge(self.message, {key: piece})
-
-    def settle(self) -> int:
-        """Keep the texts in few pieces. Gives how much they have grown."""
-        return settle(self.message) + settle(self.more) + sum(settle(call) for _, call in self.calls[-1:])
-
-    def add_call(self, call: dict[str, Any]) -> None:
-        """Continue a call of a tool, or begin one: where the index is new, or the id another, or without index an id or name comes."""
-        function = as_object(call.get("function"))
-        index = as_index(call.get("index"))
-        if index is None:
-            there = None if call.get("id") or function.get("name") else (self.calls[-1][1] if self.calls else None)
-            if there is None and self.calls and call.get("id") and self.calls[-1][1].get("id") == call.get("id"):
-                there = self.calls[-1][1]
-        else:
-            there = next((one for at, one in reversed(self.calls) if at == index), None)
-            if there is not None and call.get("id") and there.get("id") and there["id"] != call["id"]:
-                there = None
-        if there is None:
-            there = {}
-            self.calls.append((len(self.calls) if index is None else index, there))
-        merge(there, call, frozenset({"index"}))
 
 
 class ChatStream:
@@ -94,11 +46,12 @@ class ChatStream:
     def __init__(self) -> None:
         self.top: dict[str, Any] = {}
         self.said: dict[str, bytes] = {}  # keys at the top that have no name here, with the value that came last
-        self.choices: dict[int, _Building] = {}
+        self.choices: dict[int, Building] = {}
         self.usage: Any = None
         self.error: Any = None
         self.problem: str | None = None
         self.kind = "chat.completion"
+        self.halves = HalvesJoined()
         self.held = 0
 
     def take(self, events: list[bytes]) -> None:
@@ -106,9 +59,10 @@ class ChatStream:
         try:
             self._take(events)
         finally:
-            self.held += sum(map(_Building.settle, self.choices.values()))
+            self.held += sum(map(Building.settle, self.choices.values()))
 
     def _take(self, events: list[bytes]) -> None:
+        events = self.halves.before(events)
         if not self.top and events:
             self._take_one(events[0])
             events = events[1:]
@@ -119,11 +73,16 @@ class ChatStream:
             self._take_chunks(decode_chunks(block))
         except UNREADABLE:
             if not self._take_loose(block):
-                for event in events:
+                for event in self.halves.joined(events):
                     self._take_alone(event)
 
     def end(self) -> Streamed:
         """What came of it. Whole is an answer of which every choice says why it ended; nothing else proves it."""
+        for event in self.halves.end():
+            try:
+                self._take_alone(event)
+            except UNREADABLE:
+                self.problem = self.problem or "an event is not of the form that such events have"
         if self.error is not None:
             return Refused(msgspec.json.encode(self.error))
         unfinished = [index for index, choice in self.choices.items() if not choice.finish]
@@ -139,7 +98,7 @@ class ChatStream:
             chunks, tops = decode_loose(block), decode_tops(block)
         except UNREADABLE:
             return False
-        if any(not TELLING.isdisjoint(top) or bytes(top.get("object", NULL)) == b'"error"' for top in tops):
+        if any(map(_may_end_the_stream, tops)):
             return False
         self._take_chunks(chunks)
         for top in tops:
@@ -152,24 +111,30 @@ class ChatStream:
 
     def _take_top(self, key: str, value: Any) -> None:
         """Take what stands beside the choices. A list is said again as a whole, never continued (Perplexity's citations)."""
-        self.top[key] = value if isinstance(value, list) else merged(key, self.top.get(key), value)
+        if key == "base_resp" and isinstance(value, dict) and value.get("status_code"):  # MiniMax
+            self.error = self.error or {"base_resp": value}
+        if (key, value) != PING:
+            self.top[key] = value if isinstance(value, list) else merged(key, self.top.get(key), value)
 
     def _take_chunks(self, chunks: Sequence[LooseChunk]) -> None:
         for chunk in chunks:
             if chunk.usage is not NULL and bytes(chunk.usage) != _NULL:
-                self.usage = chunk.usage
+                self._note_usage(chunk.usage)
             for part in chunk.choices or ():
-                self._take_part(part)
+                self._take_part(part, chunk)
         for name in [name for name in TOP if not self.top.get(name)]:
             said = (getattr(chunk, name) for chunk in chunks)
             first = next((raw for raw in said if raw is not NULL and bytes(raw) not in (_NULL, b'""')), None)
             if first is not None:
                 self.top[name] = first
 
-    def _take_part(self, part: ChoicePart) -> None:
-        building = self.choices.get(part.index)
+    def _take_part(self, part: ChoicePart, chunk: LooseChunk) -> None:
+        building = self.choices.get(part.index)  # type: ignore[arg-type]  # None is no key
         if building is None:
-            building = self.choices[part.index] = _Building()
+            index = part.index
+            if index is None:  # its place tells which it is
+                index = next(place for place, each in enumerate(chunk.choices or ()) if each is part)
+            building = self.choices.setdefault(index, Building())
         if part.finish_reason:
             building.finish = part.finish_reason
         if (delta := part.delta) is not None:
@@ -203,33 +168,41 @@ class ChatStream:
         for key in value.keys() - APART - DROPPED:
             self._take_top(key, value[key])
         if value.get("usage") is not None:
-            self.usage = value["usage"]
-        for choice in as_list(value.get("choices")):
+            self._note_usage(value["usage"])
+        for place, choice in enumerate(as_list(value.get("choices"))):
             if isinstance(choice, dict):
-                self._take_choice(choice)
+                index = as_index(choice.get("index"))
+                self._take_choice(place if index is None else index, choice)
+
+    def _note_usage(self, usage: Any) -> None:
+        """Take the counts that came last; some relays end with zeros."""
+        if self.usage is None or _some_count.search(msgspec.json.encode(usage)):
+            self.usage = usage
 
     def _note_error(self, value: dict[str, Any]) -> None:
         groq = value.get("x_groq")
-        if not is_empty_error(value.get("error")) or value.get("object") == "error":
+        if not is_empty_error(value.get("error")):
             self.error = self.error or value
+        elif not value.get("choices") and tells_error(value):
+            self.error = self.error or {"error": value}
         elif isinstance(groq, dict) and groq.get("error"):
             self.error = self.error or {"error": {"message": groq["error"], "type": "x_groq"}}
 
-    def _take_choice(self, choice: dict[str, Any]) -> None:
-        building = self.choices.setdefault(as_index(choice.get("index")) or 0, _Building())
+    def _take_choice(self, index: int, choice: dict[str, Any]) -> None:
+        building = self.choices.setdefault(index, Building())
         merge(building.more, choice, CHOICE_APART)
         for key in choice.keys() - CHOICE_APART:
             building.more.setdefault(key, None)
         if not is_empty_error(choice.get("error")):
             self.error = self.error or {"error": choice["error"]}
-        if isinstance(choice.get("message"), dict):  # a server that says the whole message again
-            if building.finish and building.whole:
-                self.problem = self.problem or "it holds more than one answer"
-            building.whole = True
-            building.message, building.calls = taken(choice["message"]), []
+        if isinstance(choice.get("usage"), dict):  # Moonshot
+            self._note_usage(choice["usage"])
+        message, delta = choice.get("message"), choice.get("delta")
+        if isinstance(message, dict) and (says_something(message) or not isinstance(delta, dict)):
+            delta = None  # a server that says the whole message again: the piece is in it
+            self.problem = self.problem or building.take_whole(message)
         if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"]:
             building.finish = choice["finish_reason"]
-        delta = choice.get("delta")
         if isinstance(delta, dict):
             merge(building.message, delta, frozenset({"tool_calls"}))
             for key in delta.keys() - {"tool_calls"}:
@@ -255,7 +228,7 @@ class ChatStream:
             body["usage"] = usage
         return msgspec.json.encode({key: value for key, value in body.items() if value is not None or key in self.top})
 
-    def _choice(self, index: int, building: _Building) -> dict[str, Any]:
+    def _choice(self, index: int, building: Building) -> dict[str, Any]:
         choice: dict[str, Any] = {"index": index, **finished(building.more)}
         if "text" not in building.more or building.message:
             message = finished(building.message)
@@ -265,3 +238,15 @@ class ChatStream:
             choice["message"] = message
         choice["finish_reason"] = building.finish
         return choice
+
+
+def says_something(message: dict[str, Any]) -> bool:
+    """Whether a message holds more than who speaks."""
+    return any(value for key, value in message.items() if key != "role")
+
+
+def _may_end_the_stream(top: dict[str, msgspec.Raw]) -> bool:
+    """Whether an event may tell of an error, so that it is read key by key."""
+    if any(key in top and bytes(top[key]) != _NULL for key in TELLING):
+        return True
+    return ("choices" not in top or bytes(top["choices"]) == _NULL) and "usage" not in top

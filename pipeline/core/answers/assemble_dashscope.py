@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
+from pipeline.core.answers.error_bodies import tells_error
 from pipeline.core.answers.merging import as_index, as_list
-from pipeline.core.answers.streamed import Cut, Streamed, Whole
+from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 NOT_YET = (None, "", "null")  # a finish_reason before the end
-TEXTS = ("content", "reasoning_content", "text")
+TEXTS = frozenset({"content", "reasoning_content", "text", "arguments"})
+LISTS = frozenset({"content", "tool_calls"})  # whose elements go on where their index, or else their place, is the same
 UNDECIDED = 16  # texts that are kept until it is decided which kind of stream this is
 
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -47,45 +49,68 @@ class DashScopeStream:
         self._top: dict[str, Any] = {}
         self._output: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
-        self._texts: dict[tuple[int, str], _Text] = {}
+        self._error: Any = None
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
-            self._top.update({key: value for key, value in event.items() if key != "output" and value is not None})
             output = event.get("output")
+            if not isinstance(output, dict) and tells_error(event):
+                self._error = self._error or event
+                continue
+            self._top.update({key: value for key, value in event.items() if key != "output" and value is not None})
             if isinstance(output, dict):
-                self._output.update(self._noted(-1, {key: value for key, value in output.items() if key != "choices"}))
+                _note(self._output, {key: value for key, value in output.items() if key != "choices"})
                 for place, choice in enumerate(as_list(output.get("choices"))):
                     if isinstance(choice, dict):
                         index = as_index(choice.get("index"))
-                        self._take(place if index is None else index, choice)
+                        _note(self._choices.setdefault(place if index is None else index, {}), choice)
 
     def end(self) -> Streamed:
         """What came of it: whole is an answer of which every choice says why it ended."""
-        body = msgspec.json.encode(self._body())
-        parts = list(self._choices.values()) or [self._output]
-        if all(part.get("finish_reason") not in NOT_YET for part in parts):
+        if self._error is not None:
+            return Refused(msgspec.json.encode({"error": self._error}))
+        choices = [_written(self._choices[index]) for index in sorted(self._choices)]
+        output = {**_written(self._output), **({"choices": choices} if choices else {})}
+        body = msgspec.json.encode({"output": output, **self._top})
+        if all(part.get("finish_reason") not in NOT_YET for part in choices or [output]):
             return Whole(body)
         return Cut("an output has no finish_reason", body)
 
-    def _take(self, index: int, choice: dict[str, Any]) -> None:
-        there = self._choices.setdefault(index, {})
-        there.update({key: value for key, value in choice.items() if key != "message" and value is not None})
-        message = choice.get("message")
-        if isinstance(message, dict):
-            there.setdefault("message", {}).update(self._noted(index, message))
 
-    def _noted(self, index: int, fields: dict[str, Any]) -> dict[str, Any]:
-        """What of these fields is as it is; their texts are noted."""
-        for key in TEXTS:
-            if isinstance(text := fields.get(key), str):
-                self._texts.setdefault((index, key), _Text()).add(text)
-        return {key: value for key, value in fields.items() if value is not None}
+def _note(into: dict[str, Any], fields: dict[str, Any]) -> None:
+    """Take what an event says of an object. What is empty takes nothing back."""
+    for key, value in fields.items():
+        if isinstance(value, str) and key in TEXTS:
+            text = into.setdefault(key, _Text())
+            if isinstance(text, _Text):
+                text.add(value)
+        elif isinstance(value, dict):
+            if not isinstance(into.get(key), dict):
+                into[key] = {}
+            _note(into[key], value)
+        elif isinstance(value, list) and key in LISTS:
+            _note_list(into, key, value)
+        elif value is not None and (value != "" or key not in into):
+            into[key] = value
 
-    def _body(self) -> dict[str, Any]:
-        for (index, key), text in self._texts.items():
-            part = self._output if index < 0 else self._choices[index]["message"]
-            part[key] = text.whole()
-        choices = {"choices": [self._choices[index] for index in sorted(self._choices)]} if self._choices else {}
-        return {"output": {**self._output, **choices}, **self._top}
+
+def _note_list(into: dict[str, Any], key: str, items: list[Any]) -> None:
+    there = into.get(key)
+    known: dict[int, Any] = there if isinstance(there, dict) else {}
+    into[key] = known
+    for place, item in enumerate(items):
+        if isinstance(item, dict):
+            index = as_index(item.get("index"))
+            _note(known.setdefault(place if index is None else index, {}), item)
+
+
+def _written(value: Any) -> Any:
+    """An object whose pieces have all come."""
+    if isinstance(value, _Text):
+        return value.whole()
+    if isinstance(value, dict):
+        if value and all(isinstance(key, int) for key in value):
+            return [_written(value[index]) for index in sorted(value)]
+        return {key: _written(item) for key, item in value.items()}
+    return value

@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, settle, taken
+from pipeline.core.answers.merging import Pieces, as_index, as_list, as_object, finished, merge, parsed, settle, taken
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
+COUNTED_ON = "output_tokens"  # the count that message_start only begins
+
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
-_decode = msgspec.json.Decoder().decode
 
 
 class MessageStream:
@@ -81,24 +82,17 @@ class MessageStream:
         if isinstance(usage, dict):
             known = self.message.get("usage")
             there = known if isinstance(known, dict) else {}
-            self.message["usage"] = {**there, **{key: value for key, value in usage.items() if value is not None or key not in there}}
+            said = {key: value for key, value in usage.items() if value or not there.get(key) or (key == COUNTED_ON and value == 0)}
+            self.message["usage"] = {**there, **said}  # relays repeat the counts of the prompt as 0 (ai-gateway#1631)
 
     def _body(self) -> dict[str, Any]:
         blocks = []
         for index in sorted(self.blocks):
             block = finished(self.blocks[index])
             if index in self.inputs:
-                block["input"] = _parsed("".join(self.inputs[index]))
+                block["input"] = parsed("".join(self.inputs[index]))
             blocks.append(block)
         return {**finished(self.message), "content": blocks}
-
-
-def _parsed(text: str) -> Any:
-    """The input of a tool: JSON, of which nothing at all is an empty object, and a part stays the text that it is."""
-    try:
-        return _decode(text) if text.strip() else {}
-    except (msgspec.DecodeError, RecursionError):
-        return text
 
 
 class CohereStream:
@@ -123,6 +117,8 @@ class CohereStream:
                     self.message = {key: value for key, value in message.items() if key not in ("content", "tool_calls", "citations")}
                 case "content-start" | "content-delta" if isinstance(message.get("content"), dict):
                     merge(self.content.setdefault(index, {}), message["content"])
+                    if isinstance(event.get("logprobs"), dict):
+                        self.reply.setdefault("logprobs", []).append(event["logprobs"])
                 case "tool-plan-delta":
                     self.message["tool_plan"] = str(self.message.get("tool_plan") or "") + str(message.get("tool_plan") or "")
                 case "tool-call-start" | "tool-call-delta" if isinstance(message.get("tool_calls"), dict):
@@ -143,3 +139,31 @@ class CohereStream:
             message["tool_calls"] = [finished(self.calls[index]) for index in sorted(self.calls)]
         body = msgspec.json.encode({**self.reply, "message": message})
         return Whole(body) if self.reply.get("finish_reason") else Cut("the message has no finish_reason", body)
+
+
+class FirstCohereStream:
+    """A streamed chat of Cohere's first version, whose last event says the whole."""
+
+    def __init__(self) -> None:
+        self.reply: dict[str, Any] | None = None
+        self.texts = Pieces()
+        self.error: Any = None
+
+    def take(self, events: list[bytes]) -> None:
+        """Take the data of some events."""
+        for event in _decode_events(b"[" + b",".join(events) + b"]"):
+            if event.get("error"):
+                self.error = self.error or event
+            if event.get("event_type") == "stream-end":
+                self.reply = {"finish_reason": event.get("finish_reason"), **as_object(event.get("response"))}
+            elif isinstance(event.get("text"), str):
+                self.texts.append(event["text"])
+
+    def end(self) -> Streamed:
+        """What came of it: whole is a stream with its last event."""
+        if self.error is not None:
+            return Refused(msgspec.json.encode(self.error))
+        said = {"text": "".join(self.texts)}
+        if self.reply is not None:
+            return Whole(msgspec.json.encode({**said, **self.reply}))
+        return Cut("no stream-end came", msgspec.json.encode(said))

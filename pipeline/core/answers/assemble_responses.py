@@ -10,11 +10,18 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces
+from pipeline.core.answers.merging import Pieces, as_object, finished, settle
 from pipeline.core.answers.parts import NULL
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
-TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
+TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"})
+PIECES = {  # of what an item holds, by the name of their event
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "refusal",
+    "response.function_call_arguments.delta": "arguments",
+    "response.custom_tool_call_input.delta": "input",
+}
+PARTS = {"text": "output_text", "refusal": "refusal"}  # types of parts of a message
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -36,7 +43,8 @@ class ResponseStream:
 
     def __init__(self) -> None:
         self.items: dict[int, bytes] = {}
-        self.texts: dict[int, Pieces] = {}  # of items that are not done
+        self.added: dict[int, bytes] = {}  # items that are not done, as they began
+        self.texts: dict[int, dict[str, Pieces]] = {}  # what came of these, by key
         self.final: bytes | None = None
         self.begun: bytes | None = None
         self.error: bytes | None = None
@@ -48,22 +56,31 @@ class ResponseStream:
         if len(decoded) != len(events):
             raise msgspec.DecodeError("two pieces of an event make one where they are joined")
         for event, raw in zip(decoded, events, strict=True):
-            if event.type == "response.output_text.delta":
+            if event.type in PIECES:
                 if isinstance(event.delta, str):
-                    self.texts.setdefault(event.output_index, Pieces()).append(event.delta)
+                    self.texts.setdefault(event.output_index, {}).setdefault(PIECES[event.type], Pieces()).append(event.delta)
+            elif event.type.startswith("response.output_item."):
+                self._take_item(event)
             elif event.type in TERMINAL:
                 self.final = bytes(event.response)
                 self.held += len(self.final)
-            elif event.type == "response.output_item.done":
-                self.items[event.output_index] = bytes(event.item)
-                self.held += len(self.items[event.output_index])
-                self.texts.pop(event.output_index, None)
             elif event.type == "response.created":
                 self.begun = bytes(event.response)
             elif event.type == "error" or (not event.type and event.error is not NULL):
                 self.error = self.error or _as_error(raw)
-        for pieces in self.texts.values():
-            self.held += pieces.settle()
+        for texts in self.texts.values():
+            self.held += settle(texts)
+
+    def _take_item(self, event: _Event) -> None:
+        """Take an item that begins, or one that is done."""
+        index, item = event.output_index, bytes(event.item)
+        if event.type.endswith(".added"):
+            self.added[index] = item
+        elif event.type.endswith(".done"):
+            self.items[index] = item
+            self.texts.pop(index, None)
+            self.added.pop(index, None)
+        self.held += len(item)
 
     def end(self) -> Streamed:
         """What came of it: whole is a response with its last event."""
@@ -78,17 +95,19 @@ class ResponseStream:
             response = _decode_response(body)
         except (msgspec.DecodeError, RecursionError):
             return body
-        items = {**{index: _message(pieces) for index, pieces in self.texts.items()}, **self.items}
+        items = {**{index: self._begun(index) for index in self.texts}, **self.items}
         if items and bytes(response.get("output", NULL)) in (b"null", b"[]"):
             response["output"] = msgspec.Raw(msgspec.json.encode([msgspec.Raw(items[index]) for index in sorted(items)]))
             return msgspec.json.encode(response)
         return body
 
-
-def _message(pieces: Pieces) -> bytes:
-    """A message with the text that came of it."""
-    part = {"type": "output_text", "text": "".join(pieces)}
-    return msgspec.json.encode({"type": "message", "role": "assistant", "content": [part]})
+    def _begun(self, index: int) -> bytes:
+        """An item that was not told to be done, with what came of it."""
+        texts = finished(self.texts[index])
+        item = {key: value for key, value in as_object(_decode(self.added.get(index) or b"{}")).items() if key != "status"}
+        if parts := [{"type": PARTS[key], key: text} for key, text in texts.items() if key in PARTS]:
+            return msgspec.json.encode({"type": "message", "role": "assistant", **item, "content": parts})
+        return msgspec.json.encode({"type": "function_call", **item, **texts})
 
 
 def _as_error(event: bytes) -> bytes:

@@ -22,7 +22,7 @@ class Delta(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class ChoicePart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A piece of a choice."""
 
-    index: int = 0
+    index: int | None = None
     delta: Delta | None = None
     finish_reason: str | None = None
     text: str | None = None

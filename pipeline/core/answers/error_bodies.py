@@ -20,6 +20,7 @@ SHOWN_KEYS = ("code", "type", "error_code", "error_type", "__type", "status")  #
 MESSAGE_KEYS = ("message", "detail", "msg", "error_msg", "status_msg", "error_description", "error")
 WAIT_KEYS = ("retryDelay", "estimated_time", "retry_after")  # Google's RetryInfo; Hugging Face while a model loads; relays
 INNER_KEYS = ("error", "errors", "detail", "details", "innererror", "base_resp", "violations", "metadata")
+ERROR_MARKS = frozenset({"code", "type", "status", "param", "error_type", "request_id"})  # that stand beside the message of an error
 MAX_LAYERS = 32  # objects of one body that are looked at; real bodies have fewer than 10
 
 MESSAGE_CHARACTERS = 100_000  # of a message; it is copied several times on its way to the output
@@ -97,6 +98,29 @@ def is_empty_error(error: Any) -> bool:
     if isinstance(error, dict):
         return all(is_empty_error(value) for value in error.values())
     return error in _EMPTY
+
+
+def tells_error(value: Any) -> bool:
+    """Whether an event of a stream, which holds no part of an answer, says that something went wrong."""
+    if not isinstance(value, dict):
+        return False
+    if (
+        not is_empty_error(value.get("error"))
+        or not is_empty_error(value.get("errors"))
+        or "error" in (value.get("object"), value.get("type"))
+    ):
+        return True
+    base = value.get("base_resp")
+    if (
+        value.get("success") is False
+        or value.get("error_code")
+        or value.get("error_msg")
+        or (isinstance(base, dict) and base.get("status_code"))
+    ):
+        return True
+    if isinstance(value.get("detail"), str | list) and value["detail"]:  # FastAPI
+        return True
+    return isinstance(value.get("message"), str) and bool(value["message"]) and not value.keys().isdisjoint(ERROR_MARKS)
 
 
 def _layers(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:

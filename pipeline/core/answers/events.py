@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 
+from pipeline.patterns import later
+
 BOM = b"\xef\xbb\xbf"
 SLICE_BYTES = 1 << 20
 OVERHEAD = len(b"data: \n\n")
@@ -21,7 +23,9 @@ _PLAIN = re.compile(rb"data: ?(\{.*\}|\[DONE\])\n\n")
 _EXACT = re.compile(rb"data: (\{.*\}|\[DONE\])\n\n")
 # A line without data, with the line end before it; and after a comment that stands alone its blank line.
 _NO_DATA = re.compile(rb"\n(?:(?:event|id|retry):[^\n]*|:[^\n]*(?:\n(?=\n))?)")
-_ERROR_NAMES = (b"\nevent: error", b"\nevent:error", b"\nerror:")
+# Names of events that tell of an error: `error`, `exception` (gateways), `modelStreamErrorException` (AWS).
+_tells_error = later(rb"(?i:error|exception)")
+_error_line = later(rb"\n(?:event:[^\n]*(?i:error|exception)|error:)")
 
 
 class Events:
@@ -97,7 +101,7 @@ class Events:
     def _dispatch(self, found: list[bytes]) -> None:
         data, name = b"\n".join(self._data), self._name
         self._data, self._name = [], b""
-        if name == b"error":
+        if name and _tells_error.search(name):
             self.error = self.error or data
         elif data:
             found.append(data)
@@ -109,7 +113,7 @@ def _all_plain(block: bytes) -> list[bytes] | None:
     if sum(map(len, found)) + OVERHEAD * len(found) == len(block):
         return found
     lines = b"\n" + block
-    if any(name in lines for name in _ERROR_NAMES):
+    if (b"rror" in lines or b"xception" in lines) and _error_line.search(lines):
         return None
     bare = _NO_DATA.sub(b"", lines)
     found = _PLAIN.findall(bare)

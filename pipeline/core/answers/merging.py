@@ -6,14 +6,19 @@ Numbers and truth values: the last one holds. Objects are merged key by key, lis
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from typing import Any
+
+import msgspec
+
+from pipeline.patterns import later
 
 # Texts that come in pieces, whatever object they stand in.
 JOINED = frozenset(
     {"content", "refusal", "reasoning_content", "reasoning", "arguments", "text", "thinking", "transcript", "data", "summary"}
     | {"partial_json", "thought"}
 )
-
+_padded = later(r"[^=]+=*")  # a piece of base64 with its padding
 
 PARTS = ("text", "thinking")  # types of parts that are written bit by bit
 
@@ -110,9 +115,10 @@ def _continued(old: list[Any], new: list[Any]) -> list[Any]:
 
 
 def _begun(old: list[Any], item: dict[str, Any]) -> dict[str, Any] | None:
-    index = item.get("index")
-    if isinstance(index, int):
-        return next((one for one in old if isinstance(one, dict) and one.get("index") == index), None)
+    index, kind = item.get("index"), item.get("type")
+    if isinstance(index, int):  # which may be counted for each type apart (OpenRouter, langchainjs#10692)
+        same = (one for one in reversed(old) if isinstance(one, dict) and one.get("index") == index)
+        return next((one for one in same if kind is None or one.get("type") in (None, kind)), None)
     if item.get("type") in PARTS and old and isinstance(old[-1], dict) and old[-1].get("type") == item["type"]:
         return old[-1]
     return None
@@ -134,5 +140,23 @@ def finished(value: Any) -> Any:
     if isinstance(value, Pieces):
         return "".join(value)
     if isinstance(value, dict):
-        return {key: finished(item) for key, item in value.items()}
+        return {key: as_one_base64(finished(item)) if key == "data" else finished(item) for key, item in value.items()}
     return [finished(item) for item in value] if isinstance(value, list) else value
+
+
+def as_one_base64(text: Any) -> Any:
+    """Base64 of which each piece was encoded by itself: padding within it would end it for a reader."""
+    if not isinstance(text, str) or "=" not in text.rstrip("="):
+        return text
+    try:
+        return b64encode(b"".join(b64decode(piece, validate=True) for piece in _padded.findall(text))).decode()
+    except ValueError:  # it is something else
+        return text
+
+
+def parsed(text: str) -> Any:
+    """The input of a tool: JSON, of which nothing at all is an empty object, and a part stays the text that it is."""
+    try:
+        return msgspec.json.decode(text) if text.strip() else {}
+    except (msgspec.DecodeError, RecursionError):
+        return text

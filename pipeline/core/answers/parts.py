@@ -50,6 +50,9 @@ _decode_text = msgspec.json.Decoder(str).decode
 FINISH_REASONS = {
     "end_turn": "stop",  # Anthropic
     "max_tokens": "length",
+    "model_length": "length",  # Mistral
+    "model_context_window_exceeded": "length",  # Anthropic, Zhipu
+    "sensitive": "content_filter",  # Zhipu
     "tool_use": "tool_calls",
     "refusal": "content_filter",
     "STOP": "stop",  # Google
@@ -60,6 +63,8 @@ FINISH_REASONS = {
     "PROHIBITED_CONTENT": "content_filter",
     "SPII": "content_filter",
     "IMAGE_SAFETY": "content_filter",
+    "IMAGE_PROHIBITED_CONTENT": "content_filter",
+    "IMAGE_RECITATION": "content_filter",
     "max_output_tokens": "length",  # the Responses API
     "completed": "stop",
     "COMPLETE": "stop",  # Cohere
@@ -83,9 +88,11 @@ BROKEN_OFF = frozenset(
         *("ERROR", "TIMEOUT", "USER_CANCEL"),  # Cohere
         *("abort", "aborted", "cancelled"),  # vLLM, SGLang
         "insufficient_system_resource",  # DeepSeek
+        "network_error",  # Zhipu
     }
 )
 # An answer may end so without a word in it: the same request would end so again, and the user is told by the reason.
+ORDINARY_ENDS = (None, "stop", "tool_calls")  # which explain nothing
 WORDLESS_ENDS = frozenset({"length", "content_filter"})
 
 
@@ -262,7 +269,8 @@ def nothing_said(what: str, reason: str | None, complete: bool = True) -> Readin
     """A reply without a word in it. reason: why it ended. Some ends explain that, and then it is an answer."""
     if reason in WORDLESS_ENDS:
         return Reading(complete=complete, finish_reason=reason)
-    return Reading(complete=False, finish_reason=reason, problem=what, empty=True)
+    told = "" if reason in ORDINARY_ENDS else f' (it ended with "{reason}")'
+    return Reading(complete=False, finish_reason=reason, problem=what + told, empty=True)
 
 
 def as_json(value: object) -> msgspec.Raw:

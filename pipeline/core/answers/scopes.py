@@ -95,6 +95,8 @@ REQUEST_CODES = frozenset(
         "content_policy_violation",
         "content_filter",
         "image_content_policy_violation",
+        *("datainspectionfailed", "data_inspection_failed", "invalidparameter"),  # DashScope
+        "validationexception",  # Bedrock
     },
 )
 KNOWN_CODES = QUOTA_CODES | RATE_LIMIT_CODES | KEY_CODES | SETUP_CODES | SERVER_CODES | REQUEST_CODES

@@ -59,7 +59,7 @@ def list_or_object(raw: msgspec.Raw) -> bool:
 
 
 # How the type of an event begins that is a piece of a streamed answer: by itself it is none.
-PIECES = ("response.", "transcript.text.delta", "message_", "message-", "content_block", "content-")
+PIECES = ("response.", "transcript.text.", "image_generation.", "image_edit.", "message_", "message-", "content_block", "content-")
 
 
 def piece(raw: msgspec.Raw) -> bool:

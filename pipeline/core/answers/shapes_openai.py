@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import msgspec
 
 from pipeline.core.answers.error_bodies import says_nothing
 from pipeline.core.answers.parts import (
@@ -27,9 +27,6 @@ from pipeline.core.answers.parts import (
     text_of,
 )
 
-if TYPE_CHECKING:
-    import msgspec
-
 ERROR = "error"
 NAMES = frozenset({"role", "content", "id", "type", "name", "object", "index"})  # keys of a message that are not its content
 NAMES_OF_CALLS = frozenset({"id", "type", "index"})
@@ -42,6 +39,7 @@ PLAIN_TEXT = frozenset({"type", "text"})
 PLAIN_ITEM = frozenset({"id", "type", "role", "status", "content"})
 WAITING = frozenset({"queued", "in_progress"})  # of a response that was asked for in the background
 PASSING_CODES = frozenset({"server_error", "rate_limit_exceeded", "vector_store_timeout"})  # every other one is of the request
+EMPTY = msgspec.Raw(b'""')
 REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -123,25 +121,28 @@ def _read_message(message: Object) -> tuple[msgspec.Raw, bool]:
     content = message.get("content", NULL)
     whole = not says_more(message, PLAIN_MESSAGE)
     if is_text(content):
-        return content, whole
-    if is_list(content):  # Mistral: text and thinking as parts
+        return (content if whole or content != EMPTY else _instead_of_text(message) or content), whole
+    if is_list(content):  # Mistral: text and thinking as parts; DashScope: parts without a type
         parts = objects_of(content)
-        texts = [text_of(part.get("text")) for part in parts if text_of(part.get("type")) == "text"]
+        texts = [text_of(part.get("text")) for part in parts if text_of(part.get("type")) in ("text", None) and "text" in part]
         plain = len(texts) == len(first_items_of(content)) and not any(says_more(part, PLAIN_TEXT) for part in parts)
         return joined(texts) if texts else content, whole and plain
-    return _instead_of_content(message), whole
+    return _instead_of_text(message) or _thoughts(message), whole
 
 
-def _instead_of_content(message: Object) -> msgspec.Raw:
-    """What stands for the text where there is none: calls of tools, a refusal, what was said aloud, or only thoughts."""
+def _instead_of_text(message: Object) -> msgspec.Raw | None:
+    """What stands for the text where there is none: calls of tools, a refusal, or what was said aloud."""
     if calls := objects_of(message.get("tool_calls")):
         return as_text(calls)
     if present(message.get("function_call")):
         return as_text([object_of(message["function_call"])])
     if present(message.get("refusal")):
         return message["refusal"]
-    if present(message.get("audio")):
-        return object_of(message["audio"]).get("transcript", NULL)
+    return object_of(message["audio"]).get("transcript", NULL) if present(message.get("audio")) else None
+
+
+def _thoughts(message: Object) -> msgspec.Raw:
+    """What a model thought that said nothing."""
     return next((message[key] for key in REASONING if key in message and is_text(message[key])), NULL)
 
 

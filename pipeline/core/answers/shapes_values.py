@@ -8,10 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.core.answers.parts import (
+    BROKEN_OFF,
     NULL,
     Object,
     Reading,
     as_json,
+    finish,
     first_byte,
     has_more_than,
     head_of,
@@ -22,12 +24,14 @@ from pipeline.core.answers.parts import (
     object_of,
     one_or_list,
     present,
+    says_more,
 )
 
 BY_INDEX = ("embedding", "score", "data")  # OpenAI; vLLM's scores; vLLM's pooling
 MOST_ELEMENTS = 100_000  # a list of more is taken as it came: an object costs 200 bytes and more, so 20 million of them gigabytes
 HEAD_BYTES = 100  # of a list, in which its first element begins
 NUMBERS = frozenset(bytes([code]) for code in b"-0123456789[n")  # how the first of a vector begins; null is looked at later
+PLAIN_ITEM = frozenset({"index", "stop", "stop_type", "tokens_evaluated", "tokens_predicted", "id_slot", "model", "timings"})
 AS_THEY_ARE = ("label", "probs", "b64_json", "url")  # vLLM's classes; images
 
 
@@ -119,7 +123,20 @@ def read_embedding(reply: Object) -> Reading:
 
 def read_transcription(reply: Object) -> Reading:
     """Transcriptions and translations of speech; Cohere's first chat has its text there too."""
-    return Reading(reply["text"])
+    if (reason := finish(reply.get("finish_reason"))) in BROKEN_OFF:
+        return Reading(problem=f'finish_reason "{reason}"')
+    return Reading(reply["text"], finish_reason=reason)
+
+
+def _texts_of(first: Object, raw: msgspec.Raw) -> Reading | None:
+    """A list with an answer to each of several prompts (llama.cpp), or with several answers (Hugging Face)."""
+    key = next((key for key in ("generated_text", "content") if is_text(first.get(key, NULL)) or is_list(first.get(key, NULL))), None)
+    if key is None or (key == "content" and "stop" not in first):
+        return None
+    items = [object_of(item) for item in items_of(raw)]
+    content = one_or_list([item.get(key, NULL) for item in items])
+    whole = not any(says_more(item, PLAIN_ITEM, key) for item in items)
+    return Reading(content, whole, finish(first.get("stop_type")), key=key)
 
 
 def read_list(body: bytes) -> Reading:
@@ -130,8 +147,8 @@ def read_list(body: bytes) -> Reading:
     first = object_of(head.first) if is_object(head.first) else {}
     if "generated_text" in first and not (is_text(first["generated_text"]) or is_list(first["generated_text"])):
         return Reading(problem="a generated text that is none")
-    if not memoryview(head.second) and "generated_text" in first:
-        return Reading(first["generated_text"], key="generated_text")
+    if not has_too_many(raw) and (texts := _texts_of(first, raw)) is not None:
+        return texts
     if "candidates" in first:
         return Reading(problem="pieces of an answer")
     if first_byte(head.first) == ord("n"):
