@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.core.rows import jobs
+from pipeline.core.rows import row_maker
 from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
@@ -73,7 +73,7 @@ def test_a_long_line_is_read_in_one_pass_as_a_short_one(data: bytes) -> None:
     short = make(data)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "LONG_LINE", 0)
+        patch.setattr(row_maker, "LONG_LINE", 0)
         long = make(data)
 
     assert (type(long), vars_of(long)) == (type(short), vars_of(short))
@@ -284,7 +284,7 @@ def test_urls_are_checked_once_and_kept_once() -> None:
 
     assert [item.url for item in made] == [f"/v1/{number % 100}" for number in range(1000)]
     assert made[0].url is made[100].url
-    assert len(maker._urls) <= 64
+    assert len(maker._rows._urls) <= 64
 
 
 def test_a_wrong_default_url_is_an_error() -> None:
