@@ -81,8 +81,10 @@ if TYPE_CHECKING:
     from pipeline.library.outcomes import Outcomes
     from pipeline.messages import Change, GateMessage, Notice, Report, Ticket
     from pipeline.ports import (
+        AskingSender,
         AskLane,
         ClientRequestIds,
+        Departure,
         GroupObserver,
         LaneKeeper,
         LightSender,
@@ -242,6 +244,8 @@ __all__ = [
     "ClientRequestIds",
     "OpenSender",
     "LightSender",
+    "AskingSender",
+    "Departure",
     "StreamConsumer",
     "OpenConsumer",
     "AttemptRecord",

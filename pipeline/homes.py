@@ -47,8 +47,8 @@ _HOMES = {
     "pipeline.stages.flow": "FlowSettings Tallies run_flow",
     "pipeline.messages": "Change GateMessage Notice Report Ticket",
     "pipeline.ports": (
-        "AskLane ClientRequestIds GroupObserver LaneKeeper LightSender LimitLease Observer OpenConsumer OpenSender OpenSource Reuse Sender "
-        "Source Store StreamConsumer"
+        "AskingSender AskLane ClientRequestIds Departure GroupObserver LaneKeeper LightSender LimitLease Observer OpenConsumer OpenSender "
+        "OpenSource Reuse Sender Source Store StreamConsumer"
     ),
     "pipeline.core.rows.lines": "RawRow",
     "pipeline.core.rows.templates": "Template",

@@ -245,6 +245,13 @@ class Sends(Protocol[J_contra, R_co]):
         """One attempt."""
 
 
+def ask_before(sender: object, departure: object) -> None:
+    """Have a sender ask this before its attempts leave, if it can (`ports.AskingSender`)."""
+    ask: Callable[[object], None] | None = getattr(sender, "ask_before", None)
+    if ask is not None:
+        ask(departure)
+
+
 def attempts_of(sender: Sends[J, R]) -> Callable[[J, str], Awaitable[R]]:
     """How a light task makes attempts with a sender: by its own `attempt`, or with a task for each."""
     attempt: Callable[[J, str], Awaitable[R]] | None = getattr(sender, "attempt", None)

@@ -89,6 +89,23 @@ class Sender(Protocol):
 OpenSender = Callable[[], Sender]
 
 
+class Departure(Protocol):
+    """Is asked by a sender before an attempt leaves, on lanes whose limits other processes use too."""
+
+    def delays(self) -> None:
+        """The attempt cannot leave at once, because it has to connect first or waits for something else. Calling it again does no harm."""
+
+    def may_leave(self) -> Coroutine[Any, Any, bool]:
+        """Whether the attempt may leave now, to be awaited by a light task. If not, `NOT_LEFT` is what comes of it."""
+
+
+class AskingSender(Sender, Protocol):
+    """A sender that can ask before an attempt leaves. The attempts of one that has no `ask_before` count from their tickets."""
+
+    def ask_before(self, departure: Departure) -> None:
+        """Ask this before every attempt from now on."""
+
+
 class LightSender(Sender, Protocol):
     """A sender that needs no task of trio's for most of its attempts (`light`). One that has no `attempt` is given a task for each."""
 

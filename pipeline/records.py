@@ -61,6 +61,7 @@ class FaultCause(Enum):
     PROTOCOL = "protocol"  # the bytes are not an HTTP response, or its content coding is broken
     TOO_LARGE = "too_large"  # over a size cap
     FILE = "file"  # a file that the request carries cannot be read, or has changed
+    NOT_LEFT = "not_left"  # this process lost its share of the limits before the request could leave
 
 
 class Scope(Enum):

@@ -18,7 +18,7 @@ from pipeline.edges.http import Transport, check_endpoint, open_senders, senders
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.errors import ConfigError, Problem
-from pipeline.light import attempts_of, in_task
+from pipeline.light import ask_before, attempts_of, in_task
 from pipeline.runs.keys import credentials_for, key_reader
 from pipeline.runs.names import place_of
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.environment import Credentials
     from pipeline.edges.attachments.folder import Folder
-    from pipeline.ports import OpenSender, Sender
+    from pipeline.ports import Departure, OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
 
 
@@ -200,6 +200,10 @@ class _OwnModel(Struct, frozen=True):
 
     sender: Sender
     model: str
+
+    def ask_before(self, departure: Departure) -> None:
+        """See `AskingSender`."""
+        ask_before(self.sender, departure)
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt, with the lane's model in the request."""

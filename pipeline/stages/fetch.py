@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.messages import GateMessage, Report, Ticket
     from pipeline.ports import ClientRequestIds, OpenSender, Store
     from pipeline.records import Fault, Outcome
+    from pipeline.stages.leaving import Leaving
     from pipeline.stages.mailbox import Outlet
 
 
@@ -68,12 +69,14 @@ async def fetch(
     settings: FetchSettings,
     store: Store[Any],
     room: Room | None = None,
+    leaving: Leaving | None = None,
 ) -> None:
     """Make the attempts that tickets allow. Every attempt ends in a report, and a success in an outcome too.
 
     tickets: their sender counts the workers; this stage starts as many as there are tickets at once. Through a `Handover` they set
     out before `send_nowait` returns.
     reports: must have room for a message per worker. outcomes: for a message per row.
+    leaving: asks before attempts leave late, where lanes share their limits with other processes.
     Cancellation: attempts in flight are cut off; their rows have no outcome.
     """
     idle: list[IdleWorkers] = []  # of each lane
@@ -86,9 +89,11 @@ async def fetch(
                     idle.append(IdleWorkers())
                 workers = idle[ticket.lane]
                 if not workers.give(ticket):
-                    crew.start(_work(ticket, workers, reports, outcomes, settings, store, room))
+                    crew.start(_work(ticket, workers, reports, outcomes, settings, store, room, leaving))
                 if number % MOST_AT_ONCE == 0:
                     await InTask(trio.lowlevel.checkpoint)
+            if leaving is not None:
+                leaving.handed_out(group)
         for workers in idle:
             workers.close()
 
@@ -118,12 +123,14 @@ async def _work(
     settings: FetchSettings,
     store: Store[Any],
     room: Room,
+    leaving: Leaving | None,
 ) -> None:
     """A worker: its first ticket, and then one after the other, until none will come. To be run as a light task."""
     assert ticket is not None
     sender = settings.open_senders[ticket.lane]()
     attempt = attempts_of(sender)
     clock = trio.lowlevel.current_clock().current_time  # a third of what trio.current_time costs
+    departure = None if leaving is None else leaving.departure(ticket.lane, sender, clock)
     try:
         while ticket is not None:
             job = ticket.job
@@ -131,6 +138,8 @@ async def _work(
             long = len(job.body) > SHORT_BYTES
             if long:
                 room.leave(job)
+            if departure is not None:
+                departure.begin(ticket)
             started = clock()
             reply = await attempt(job, settings.name_attempt(job.index, ticket.attempt))
             ended = clock()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.lines import RawRow
     from pipeline.ports import LaneKeeper, LimitLease, Observer, Reuse, Store
     from pipeline.records import Failure, Usage
+    from pipeline.stages.leaving import Leaving
 
 MOST_WORKERS = 1 << 16  # connections to one address from one of ours: there are no more ports
 GRACE_SECONDS = 30.0  # for what is in flight after a stop; a container's manager kills after 30 s as a rule
@@ -116,8 +117,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
     give, credits_ = trio.open_memory_channel[int](window + 1)
     if settings.changes is not None:
         workers = max(workers, MOST_WORKERS)  # there may be more later; room that nobody uses costs nothing
-    # window + workers + 1: a report outlives its row's credit (law 5); and one more for the notice to stop, and for each change
-    post, inbox = Mailbox[GateMessage](window + workers + 3 + 4 * len(settings.leases)).ends()
+    post, inbox = Mailbox[GateMessage](_messages_at_once(settings, workers)).ends()
     grant, tickets = Handover[list[Ticket]]().ends()
     end, outcomes = Mailbox[Outcome](window).ends()
     keep, recorded = trio.open_memory_channel[list[Any]](1)
@@ -166,6 +166,8 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 
+    run_fetch = partial(fetch, tickets, post, end, settings=settings.fetch, store=store, room=room, leaving=_leaving(settings.leases, post))
+
     async def run_recorder() -> None:
         await record(
             outcomes,
@@ -197,7 +199,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
             stages.start_soon(_stage, run_gate)
             # A row that one of these could not pass on is lost to the run, and the gate would wait for it for ever.
             end_all = stages.cancel_scope.cancel
-            stages.start_soon(_stage, partial(fetch, tickets, post, end, settings=settings.fetch, store=store, room=room), end_all)
+            stages.start_soon(_stage, run_fetch, end_all)
             stages.start_soon(_stage, run_recorder, end_all)
             stages.start_soon(_stage, run_order, end_all)
             stages.start_soon(_stage, partial(write, ordered, store=store, credits=give), end_all)
@@ -240,6 +242,22 @@ async def _drain_when_told(
             post.send_nowait(Notice.STOP)
         except trio.BrokenResourceError:
             return  # the gate has already ended
+
+
+def _messages_at_once(settings: FlowSettings, workers: int) -> int:
+    """How many messages to the gate there can be at once."""
+    room = settings.window + workers + 3  # a report outlives its row's credit (law 5); the notice to stop, and a change
+    if settings.leases:  # two of each worker that asks whether it may leave, and one for each group of tickets
+        room += 4 * len(settings.leases) + 3 * workers
+    return room
+
+
+def _leaving(leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> Leaving | None:
+    if not leases:
+        return None
+    from pipeline.stages.leaving import leaving_of  # noqa: PLC0415  few runs share limits
+
+    return leaving_of(leases, post)
 
 
 def _keep_leases(nursery: trio.Nursery, leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> None:

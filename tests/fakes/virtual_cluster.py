@@ -13,7 +13,7 @@ from attrs import define, field
 from pipeline.core.cluster.coordination import CoordinatorCore, Kept
 from pipeline.core.cluster.talk import LaneReport, Poll, SharedLane
 from pipeline.core.pacing.lane import Bound, Limit, Wait
-from pipeline.core.pacing.leased import LeasedLane
+from pipeline.core.pacing.leased import LATE_SECONDS, LeasedLane
 from pipeline.core.pacing.permits import GivenUpError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.010
 LOOK_SECONDS = 0.05
+HANDED_OUT_SECONDS = 0.0003  # after the tickets; within what a limit's log absorbs
 SAVE_SECONDS = 1.0
 SLOTS = 1 << 20
 BEGUN = 100.0
@@ -53,7 +54,7 @@ class Plan:
     demand: tuple[tuple[bool, ...], ...]
     seconds: float
     delay_seconds: float = 0.002
-    park_seconds: float = 1.0
+    park_seconds: float = 0.25
     expiry: float = 3.0
     joins: tuple[float, ...] = ()
     troubles: tuple[Trouble, ...] = ()
@@ -197,23 +198,29 @@ class Cluster:
     def _send(self, worker: Worker) -> None:
         if self._sleeps(worker, partial(self._send, worker)):
             return
+        group = []
         while self._wants(worker.number):
             cost = self._random.randint(*self.plan.tokens) if self.plan.tokens else 0
             granted = worker.lane.admit(self.now, cost)
             if isinstance(granted, Wait):
                 break
-            if self.plan.late_seconds and self._random.random() < self.plan.late_share:
-                self._at(0.0005, partial(self._late, worker, granted, cost))
-            else:
-                self.departures.append((self.now, cost or 1))
+            group.append((granted, cost))
+        if group:
+            self._at(HANDED_OUT_SECONDS, partial(self._hand_out, worker, group))
         self._at(TICK_SECONDS + self._random.expovariate(500), partial(self._send, worker))
 
-    def _late(self, worker: Worker, granted: Grant, cost: int) -> None:
-        """An attempt has to connect first, and its worker says so; if the process dies before it leaves, it never does."""
-        if self._sleeps(worker, partial(self._late, worker, granted, cost)):
+    def _hand_out(self, worker: Worker, group: list[tuple[Grant, int]]) -> None:
+        """Attempts set out with their tickets. One that has to connect first, or comes late because the process slept, says so."""
+        if self._sleeps(worker, partial(self._hand_out, worker, group)):
             return
-        worker.lane.delays(granted, self.now)
-        self._at(self._random.random() * self.plan.late_seconds, partial(self._leave, worker, granted, cost))
+        for granted, cost in group:
+            connects = self.plan.late_seconds > 0 and self._random.random() < self.plan.late_share
+            if connects or self.now - granted.left > LATE_SECONDS:
+                worker.lane.delays(granted, self.now)
+                self._at(self._random.random() * self.plan.late_seconds, partial(self._leave, worker, granted, cost))
+            else:
+                self.departures.append((self.now, cost or 1))
+        worker.lane.handed_out(len(group), group[-1][0].left)
 
     def _leave(self, worker: Worker, granted: Grant, cost: int) -> None:
         if self._sleeps(worker, partial(self._leave, worker, granted, cost)):
@@ -226,7 +233,7 @@ class Cluster:
     def _look(self, worker: Worker) -> None:
         if self._sleeps(worker, partial(self._look, worker)):
             return
-        bound, (rate, *_) = worker.lane.look(self.now), worker.lane.rates(self.now)
+        bound, (rate, *_) = worker.lane.is_bound(self.now), worker.lane.rates(self.now)
         was, before = worker.told
         if bound != was or (not bound and abs(rate - before) > 0.3 * before + 2) or any(worker.lane.wanted_back):
             self._poll(worker, parks=False)

@@ -107,14 +107,16 @@ class Cluster:
             if isinstance(granted, Wait):
                 break
             if self.plan.late_seconds and self._random.random() < 0.3:
+                holder.lane.delays(granted, self.now)
                 self._at(self._random.random() * self.plan.late_seconds, partial(self._left, holder, granted, cost))
             else:
                 self.departures.append((self.now, cost or 1))
+            holder.lane.handed_out(1, self.now)
         self._at(TICK_SECONDS + self._random.expovariate(500), partial(self._send, holder))
 
     def _left(self, holder: Holder, granted: Grant, cost: int) -> None:
-        self.departures.append((self.now, cost or 1))
-        holder.lane.settle(granted, self.now, sent_at=self.now)
+        if holder.lane.departs(granted, self.now):
+            self.departures.append((self.now, cost or 1))
 
     def _delay(self) -> float:
         return self.plan.delay_seconds * self._random.lognormvariate(0, 0.5)

@@ -51,11 +51,12 @@ def test_permits_follow_the_demand() -> None:
 def test_two_workers_that_die_cost_little() -> None:
     """What a worker used after its last report is in doubt, so reports must be fresh."""
     troubles = (Trouble(0.3, "kill", 0), Trouble(0.6, "kill", 1))
-    park = park_seconds(workers=2, expiry=3.0)
-    cluster = Cluster(Plan(SECOND, (BUSY, BUSY), seconds=20.0, park_seconds=park, troubles=troubles))
+    plan = Plan(SECOND, (BUSY, BUSY), seconds=20.0, troubles=troubles)
+    cluster = Cluster(plan)
 
     cluster.run()
 
+    assert plan.park_seconds == park_seconds(workers=2, expiry=plan.expiry)
     assert cluster.attained(2.0) >= 0.975
 
 

@@ -55,7 +55,7 @@ class LinkedLane:
 
     def look(self, now: float) -> bool:
         """Look at the lane between two reports; whether it wants something else than it has reported."""
-        bound, rates = self.lane.look(now), self.lane.rates(now)
+        bound, rates = self.lane.is_bound(now), self.lane.rates(now)
         if bound != self._bound or any(self.lane.wanted_back):
             return True
         return not bound and any(abs(rate - was) > CHANGED * was + 2 for rate, was in zip(rates, self._rates, strict=False))

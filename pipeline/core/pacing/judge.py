@@ -118,7 +118,9 @@ class Judge:
         state = self.lanes.states[ticket.lane]
         self._settle(state, report, now)
         tried, written = len(self.again), len(self.write)
-        if scope in (Scope.THROTTLE, Scope.PARALLEL):
+        if report.cause is FaultCause.NOT_LEFT:
+            self._not_left(state, report, now)
+        elif scope in (Scope.THROTTLE, Scope.PARALLEL):
             self._limited(state, report, now)
         elif scope is Scope.SERVER or (report.cause is FaultCause.DNS and state.health.trouble.worked):
             self._server(state, report, now)
@@ -232,6 +234,14 @@ class Judge:
             self._write([report])
         else:
             self._unsure.hold(report)
+
+    def _not_left(self, state: LaneState, report: Report, now: float) -> None:
+        """What did not leave says nothing, neither of its row nor of the provider."""
+        ticket = report.ticket
+        if ticket.grant is not None:
+            state.limits.lost(ticket.grant, now)
+        state.health.refused(ticket.number)
+        self._again(report, now, failed=ticket.failed)
 
     def _permanent(self, state: LaneState, report: Report, now: float) -> None:
         ticket, health = report.ticket, state.health

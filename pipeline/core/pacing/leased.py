@@ -21,6 +21,8 @@ ASK_AGAIN_SECONDS = 0.02  # while a lane holds too few permits for what waits
 # A lane on which somebody waited so recently is held back. With less, permits go to and fro among processes that get no CPU for a moment.
 BOUND_SECONDS = 0.3
 RATE_SECONDS = 0.1  # over which what is used is measured, at least
+# After its ticket. An attempt that leaves later asks first (`delays`): the process may have been suspended, and others have its permits.
+LATE_SECONDS = 0.05
 
 
 class LeasedLane(Lane):
@@ -29,17 +31,18 @@ class LeasedLane(Lane):
     A permit changes hands only when its attempt has left for good. A ticket is not yet a departure: the attempt may have to
     connect first, or the process was held up. Whoever makes it says so at once (`delays`), and asks before it leaves
     (`departs`); meanwhile its permits are out of reach. It must not leave if the lane has fallen out of touch meanwhile.
-    What left since the look before the last one may not have been said yet, so it is neither handed over nor reported as an age.
+    Until tickets are known to be in the hands of those who make the attempts (`handed_out`), their permits are neither
+    handed over nor reported as ages.
     """
 
     __slots__ = (
         "_aside",
-        "_looked_at",
+        "_handed_out",
+        "_in_hand",
         "_measured_at",
         "_need",
         "_rates",
         "_release",
-        "_sure_before",
         "_used",
         "_waited_at",
         "valid_until",
@@ -56,7 +59,8 @@ class LeasedLane(Lane):
         self._waited_at = -inf
         self._need = 0
         self._aside: dict[int, Costs] = {}  # of attempts that have not left yet, by the id of their grant
-        self._looked_at = self._sure_before = -inf
+        self._handed_out = -inf  # clock of the newest tickets that were handed out
+        self._in_hand = 0  # tickets that were given and not yet handed out
         self.valid_until = -inf  # without a word from the coordinator until then, nothing leaves
 
     @property
@@ -72,7 +76,7 @@ class LeasedLane(Lane):
     def admit(self, now: float, tokens: int, output_tokens: int = 0) -> Grant | Wait:
         """As `Lane.admit`, with the permits that are held."""
         costs = costs_of(tokens, output_tokens)
-        if now >= self.valid_until:
+        if now >= self.valid_until - LATE_SECONDS:
             self._waited_at = now
             return Wait(now + ASK_AGAIN_SECONDS, now + ASK_AGAIN_SECONDS, self._meters[0].bound if self._meters else Bound.PAUSE)
         for meter in self._meters:
@@ -84,6 +88,7 @@ class LeasedLane(Lane):
         if isinstance(granted, Wait):
             self._waited_at = now
         else:
+            self._in_hand += 1
             for number, meter in enumerate(self._meters):
                 self._used[number] += costs[meter.unit]
         return granted
@@ -97,15 +102,19 @@ class LeasedLane(Lane):
 
     def departs(self, grant: Grant, now: float) -> bool:
         """Whether an attempt that was delayed may leave now, which then counts. If not, it must not leave at all."""
-        costs = self._aside.pop(id(grant), None)
-        if costs is None:
-            return False  # its permits belong to others by now
+        if id(grant) not in self._aside or now >= self.valid_until:
+            return False  # others may have its permits by now
+        costs = self._aside.pop(id(grant))
         self._now = -inf
-        allowed = now < self.valid_until
         for meter in self._meters:
-            meter.departs(grant, costs[meter.unit], now if allowed else None, now)
+            meter.departs(grant, costs[meter.unit], now, now)
         grant.sent = now
-        return allowed
+        return True
+
+    def handed_out(self, count: int, left: float) -> None:
+        """Note that workers have so many more tickets, up to this clock: each attempt has left, or has said that it is late."""
+        self._in_hand -= count
+        self._handed_out = left
 
     def settle(
         self, grant: Grant, now: float, tokens: int | None = None, sent_at: float | None = None, output_tokens: int | None = None
@@ -116,11 +125,11 @@ class LeasedLane(Lane):
             self._now = -inf
             for meter in self._meters:
                 meter.departs(grant, costs[meter.unit], None, now)
+            return
         super().settle(grant, now, tokens, sent_at, output_tokens)
 
-    def look(self, now: float) -> bool:
-        """Look at the lane between two reports, some milliseconds apart; whether a limit holds it back just now."""
-        self._sure_before, self._looked_at = self._looked_at, now
+    def is_bound(self, now: float) -> bool:
+        """Whether a limit holds it back just now."""
         return now - self._waited_at < BOUND_SECONDS
 
     def admit_many(self, now: float, count: int) -> Sequence[Grant]:
@@ -130,7 +139,7 @@ class LeasedLane(Lane):
 
     def demand(self, now: float) -> Demand:
         """What to report to the coordinator now. It gives back what the last reply asked for."""
-        bound = self.look(now)
+        bound = self.is_bound(now)
         back = self._give_back(self._release, now, self._sure_before)
         need, self._need = self._need, 0
         self._release = [max(0, wanted - sum(count for _, count in given)) for wanted, given in zip(self._release, back, strict=True)]
@@ -176,6 +185,11 @@ class LeasedLane(Lane):
         """Part with all permits, at the end or because others have them by now. What has not left yet must not leave any more."""
         self._aside.clear()
         return self._give_back(self.held, now)
+
+    @property
+    def _sure_before(self) -> float:
+        """Clock; what was let leave before has left, unless it is set aside."""
+        return self._handed_out if self._in_hand else inf
 
     def _top(self) -> float:
         """The requests a second that the limits allow, to all together."""

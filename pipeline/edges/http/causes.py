@@ -12,7 +12,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from pipeline.edges.http.response import MalformedResponseError
-from pipeline.records import FaultCause
+from pipeline.records import FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,12 @@ _ADVICE = {
     FaultCause.DNS: "check the host in provider.base_url, and the network",
     FaultCause.TLS: "if the server is the right one, name the certificate of its authority in provider.tls.ca",
 }
+NOT_LEFT = Fault(
+    FailureKind.CONNECTION,
+    "others had this process's share of the limits before the request could leave",
+    maybe_sent=False,
+    cause=FaultCause.NOT_LEFT,
+)
 _OUT_OF_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 _PLAIN_HTTP = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"))
 

@@ -13,7 +13,7 @@ import trio
 from msgspec import Struct
 
 from pipeline.core.answers.stream_starts import arrived_at_once, open_streamed_body
-from pipeline.edges.http.causes import connect_cause, connect_message, exchange_cause, exchange_message
+from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message, exchange_cause, exchange_message
 from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
 from pipeline.edges.http.receiving import Receiver, may_be_short
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.pairing import Trust
     from pipeline.edges.http.request import RequestHeads
     from pipeline.edges.http.watch import Watch
-    from pipeline.ports import OpenConsumer
+    from pipeline.ports import Departure, OpenConsumer
     from pipeline.records import Job
 
 LONG_BODY = 32 * 1024  # from here on a copy costs more than a second piece to send
@@ -51,8 +51,8 @@ class DirectSender:
     """A Sender on a socket. Owns one connection, opened by the first attempt."""
 
     __slots__ = (
-        "_address", "_clock", "_connection", "_counts", "_dialer", "_ends_at", "_heads", "_hops", "_lifetime", "_pairing", "_patience",
-        "_receiver", "_retire_at", "_timeouts", "_trust", "_watch",
+        "_address", "_clock", "_connection", "_counts", "_departure", "_dialer", "_ends_at", "_heads", "_hops", "_lifetime", "_pairing",
+        "_patience", "_receiver", "_retire_at", "_timeouts", "_trust", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -79,10 +79,15 @@ class DirectSender:
         self._pairing = Pairing(trust, 0.0)  # of a connection to come
         self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
+        self._departure: Departure | None = None
         self._clock = trio.lowlevel.current_clock().current_time  # a third of what trio.current_time costs
         self._receiver = Receiver(endpoint.timeouts, endpoint.caps, memory, watch, open_stream)
         self._ends_at = 0.0  # clock; of the attempt and of all redirects that it follows
         self._hops = 0  # redirects followed in this attempt
+
+    def ask_before(self, departure: Departure) -> None:
+        """See `AskingSender`."""
+        self._departure = departure
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Raises ValueError for a job that must not be sent.
@@ -101,6 +106,8 @@ class DirectSender:
         if connection is not None:
             surplus = connection.surplus()
             if surplus is None and now < self._retire_at and not self._trust.broken:
+                if self._departure is not None and not await self._departure.may_leave():
+                    return NOT_LEFT
                 connection.ends_at = ends_at
                 connection.heard_at = now
                 if now + self._patience < self._watch.next_look:
@@ -111,9 +118,14 @@ class DirectSender:
                 self._counts.stale += 1
             else:
                 self._put_aside(connection, surplus)
+        if self._departure is not None:
+            self._departure.delays()
         opened = await InTask(self._open, ends_at)
         if isinstance(opened, Fault):
             return opened
+        if self._departure is not None and not await self._departure.may_leave():
+            opened.ends_at = opened.heard_at = REST
+            return NOT_LEFT
         reply = await self._exchange(opened, head, job, client_request_id, now, reused=False)
         assert reply is not None  # only a reused connection can have been stale
         return reply

@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import trio
 
 from pipeline.core.answers.stream_starts import open_streamed_body
 from pipeline.edges.http.body import Body, may_stream
-from pipeline.edges.http.causes import connect_cause, connect_message
+from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message
 from pipeline.edges.http.over_httpx_reuse import behind
 from pipeline.edges.http.pairing import out_of_step
 from pipeline.edges.http.receiving import StreamDeadlines
 from pipeline.edges.http.redirects import FOLLOWED, MAX_HOPS, follow
 from pipeline.edges.http.response import MalformedResponseError
+from pipeline.light import InTask, in_task
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.edges.http.over_httpx_reuse import ReusedConnection
     from pipeline.edges.http.proxies import Proxy
     from pipeline.edges.http.request import RequestHeads
-    from pipeline.ports import OpenConsumer, StreamConsumer
+    from pipeline.ports import Departure, OpenConsumer, StreamConsumer
     from pipeline.records import Job
 
 # What happened before the whole request can have left. Everything else may have reached the provider.
@@ -55,6 +56,10 @@ _KINDS: tuple[tuple[type[Exception], FailureKind, FaultCause], ...] = (
 _OF_THE_PROXY = frozenset((FaultCause.REFUSED, FaultCause.UNREACHABLE, FaultCause.DNS))
 _CLOSED = re.compile(r"disconnected|closed connection").search  # how httpcore and h11 say it
 PROXY_AUTH = 407
+
+
+class _NotLeftError(Exception):
+    """The request must not leave."""
 
 
 class _Whole(httpx.AsyncByteStream):
@@ -114,7 +119,24 @@ class HttpxSender:
         self._deadlines = StreamDeadlines(endpoint.timeouts)
         self._ends_at = math.inf  # clock; total deadline of the attempt
         idle = endpoint.timeouts.idle
-        self._extensions = {"timeout": {"connect": endpoint.timeouts.connect, "read": idle, "write": idle, "pool": None}}
+        self._departure: Departure | None = None
+        self._extensions: dict[str, Any] = {"timeout": {"connect": endpoint.timeouts.connect, "read": idle, "write": idle, "pool": None}}
+
+    def ask_before(self, departure: Departure) -> None:
+        """See `AskingSender`. httpcore says when a request leaves; a transport that says nothing is not asked about."""
+        self._departure = departure
+        self._extensions["trace"] = self._trace
+
+    async def _trace(self, what: str, info: dict[str, Any]) -> None:
+        leaves = what.endswith("send_request_headers.started") and info["request"].method != b"CONNECT"
+        if leaves and self._departure is not None and not await in_task(self._departure.may_leave()):
+            raise _NotLeftError
+
+    async def attempt(self, job: Job, client_request_id: str) -> Answer | Fault:
+        """One attempt, for a light task; httpx needs a task of trio's for each."""
+        if self._departure is not None:
+            self._departure.delays()
+        return await InTask(self.send, job, client_request_id)
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. The idle deadline is the transport's; the total one is kept here.
@@ -137,6 +159,8 @@ class HttpxSender:
                 return await self._attempt(job, client_request_id, scope)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 return self._fault(error)
+            except _NotLeftError:
+                return NOT_LEFT
             except MalformedResponseError as error:
                 return Fault(FailureKind.MALFORMED_RESPONSE, str(error), maybe_sent=True, cause=error.cause)
         assert scope.cancelled_caught

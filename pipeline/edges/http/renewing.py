@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.light import InTask, attempts_of, in_task
+from pipeline.light import InTask, ask_before, attempts_of, in_task
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.edges.http.request import RequestHeads
-    from pipeline.ports import Sender
+    from pipeline.ports import Departure, Sender
     from pipeline.records import Job
 
 REFUSED = 401
@@ -77,6 +77,10 @@ class RenewingSender:
         self._attempt = attempts_of(sender)
         self._heads = heads
         self._renewal = renewal
+
+    def ask_before(self, departure: Departure) -> None:
+        """See `AskingSender`."""
+        ask_before(self._sender, departure)
 
     async def send(self, job: Job, client_request_id: str) -> Answer | Fault:
         """One attempt. Cancellation: as of any sender."""
