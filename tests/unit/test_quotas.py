@@ -43,6 +43,15 @@ def test_anthropic_counts_input_and_output_apart_and_names_times() -> None:
     assert said == ProviderLimits(Quota(50, 49, 1.0), NOTHING, Quota(40000, 39000), Quota(8000))
 
 
+@pytest.mark.parametrize("unit, place", [("req", "requests"), ("requests", "requests"), ("tokens", "tokens")])
+@pytest.mark.parametrize("word, field", [("limit", "limit"), ("remaining", "remaining"), ("reset", "reset_seconds")])
+@pytest.mark.parametrize("span, seconds", [("minute", 60.0), ("day", 86_400.0)])
+def test_every_name_with_a_period_is_known(unit: str, place: str, word: str, field: str, span: str, seconds: float) -> None:
+    said = limits_in([(f"x-ratelimit-{word}-{unit}-{span}".encode(), b"7")], NOW)
+
+    assert said == ProviderLimits(**{place: Quota(**{field: 7.0, "period": seconds})})
+
+
 def test_limit_whose_name_says_its_period_keeps_it() -> None:
     said = read(x_ratelimit_limit_req_minute="60", x_ratelimit_remaining_req_minute="12", x_ratelimit_limit_tokens_day="1000000")
 
@@ -72,6 +81,7 @@ def test_words_of_the_upstream_count_where_a_proxy_says_nothing_itself() -> None
 def test_project_tokens_count_where_no_others_are_named() -> None:
     assert read(x_ratelimit_limit_project_tokens="7000") == ProviderLimits(NOTHING, Quota(7000))
     assert read(x_ratelimit_limit_project_tokens="7000", x_ratelimit_limit_tokens="5000") == ProviderLimits(NOTHING, Quota(5000))
+    assert read(x_ratelimit_limit_project_tokens="7000", x_ratelimit_remaining_tokens="5") == ProviderLimits(NOTHING, Quota(None, 5))
 
 
 @pytest.mark.parametrize("reset,seconds", [("1767225605", 5.0), ("1767225605500", 5.5), ("1767225595", None), ("30", 30.0), ("soon", None)])

@@ -111,6 +111,13 @@ def test_a_later_failure_of_a_row_waits_longer() -> None:
     assert judged(Answer(500, [], b"{}"), failed=again)[1].delay > judged(Answer(500, [], b"{}"))[1].delay
 
 
+@pytest.mark.parametrize("failures", [0, 1, 2, 3])
+def test_the_wait_doubles_with_each_failure_of_a_row_from_the_base_on(failures: int) -> None:
+    failed = tuple(FailedAttempt(0, number, Scope.SERVER) for number in range(failures))
+
+    assert judged(Answer(500, [], b"{}"), failed=failed)[1].delay == 0.5 * 0.5 * 2**failures  # the draw, and the base
+
+
 def test_a_key_is_shown_in_no_failure() -> None:
     body = b'{"error":{"message":"bad key sk-hush"}}'
     _, report = judged(Answer(400, [(b"x-request-id", b"sk-hush-1")], body), secrets=Secrets(("sk-hush",)))

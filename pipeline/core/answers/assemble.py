@@ -165,13 +165,13 @@ class Assembler:
             try:
                 self._hand_on([text])
             except UNREADABLE:
-                self._problem = self._problem or f"event {self.count} is not of the form that such events have"
+                self._problem = self._problem or "an event is not of the form that such events have"
 
     def _take_odd(self, event: bytes, text: bytes | None) -> None:
         """Take an event that is no object. Only what begins like one is a loss: words and numbers keep connections open."""
         event = event.strip()
         if event.startswith(b"{"):
-            self._problem = self._problem or f"event {self.count} is not JSON"
+            self._problem = self._problem or "an event is not JSON"
         elif text is not None and text.startswith(b"["):
             elements = items_of(msgspec.Raw(text))
             if self.count == 1:
