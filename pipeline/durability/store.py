@@ -11,18 +11,8 @@ Theory of operation. This is the life of a row, and where its result is meanwhil
 
 Law 7 holds because at every moment the line of an answered row is in the spool, in the journal or in the output.
 
-What a commit takes. Each call of `record` ends in one commit, which stores what is still under way from the call before:
-most of it is in the output by then and is never written to the journal. What this call has recorded is in the spool for
-as long, and waits for the next commit. There are exceptions:
-
-- Under `durability: power` a commit stores everything at once, because the spool does not survive the machine.
-- What the spool had no room for, and an answer that is too long for it, is stored at once. Until then `is_behind` is true
-  and no worker takes another row, so that no more answers are at risk than attempts may be in flight.
-- A long line stays in its slot of the spool until it is written, however long that takes. `finish` stores it if the run
-  ends first.
-
-When the spool forgets a line is in `keeping`, what is counted when in `commits`, and how a run goes on from what another left
-in `resume`.
+Which rows a commit stores is in `under_way`, when the spool forgets a line in `keeping`, what is counted when in `commits`, and how
+a run goes on from what another left in `resume`.
 """
 
 from __future__ import annotations
@@ -40,6 +30,7 @@ from pipeline.core.bookkeeping.ledger import counted
 from pipeline.core.output.kept import with_fields
 from pipeline.durability.entries import Entry, size_of, texts
 from pipeline.durability.keeping import LONGEST_BYTES
+from pipeline.durability.under_way import UnderWay
 from pipeline.edges.process.threads import in_thread
 from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
@@ -85,9 +76,8 @@ class DurableStore(Struct, eq=False):
     _next_place: int = 0  # in the order of completion
     _terms: dict[int, int] = field(default_factory=dict)  # of rows that were read and are not recorded
     _fields: dict[int, bytes] = field(default_factory=dict)  # what of these goes into their lines
-    _under_way: list[Entry] = field(default_factory=list)  # recorded rows that are neither in the journal nor written
+    _under_way: UnderWay = field(default_factory=UnderWay)
     _buffer: bytearray = field(default_factory=bytearray)  # of lines that are written from the disk
-    _storing: list[Entry] = field(default_factory=list)  # what the commit that is being made stores
 
     def __post_init__(self) -> None:
         self.done_end = max((end for _, end in self.commits.done), default=0)
@@ -150,16 +140,14 @@ class DurableStore(Struct, eq=False):
                 made = {outcome.index: await self._keep_longest(outcome) for outcome in longest}
         entries = self._enter(outcomes, made)
         commit = self._next_commit(entries)
-        self._storing = list(commit.entries)
         self.keeping.begin_commit()
         await in_thread(self._commit, commit)
-        self._storing = []
         self.keeping.end_commit(entry.index for entry in entries)
         return entries
 
     def record_now(self, outcomes: list[Outcome]) -> None:
         """Put outcomes, and whatever else is under way, in the journal at once."""
-        self._under_way += self._enter(outcomes, {})
+        self._under_way.add(self._enter(outcomes, {}))
         self._commit(self._next_commit([]))
 
     async def _keep_longest(self, outcome: Outcome) -> bytes | Slot:
@@ -200,13 +188,7 @@ class DurableStore(Struct, eq=False):
 
     def _next_commit(self, new: list[Entry], *, is_last: bool = False, unknown: int = 0, rows: int | None = None) -> Commit:
         """The next commit: what it stores of these entries and of those under way. unknown, rows: as `settle` takes them."""
-        at_once = is_last or self.commits.power
-        to_store = [entry for entry in self._under_way if not entry.stored and (at_once or not isinstance(entry.line, Slot))]
-        to_store += [entry for entry in new if at_once or not entry.spooled]
-        self._under_way = [entry for entry in self._under_way if isinstance(entry.line, Slot)]
-        self._under_way += [entry for entry in new if entry.spooled and (not at_once or isinstance(entry.line, Slot))]
-        for entry in to_store:
-            entry.stored = True
+        to_store = self._under_way.to_store(new, at_once=is_last or self.commits.power)
         return self.commits.prepare(to_store, unknown=unknown, rows=rows, is_last=is_last)
 
     def _commit(self, commit: Commit) -> None:
@@ -216,6 +198,7 @@ class DurableStore(Struct, eq=False):
             with suppress(OSError):  # then what it holds alone is sent again
                 self.keeping.spool.put_back()
             raise
+        self._under_way.stored()
 
     # ---- ordered and written -------------------------------------------------------------------------------------
 
@@ -225,7 +208,7 @@ class DurableStore(Struct, eq=False):
 
     async def read_back(self, first: int, count: int) -> list[Entry]:
         """Recorded rows that are next to be written, those that no commit has stored yet among them."""
-        near = {entry.index: entry for entry in (*self._under_way, *self._storing) if first <= entry.index < first + count}
+        near = self._under_way.between(first, first + count)
         back: list[Entry] = []
         for index in (*sorted(near), first + count):
             start = first + len(back)
@@ -244,8 +227,7 @@ class DurableStore(Struct, eq=False):
         await trio.lowlevel.checkpoint_if_cancelled()
         await in_thread(self._write, items)
         self.commits.note_written(len(items))
-        written = self.commits.written
-        self._under_way = [entry for entry in self._under_way if entry.place >= written]
+        self._under_way.forget_before(self.commits.written)
         if self.keeping.spool.holds_long:
             self.keeping.note_written([entry.line for entry in items if isinstance(entry.line, Slot)])
         self.commits.count([entry for entry in items if not entry.stored])
@@ -338,7 +320,7 @@ class DurableStore(Struct, eq=False):
                 rows.add(0, first)
         else:
             rows = Intervals(self.done)
-        for index in {*(entry.index for entry in self._under_way), *self.keeping.rows()}:
+        for index in {*self._under_way.indexes(), *self.keeping.rows()}:
             if index not in rows:
                 rows.add(index, index + 1)
         return rows
