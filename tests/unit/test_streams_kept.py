@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.core.answers.assemble import Assembler, assemble
 from pipeline.core.answers.streamed import Cut, Refused, Whole
 from tests.unit.test_assemble_native import START, lines, sse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def chunk(**delta: Any) -> dict[str, Any]:
@@ -150,3 +153,58 @@ def test_a_stream_with_an_event_that_cannot_be_read_is_no_answer_whatever_the_bl
     assert isinstance(cut, Cut)
     assert cut.reason == reason
     assert b'"Hello"' in (cut.body or b"")
+
+
+GROWING: dict[str, tuple[tuple[dict[str, Any], ...], Callable[[str], dict[str, Any]]]] = {
+    "chat": ((), lambda text: chunk(content=text)),
+    "chat, key by key": ((), lambda text: {**chunk(content=text), "odd": {"deep": [text[:1]]}}),
+    "anthropic": ((START,), lambda text: anthropic({"type": "text_delta", "text": text})),
+    "anthropic, citations": ((START,), lambda text: anthropic({"type": "citations_delta", "citation": {"text": text}})),
+    "responses": (
+        ({"type": "response.created", "response": {"id": "r", "output": []}},),
+        lambda text: {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": text},
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", GROWING)
+def test_what_is_held_in_memory_is_counted_while_it_grows(dialect: str) -> None:
+    start, event = GROWING[dialect]
+    assembler = Assembler(1)
+    assembler.feed(sse(*start))
+
+    for number in range(1, 51):
+        assembler.feed(sse(event("x" * 1000)))
+        assert number * 1000 <= assembler.held <= number * 4000 + 2000
+
+
+@pytest.mark.parametrize("fold", [1, 65_536])
+def test_what_comes_late_in_a_chat_is_taken_as_well(fold: int) -> None:
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    events = [chunk(), chunk(role="model"), chunk(reasoning="h"), chunk(reasoning="m"), chunk(content="Hi"), end]
+    beside = [{"provider": "A", "meta": {"a": 1}}, {"provider": "B", "meta": {"b": 2}}]
+    assembler = Assembler(fold)
+    assembler.feed(sse(*({**event, **more} for event, more in zip(events, [{}, *beside, {}, {}, {}], strict=True))))
+
+    whole = assembler.end()
+
+    assert isinstance(whole, Whole)
+    answer = json.loads(whole.body)
+    assert answer["choices"][0]["message"] == {"role": "model", "content": "Hi", "reasoning": "hm"}
+    assert (answer["provider"], answer["meta"]) == ("A", {"a": 1, "b": 2})
+
+
+def test_who_speaks_is_the_assistant_where_nobody_says_so() -> None:
+    whole = assemble(sse(chunk(content="Hi"), {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
+
+    assert isinstance(whole, Whole)
+    assert json.loads(whole.body)["choices"][0]["message"] == {"role": "assistant", "content": "Hi"}
+
+
+def test_a_stream_without_a_choice_says_so() -> None:
+    empty = {"id": "c", "object": "chat.completion.chunk", "choices": []}
+
+    cut = assemble(sse(empty, empty))
+
+    assert isinstance(cut, Cut)
+    assert cut.reason == "no choice came"
