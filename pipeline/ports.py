@@ -6,7 +6,7 @@ A new source, store, provider or observer implements one of these and changes no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 from pipeline.core.bookkeeping.reorder import Indexed
 
@@ -30,7 +30,8 @@ class StreamConsumer(Protocol):
     """Puts a streamed body together while it arrives, so that it need not be kept whole. The receiver of the body passes in the time.
 
     `take` is called for every piece, `fold` when `due` says so, and `end` once. `fold` and `end` take about 20 ms for a MB, so they may be
-    called in a thread.
+    called in a thread. Where there is very much to do they are called on a copy in another process, and `adopt` is called with what that
+    has come to; one that cannot be pickled stays in the thread.
     """
 
     @property
@@ -57,6 +58,9 @@ class StreamConsumer(Protocol):
 
     def end(self) -> bytes:
         """What came of the body, when it is whole or nothing more will come."""
+
+    def adopt(self, other: Self) -> None:
+        """Take over the state of a copy."""
 
     @property
     def arrival(self) -> Arrival:

@@ -43,10 +43,11 @@ def size_of(entries: Iterable[Entry]) -> int:
     return sum([len(line) if isinstance(line, bytes) else SLOT_BYTES for line in lines])
 
 
-def texts(entries: Sequence[Entry], buffer: bytearray) -> Iterator[bytes | memoryview]:
-    """The lines of rows, as texts of about WRITE_BYTES. Each must be used before the next. Blocks where some are on disk.
+def texts(entries: Sequence[Entry], buffer: bytearray) -> Iterator[bytes | memoryview | Slot]:
+    """The lines of rows, as texts of about WRITE_BYTES, or the slot of a longer line. Each must be used before the next.
 
-    buffer: where lines from the disk are put; it grows once. Raises JournalError.
+    buffer: where lines from the disk are put; it grows once, and is free for the caller whenever a slot is given. Blocks where some lines
+    are on disk. Raises JournalError.
     """
     if any(isinstance(entry.line, Slot) for entry in entries):
         if not buffer:
@@ -60,7 +61,7 @@ def texts(entries: Sequence[Entry], buffer: bytearray) -> Iterator[bytes | memor
         yield from map(b"".join, pieces(lines))
 
 
-def _gathered(entries: Sequence[Entry], buffer: memoryview) -> Iterator[bytes | memoryview]:
+def _gathered(entries: Sequence[Entry], buffer: memoryview) -> Iterator[bytes | memoryview | Slot]:
     """The same where lines are on disk: new memory for each of them costs as much as reading it."""
     used = 0
     for entry in entries:
@@ -70,7 +71,7 @@ def _gathered(entries: Sequence[Entry], buffer: memoryview) -> Iterator[bytes | 
             yield buffer[:used]
             used = 0
         if size > WRITE_BYTES:
-            yield entry.text()
+            yield line
         elif isinstance(line, Slot):
             line.read_into(buffer[used : used + size])
             used += size

@@ -27,7 +27,7 @@ from msgspec import Struct, field
 from pipeline.core.bookkeeping.fingerprint import MASK
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import counted
-from pipeline.core.output.kept import with_fields
+from pipeline.core.output.kept import line_of
 from pipeline.durability.entries import Entry, size_of, texts
 from pipeline.durability.keeping import LONGEST_BYTES
 from pipeline.durability.under_way import UnderWay
@@ -151,9 +151,11 @@ class DurableStore(Struct, eq=False):
         self._commit(self._next_commit([]))
 
     async def _keep_longest(self, outcome: Outcome) -> bytes | Slot:
-        """The line of an outcome that takes long: made and written in a thread, into a slot if the disk has one."""
+        """The line of an outcome that takes long: made in another process and written in a thread, into a slot if the disk has one."""
+        from pipeline.apart import apart  # noqa: PLC0415  few runs have such answers
+
         index = outcome.index
-        line = await trio.to_thread.run_sync(self._line_of, outcome)
+        line = await apart(line_of, self.keeping.encode, outcome, self._fields.get(index, b""))
         reserved = None if self.commits.power else self.keeping.spool.reserve_long(len(line))
         if reserved is None:
             return line
@@ -162,9 +164,6 @@ class DurableStore(Struct, eq=False):
             return slot
         self.keeping.spool.give_back(slot)
         return line
-
-    def _line_of(self, outcome: Outcome) -> bytes:
-        return with_fields(self.keeping.encode(outcome), self._fields.get(outcome.index, b""))
 
     def _enter(self, outcomes: list[Outcome], made: dict[int, bytes | Slot]) -> list[Entry]:
         """The entries of outcomes. made: lines that are there already, or where they are, of those that no worker could keep."""
@@ -178,7 +177,9 @@ class DurableStore(Struct, eq=False):
         if not all(lines):
             spooled = [line is not None or isinstance(made.get(index), Slot) for index, line in zip(indexes, lines, strict=True)]
             lines = [
-                made.get(outcome.index) or self._line_of(outcome) if line is None else line
+                made.get(outcome.index) or line_of(self.keeping.encode, outcome, self._fields.get(outcome.index, b""))
+                if line is None
+                else line
                 for outcome, line in zip(outcomes, lines, strict=True)
             ]
         if self._fields:
@@ -234,7 +235,10 @@ class DurableStore(Struct, eq=False):
 
     def _write(self, items: list[Entry]) -> None:
         for text in texts(items, self._buffer):
-            self.commits.sink.write(text)
+            if isinstance(text, Slot):
+                self.commits.sink.write_line(text.pieces(memoryview(self._buffer)))
+            else:
+                self.commits.sink.write(text)
 
     # ---- what a run asks when it goes on and when it ends --------------------------------------------------------
 

@@ -8,12 +8,14 @@ a task: to connect, to go on with a request or an answer that is large, to read 
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
 from msgspec import field
 
 from pipeline.core.answers.classify import classify, classify_fault, is_large
+from pipeline.core.answers.meaning import APART_BYTES
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
@@ -144,8 +146,7 @@ async def _work(
             reply = await attempt(job, settings.name_attempt(job.index, ticket.attempt))
             ended = clock()
             if type(reply) is Answer and is_large(reply):  # read in a thread, so that it holds nobody up
-                judge = trio.to_thread.run_sync
-                outcome, report = await InTask(judge, _judge, ticket, reply, ended - started, started, settings)
+                outcome, report = await InTask(_judge_long, ticket, reply, ended - started, started, settings)
             else:
                 outcome, report = _judge(ticket, reply, ended - started, started, settings)
             report.ended = ended
@@ -167,6 +168,23 @@ async def _work(
             ticket = await idle
     finally:
         sender.close()
+
+
+async def _judge_long(
+    ticket: Ticket, answer: Answer, seconds: float, started: float, settings: FetchSettings
+) -> tuple[Outcome | None, Report]:
+    """Judge an answer that takes long: in a thread, and the longest in another process first, because a thread would hold the loop up."""
+    if len(answer.body) <= APART_BYTES:
+        return await trio.to_thread.run_sync(_judge, ticket, answer, seconds, started, settings)
+    from pipeline.apart import apart  # noqa: PLC0415  few runs have such answers
+    from pipeline.core.answers.judged import judge_answer, question, whole  # noqa: PLC0415  as above
+
+    utc, secrets, rules = settings.utc(), settings.secrets, settings.rules
+    asked = question(ticket, utc, secrets, rules)
+    judged = whole(await apart(judge_answer, answer, asked), answer)
+    left = rules if asked.rules is None else judged  # what is still to be judged by
+    conclude = partial(verdict, ticket, answer, judged.meaning, settings.policy, secrets, seconds, utc, settings.draw, left, started)
+    return await trio.to_thread.run_sync(conclude)
 
 
 def _judge(ticket: Ticket, reply: Answer | Fault, seconds: float, started: float, settings: FetchSettings) -> tuple[Outcome | None, Report]:

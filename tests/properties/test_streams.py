@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import pickle
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from pipeline.core.answers.assemble import Assembler
 from pipeline.core.answers.classify import Trouble, classify
 from pipeline.core.answers.streamed import Streamed, Whole
+from pipeline.core.answers.streamed_body import StreamedBody, ended, folded
 from pipeline.records import Answer
 from tests.fakes.streaming import as_lines, as_sse, chat_events, gemini_events, message_events, ollama_events, response_events
 from tests.strategies import texts
+
+T = TypeVar("T")
 
 some = texts.map(lambda text: text.encode("utf-8", "replace").decode())
 words = some.filter(bool)
@@ -192,6 +197,33 @@ def test_a_stream_that_is_cut_before_its_last_words_is_no_result_of_a_row(shape:
     cut = data.draw(st.integers(0, last))
 
     assert isinstance(classify(Answer(200, [], body[:cut]), now_utc=0.0, url=url), Trouble)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data())
+def test_a_stream_that_is_folded_in_another_process_comes_to_the_same(shape: str, data: st.DataObject) -> None:
+    _, body, last = streamed(data, shape)
+    body = body[: data.draw(st.sampled_from([len(body), last]))]
+    here, apart = StreamedBody(0.0), StreamedBody(0.0)
+    step = data.draw(st.sampled_from([20, 300, 1 << 20]))
+
+    for at in range(0, len(body), step):
+        for stream in (here, apart):
+            stream.take(body[at : at + step], at + 1.0)
+        if data.draw(st.booleans()):
+            here.fold()
+            apart.adopt(_sent_back(folded(_sent_back(apart))))
+    copy, content = _sent_back(ended(_sent_back(apart)))
+    apart.adopt(copy)
+
+    assert content == here.end()
+    assert astuple(apart.arrival) == astuple(here.arrival)
+
+
+def _sent_back(value: T) -> T:
+    """A value as another process gets it."""
+    back: T = pickle.loads(pickle.dumps(value))
+    return back
 
 
 @given(junk=st.binary(max_size=300), fold=st.sampled_from([1, 50, 65_536]))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.durability import entries
 from pipeline.durability.entries import Entry, texts
-from pipeline.edges.store.long_lines import LongLines
+from pipeline.edges.store.long_lines import LongLines, Slot
 
-lines = st.lists(st.tuples(st.binary(min_size=1, max_size=30), st.booleans()), max_size=8)
+lines = st.lists(st.tuples(st.binary(min_size=1, max_size=70), st.booleans()), max_size=8)
 
 
 @given(lines=lines, groups=st.integers(1, 3))
@@ -24,9 +24,14 @@ def test_rows_are_written_as_their_lines_whether_in_memory_or_on_disk(lines: lis
         long = LongLines(Path(folder, "long"), b"o" * 16)
         rows = [Entry(at, at, (long.put(line, 1, at) or b"") if on_disk else line) for at, (line, on_disk) in enumerate(lines)]
 
-        written = [bytes(text) for at in range(groups) for text in texts(rows[at::groups], buffer)]
+        written = [
+            bytes(piece)
+            for at in range(groups)
+            for text in texts(rows[at::groups], buffer)
+            for piece in (text.pieces(memoryview(buffer)) if isinstance(text, Slot) else [text])
+        ]
         long.close()
 
     assert b"".join(written) == b"".join(line for at in range(groups) for line, _ in lines[at::groups])
-    assert all(len(text) <= 20 + 30 for text in written)
+    assert all(len(text) <= 20 + 70 for text in written)
     assert len(buffer) <= 20

@@ -8,11 +8,15 @@ import os
 import stat
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipeline.edges.store.output import FileSink, OutputLock
-from pipeline.errors import OutputExistsError, SinkError, UsageError
+from pipeline.errors import JournalError, OutputExistsError, SinkError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_lines_are_appended_and_accounted(tmp_path: Path) -> None:
@@ -79,6 +83,58 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     sink.close()
 
     assert (tmp_path / "out.jsonl").read_bytes() == b"a longer line\nand one more\n"
+
+
+@pytest.mark.parametrize("takes", [[3, 3, 3], [8, 3], [100, 2], [100, 100]], ids=str)
+@pytest.mark.parametrize("can_be_cut", [True, False])
+def test_of_a_long_line_that_is_not_whole_nothing_is_left(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    takes: list[int],
+    can_be_cut: bool,  # noqa: FBT001  a parameter
+) -> None:
+    path = tmp_path / "out.jsonl"
+    sink = FileSink.create(path)
+    sink.write(b"zero\n")
+    real = os.write
+    left = list(takes)
+
+    def fail(descriptor: int, data: memoryview) -> int:
+        if not left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data[: left.pop(0)])
+
+    def refuse(descriptor: int, length: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("pipeline.edges.store.output.os.write", fail)
+    if not can_be_cut:
+        monkeypatch.setattr("pipeline.edges.store.output.os.ftruncate", refuse)
+    with pytest.raises(SinkError, match="No space left"):
+        sink.write_line(map(memoryview, [b"a long ", b"line of ", b"three pieces\n"]))
+
+    data = path.read_bytes()
+    assert (data == b"zero\n") is can_be_cut
+    assert (sink.bytes_written, sink.digest) == (len(data), hashlib.sha256(data).hexdigest())
+    monkeypatch.undo()
+    sink.write_line(map(memoryview, [b"a long ", b"line\n"]))
+    sink.close()
+    assert path.read_bytes() == data + b"a long line\n"
+    assert sink.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_long_line_whose_pieces_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    def pieces() -> Iterator[memoryview]:
+        yield memoryview(b"begun ")
+        raise JournalError(tmp_path / "journal", "cannot be read")
+
+    sink = FileSink.create(tmp_path / "out.jsonl")
+
+    with pytest.raises(JournalError):
+        sink.write_line(pieces())
+
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+    sink.close()
 
 
 @pytest.mark.parametrize(

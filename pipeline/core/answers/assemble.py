@@ -77,6 +77,11 @@ class Assembler:
             self._fold_in()
 
     @property
+    def due(self) -> int:
+        """Bytes that `feed` must take until the next block is folded in."""
+        return max(0, self._due - self.waiting)
+
+    @property
     def held(self) -> int:
         """Bytes that are kept, about: of an event that is not whole, and of the answer so far."""
         kept = self._dialect.held if isinstance(self._dialect, ChatStream | MessageStream | ResponseStream) else self._taken

@@ -42,6 +42,12 @@ class AnswerRules(msgspec.Struct, frozen=True, eq=False):
     feedback: bool = False
     grow_to: int | None = None
 
+    @property
+    def travel(self) -> bool:
+        """Whether another process can judge by them. Schemas and patterns cannot be sent, and a check is the user's own code."""
+        expected = self.expectation
+        return expected.check is None and expected.schema is None and expected.pattern is None
+
     def judge(self, body: bytes, asked: Job, original: Job, answers: int) -> Misfit | None:
         """Why an answer does not fit, or None.
 

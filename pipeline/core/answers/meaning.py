@@ -10,6 +10,9 @@ OK, REDIRECT = 200, 300
 # From here on an answer is read in a thread, because reading may take 20 ms: an object is mended at up to 100 ns a byte, and a stream is
 # put together at 8 µs an event, where it is odd in every place.
 LARGE_BYTES, LARGE_STREAM_BYTES = 250_000, 100_000
+APART_BYTES = (
+    8 << 20
+)  # from here on in another process (`pipeline.apart`): one call over 8 MB takes 30 ms, and 20 ms the way there and back
 
 
 class Result(msgspec.Struct, frozen=True, eq=False, gc=False):

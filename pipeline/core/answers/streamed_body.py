@@ -6,6 +6,8 @@ answer takes it apart anyway; so short streams cost no more than before. The clo
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar
+
 from pipeline.core.answers.assemble import FOLD_BYTES, Assembler, says_a_token
 from pipeline.core.answers.streamed import Cut
 from pipeline.patterns import later
@@ -16,6 +18,17 @@ TOKEN_BYTES = 64  # a token may begin in one piece and end in the next
 EVENT, TYPED = b"data: {", b'data: {"type"'  # what begins like an event and not like a ping need not be looked at
 # Comments, blanks and pings. A piece of an event fails at its first bytes, so that the look costs 0.2 µs.
 _QUIET = later(rb'(?:\s++|:[^\r\n]*+|event: ?ping[^\r\n]*+|data: ?\{"type": ?"ping"[^\r\n]*+)*+\Z')
+
+
+class _Consumer(Protocol):
+    """What of `ports.StreamConsumer` is called apart."""
+
+    def fold(self) -> None: ...
+
+    def end(self) -> bytes: ...
+
+
+S = TypeVar("S", bound=_Consumer)
 
 
 class StreamedBody:
@@ -60,7 +73,9 @@ class StreamedBody:
         """Bytes that `fold` would work through now; 0 while they are too few to be worth it."""
         if self._waiting < FOLD_BYTES:
             return 0
-        return self._waiting if self._assembler is None else self._waiting + self._assembler.waiting
+        if self._assembler is None or self._waiting < self._assembler.due:  # then the pieces are only put together
+            return self._waiting
+        return self._waiting + self._assembler.waiting
 
     def take(self, piece: bytes, now: float) -> None:
         """Take what has come by this time."""
@@ -90,6 +105,11 @@ class StreamedBody:
         self._pieces, self._waiting = [], 0
         self._assembler.feed(block)
 
+    def adopt(self, other: StreamedBody) -> None:
+        """Take over what a copy of this has come to, which another process has made."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     def end(self) -> bytes:
         """What came of the body: a short stream as it came; else the answer, or the error that was told, or as much as came."""
         if self._assembler is None:
@@ -106,3 +126,15 @@ class StreamedBody:
     def arrival(self) -> Arrival:
         """How it arrived, once ended."""
         return Arrival(self.first_token_at, self._longest_gap, self._cut)
+
+
+def folded(stream: S) -> S:
+    """A stream after `fold`; to be called in another process."""
+    stream.fold()
+    return stream
+
+
+def ended(stream: S) -> tuple[S, bytes]:
+    """A stream after `end`, and what came of it; to be called in another process."""
+    content = stream.end()
+    return stream, content

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.core.answers.fitting import AnswerRules, Misfit
+    from pipeline.core.answers.judged import Judged
     from pipeline.core.answers.meaning import Result
     from pipeline.core.answers.retry import RetryPolicy
     from pipeline.core.answers.secrets import Secrets
@@ -35,14 +36,15 @@ def verdict(
     seconds: float,
     now_utc: float,
     draw: Callable[[], float],
-    rules: AnswerRules | None = None,
+    rules: AnswerRules | Judged | None = None,
     started: float = 0.0,
 ) -> tuple[Outcome | None, Report]:
     """Judge a reply: the row's outcome if that is known here, and what the gate is to know about it.
 
     meaning: of the reply, as `classify` and `classify_fault` tell it. secrets: what no failure may show. seconds: how long
     the attempt took. now_utc: seconds since the epoch. draw: gives a number in [0, 1); called only for a failure.
-    rules: what answers must be; None takes every one. started: clock when the attempt began.
+    rules: what answers must be, or what was
+    found before; None takes every one. started: clock when the attempt began.
     """
     if isinstance(meaning, Trouble):
         return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())

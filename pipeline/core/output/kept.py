@@ -9,9 +9,10 @@ import msgspec
 from pipeline.core.rows.templates import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline.core.rows.lines import RawRow
+    from pipeline.records import Outcome
 
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -54,6 +55,11 @@ class KeptFields:
 def with_fields(line: bytes, kept: bytes) -> bytes:
     """A flat line with these fields after its own."""
     return line[:-2] + kept + b"}\n" if kept else line
+
+
+def line_of(encode: Callable[[Outcome], bytes], outcome: Outcome, kept: bytes) -> bytes:
+    """The line of an outcome, with these fields of its row."""
+    return with_fields(encode(outcome), kept)
 
 
 def _value_in(fields: Mapping[str, object], name: str) -> bytes:

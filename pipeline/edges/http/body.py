@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 from trio.lowlevel import checkpoint
 
+from pipeline.core.answers.meaning import APART_BYTES
 from pipeline.core.answers.stream_starts import begins_as_stream, open_streamed_body
 from pipeline.edges.http.decoding import Decoder
 from pipeline.edges.http.memory import FREE_BYTES
@@ -127,9 +128,7 @@ class Body:
         if self._decoder is not None:
             self._decoder.finish()
         if self.stream is not None:
-            if self.stream.held > FOLD_HERE:
-                return await trio.to_thread.run_sync(self.stream.end)
-            return self.stream.end()
+            return await _end(self.stream)
         if self._whole is not None:
             return self._whole.getvalue()  # no copy
         pieces = [*self._joined, *self._fresh]
@@ -162,7 +161,7 @@ class Body:
             stream.take(piece, trio.current_time())
             if due := stream.due:
                 if due > FOLD_HERE:
-                    await trio.to_thread.run_sync(stream.fold)
+                    await _fold(stream, due)
                     self._check()
                 else:
                     stream.fold()
@@ -183,3 +182,29 @@ class Body:
         if len(self._fresh) >= JOIN_PIECES:
             self._joined.append(b"".join(self._fresh))
             self._fresh = []
+
+
+async def _fold(stream: StreamConsumer, due: int) -> None:
+    """Fold what is too much for the event loop."""
+    if due <= APART_BYTES:
+        await trio.to_thread.run_sync(stream.fold)
+        return
+    from pipeline.apart import apart  # noqa: PLC0415  few answers have so long an event
+    from pipeline.core.answers.streamed_body import folded  # noqa: PLC0415  as above
+
+    stream.adopt(await apart(folded, stream))
+
+
+async def _end(stream: StreamConsumer) -> bytes:
+    """What came of a stream."""
+    held = stream.held
+    if held <= FOLD_HERE:
+        return stream.end()
+    if held <= APART_BYTES:
+        return await trio.to_thread.run_sync(stream.end)
+    from pipeline.apart import apart  # noqa: PLC0415  few streams are so long
+    from pipeline.core.answers.streamed_body import ended  # noqa: PLC0415  as above
+
+    copy, content = await apart(ended, stream)
+    stream.adopt(copy)
+    return content

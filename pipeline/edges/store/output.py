@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from pipeline.edges.store.files import MODE, BusyError, free_name, identity, put
 from pipeline.errors import OutputChangedError, OutputExistsError, SinkError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 READ_BYTES = 1 << 20  # at once
@@ -130,6 +131,28 @@ class FileSink:
             self.account(data[: self._cut_back(bytes(data), done)])
             raise SinkError(self.name, error) from error
         self.account(data)
+
+    def write_line(self, pieces: Iterable[memoryview]) -> None:
+        """Append one long line that comes in pieces.
+
+        Raises SinkError as `write` does, and whatever the pieces raise. Of a line that is not whole nothing is left.
+        """
+        self.check()
+        start, digest = self.bytes_written, self._hash.copy()
+        try:
+            for piece in pieces:
+                done = 0
+                while done < len(piece):
+                    more = os.write(self._descriptor, piece[done:])
+                    self.account(piece[done : done + more])
+                    done += more
+        except BaseException as error:
+            with suppress(OSError):  # then the torn line is accounted for
+                os.ftruncate(self._descriptor, start)
+                self.bytes_written, self._hash = start, digest
+            if isinstance(error, OSError):
+                raise SinkError(self.name, error) from error
+            raise
 
     def check(self) -> None:
         """See that nobody has deleted, replaced or changed the file.
