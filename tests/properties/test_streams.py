@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from typing import Any, TypeVar
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 
-from pipeline.core.answers.assemble import Assembler
+from pipeline.core.answers import assemble
+from pipeline.core.answers.assemble import FOLD_BYTES, Assembler
+from pipeline.core.answers.assemble_chat import ChatStream
 from pipeline.core.answers.classify import Trouble, classify
 from pipeline.core.answers.streamed import Streamed, Whole
 from pipeline.core.answers.streamed_body import StreamedBody, ended, folded
@@ -197,6 +200,39 @@ def test_a_stream_that_is_cut_before_its_last_words_is_no_result_of_a_row(shape:
     cut = data.draw(st.integers(0, last))
 
     assert isinstance(classify(Answer(200, [], body[:cut]), now_utc=0.0, url=url), Trouble)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(data=st.data())
+def test_events_are_decoded_in_groups_as_they_are_at_once(shape: str, data: st.DataObject) -> None:
+    _, body, _ = streamed(data, shape)
+    at = data.draw(st.sampled_from([0, *(place.end() for place in re.finditer(rb"\n\n", body))]))
+    odd = data.draw(st.sampled_from([b"", b'data: {"x": "\xff"}\n\n', b"data: {odd}\n\n", b"data: [" + b"[" * 3000 + b"\n\n"]))
+    body = body[:at] + odd + body[at:]
+    at_once = assembled(body, fold=1 << 30)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "FOLD_BYTES", 30)
+        in_groups = assembled(body, fold=1 << 30)
+
+    assert in_groups == at_once
+
+
+def test_no_call_decodes_more_than_a_group() -> None:
+    groups: list[int] = []
+
+    class Counting(ChatStream):
+        def take(self, events: list[bytes]) -> None:
+            groups.append(sum(map(len, events)))
+            super().take(events)
+
+    event = b'{"choices": [{"index": 0, "delta": {"content": "x"}}]}'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assemble, "dialect_of", lambda first: Counting())
+        assembled(b"data: %b\n\n" % event * 10_000, fold=1 << 30)
+
+    assert max(groups) < FOLD_BYTES + len(event)
+    assert sum(groups) == 10_000 * len(event)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -25,6 +25,8 @@ from pipeline.core.answers.streamed import Cut, Refused, Whole
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline.core.answers.dialects import Dialect
     from pipeline.core.answers.streamed import Streamed
 
@@ -132,17 +134,16 @@ class Assembler:
         events = [event for event in events if event != DONE and event.strip() != DONE] if DONE in b"".join(events[-1:]) else events
         events = [event for event in events if event.strip(BLANKS)] if b"" in events else events
         self.count += len(events)
-        events = self._halves.before(events)
-        if not events:
-            return
-        try:
-            for event in events:
-                if not event.isascii():
-                    event.decode()  # a decoder that skips a text does not look at its bytes
-            self._hand_on(events)
-        except UNREADABLE:
-            for event in self._halves.joined(events):
-                self._mend(event)
+        for part in _groups(events):
+            group = self._halves.before(part)
+            try:
+                for event in group:
+                    if not event.isascii():
+                        event.decode()  # a decoder that skips a text does not look at its bytes
+                self._hand_on(group)
+            except UNREADABLE:
+                for event in self._halves.joined(group):
+                    self._mend(event)
 
     def _hand_on(self, events: list[bytes]) -> None:
         while self._dialect is None and events:
@@ -186,6 +187,19 @@ class Assembler:
                     self._mend(bytes(element))
         elif event == DONE or not event:
             self.count -= 1
+
+
+def _groups(events: list[bytes]) -> Iterator[list[bytes]]:
+    """Events in groups of about FOLD_BYTES: a dialect decodes a group in one call, and no other thread runs during a call."""
+    at = size = 0
+    if len(events) > 1 and sum(map(len, events)) > FOLD_BYTES:
+        for end, event in enumerate(events, 1):
+            size += len(event)
+            if size >= FOLD_BYTES:
+                yield events[at:end]
+                at, size = end, 0
+    if at < len(events):
+        yield events[at:]
 
 
 class _Lines:

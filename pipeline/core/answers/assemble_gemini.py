@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, as_list, finished
+from pipeline.core.answers.merging import Pieces, as_index, as_list, finished, settle
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 _decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
@@ -34,6 +34,9 @@ class GeminiStream:
                 if isinstance(candidate, dict):
                     index = as_index(candidate.get("index"))
                     self._take(place if index is None else index, candidate)
+        for parts in self.parts.values():
+            for part in parts[-1:]:
+                settle(part)
 
     def end(self) -> Streamed:
         """What came of it: whole is an answer of which every candidate says why it ended, or a prompt that was blocked."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, finished, merge
+from pipeline.core.answers.merging import Pieces, as_index, finished, merge, settle
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 DROPPED = frozenset({"p"})  # random padding (Cloudflare)
@@ -29,10 +29,12 @@ class PieceStream:
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
+        touched = {}
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
             if event.get("error"):
                 self.error = self.error or event
-            reply = self.replies.setdefault(as_index(event.get("index")) or 0, {})
+            index = as_index(event.get("index")) or 0
+            reply = touched[index] = self.replies.setdefault(index, {})
             for key, value in event.items():
                 if key in DROPPED:
                     continue
@@ -44,6 +46,8 @@ class PieceStream:
                     reply[key] += value
                 else:
                     reply[key] = value
+        for reply in touched.values():
+            settle(reply)
 
     def end(self) -> Streamed:
         """What came of it: whole is a reply of which the last piece came."""
