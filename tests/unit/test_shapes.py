@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.core.answers.classify import Result, classify
 from pipeline.core.answers.error_bodies import CODE_KEYS, INNER_KEYS, MESSAGE_KEYS, WAIT_KEYS
-from pipeline.core.answers.parts import KNOWN_KEYS, MANY_BYTES, MOST_KEYS, is_text, object_of
+from pipeline.core.answers.parts import MANY_BYTES, MOST_KEYS, is_text, object_of
 from pipeline.core.answers.plain_chat import read_plain_chat
 from pipeline.core.answers.shapes import SHAPES, read_object, read_reply
+from pipeline.core.answers.wide_objects import KNOWN_KEYS
 from pipeline.records import NO_USAGE, Answer, Usage
 
 CHAT_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}

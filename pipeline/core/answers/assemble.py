@@ -21,7 +21,7 @@ from pipeline.core.answers.events import Events
 from pipeline.core.answers.halves import HalvesJoined
 from pipeline.core.answers.mend import JSON_STARTS, UNREADABLE, after_comments, json_text
 from pipeline.core.answers.parts import NULL, is_object, items_of, object_of, text_of
-from pipeline.core.answers.streamed import Cut, Refused, Whole
+from pipeline.core.answers.streamed import NO_JSON, Cut, Refused, Whole
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _ordinary(body: bytes) -> Streamed:
     """A body that is not a stream: an answer as it is, or the list that Google sends without `alt=sse`."""
     text = json_text(body)
     if text is None:
-        return Cut("the body is neither JSON nor a stream of events")
+        return Cut(NO_JSON)
     try:
         if not text.startswith(b"["):
             return _single(text)

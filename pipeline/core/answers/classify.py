@@ -85,7 +85,7 @@ def _whole_chat(answer: Answer) -> Result | None:
     for choice in choices:
         if choice.message is None or not is_text(choice.message.content) or choice.finish_reason in BROKEN_OFF:
             return None
-    if not choices:
+    if not choices or (chat.usage is None and b'"usage"' in body):  # which may stand elsewhere (Groq, Moonshot)
         return None
     reason = choices[0].finish_reason
     return Result(one_line(body), usage_of(chat.usage), FINISH_REASONS.get(reason, reason) if reason else None)

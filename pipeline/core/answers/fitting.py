@@ -78,7 +78,9 @@ class AnswerRules(msgspec.Struct, frozen=True, eq=False):
 def what_it_says(body: bytes) -> Answered:
     """What an answer says, as far as it is judged."""
     reading = read_reply(body)
-    return Answered(_decode(reading.content), reading.finish_reason, _declined(body), reading.tokens.output_tokens)
+    content = _decode(reading.content)
+    tokens = 0 if content else reading.tokens.output_tokens  # told of an answer with nothing in it
+    return Answered(content, reading.finish_reason, _declined(body), tokens)
 
 
 def _declined(body: bytes) -> bool:

@@ -16,6 +16,7 @@ from pipeline.patterns import later
 
 BOM = b"\xef\xbb\xbf"
 JSON_STARTS = (b"{", b"[")
+BLANKS = b" \t\r\n\v\f\0"  # around a body; some servers send all of a buffer that is filled with zeros
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder may raise
 
@@ -42,7 +43,9 @@ _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x20)}
 
 def json_text(body: bytes) -> bytes | None:
     """The JSON of a body, on one line; None if there is none, or more than one."""
-    text = body.removeprefix(BOM).strip()
+    text = body.removeprefix(BOM).strip(BLANKS)
+    if text.startswith(b'"'):
+        text = _out_of_text(text)
     if not text.startswith(JSON_STARTS):
         text = _out_of_events(text)
     elif text.endswith(b"[DONE]"):
@@ -70,6 +73,15 @@ def is_json(text: bytes) -> bool:
     except UNREADABLE:
         return False
     return True
+
+
+def _out_of_text(text: bytes) -> bytes:
+    """The JSON that was encoded once more, as one text (functions behind AWS API Gateway); else the text as it is."""
+    try:
+        inner = _decode(text)
+    except UNREADABLE:
+        return text
+    return inner.strip().encode("utf-8", "replace") if isinstance(inner, str) and inner.lstrip().startswith(("{", "[")) else text
 
 
 def _out_of_events(text: bytes) -> bytes:

@@ -23,20 +23,6 @@ MANY_BYTES = 1_000_000  # a list of so many bytes may have more elements than an
 MOST_OBJECTS = 4096  # of such a list are looked at; a reply with more in it is never said to be complete
 
 MOST_KEYS = 65_536  # of one object are built; colons in texts count as well
-UNREAD = "(more)"  # stands for the other keys
-KNOWN_KEYS = (  # that are looked for in any object
-    *("audio", "base_resp", "blockReason", "candidates", "choices", "code", "content", "data", "detail", "details", "done"),
-    *("done_reason", "embedding", "embeddings", "error", "error_code", "error_msg", "eval_count", "finishReason", "finish_reason"),
-    *("functionCall", "function_call", "generated_text", "generated_tokens", "id", "incomplete_details", "index", "label", "message"),
-    *("meta", "object", "output", "parts", "promptFeedback", "prompt_eval_count", "reason", "reasoning", "reasoning_content"),
-    *("refusal", "response", "results", "role", "score", "status", "status_code", "stopReason", "stop_reason", "stop_type", "success"),
-    *("text", "thinking", "thought", "token", "tokens_evaluated", "tokens_predicted", "toolUse", "tool_calls", "transcript"),
-    *("truncated", "type", "usage", "usageMetadata", "values", "x_groq", "b64_json", "url", "probs"),
-    # of errors
-    *("__type", "errors", "error_description", "error_type", "estimated_time", "innererror", "limit_type", "metadata", "msg", "quotaId"),
-    *("rate_limit_type", "retryDelay", "retry_after", "status_msg", "violations"),
-)
-
 _EMPTY = frozenset({b"null", b"[]", b"{}", b'""', b"false"})
 _LONGEST_EMPTY = max(map(len, _EMPTY))
 
@@ -45,6 +31,7 @@ _decode_object = msgspec.json.Decoder(Object).decode
 _decode_objects = msgspec.json.Decoder(list[Object]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+
 
 # The words for the end of an answer, as OpenAI has them; any other word stays as it is.
 FINISH_REASONS = {
@@ -76,10 +63,12 @@ FINISH_REASONS = {
     "word": "stop",
     "limit": "length",
     "eos_token": "stop",  # Text Generation Inference
+    "FINISH": "stop",  # Titan on Bedrock
+    "LENGTH": "length",
+    "CONTENT_FILTERED": "content_filter",
     "content_filtered": "content_filter",  # Bedrock
     "guardrail_intervened": "content_filter",
 }
-
 
 # Words that say that the answer was broken off, by the server and not by a limit or a filter.
 BROKEN_OFF = frozenset(
@@ -180,28 +169,13 @@ def says_more(reply: Object, plain: frozenset[str], read: str = "") -> bool:
 def object_of(raw: msgspec.Raw | bytes | None) -> Object:
     """A JSON object; empty where the value is none. Of one with very many keys only those that mean something somewhere are given."""
     if raw is not None and len(memoryview(raw)) > MANY_BYTES and has_more_than(MOST_KEYS, b":", bytes(raw)):
-        return _known_keys_of(raw)
+        from pipeline.core.answers.wide_objects import known_keys_of  # noqa: PLC0415  hardly any reply has so many keys
+
+        return known_keys_of(raw)
     try:
         return _decode_object(raw or b"{}")
     except (msgspec.DecodeError, RecursionError):
         return {}
-
-
-def _known_keys_of(raw: msgspec.Raw | bytes) -> Object:
-    """A key costs a microsecond, and 60 MB can have four million. What is left out is something: the object says more than it shows."""
-    try:
-        known = _known_decoder().decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    values = zip(KNOWN_KEYS, msgspec.structs.astuple(known), strict=True)
-    return {**{key: value for key, value in values if memoryview(value)}, UNREAD: msgspec.Raw(b"true")}
-
-
-@cache
-def _known_decoder() -> msgspec.json.Decoder[Any]:
-    keys = {f"key_{number}": key for number, key in enumerate(KNOWN_KEYS)}
-    fields = [(name, msgspec.Raw, msgspec.Raw()) for name in keys]
-    return msgspec.json.Decoder(msgspec.defstruct("Known", fields, rename=keys, gc=False))
 
 
 def objects_of(raw: msgspec.Raw | None) -> list[Object]:

@@ -18,9 +18,8 @@ from pipeline.core.answers.mend import JSON_STARTS, begins_with_event, json_text
 from pipeline.core.answers.parts import NULL, Object, Reading, head_of, object_of
 from pipeline.core.answers.plain_vectors import read_plain_vectors
 from pipeline.core.answers.scopes import CLIENT_ERROR, KNOWN_CODES, REDIRECT, REQUEST_CODES, SERVER_ERROR
-from pipeline.core.answers.shapes import find_usage, is_unknown_error, read_object, read_reply
-from pipeline.core.answers.shapes_values import read_list
-from pipeline.core.answers.streamed import Cut, Streamed
+from pipeline.core.answers.shapes import find_usage, is_unknown_error, read_any_list, read_object, read_reply
+from pipeline.core.answers.streamed import NO_JSON, Cut, Streamed
 from pipeline.core.answers.trouble import as_json_text, classify_failure, excerpt, judge
 from pipeline.core.answers.usage import read_usage
 from pipeline.records import NO_USAGE, Answer, FailureKind, Usage
@@ -66,7 +65,10 @@ def _read_streamed(answer: Answer, streamed: Streamed, promise: Promise, now_utc
     if isinstance(streamed, Cut):
         usage = NO_USAGE if streamed.body is None else read_reply(streamed.body).tokens
         body = as_json_text(answer.body) if streamed.body is None else streamed.body
-        trouble = _with_usage(_malformed(answer, f"a stream that ended too early: {streamed.reason}", body), usage)
+        what = f"a stream that ended too early: {streamed.reason}"
+        if streamed.reason == NO_JSON:
+            what = f"a body that is not JSON: {excerpt(answer.body)}"
+        trouble = _with_usage(_malformed(answer, what, body), usage)
         trouble.cut = crc32(answer.body) + 1
         return trouble
     return _read_json(answer, one_line(streamed.body), promise, now_utc)
@@ -101,7 +103,7 @@ def _listed(body: bytes) -> tuple[Object, Reading | None]:
     only = object_of(head.first) if not memoryview(head.second) else {}
     if "error" in only:
         return only, None
-    return {}, read_list(body)
+    return {}, read_any_list(body)
 
 
 def _no_answer(answer: Answer, reply: Object, reading: Reading, body: bytes, now_utc: float) -> Trouble:

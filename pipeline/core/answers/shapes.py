@@ -14,6 +14,7 @@ from pipeline.core.answers.parts import (
     NULL,
     Object,
     Reading,
+    head_of,
     is_list,
     is_object,
     is_text,
@@ -35,11 +36,21 @@ from pipeline.core.answers.shapes_native import (
     read_tgi,
 )
 from pipeline.core.answers.shapes_openai import read_choices, read_response
+from pipeline.core.answers.shapes_texts import (
+    read_completion,
+    read_generation,
+    read_pieces,
+    read_result,
+    read_texts,
+    text_key_of,
+)
 from pipeline.core.answers.shapes_values import (
     read_data,
     read_embedding,
     read_embeddings,
     read_list,
+    read_predictions,
+    read_rankings,
     read_results,
     read_transcription,
 )
@@ -53,10 +64,34 @@ def anything(_: msgspec.Raw) -> bool:
     return True
 
 
+def output_of_response(raw: msgspec.Raw) -> bool:
+    """Fits the output of the Responses API: typed items, or nothing."""
+    first = head_of(raw).first if is_list(raw) else NULL
+    return raw == NULL or (is_list(raw) and (not memoryview(first) or "type" in object_of(first)))
+
+
+def text_or_texts(raw: msgspec.Raw) -> bool:
+    """Fits a text, and a list that begins with one."""
+    first = head_of(raw).first if is_list(raw) else raw
+    return bool(memoryview(first)) and is_text(first)
+
+
+def list_of_texts(raw: msgspec.Raw) -> bool:
+    """Fits a list of objects that hold a text each."""
+    return is_list(raw) and text_key_of(object_of(head_of(raw).first or b"{}")) is not None
+
+
+def envelope(raw: msgspec.Raw) -> bool:
+    """Fits an object that holds an answer of a known shape."""
+    return is_object(raw) and not ENCLOSED.isdisjoint(object_of(raw))
+
+
 def list_or_object(raw: msgspec.Raw) -> bool:
     """Fits a list and an object."""
     return is_list(raw) or is_object(raw)
 
+
+ENCLOSED = frozenset({"choices", "candidates", "response", "content", "generated_text", "embeddings", "embedding", "results", "output"})
 
 # How the type of an event begins that is a piece of a streamed answer: by itself it is none.
 PIECES = ("response.", "transcript.text.", "image_generation.", "image_edit.", "message_", "message-", "content_block", "content-")
@@ -65,6 +100,15 @@ PIECES = ("response.", "transcript.text.", "image_generation.", "image_edit.", "
 def piece(raw: msgspec.Raw) -> bool:
     """Fits the type of an event of a stream."""
     return (text_of(raw) or "").startswith(PIECES)
+
+
+def read_envelope(key: str) -> Callable[[Object], Reading]:
+    """Reads the answer that a relay or Cloudflare put under a key of its own."""
+
+    def read(reply: Object) -> Reading:
+        return read_object(object_of(reply[key])) or Reading(problem=f"nothing known under {key}")
+
+    return read
 
 
 def read_piece(_: Object) -> Reading:
@@ -77,7 +121,8 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("type", piece, read_piece),
     ("choices", anything, read_choices),
     ("output", is_object, read_output),
-    ("output", anything, read_response),
+    ("output", output_of_response, read_response),
+    ("output", text_or_texts, read_pieces),
     ("candidates", anything, read_candidates),
     ("promptFeedback", is_object, read_candidates),
     ("message", is_object, read_message),
@@ -86,11 +131,27 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("response", is_text, read_generated),
     ("generated_text", is_text, read_tgi),
     ("token", is_object, read_piece),
+    ("generation", is_text, read_generation),
+    ("completion", is_text, read_completion),
+    ("outputs", list_of_texts, read_texts("outputs")),
+    ("generations", list_of_texts, read_texts("generations")),
+    ("results", list_of_texts, read_texts("results")),
     ("results", is_list, read_results),
+    ("rankings", is_list, read_rankings),
+    ("predictions", is_list, read_predictions),
     ("embeddings", list_or_object, read_embeddings),
     ("embedding", list_or_object, read_embedding),
     ("data", is_list, read_data),
+    ("data", envelope, read_envelope("data")),
+    ("result", envelope, read_envelope("result")),
+    ("result", is_text, read_result),
     ("text", is_text, read_transcription),
+)
+
+USAGE_KEYS = ("usage", "usageMetadata")
+COUNT_KEYS = (  # of Ollama, llama.cpp and models on Bedrock, at the top
+    *("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_predicted"),
+    *("prompt_token_count", "generation_token_count", "inputTextTokenCount"),
 )
 
 # Names, times and counts that may stand at the top of a reply of any shape: its content is complete without them.
@@ -108,12 +169,9 @@ PLAIN = frozenset(
         *("instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "previous_response_id"),
         *("prompt_cache_key", "prompt_cache_retention", "reasoning", "safety_identifier", "store", "temperature", "tool_choice"),
         *("tools", "top_logprobs", "top_p", "truncation", "user", "incomplete_details", "billing", "frequency_penalty"),
-        *("presence_penalty", "kv_transfer_params", "sla_metrics", "success", "code"),
+        *("presence_penalty", "kv_transfer_params", "sla_metrics", "success", "code", "is_truncated", "model_id", *COUNT_KEYS),
     }
 )
-
-USAGE_KEYS = ("usage", "usageMetadata")
-COUNT_KEYS = ("prompt_eval_count", "eval_count", "tokens_evaluated", "tokens_predicted")  # of Ollama and llama.cpp, at the top
 
 
 def read_reply(body: bytes) -> Reading:
@@ -122,10 +180,18 @@ def read_reply(body: bytes) -> Reading:
     if reading is not None:
         return reading
     if body.startswith(b"["):
-        return read_list(body)
+        return read_any_list(body)
     reply = object_of(body)
     reading = read_object(reply)
     return reading or Reading(complete=False, usage=find_usage(reply))
+
+
+def read_any_list(body: bytes) -> Reading:
+    """What a bare list says. One completion in a list is that completion."""
+    head = head_of(body)
+    only = object_of(head.first) if memoryview(head.first) and not memoryview(head.second) else {}
+    reading = read_object(only) if "choices" in only or "message" in only else None
+    return reading or read_list(body)
 
 
 def read_object(reply: Object) -> Reading | None:
@@ -134,8 +200,9 @@ def read_object(reply: Object) -> Reading | None:
         value = reply.get(key)
         if value is not None and fits(value):
             reading = read(reply)
-            reading.key = key
-            reading.usage = find_usage(reply)
+            reading.key = reading.key or key
+            if reading.usage is NULL or "usage" in reply:
+                reading.usage = find_usage(reply)
             reading.complete = reading.complete and not says_more(reply, PLAIN, key) and not may_have_many(value)
             return reading
     return None

@@ -28,6 +28,7 @@ from pipeline.core.answers.parts import (
     text_of,
 )
 from pipeline.core.answers.shapes_openai import read_choices
+from pipeline.core.answers.shapes_values import by_index, read_results
 
 if TYPE_CHECKING:
     import msgspec
@@ -94,10 +95,10 @@ def read_generated(reply: Object) -> Reading:
 
 
 def read_llama(reply: Object) -> Reading:
-    """The /completion of llama.cpp."""
+    """The /completion of llama.cpp, and Anthropic's messages as relays send them, with one text as the content."""
     if bytes(reply.get("stop", NULL)) == b"false":
         return Reading(problem="an answer that is not done")
-    return Reading(reply["content"], finish_reason=finish(reply.get("stop_type")))
+    return Reading(reply["content"], finish_reason=finish(reply.get("stop_type") or reply.get("stop_reason")))
 
 
 def read_tgi(reply: Object) -> Reading:
@@ -124,7 +125,9 @@ def read_output(reply: Object) -> Reading:
     if is_text(output.get("text", NULL)):
         return Reading(output["text"], finish_reason=finish(output.get("finish_reason")))
     if is_list(output.get("embeddings", NULL)):
-        return Reading(output["embeddings"])
+        return Reading(by_index(output["embeddings"]) or output["embeddings"])
+    if is_list(output.get("results", NULL)):
+        return read_results(output)
     return Reading(problem="an output that holds no answer")
 
 

@@ -32,7 +32,7 @@ NAMES = frozenset({"role", "content", "id", "type", "name", "object", "index"}) 
 NAMES_OF_CALLS = frozenset({"id", "type", "index"})
 # Keys that are names, times and counts, or that repeat what another one says.
 PLAIN_CHOICE = frozenset(
-    {"index", "message", "text", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results"}
+    {"index", "message", "text", "finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results", "usage"}
 )
 PLAIN_MESSAGE = frozenset({"role", "content"})
 PLAIN_TEXT = frozenset({"type", "text"})
@@ -46,6 +46,8 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 def read_choices(reply: Object) -> Reading:
     """Chat completions and plain completions. One odd choice among several costs only itself."""
     choices = objects_of(reply["choices"])
+    if len(choices) > 1:
+        choices.sort(key=_place)
     answers = [choice for choice in choices if _is_answer(choice)]
     if not answers:
         return _no_choice(reply["choices"], choices)
@@ -53,7 +55,13 @@ def read_choices(reply: Object) -> Reading:
         return nothing_said("a message with nothing in it", finish(answers[0].get("finish_reason")))
     read = [_read_choice(choice) for choice in choices]
     complete = all(whole for _, whole in read)
-    return Reading(one_or_list([content for content, _ in read]), complete, finish(answers[0].get("finish_reason")))
+    usage = next((choice["usage"] for choice in choices if is_object(choice.get("usage", NULL))), NULL)  # Moonshot
+    return Reading(one_or_list([content for content, _ in read]), complete, finish(answers[0].get("finish_reason")), usage)
+
+
+def _place(choice: Object) -> int:
+    text = bytes(choice.get("index", NULL))
+    return int(text) if text.isdigit() else 0
 
 
 def _is_answer(choice: Object) -> bool:

@@ -32,7 +32,7 @@ MOST_ELEMENTS = 100_000  # a list of more is taken as it came: an object costs 2
 HEAD_BYTES = 100  # of a list, in which its first element begins
 NUMBERS = frozenset(bytes([code]) for code in b"-0123456789[n")  # how the first of a vector begins; null is looked at later
 PLAIN_ITEM = frozenset({"index", "stop", "stop_type", "tokens_evaluated", "tokens_predicted", "id_slot", "model", "timings"})
-AS_THEY_ARE = ("label", "probs", "b64_json", "url")  # vLLM's classes; images
+AS_THEY_ARE = ("relevance_score", "label", "probs", "b64_json", "url")  # Voyage's rankings; vLLM's classes; images
 
 
 def read_data(reply: Object) -> Reading:
@@ -86,7 +86,7 @@ def has_too_many(data: msgspec.Raw) -> bool:
 
 
 def _index(item: Object) -> int:
-    text = bytes(item.get("index", NULL))
+    text = bytes(item.get("index") or item.get("text_index", NULL))
     return int(text) if text.isdigit() else 0
 
 
@@ -94,6 +94,28 @@ def read_results(reply: Object) -> Reading:
     """Moderations, and the rankings of Cohere, Jina and vLLM (sorted by the server already)."""
     first = head_of(reply["results"]).first
     return Reading(problem="no results") if not memoryview(first) or first == NULL else Reading(reply["results"])
+
+
+def read_rankings(reply: Object) -> Reading:
+    """NVIDIA's rankings."""
+    return Reading(reply["rankings"]) if present(reply["rankings"]) else Reading(problem="no rankings")
+
+
+def read_predictions(reply: Object) -> Reading:
+    """What a model of one's own predicts (Vertex, Databricks). Vertex gives vectors with their counts beside them."""
+    items = [] if has_too_many(reply["predictions"]) else items_of(reply["predictions"])
+    vectors = [object_of(object_of(item).get("embeddings")).get("values", NULL) if is_object(item) else NULL for item in items]
+    if items and all(map(present, vectors)):
+        return Reading(one_or_list(vectors), complete=False)
+    return Reading(reply["predictions"]) if present(reply["predictions"]) else Reading(problem="no predictions")
+
+
+def by_index(value: msgspec.Raw, key: str = "embedding") -> msgspec.Raw | None:
+    """The vectors in a list of objects, in the order of what was asked; None if they are something else."""
+    items = [] if has_too_many(value) else [object_of(item) for item in items_of(value) if is_object(item)]
+    if not items or not all(_is_value(key, item.get(key)) for item in items):
+        return None
+    return one_or_list([item[key] for item in sorted(items, key=_index)])
 
 
 def read_embeddings(reply: Object) -> Reading:
@@ -151,6 +173,8 @@ def read_list(body: bytes) -> Reading:
         return texts
     if "candidates" in first:
         return Reading(problem="pieces of an answer")
+    if "embedding" in first and (vectors := by_index(raw)) is not None:
+        return Reading(vectors, key="[]")
     if first_byte(head.first) == ord("n"):
         return Reading(problem="a list of nothing")
     if not first and _has_gaps(raw) and (not is_list(head.first) or has_too_many(raw) or all(map(_has_gaps, items_of(raw)))):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+NO_JSON = "not JSON"
+
 
 class Whole(Struct, frozen=True, gc=False):
     """The answer came to its end. body: the JSON object that would have come without a stream."""

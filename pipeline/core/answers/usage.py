@@ -46,9 +46,9 @@ class Counts(msgspec.Struct, gc=False):
 # Where other providers' names for the same counts stand; a dot goes into an object.
 _ALIASES = {
     "prompt_tokens": ("promptTokenCount", "inputTokens", "inputTextTokenCount", "tokens.input_tokens", "billed_units.input_tokens",
-                      "prompt_eval_count", "tokens_evaluated"),
+                      "prompt_eval_count", "tokens_evaluated", "prompt_token_count", "input_token_count"),
     "completion_tokens": ("candidatesTokenCount", "outputTokens", "tokens.output_tokens", "billed_units.output_tokens", "eval_count",
-                          "tokens_predicted", "generated_tokens"),
+                          "tokens_predicted", "generated_tokens", "generation_token_count", "generated_token_count", "tokenCount"),
     "total_tokens": ("totalTokenCount", "totalTokens"),
     "cached": ("cachedContentTokenCount", "cacheReadInputTokens", "cached_tokens", "prompt_cache_hit_tokens"),
     "written": ("cacheWriteInputTokens",),
