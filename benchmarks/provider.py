@@ -36,6 +36,10 @@ class Provider:
         """What it saw since the reset; see `benchmarks.server.Counts`."""
         return self._ask(f"stats {in_flight}")
 
+    def first_events(self) -> dict[str, float]:
+        """Time of day at which the first event of each row was written."""
+        return self._ask("firsts")
+
     def _ask(self, command: str) -> dict[str, float]:
         assert self._process.stdin is not None
         self._process.stdin.write(command + "\n")

@@ -2,7 +2,7 @@
 
 uvloop moves the bytes and keeps the timers, httptools parses; both are C. It answers each row with the row's own number, so
 that a lost or mismatched answer is seen, and counts what it sees: arrivals, refusals, connections, its own CPU. It is
-steered through its standard input (`reset`, `stats N`) and ends with it.
+steered through its standard input (`reset`, `stats N`, `firsts`) and ends with it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Counts:
         """Forget everything but the open connections."""
         self.arrivals = array("d")
         self.passed = array("d")
+        self.firsts: dict[str, float] = {}  # time of day at which the first event of each row was written
         self.refused = 0
         self.accepted = 0
         self.in_flight = 0
@@ -167,6 +168,9 @@ class Desk:
             transport.write(STREAM_HEAD % number)
         self._event(transport, events_of(number, self._events))
 
+        # Noted after the write, which is the moment from which a client can have it.
+        self.counts.firsts[str(int(number))] = time.time()
+
     def _event(self, transport: asyncio.Transport, events: Iterator[bytes]) -> None:
         """Write the next event, or all that are left if they are not paced."""
         for event in events:
@@ -239,6 +243,8 @@ def obey(desk: Desk, ended: asyncio.Event) -> None:
             say({})
         case ["count"]:  # cheap, for whoever asks while a run goes on
             say({"requests": len(desk.counts.arrivals), "refused": desk.counts.refused})
+        case ["firsts"]:
+            say(desk.counts.firsts)
         case ["stats", in_flight]:
             say(desk.counts.summary(int(in_flight)))
 
