@@ -1,9 +1,10 @@
-"""Output files as people read them: pyarrow, polars, pandas and DuckDB, each with the call that docs/how-to/results.md gives."""
+"""Output files as people read them: pyarrow, polars, pandas, DuckDB and datasets, each with the call that docs/how-to/results.md gives."""
 
 from __future__ import annotations
 
 import importlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,12 @@ def late_failure() -> Iterator[Outcome]:
         yield Failure(index, f"row-{index}", FailureKind.TIMEOUT, "too late") if index == 500 else good(index)
 
 
+def very_late_failure() -> Iterator[Outcome]:
+    """More than the first megabyte, which is what pyarrow looks at by default, before the first failure."""
+    for index in range(6000):
+        yield Failure(index, f"row-{index}", FailureKind.TIMEOUT, "too late") if index == 5500 else good(index)
+
+
 def all_kinds() -> Iterator[Outcome]:
     """Text, calls of tools, reasoning, a rejected answer and a refused row."""
     for index in range(600):
@@ -61,7 +68,8 @@ def all_kinds() -> Iterator[Outcome]:
 
 
 def contents_by_pyarrow(reader: Any, path: Path, shape: str) -> list[Any]:
-    rows = importlib.import_module("pyarrow.json").read_json(path).to_pylist()
+    json_reader = importlib.import_module("pyarrow.json")
+    rows = json_reader.read_json(path, read_options=json_reader.ReadOptions(block_size=path.stat().st_size)).to_pylist()
     return [content_of(row, shape) for row in rows]
 
 
@@ -80,6 +88,12 @@ def contents_by_duckdb(reader: Any, path: Path, shape: str) -> list[Any]:
     return [row[0] for row in reader.sql(f"SELECT {where} FROM read_json('{path}', sample_size=-1)").fetchall()]
 
 
+def contents_by_datasets(reader: Any, path: Path, shape: str) -> list[Any]:
+    cache = str(path.parent / "cache")
+    table = reader.load_dataset("json", data_files=str(path), chunksize=path.stat().st_size, cache_dir=cache)["train"]
+    return [content_of(row, shape) for row in table]
+
+
 def content_of(row: dict[str, Any], shape: str) -> Any:
     if shape == "flat":
         return row["content"]
@@ -92,14 +106,16 @@ READERS: dict[str, Callable[[Any, Path, str], list[Any]]] = {
     "polars": contents_by_polars,
     "pandas": contents_by_pandas,
     "duckdb": contents_by_duckdb,
+    "datasets": contents_by_datasets,  # a hundred megabytes with all that it needs, so it is tested where it is installed
 }
 
 
-@pytest.mark.parametrize("outcomes", [two_pages, late_failure, all_kinds])
+@pytest.mark.parametrize("outcomes", [two_pages, late_failure, very_late_failure, all_kinds])
 @pytest.mark.parametrize("shape", ["batch", "flat"])
 @pytest.mark.parametrize("name", READERS)
 def test_a_table_reader_gets_every_answer(tmp_path: Path, name: str, shape: str, outcomes: Callable[[], Iterator[Outcome]]) -> None:
-    reader = importlib.import_module(name)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read by datasets when it is imported
+    reader = pytest.importorskip(name) if name == "datasets" else importlib.import_module(name)
     path = tmp_path / "results.jsonl"
     rows = list(outcomes())
     path.write_bytes(b"".join(map(encode_flat if shape == "flat" else encode_batch, rows)))
