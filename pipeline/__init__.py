@@ -99,7 +99,7 @@ if TYPE_CHECKING:
         Store,
         StreamConsumer,
     )
-    from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Success, Usage
+    from pipeline.records import Answer, Failure, FailureKind, Fault, FaultCause, Job, Outcome, Success, Transport, Usage
     from pipeline.runs.live import Changed, LiveConfig
     from pipeline.runs.run import run
     from pipeline.runs.stream import stream
@@ -283,6 +283,7 @@ __all__ = [
     "RetryPolicy",
     "open_senders",
     "senders_over",
+    "Transport",
     "ConnectionBounds",
     "Endpoint",
     "Timeouts",

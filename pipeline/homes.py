@@ -25,7 +25,7 @@ _HOMES = {
     ),
     "pipeline.simulate.server": "serve=serve_simulated",
     "pipeline.events": "AttemptRecord AttemptResult LaneBack LaneOut PaceChanged Paused RunBegan RunEvent RunStopping",
-    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Success Usage",
+    "pipeline.records": "Answer Failure FailureKind Fault FaultCause Job Outcome Success Transport Usage",
     "pipeline.summaries": "FailedRow FailureGroup Progress Summary",
     "pipeline.core.answers.content": "content_of reply_of",
     "pipeline.errors": (

@@ -64,6 +64,13 @@ class FaultCause(Enum):
     NOT_LEFT = "not_left"  # this process lost its share of the limits before the request could leave
 
 
+class Transport(Enum):
+    """Who speaks HTTP: headrace itself, or httpx (which knows proxies), with a client for each worker."""
+
+    OWN = "own"
+    HTTPX = "httpx"
+
+
 class Scope(Enum):
     """Whom a failure concerns.
 

@@ -12,7 +12,6 @@ from pipeline.config.lanes import (
     ProviderConfig,
     RoutingConfig,
     TlsConfig,
-    Transport,
 )
 from pipeline.config.load import load_config, load_config_text, load_serve
 from pipeline.config.schema import (
@@ -60,7 +59,6 @@ __all__ = [
     "SourceConfig",
     "TimeoutsConfig",
     "TlsConfig",
-    "Transport",
     "load_config",
     "load_config_text",
     "load_serve",

@@ -23,6 +23,7 @@ from pipeline.config.rules import (
     socket_path,
 )
 from pipeline.config.sections import Section, refuse
+from pipeline.records import Transport
 
 if TYPE_CHECKING:
     from pipeline.simulate.config import SimulateConfig
@@ -39,13 +40,6 @@ class Strategy(Enum):
     """How a lane is chosen: the one that lets a row leave soonest."""
 
     EARLIEST = "earliest"
-
-
-class Transport(Enum):
-    """Who speaks HTTP: headrace itself, or httpx (which knows proxies)."""
-
-    OWN = "own"
-    HTTPX = "httpx"
 
 
 class TlsConfig(Section, frozen=True, kw_only=True):

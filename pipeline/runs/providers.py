@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pipeline.core.rows.models import with_model
-from pipeline.edges.http import Transport, check_endpoint, open_senders, senders_over
+from pipeline.edges.http import check_endpoint, open_senders, senders_over
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint, Timeouts, TlsOptions
 from pipeline.edges.http.proxies import BadProxyError
 from pipeline.errors import ConfigError, Problem
@@ -175,7 +175,7 @@ def _folder_of(config: Config, opened: ExitStack) -> Folder | None:
 
 @asynccontextmanager
 async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[OpenSender]:
-    kind, http2 = Transport(provider.transport.value), provider.http2
+    http2 = provider.http2
     async with trio.open_nursery() as nursery:
         env: Mapping[str, str] = os.environ
         if provider.simulate is not None:
@@ -186,7 +186,7 @@ async def _opened(provider: ProviderConfig, endpoint: Endpoint, transport: httpx
         if transport is not None:
             yield senders_over(endpoint, transport)
         else:
-            async with open_senders(endpoint, transport=kind, http2=http2, env=env) as open_sender:
+            async with open_senders(endpoint, transport=provider.transport, http2=http2, env=env) as open_sender:
                 yield open_sender
         nursery.cancel_scope.cancel()
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from pipeline.edges.http import Transport, open_senders, senders
+from pipeline.edges.http import open_senders, senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts
 from pipeline.edges.http.memory import AnswerMemory
 from pipeline.edges.http.pairing import LEAST_REST_SECONDS, Trust
-from pipeline.records import Answer, Fault
+from pipeline.records import Answer, Fault, Transport
 from tests.fakes.senders import JOB, PATIENT
 from tests.fakes.servers import Peer, Request, answering, answering_and_closing, serve
 

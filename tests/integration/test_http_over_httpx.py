@@ -9,9 +9,9 @@ import httpx
 import pytest
 import trio
 
-from pipeline.edges.http import Transport, open_senders, senders_over
+from pipeline.edges.http import open_senders, senders_over
 from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts, TlsOptions
-from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job, Transport
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, serve
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from pipeline.edges.http import Counts, Transport, open_senders
+from pipeline.edges.http import Counts, open_senders
 from pipeline.edges.http import pairing as pairing_module
 from pipeline.edges.http.endpoint import ConnectionBounds, Endpoint
-from pipeline.records import Answer, Fault, FaultCause, Job
+from pipeline.records import Answer, Fault, FaultCause, Job, Transport
 from tests.fakes.senders import PATIENT
 from tests.fakes.servers import Authority, Peer, Request, serve
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
-from pipeline.edges.http import Transport, open_senders
+from pipeline.edges.http import open_senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts
 from pipeline.edges.http.redirects import MAX_HOPS
-from pipeline.records import Answer, Fault, FaultCause
+from pipeline.records import Answer, Fault, FaultCause, Transport
 from tests.fakes.senders import BODY, JOB, PATIENT
 from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, serve
 

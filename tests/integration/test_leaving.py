@@ -13,11 +13,11 @@ from attrs import define, field
 from pipeline.core.pacing.lane import Bound, Limit, Wait
 from pipeline.core.pacing.leased import LATE_SECONDS, LeasedLane
 from pipeline.core.pacing.permits import Reply
-from pipeline.edges.http import Transport, open_senders
+from pipeline.edges.http import open_senders
 from pipeline.edges.http.endpoint import Endpoint
 from pipeline.light import InTask, ask_before, in_task
 from pipeline.messages import Change, GateMessage, Ticket
-from pipeline.records import Answer, Fault, FaultCause
+from pipeline.records import Answer, Fault, FaultCause, Transport
 from pipeline.stages.leaving import Leaving
 from pipeline.stages.mailbox import Mailbox
 from tests.fakes.senders import JOB

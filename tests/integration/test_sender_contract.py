@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pipeline
-from pipeline.edges.http import Transport
+from pipeline.records import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,12 +19,12 @@ from pipeline.config import (
     Shape,
     SinkConfig,
     SourceConfig,
-    Transport,
     load_config,
     load_config_text,
 )
 from pipeline.config.load import load_simulate
 from pipeline.errors import ConfigError
+from pipeline.records import Transport
 from pipeline.simulate import Distribution, SimulateConfig
 from tests.fakes.configs import GOOD, NO_KEY, NO_PATH, problem_with, problems_of
 

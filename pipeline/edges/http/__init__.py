@@ -23,6 +23,6 @@ Only `over_httpx*`, `over_http2` and `client` import httpx; nothing else waits f
 """
 
 from pipeline.edges.http.direct import Counts
-from pipeline.edges.http.senders import Transport, check_endpoint, open_senders, senders_over
+from pipeline.edges.http.senders import check_endpoint, open_senders, senders_over
 
-__all__ = ["Counts", "Transport", "check_endpoint", "open_senders", "senders_over"]
+__all__ = ["Counts", "check_endpoint", "open_senders", "senders_over"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,6 +15,7 @@ from pipeline.edges.http.pairing import Trust
 from pipeline.edges.http.proxies import Proxy, proxy_for
 from pipeline.edges.http.request import RequestHeads
 from pipeline.edges.http.watch import Watch
+from pipeline.records import Transport
 from pipeline.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from pipeline.ports import OpenSender
 
 CLOSE_SECONDS = 2.0  # for the goodbyes of httpx's transports
-
-
-class Transport(Enum):
-    """What carries requests. OWN: sockets of our own. HTTPX: one httpx.AsyncHTTPTransport per worker."""
-
-    OWN = "own"
-    HTTPX = "httpx"
 
 
 @asynccontextmanager
