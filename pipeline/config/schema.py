@@ -33,7 +33,9 @@ from pipeline.config.serving import ServeConfig
 from pipeline.core.output.keys import KEYS
 from pipeline.core.rows.templates import JSON, Template, lookalikes
 
-PACKED, TABLES = (".gz", ".zst"), (".parquet", ".arrow", ".feather", ".csv", ".tsv")  # names of what a run does not write
+# Names of what a run does not write.
+PACKED = (".gz", ".zst", ".bz2", ".xz", ".lz4", ".zip", ".br")
+TABLES = (".parquet", ".arrow", ".feather", ".csv", ".tsv", ".xlsx")
 
 
 class Order(Enum):
@@ -156,6 +158,8 @@ class SinkConfig(Section, frozen=True, kw_only=True):
         """Results are resumed, ordered and verified in a file."""
         if self.path == "-":
             refuse(self, "path", 'must be a file, got "-"')
+        if self.path.endswith(os.sep):
+            refuse(self, "path", f"names a folder; name a file in it, such as {self.path}results.jsonl")
         self._refuse_other_format()
         if self.keep and self.shape is not Shape.FLAT:
             refuse(self, "keep", "needs sink.shape: flat; a batch line has the keys of the Batch API and no others")
@@ -173,7 +177,8 @@ class SinkConfig(Section, frozen=True, kw_only=True):
                 f"results are written as they come and gone on with later, so not compressed: name it {name}, and pack it later",
             )
         if ending.lower() in TABLES:
-            told = f"results are JSON Lines: name it {name}.jsonl, and make a {ending} of it with headrace export"
+            made = ".csv" if ending == ".xlsx" else ending
+            told = f"results are JSON Lines: name it {name}.jsonl, and make a {made} of it with headrace export"
             refuse(self, "path", told)
 
 

@@ -24,7 +24,7 @@ from pipeline.core.bookkeeping.fingerprint import MASK, Prefix, row_digest, row_
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.rows.lines import count_lines
 from pipeline.edges.store.hashes import differs, entries_of
-from pipeline.errors import InputChangedError
+from pipeline.errors import InputChangedError, InputError
 from pipeline.records import Failure
 
 if TYPE_CHECKING:
@@ -46,12 +46,13 @@ class Changes(Struct, frozen=True, eq=False):
     """How the rows that are done differ from those that were answered.
 
     rows: those that are known to differ. places: where the first of them stand, by row. missing: whether the input ends
-    before the last of them. Nothing of it is set where rows differ and their hashes are not known.
+    before the last of them. unknown: whether the hashes of some are not known, so that it cannot be told which of these differ.
     """
 
     rows: Intervals
     places: dict[int, str]
     missing: bool = False
+    unknown: bool = False
 
     def __str__(self) -> str:
         """Which rows differ, for people."""
@@ -81,6 +82,7 @@ class KnownRows(Struct, eq=False):
     _sum: int = 0
     _changed: Intervals = field(default_factory=Intervals)
     _places: dict[int, str] = field(default_factory=dict)
+    _unknown: bool = False
 
     def __post_init__(self) -> None:
         self._expected = self.durable.state.row_sum
@@ -97,6 +99,7 @@ class KnownRows(Struct, eq=False):
             if index in done:
                 digest = row_digest(row)
                 self._sum += row_term(index, digest)
+                self._unknown = self._unknown or not entry
                 if differs(entry, digest):
                     self._changed.add(index, index + 1)
                     if len(self._places) < SHOWN:
@@ -107,18 +110,18 @@ class KnownRows(Struct, eq=False):
         """How the rows that are done differ, all of which were compared; None if they do not."""
         missing = self.compared < self.end_of_done
         if missing or self._sum & MASK != self._expected:
-            return Changes(self._changed, self._places, missing)
+            return Changes(self._changed, self._places, missing, self._unknown)
         return None
 
     def changes_so_far(self) -> Changes | None:
         """The same while rows that are done are still to come."""
-        return Changes(self._changed, self._places) if self._changed else None
+        return Changes(self._changed, self._places, unknown=self._unknown) if self._changed else None
 
     def copy(self) -> KnownRows:
         """The same at this point, to be used beside it."""
         other = KnownRows(self.name, self.can_be_reopened, self.durable, self.hashes)
         other.compared, other._sum, other._places = self.compared, self._sum, dict(self._places)
-        other._changed = Intervals(self._changed)
+        other._changed, other._unknown = Intervals(self._changed), self._unknown
         return other
 
     def making(self, make: Callable[[list[RawRow], int], list[Job | Failure]]) -> Callable[[list[RawRow], int], list[Job | Failure]]:
@@ -160,9 +163,36 @@ def catch_up(
 
     Raises InputError.
     """
+    is_known = known.hashes.covers(known.end_of_done)
+    changes = _compared(open_again, source, jobs, durable, known, is_known=is_known)
+    if changes is None and not is_known and source.can_be_reopened:
+        _note_again(open_again, known)
+    return changes
+
+
+def rows_unknown(name: str, hashes: RowHashes) -> InputError:
+    """The refusal of an input that has changed where nobody knows any more which rows were answered."""
+    return InputError(
+        f"{name} has changed, and {hashes.path}, which says which rows were answered, is gone or incomplete: "
+        "put that file back, or the input as it was; --fresh starts over (what is there is moved aside)"
+    )
+
+
+def _note_again(open_again: OpenSource, known: KnownRows) -> None:
+    """Keep the hashes of rows that are done and were found to be those that were answered."""
+    with closing(open_again()) as rows:
+        index = 0
+        while index < known.end_of_done and (taken := rows.take(SKIP_ROWS)):
+            known.hashes.note(index, entries_of(row_digests(taken), range(len(taken))))  # whether they are good is not looked at
+            index += len(taken)
+
+
+def _compared(
+    open_again: OpenSource, source: Source, jobs: JobMaker | CountedJobs, durable: DurableStore, known: KnownRows, *, is_known: bool
+) -> Changes | None:
     prefix = durable.state.prefix
     text = None
-    if prefix.offset and source.can_be_reopened and _begins_with(open_again, prefix):
+    if prefix.offset and is_known and source.can_be_reopened and _begins_with(open_again, prefix):
         text = source.text_before(prefix.line, prefix.offset)
     if text is not None:
         _claim_prefix(text, jobs, known.hashes)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from pipeline.core.bookkeeping.fingerprint import row_digest
+from pipeline.core.bookkeeping.fingerprint import MASK, row_digest, row_term
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.rows.lines import RawRow
@@ -67,6 +67,18 @@ class PresentRows:
         if index >= len(self.digests) or self.names[index] != _checksum(told.custom_id):
             return False
         return not differs(self._entry(index), self.digests[index]) and bool(self.bad[index]) == told.is_invalid
+
+    def are_known(self, done: Intervals, row_sum: int) -> bool:
+        """Whether it can be told which rows with an outcome are what they were: by their hashes, or because all of them are.
+
+        done, row_sum: the rows of which a journal has an outcome, and what it says of them; none where there is no journal: then a
+        row is taken for what it was if it has the same place and id.
+        """
+        known = len(self.digests)
+        if all(self._entry(index) for first, end in done for index in range(first, end)):
+            return True
+        rows = [index for first, end in done for index in range(first, end)]
+        return all(index < known for index in rows) and sum(row_term(index, self.digests[index]) for index in rows) & MASK == row_sum
 
     def place(self, index: int) -> str:
         """Where a row stands, for people; "" if it is gone, or the input has no lines."""

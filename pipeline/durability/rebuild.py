@@ -20,12 +20,12 @@ from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.core.bookkeeping.ledger import Ledger
 from pipeline.core.output.read_lines import moved_line, read_line
 from pipeline.core.output.written import NO_FAILURES, FailureChoice
-from pipeline.durability.catch_up import SHOWN
+from pipeline.durability.catch_up import SHOWN, rows_unknown
 from pipeline.durability.entries import WRITE_BYTES
 from pipeline.durability.made import Made, missing_folders
 from pipeline.durability.paths import move_journal_aside
 from pipeline.durability.present_rows import PresentRows
-from pipeline.durability.resume import finish_renaming, open_journal
+from pipeline.durability.resume import done_rows, finish_renaming, open_journal
 from pipeline.edges.store.files import free_name
 from pipeline.edges.store.hashes import RowHashes
 from pipeline.edges.store.journal import Journal
@@ -98,6 +98,9 @@ def rebuild(paths: Paths, kind: Kind, source: Source, jobs: JobMaker, identity: 
         hashes = opened.enter_context(closing(RowHashes.open(paths.hashes)))
         work = _Rebuilding(kind, repair, PresentRows.read(source, jobs, hashes.read_all()))
         if repair.accept_changes:
+            held = journal.places(journal.state.written)
+            if not work.rows.are_known(done_rows(journal, held, in_order=kind.in_order), journal.state.row_sum):
+                raise rows_unknown(source.name, hashes)
             work.find_kept(_all_lines(kind, paths.output, journal, strict=False))
         paths.rebuilt.unlink(missing_ok=True)
         sink = opened.enter_context(closing(FileSink.create(paths.rebuilt)))

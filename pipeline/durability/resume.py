@@ -88,7 +88,7 @@ def open_durable(
         sink = opened.enter_context(closing(FileSink.resume(paths.output, state.bytes, create=not state.written)))
         if state.digest and sink.digest != state.digest:
             raise OutputChangedError(f"{paths.output} was edited: its first {state.bytes:,} bytes are not those that were written")
-        done = _done(journal, held, in_order=kind.in_order)
+        done = done_rows(journal, held, in_order=kind.in_order)
         commits = Commits(journal, sink, SeenInput(state.prefix), done, in_order=kind.in_order, power=kind.power)
         durable = DurableStore(commits, Keeping(spool, kind.encode), marks, held, made, kind.kept)
         _take_tail(durable)
@@ -163,10 +163,10 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
         raise UsageError("the results that are there are those of a simulated provider; --fresh moves them aside and starts over")
     if changes and journal.state.succeeded and not accept_changes:
         state = journal.state
-        resent = f" and sends the {state.failed:,} failed rows again" if state.failed else ""
+        resent = f" and sends the {state.failed:,} failed row{'s' * (state.failed != 1)} again" if state.failed else ""
         raise RunChangedError(
             "the config asks for other answers than the run that is being continued:\n  " + "\n  ".join(changes),
-            f" keeps the {state.succeeded:,} answers that are there{resent}",
+            f" keeps the {state.succeeded:,} answer{'s that are' if state.succeeded != 1 else ' that is'} there{resent}",
         )
 
 
@@ -186,7 +186,7 @@ def _see_that_it_is_whole(journal: Journal, held: Intervals, *, in_order: bool, 
             pass
 
 
-def _done(journal: Journal, held: Intervals, *, in_order: bool) -> Intervals:
+def done_rows(journal: Journal, held: Intervals, *, in_order: bool) -> Intervals:
     """The rows that have an outcome, where the journal holds these places."""
     if not in_order:
         return journal.done()
@@ -200,7 +200,7 @@ def _take_spool(spool: Spool, journal: Journal, held: Intervals, kind: Kind) -> 
     held: the places of which the journal has an outcome; those that it gets are added.
     """
     was, in_order = journal.state, kind.in_order
-    done = _done(journal, held, in_order=in_order)
+    done = done_rows(journal, held, in_order=in_order)
     free = (place for place in count(was.written) if place not in held)  # what was passed on stands in the spool in that order
     found: list[tuple[int, bytes]] = []
     rows: list[int] = []

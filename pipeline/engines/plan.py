@@ -36,7 +36,7 @@ from pipeline.edges.sources.pieces import HASH_BYTES, ShardSource
 from pipeline.edges.sources.recoding import UTF8
 from pipeline.engines.rundir import RunDirectory
 from pipeline.errors import InputError
-from pipeline.runs.assembly import job_maker, looking_at_files, used_of
+from pipeline.runs.assembly import job_maker, looking_at_files, needed_of, used_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,7 +150,8 @@ class _Planning:
 
     def _pieces(self, path: str, reading: Reading, cutting: Cutting, file: int | None) -> list[Piece]:
         source = self.config.source
-        opened = open_one(path, encoding=source.encoding, delimiter=source.delimiter, used=used_of(self.config))
+        needed = needed_of(self.config) if file is None else None
+        opened = open_one(path, encoding=source.encoding, delimiter=source.delimiter, used=used_of(self.config), needed=needed)
         with closing(opened) as rows:
             pieces = _Pieces(path, reading, file, self.folder, cutting, self.shard_rows)
             try:

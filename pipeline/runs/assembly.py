@@ -86,7 +86,8 @@ def source_opener(config: Config, also: Sequence[str] = ()) -> OpenSource:
     What it raises, the opener raises: InputError.
     """
     source = config.source
-    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used={*used_of(config), *also})
+    used, needed = {*used_of(config), *also}, needed_of(config)
+    open_rows = partial(open_source, source.path, encoding=source.encoding, delimiter=source.delimiter, used=used, needed=needed)
     return lambda: looking_at_files(config, open_rows())
 
 
@@ -112,6 +113,17 @@ def used_of(config: Config) -> set[str]:
     fields = () if request is None or request.body is None else Template.compile(request.body).fields
     names = {"custom_id", config.source.id, None if request is None else request.body_field, *fields, *config.sink.keep}
     return {part for name in names if name for part in (name, name.partition(".")[0])}
+
+
+def needed_of(config: Config) -> dict[str, str]:
+    """The columns that a table must have, and which key of the config asks for each."""
+    request = config.request
+    needed = dict.fromkeys(config.sink.keep, "sink.keep")
+    if request is not None and request.body is not None:
+        needed |= dict.fromkeys(Template.compile(request.body).required, "request.body")
+    if request is not None and request.body_field is not None:
+        needed[request.body_field] = "request.body_field"
+    return needed | ({config.source.id: "source.id"} if config.source.id is not None else {})
 
 
 def reuse_of(config: Config, dedupe_path: Path | None) -> AnswerReuse:

@@ -18,7 +18,7 @@ from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.output.kept import KeptFields
 from pipeline.core.output.lines import encode_batch
 from pipeline.core.output.written import NO_FAILURES
-from pipeline.durability.catch_up import KnownRows, catch_up
+from pipeline.durability.catch_up import KnownRows, catch_up, rows_unknown
 from pipeline.durability.made import REFUSALS
 from pipeline.durability.paths import Paths
 from pipeline.durability.resume import Kind, open_durable
@@ -133,6 +133,8 @@ class _Opening:
         with ExitStack() as files:
             files.callback(source.close)
             run, changes = self._open_files(source, files, fresh=choices.fresh)
+            if changes is not None and changes.unknown:
+                raise rows_unknown(source.name, run.known.hashes)
             stale = self._is_stale(run.durable)
             if changes is not None or stale or (choices.retry is not None and not choices.fresh):
                 self._see_that_it_can_be_read_again(source.name, changes)

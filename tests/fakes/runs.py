@@ -29,7 +29,7 @@ class Run:
     stopped: pipeline.RunStopped | None
 
 
-def write_config(folder: Path, base_url: str, *, source: str = "in.jsonl", **sections: Mapping[str, object]) -> Path:
+def write_config(folder: Path, base_url: str, *, source: str | list[str] = "in.jsonl", **sections: Mapping[str, object]) -> Path:
     """A config in a folder of its own; sections are added to the quick ones, key by key."""
     config: dict[str, dict[str, object]] = {
         "source": {"path": source},

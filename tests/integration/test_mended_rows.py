@@ -290,7 +290,7 @@ def test_accepted_settings_keep_answers_and_no_failure(case: Case) -> None:
     case.statuses.clear()
     case.sections = {"request": {"url": "/v1/x", "body": BODY | {"model": "n"}}}
 
-    with pytest.raises(pipeline.RunChangedError, match=r"--accept-changes keeps the 29 answers that are there and sends the 1 failed rows"):
+    with pytest.raises(pipeline.RunChangedError, match=r"--accept-changes keeps the 29 answers that are there and sends the 1 failed row"):
         case.run()
     summary = case.run(accept_changes=True)
 

@@ -278,10 +278,11 @@ def test_the_length_of_an_input_is_estimated_while_it_is_read(tmp_path: Path, pa
         return httpx.Response(200, json={"choices": [{"message": {"content": "yes"}}]})
 
     def look(progress: pipeline.Progress) -> None:
-        told.append(progress)
-        if not stop.is_set():
-            asked.append(pipeline.status(config))
-        stop.set()
+        status = pipeline.status(config)
+        if status.recorded and not stop.is_set():
+            told.append(progress)
+            asked.append(status)
+            stop.set()
 
     async def some_of_it() -> None:
         async with httpx.MockTransport(answer) as transport:

@@ -1,187 +1,140 @@
 """Whatever is edited between two runs: nothing is sent that has a valid answer, nothing is kept that the input no longer says, and
-else there is one clear refusal that leaves all as it was."""
+else there is one clear refusal that leaves all as it was and names the command that goes on."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import trio
-import trio.testing
-from attrs import define, field
-from hypothesis import Phase, example, given, settings
+from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
 
 import pipeline
-from tests.fakes.runs import write_config
-
-TIMES_AS_FAST = 20  # the clock goes: waits are most of an example, and no answer comes later than at once
-NAMES = ("a", "b", None, "row-1")
-PROMPTS = ("good one", "good two", "long", "busy", "{broken")
-FLAGS: tuple[dict[str, Any], ...] = ({}, {"accept_changes": True}, {"retry_failed": "all"}, {"retry_failed": True, "accept_changes": True})
+from tests.fakes.edited import BROKEN, ROWS, STATUS, STEPS, Edit, Result, Row, Step, World
 
 
-def line_of(name: str | None, prompt: str) -> str:
-    if prompt == "{broken":
-        return '{"custom_id": "%s", "p": ' % (name or "x")
-    return json.dumps({"p": prompt} if name is None else {"custom_id": name, "p": prompt})
+def see_that_a_refusal_is_one(world: World, before: bytes | None, *, fresh: bool) -> None:
+    """It sent nothing, left the output as it was, and says in words which command goes on."""
+    told = str(world.refusal)
+    assert not world.sent
+    assert (world.output.read_bytes() if world.output.exists() else None) == before
+    assert len(told) > 20, told
+    if fresh:
+        assert not world.rows, told
+    else:
+        assert "--fresh" in told or not world.rows, told
 
 
-LINES = st.builds(line_of, st.sampled_from(NAMES), st.sampled_from(PROMPTS))
-INPUT_EDITS = st.one_of(
-    st.tuples(st.just("put"), st.integers(0, 7), LINES),
-    st.tuples(st.just("insert"), st.integers(0, 7), LINES),
-    st.tuples(st.just("drop"), st.integers(0, 7), st.none()),
-    st.tuples(st.just("swap"), st.integers(0, 7), st.none()),
-)
-OTHER_EDITS = st.tuples(st.sampled_from(["model", "output", "cut output", "no output", "no journal"]), st.integers(0, 7), st.none())
-Edit = tuple[str, int, str | None]
-STEPS = st.lists(
-    st.tuples(
-        st.lists(INPUT_EDITS, max_size=2),
-        st.lists(OTHER_EDITS, max_size=1),
-        st.sampled_from(FLAGS),
-        st.none() | st.integers(1, 5),
-    ),
-    min_size=1,
-    max_size=4,
-)
+def see_that_the_named_command_goes_on(world: World, flags: dict[str, Any], limit: int | None) -> dict[str, Any]:
+    """Run again as the refusal says, until a run is not refused; the flags of that run."""
+    for flag in ("accept_changes", "fresh"):
+        if world.refusal is not None and f"--{flag.replace('_', '-')}" in str(world.refusal) and not flags.get(flag):
+            flags = {**flags, flag: True} if flag == "accept_changes" else {"fresh": True}
+            world.run(flags, limit)
+    return flags
 
 
-@define
-class World:
-    """One folder over several runs."""
-
-    folder: Path
-    order: str
-    lines: list[str]
-    model: int = 0
-    sent: list[str] = field(factory=list)
-    was: list[str] = field(factory=list)  # the lines of the last run that was not refused
-    stopped: bool = False  # the last run ended early, because nothing worked
-    config: pipeline.Config = field(init=False)
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out.jsonl"
-
-    def edit(self, edit: Edit) -> None:
-        kind, at, line = edit
-        at = min(at, len(self.lines))
-        if kind == "put" and at < len(self.lines):
-            self.lines[at] = line or ""
-        elif kind == "insert":
-            self.lines.insert(at, line or "")
-        elif kind == "drop":
-            del self.lines[at : at + 1]
-        elif kind == "swap":
-            self.lines[at : at + 2] = reversed(self.lines[at : at + 2])
-        elif kind == "model":
-            self.model += 1
-        elif not self.output.exists():
-            return
-        elif kind == "output":
-            data = self.output.read_bytes().splitlines(keepends=True)
-            self.output.write_bytes(b"".join(data[:at] + [b"a note\n"] * (at % 2) + data[at + 1 :]))
-        elif kind == "cut output":
-            self.output.write_bytes(self.output.read_bytes()[: at * 50])
-        elif kind == "no output":
-            self.output.unlink()
-        elif kind == "no journal":
-            (self.folder / "out.jsonl.journal").unlink(missing_ok=True)
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        prompt = json.loads(request.content)["p"]
-        self.sent.append(prompt)
-        status = 400 if "long" in prompt else 500 if "busy" in prompt else 200
-        good = {"choices": [{"message": {"content": prompt}}], "said": prompt}
-        return httpx.Response(status, json=good if status == 200 else {"error": {"message": f"it is {prompt}"}})
-
-    def run(self, flags: dict[str, Any], limit: int | None) -> bool:
-        """Whether a run was not refused."""
-        (self.folder / "in.jsonl").write_text("".join(line + "\n" for line in self.lines))
-        request = {"url": "/v1/chat/completions", "body": {"model": f"m{self.model}", "p": "{p}"}}
-        retry = {"attempts": 1, "base_seconds": 0.001, "cap_seconds": 0.001, "patience_seconds": 0, "stop_after": None}
-        patient = {"connect_seconds": 600, "idle_seconds": 600, "total_seconds": 600}
-        sections: dict[str, Any] = {"request": request, "sink": {"order": self.order}, "retry": retry, "timeouts": patient}
-        path = write_config(self.folder, "http://127.0.0.1:9/v1", **sections)
-        self.config = pipeline.load_config(path)
-        self.sent.clear()
-        self.stopped = False
-
-        async def once() -> None:
-            async with httpx.MockTransport(self.answer) as transport:
-                await pipeline.run(self.config, transport=transport, limit=limit, **flags)
-
-        try:
-            trio.run(once, clock=trio.testing.MockClock(rate=TIMES_AS_FAST))
-        except pipeline.UsageError:
-            return False
-        except pipeline.RunAborted:
-            self.stopped = True
-        self.was = list(self.lines)
-        return True
-
-    def results(self) -> list[dict[str, Any]]:
-        """Whole lines of the output."""
-        data = self.output.read_bytes() if self.output.exists() else b""
-        return [json.loads(line) for line in data.splitlines() if line.startswith(b"{") and is_whole(line)]
-
-    def answered(self) -> dict[tuple[int, str], str]:
-        """What was answered to each row, by place and id."""
-        return {
-            (int(line["id"].removeprefix("batch_req_"), 16), line["custom_id"]): line["response"]["body"]["said"]
-            for line in self.results()
-            if line["response"] is not None and line["response"]["status_code"] == 200
-        }
+def chosen(choice: object, status: int) -> bool:
+    """Whether `--retry-failed=choice` takes a failure with this status."""
+    return choice == "all" or (choice is True and status == 500) or str(status) in str(choice).split(",")
 
 
-def is_whole(line: bytes) -> bool:
-    """Whether a line that begins like a result is one, and not cut off somewhere."""
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
+def see_what_is_kept(world: World, now: list[Result], limit: int | None) -> None:
+    rows = world.rows
+    assert len({result.row for result in now}) == len(now)
+    for result in now:
+        row = rows[result.row]
+        assert result.said in (None, row.prompt), "an answer is kept to a text that is gone"
+        assert row.name in ("", result.custom_id) or row.prompt == BROKEN, "a result is kept under another id"
+        if world.keep and world.shape == "flat" and row.prompt != BROKEN:
+            assert str(result.note) == str(row.note), "a kept field is not the row's"
+    found = pipeline.verify(world.config)
+    assert set(found.counts) <= ({"missing"} if limit is not None or world.stopped else set()), found.problems
 
 
-def texts_of(answers: dict[tuple[int, str], str], lines: list[str]) -> Counter[tuple[str | None, str]]:
-    """Answers by the ids that rows have of their own, wherever they stand. lines: the rows that were answered."""
-    return Counter((name if "custom_id" in lines[index] else None, said) for (index, name), said in answers.items())
+def see_what_was_paid(world: World, answered: Counter[Row], now: list[Result], before: set[int], *, fresh: bool) -> None:
+    """answered: the rows that had an answer before. before: the numbers of all answers that were somewhere."""
+    bought = Counter(prompt for prompt in world.sent if prompt not in STATUS)
+    needed = Counter(world.rows) if fresh else Counter(world.rows) - answered
+    assert bought <= Counter(row.prompt for row in needed.elements()), "a row was paid for that had its answer"
+    assert before <= world.all_numbers(), "an answer that was there is nowhere any more"
+    if not world.stopped:
+        assert {result.number for result in now} >= world.numbers, "an answer that was paid for is not in the output"
+
+
+def see_what_failed_was_sent(world: World, failed: list[Result], rows_before: list[Row], choice: object, *, exact: bool) -> None:
+    """failed: what had failed before and was not edited by hand. exact: nothing else was changed, and nothing stops the run."""
+    same = [result for result in failed if world.rows[result.row : result.row + 1] == rows_before[result.row : result.row + 1]]
+    for prompt, status in STATUS.items():
+        stay = sum(result.status == status and not chosen(choice, status) for result in same)
+        sent = world.sent.count(prompt)
+        assert sent <= sum(row.prompt == prompt for row in world.rows) - stay, "a failure was sent again that nobody asked for"
+        if exact and choice:
+            assert sent >= sum(result.status == status and chosen(choice, status) for result in same), "a failure was not sent again"
 
 
 @pytest.mark.parametrize("order", ["input", "completion"])
-@settings(max_examples=25, phases=[Phase.explicit, Phase.generate])  # an example takes half a second: shrinking takes minutes
+@settings(max_examples=25, phases=[Phase.explicit, Phase.generate])  # shrinking takes minutes
 @example(
-    lines=[line_of("a", "good one"), line_of("b", "long")],
-    steps=[([], [], {}, None), ([("put", 1, line_of("b", "good two"))], [], {}, None)],
+    kind="jsonl",
+    shape="batch",
+    rows=[Row("a", "good one", 0), Row("b", "long", 0)],
+    steps=[Step([], {}), Step([Edit("put", 1, Row("b", "good two", 0))], {})],
 )
-@given(lines=st.lists(LINES, min_size=1, max_size=6), steps=STEPS)
-def test_edits_between_runs(order: str, lines: list[str], steps: list[tuple[list[Edit], list[Edit], dict[str, Any], int | None]]) -> None:
+@example(  # the hashes are written again where the rows are what they were
+    kind="jsonl",
+    shape="batch",
+    rows=[Row("a", "good one", 0), Row("b", "good one", 0)],
+    steps=[Step([Edit("no_side_file", 1)], {}), Step([Edit("drop", 0)], {})],
+)
+@example(
+    kind="jsonl",
+    shape="batch",
+    rows=[Row("a", "good one", 0), Row("a", "good two", 0)],
+    steps=[Step([Edit("no_side_file", 1)], {}), Step([Edit("drop", 0)], {})],
+)
+@example(  # else it cannot be told which answers are still good
+    kind="jsonl",
+    shape="batch",
+    rows=[Row("a", "good one", 0), Row("b", "good two", 0)],
+    steps=[Step([Edit("no_side_file", 1), Edit("lines", 1), Edit("put", 0, Row("a", "good three", 0))], {})],
+)
+@given(
+    kind=st.sampled_from(["jsonl", "two", "csv"]),
+    shape=st.sampled_from(["batch", "flat"]),
+    rows=st.lists(ROWS, min_size=1, max_size=6),
+    steps=STEPS,
+)
+def test_edits_between_runs(order: str, kind: str, shape: str, rows: list[Row], steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as name:
-        world = World(Path(name), order, list(lines))
+        world = World(Path(name), kind, order, shape, list(rows))
         world.run({}, 3)
-        for input_edits, other_edits, flags, limit in steps:
-            for edit in (*input_edits, *other_edits):
+        for edits, asked, limit in steps:
+            flags = asked
+            settings_before, rows_before = world.settings(), list(world.was)
+            for edit in edits:
                 world.edit(edit)
-            was = texts_of(world.answered(), world.was)
+            results = list({result.row: result for result in world.results() if result.row < len(rows_before)}.values())
+            answered = world.keys([result for result in results if result.said is not None])
+            failed = [result for result in results if result.status in STATUS.values()]
+            numbers = world.all_numbers()
             before = world.output.read_bytes() if world.output.exists() else None
 
             if not world.run(flags, limit):
-                assert world.sent == []
-                assert (world.output.read_bytes() if world.output.exists() else None) == before
-                continue
+                event("refused")
+                see_that_a_refusal_is_one(world, before, fresh=flags.get("fresh", False))
+                flags = see_that_the_named_command_goes_on(world, flags, limit)
+                assert world.refusal is None or not world.rows, world.refusal
+                if world.refusal is not None:
+                    continue
 
-            texts = [json.loads(line)["p"] if line.endswith("}") else None for line in world.lines]
-            now = world.answered()
-            assert all(texts[index] == said for (index, _), said in now.items()), "an answer is kept to a text that is gone"
-            bought = Counter(prompt for prompt in world.sent if "good" in prompt)
-            gained = texts_of(now, world.lines) - was
-            assert bought <= Counter(said for _, said in gained.elements()), "a row was paid for that had its answer"
-            found = pipeline.verify(world.config)
-            assert set(found.counts) <= ({"missing"} if limit is not None or world.stopped else set()), found.problems
+            fresh = flags.get("fresh", False)
+            now = world.results()
+            see_what_is_kept(world, now, limit)
+            see_what_was_paid(world, answered, now, numbers, fresh=fresh)
+            if not fresh and world.settings() == settings_before:
+                exact = not edits and limit is None and not world.stopped
+                see_what_failed_was_sent(world, failed, rows_before, flags.get("retry_failed"), exact=exact)

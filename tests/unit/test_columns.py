@@ -150,3 +150,35 @@ def test_a_pattern_that_finds_nothing_and_a_folder_that_is_no_dataset_are_told(t
         open_source(str(tmp_path / "*.jsonl"))
     with pytest.raises(InputError, match="is a directory; name a file in it"):
         open_source(str(tmp_path))
+
+
+def test_column_that_the_config_asks_for_is_missed_at_once(tmp_path: Path) -> None:
+    for make in (parquet, arrow, dataset):
+        with pytest.raises(InputError, match=r"no column is named 'promt', which request.body asks for; there are 'id', 'prompt'"):
+            open_source(str(tmp_path / make(tmp_path)), used=["promt"], needed={"promt": "request.body"})
+
+
+def test_columns_that_hold_whole_requests_need_no_others(tmp_path: Path) -> None:
+    from pyarrow import parquet as pq
+
+    pq.write_table(pa.table({"url": ["/v1/x"], "body": [{"a": 1}]}), tmp_path / "in.parquet")
+
+    open_source(str(tmp_path / "in.parquet"), needed={"prompt": "request.body"}).close()
+
+
+def test_arrow_file_that_is_cut_off_or_too_old_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / arrow(tmp_path)
+
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"cannot be read: (?!Expected to read)"):
+        open_source(str(path))
+    path.write_bytes(b"FEA1" + b"x" * 99)
+    with pytest.raises(InputError, match="is Feather of version 1, which is not read"):
+        open_source(str(path))
+
+
+def test_folder_of_several_datasets_names_them(tmp_path: Path) -> None:
+    dataset(tmp_path)
+
+    with pytest.raises(InputError, match=rf"name one of its datasets: {tmp_path}/set"):
+        open_source(str(tmp_path))

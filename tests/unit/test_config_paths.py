@@ -88,3 +88,9 @@ def test_a_config_is_not_overwritten_by_what_it_describes(tmp_path: Path, overri
         load_config(path, [override])
 
     assert [(problem.key, problem.message) for problem in caught.value.problems] == [(key, "is this config, which would be overwritten")]
+
+
+def test_sink_that_is_a_folder_is_told_so(tmp_path: Path) -> None:
+    told = problem_with(f"sink.path={tmp_path}/out/")
+
+    assert f"sink.path: names a folder; name a file in it, such as {tmp_path}/out/results.jsonl" in told

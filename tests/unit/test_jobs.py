@@ -154,7 +154,7 @@ def test_a_number_beyond_all_bounds_is_the_providers_business() -> None:
         (line(url="//evil/v1"), "url must start with one '/'"),
         (line(url="/v1\r\nHost: evil"), "url must hold no spaces"),
         (line(url=1), "is not an OpenAI Batch line: Expected `str`, got `int` - at `$.url`"),
-        (line(custom_id=5.5), "is not an OpenAI Batch line: Expected `int | str | null`, got `float` - at `$.custom_id`"),
+        (line(custom_id=5.5), "custom_id must be text or a whole number (Expected `int | str | null`, got `float`)"),
         (b'{"key": "a", "request": {}}', "has its body in `request`; set request.url and request.body_field: request"),
         (b'{"custom_id": "a", "params": 1}', "params must be a JSON object"),
         (line(custom_id=""), "custom_id must have 1 to 512 characters, got 0"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
+from pipeline.core.rows.lines import OTHER_ENCODING
 from pipeline.edges.sources.file import CHUNK_BYTES, FileSource
 from pipeline.errors import InputError
 
@@ -127,7 +128,7 @@ def test_text_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
 
     assert [(row.data, row.problem) for row in rows] == [
         ({"prompt": "good"}, None),
-        (None, "is not UTF-8: byte 0xe9 at 2"),
+        (None, f"is not UTF-8: byte 0xe9 at 2; {OTHER_ENCODING}"),
         ({"prompt": "fine"}, None),
     ]
 
@@ -147,7 +148,7 @@ def test_csv_rows_are_fields_by_the_header(tmp_path: Path) -> None:
     ]
     assert [row.problem for row in rows[2:5]] == [
         "has 3 fields, the header has 2; quote a field that holds the delimiter",
-        "is not UTF-8: byte 0xff at 2",
+        f"is not UTF-8: byte 0xff at 2; {OTHER_ENCODING}",
         "has a quoted field that never ends; it would swallow the lines up to 9 (2 lines); check its quotes",
     ]
 
@@ -379,3 +380,42 @@ def test_long_rows_are_read_several_at_once_and_short_ones_in_small_chunks(tmp_p
     assert sum(taken) == 90_060
     assert min(taken[1:5]) >= 9
     assert at_once == CHUNK_BYTES
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize("data", [b'{"prompt":"a"}\n', b"PK\3\4", b"xy"])
+def test_file_that_is_not_packed_as_its_name_says_is_told_so(tmp_path: Path, ending: str, data: bytes) -> None:
+    with pytest.raises(InputError, match=rf"in\.jsonl{ending} is not compressed as its name says"):
+        read(write(tmp_path / f"in.jsonl{ending}", data))
+
+
+@pytest.mark.parametrize("told", [b"sep=;\r\n", b'"sep=;"\n', b"SEP=;\n", b"\xef\xbb\xbfsep=;\n"])
+def test_line_that_tells_excel_the_delimiter_is_no_row(tmp_path: Path, told: bytes) -> None:
+    rows = read(write(tmp_path / "in.csv", told + b"a,b,c;p\nx,;y\n"))
+
+    assert [(row.line, row.data) for row in rows] == [(3, {"a,b,c": "x,", "p": "y"})]
+
+
+def test_encoding_of_windows_holds_what_windows_adds_to_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", "prompt\n①髙\n".encode("cp932"))
+
+    with FileSource.open(path, encoding="shift_jis") as source:
+        assert [row.data for row in source.take(9)] == [{"prompt": "①髙"}]
+
+
+@pytest.mark.parametrize("needed, problem", [
+    ({"prompt": "request.body"}, "no column is named 'prompt', which request.body asks for; there are 'Prompt', 'label'"),
+    ({"label": "sink.keep", "id": "source.id"}, "no column is named 'id', which source.id asks for; there are 'Prompt', 'label'"),
+    ({"label.inner": "request.body"}, None),
+])  # fmt: skip
+def test_column_that_the_config_asks_for_is_missed_at_once(tmp_path: Path, needed: dict[str, str], problem: str | None) -> None:
+    path = write(tmp_path / "in.csv", b"Prompt ,label\n" + b"a,b\n" * 5)
+
+    with FileSource.open(path, needed=needed) as source:
+        if problem is None:
+            assert len(source.take(9)) == 5
+            return
+        with pytest.raises(InputError) as raised:
+            source.take(9)
+
+    assert str(raised.value) == f"{path}: line 1: {problem}"

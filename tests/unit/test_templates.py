@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +26,13 @@ ROW: dict[str, JSON] = {
     "object": {"inner": {"deep": "d"}, "text": "t", "nothing": None},
     "dotted.name": "whole",
     "Is it?": "yes",
+    "nan": math.nan,
+}
+COLUMNS: Any = {
+    "day": dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC),
+    "price": Decimal("1.10"),
+    "pdf": b"%PDF",
+    "days": [dt.date(2026, 1, 2)],
 }
 
 
@@ -58,6 +66,8 @@ def render(value: JSON) -> Any:
         ("{text?}", ROW["text"]),
         ("{missing?}", None),
         ("{nothing?}", None),
+        ("{nan?}", None),
+        ("a{nan?}", "a"),
         ("{object.missing?}", None),
         ("{text.missing?}", None),
         ("a{missing?}b{nothing?}c", "abc"),
@@ -185,3 +195,28 @@ def test_a_field_in_the_way_of_another_language_is_pointed_out(body: dict[str, A
 @pytest.mark.parametrize("body", [{"a": "costs $5, {{}}, 3 < 4 > 2, 100 %"}, {"a": {"b": None, "c": None}}, {"stop": None}])
 def test_ordinary_text_is_not_taken_for_a_field(body: dict[str, Any]) -> None:
     assert list(lookalikes(body)) == []
+
+
+@pytest.mark.parametrize("template", ["{x}", "{x!s}", "about {x}"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_number_that_json_cannot_hold_is_no_null(template: str, value: float) -> None:
+    with pytest.raises(RowError, match=r"field 'x' is -?(nan|inf), which JSON cannot hold"):
+        Template.compile({"x": template}).render({"x": value})
+
+
+@pytest.mark.parametrize(
+    "template, value",
+    [
+        ("on {day}", "on 2026-01-02T03:04:00Z"),
+        ("for {price}!", "for 1.10!"),
+        ("{price}", "1.10"),
+        ("{pdf!s}", "JVBERg=="),
+        ("{days!s}", '["2026-01-02"]'),
+    ],
+)
+def test_value_that_json_has_only_as_a_text_stands_within_text_without_quotes(template: str, value: str) -> None:
+    assert msgspec.json.decode(Template.compile({"x": template}).render(COLUMNS)) == {"x": value}
+
+
+def test_only_fields_that_may_not_be_missing_are_required() -> None:
+    assert Template.compile({"a": "{x} {y?}", "b": ["{z.w}", "{x}", "{v?!s}"]}).required == ("x", "z.w")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.core.rows.names import CUSTOM_ID, OTHER_IDS, as_name
+from pipeline.core.rows.names import CUSTOM_ID, OTHER_IDS, given_name
 from pipeline.core.rows.templates import RowError
 
 if TYPE_CHECKING:
@@ -96,7 +96,10 @@ def request_in(data: bytes, field: str) -> WholeRequest:
     body = bytes(parts[field])
     if body.startswith(b'"'):  # a cell of a table holds it as text
         body = _decode_any(body).encode()
-        _decode_any(body)
+        try:
+            _decode_any(body)
+        except msgspec.DecodeError as error:
+            raise RowError(f"field {field!r} (request.body_field) is a text that is not JSON: {error}") from None
     return WholeRequest(_object(body, field), _text(parts.get("url")), _name_in(parts))
 
 
@@ -128,7 +131,7 @@ def _object(body: msgspec.Raw | bytes, field: str) -> bytes:
 
 
 def _name_in(parts: Mapping[str, msgspec.Raw]) -> str | None:
-    return next((name for key in (CUSTOM_ID, *OTHER_IDS) if (name := as_name(_value(parts.get(key))))), None)
+    return next((name for key in (CUSTOM_ID, *OTHER_IDS) if (name := given_name(_value(parts.get(key)), key))), None)
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:

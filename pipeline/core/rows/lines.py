@@ -24,6 +24,7 @@ MAX_LINE_BYTES = 64 * 1024 * 1024  # a request with several large images inside
 TEXT_FIELD = "prompt"  # the one field of a row of a plain text file
 
 UTF8_MARK = b"\xef\xbb\xbf"
+OTHER_ENCODING = "if the file is in another encoding, source.encoding must name it (windows-1252, shift_jis, gb18030 …)"
 
 _find_line_end = re.compile(rb"\r\n?|\n").search
 
@@ -215,4 +216,4 @@ def _as_text(row: RawRow) -> RawRow:
 
 def not_utf8(error: UnicodeDecodeError) -> str:
     """Says where a row is not UTF-8, for people."""
-    return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start + 1}"
+    return f"is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start + 1}; {OTHER_ENCODING}"

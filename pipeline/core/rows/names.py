@@ -41,8 +41,18 @@ def numbered(index: int) -> str:
 
 
 def as_name(value: object) -> str | None:
-    """A field as an id: text or an integer; an empty cell of a table is none."""
+    """A field as an id: text or a whole number, which pandas may have made a float; an empty cell of a table is none."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
     return str(value) if type(value) in (str, int) and value != "" else None
+
+
+def given_name(value: object, field: str) -> str | None:
+    """The id that a field holds, None for an empty cell. Raises RowError for what can be no id."""
+    name = as_name(value)
+    if name is None and value not in (None, "") and value == value:  # noqa: PLR0124  NaN is an empty cell to pandas
+        raise RowError(f"{field} must be text or a whole number, got {value!r:.60}")
+    return name
 
 
 def check_name(name: str) -> None:

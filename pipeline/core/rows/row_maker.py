@@ -5,7 +5,7 @@ A body goes out byte for byte as it came. It is checked as a whole but decoded o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,8 +15,8 @@ from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
 from pipeline.core.rows.explained import explained
 from pipeline.core.rows.formats import CHAT_URL, METHOD, Line, decode_line, is_whole_request, read_request, request_in, usual_request
 from pipeline.core.rows.lines import LONG_LINE
-from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, as_name, check_name, name_of, numbered, readable_name
-from pipeline.core.rows.templates import RowError
+from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, check_name, given_name, name_of, numbered, readable_name
+from pipeline.core.rows.templates import OUT_OF_RANGE, RowError
 from pipeline.core.rows.urls import url_problem
 from pipeline.records import Failure, FailureKind, Job
 
@@ -32,6 +32,7 @@ DEFAULT_URL = CHAT_URL
 
 NO_LINE = Line()
 _decode_any = msgspec.json.Decoder().decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,7 +118,7 @@ class RowMaker:
         if not data.isascii():
             data.decode()  # the decoder does not look into what it skips
         if self._template is not None:
-            fields = _decode_any(data)
+            fields = _decode_fields(data)
             if not isinstance(fields, dict):
                 raise RowError(f"must be a JSON object, got {data[:40].decode(errors='replace')}")
             if not is_whole_request(fields):
@@ -141,7 +142,7 @@ class RowMaker:
             tokens, output, streams, model = read_body(request.body, url)
         else:
             request, url, (tokens, output, streams, model) = long
-        name = request.custom_id if self._id_field is None else self.own_name(data)
+        name = request.custom_id if self._id_field is None else given_name(_decode_fields(data).get(self._id_field), self._id_field)
         name = self.numbered(index) if name is None else name
         check_name(name)
         url = self._urls.get(url) or self._good_url(url)
@@ -163,7 +164,7 @@ class RowMaker:
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
         files = attachments(template.files, body, row.files) if template.files else ()
-        name = as_name(fields.get(self._name_field)) or self.numbered(index)
+        name = given_name(fields.get(self._name_field), self._name_field) or self.numbered(index)
         check_name(name)
         url = self._url or DEFAULT_URL
         if self._asked is None:
@@ -181,3 +182,17 @@ class RowMaker:
         if problem is not None:
             raise RowError(problem)
         return self._urls.setdefault(url, url) if len(self._urls) < KNOWN_URLS else url
+
+
+def _decode_fields(data: bytes) -> Any:
+    """A line of JSON. A field that holds a number which no float can is `OUT_OF_RANGE`: it harms only whoever asks for it."""
+    try:
+        return _decode_any(data)
+    except msgspec.ValidationError:
+        fields: dict[str, Any] = {}
+        for name, raw in _decode_parts(data).items():
+            try:
+                fields[name] = _decode_any(raw)
+            except msgspec.ValidationError:
+                fields[name] = OUT_OF_RANGE
+        return fields

@@ -16,15 +16,17 @@ from collections import Counter, deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.core.rows.columns import missing_columns
 from pipeline.core.rows.lines import HeaderError, RawRow, RowCutter, not_utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 # The rest of a quoted field with its closing quote; a doubled quote is a quote. Possessive: it never tries twice.
 _closing_quote = re.compile(rb'(?:[^"]++|"")*+"').match
 _quoted_part = re.compile(rb'"[^"]*"?')
 DELIMITERS = b",;\t|"  # those that a header may tell
+_told_delimiter = re.compile(rb'"?sep=([,;\t|])"?\s*', re.IGNORECASE).fullmatch  # a line by which Excel is told, above the header
 LIKE_ROWS = 4  # whole lines within one field, each with as many delimiters as a row has: fewer may well be text
 
 
@@ -32,7 +34,7 @@ class TableRows(RowCutter):
     """Each record is a row by the header's names. Too few fields are missing fields; too many are a problem, unless they are empty.
 
     delimiter: None: it is found in the header. used: the columns that somebody asks for, None for all: others may have no name, or one
-    name twice.
+    name twice. needed: columns that must be there, and who asks for each.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class TableRows(RowCutter):
         delimiter: str | None,
         *,
         used: Collection[str] | None = None,
+        needed: Mapping[str, str] | None = None,
         max_line_bytes: int,
         line: int = 1,
         offset: int = 0,
@@ -48,6 +51,7 @@ class TableRows(RowCutter):
         # The limit is the process's, and its default of 128 KiB is below a long prompt: only ever raised.
         csv.field_size_limit(max(csv.field_size_limit(), max_line_bytes))
         self._used = used
+        self._needed = needed or {}
         self._delimiter = b""  # not known yet
         if delimiter is not None:
             self._split_at(delimiter.encode())
@@ -74,6 +78,11 @@ class TableRows(RowCutter):
         while lines:
             line = lines.popleft()
             if not self._record and line.isspace() and (not self._delimiter or self._delimiter not in line):
+                self.line += 1
+                self.offset += len(line)
+                continue
+            if not self._record and self._header is None and (told := _told_delimiter(line)):
+                self._split_at(self._delimiter or told[1])
                 self.line += 1
                 self.offset += len(line)
                 continue
@@ -143,6 +152,9 @@ class TableRows(RowCutter):
         else:
             if self._header is None:
                 self._header = _header(fields, row.line, self._used)
+                problem = missing_columns(self._needed, [name for name in self._header if name is not None])
+                if problem is not None:
+                    raise HeaderError(f"line {row.line}: {problem}")
             elif len(fields) > len(self._header) and any(fields[len(self._header) :]):
                 row.problem = f"has {len(fields)} fields, the header has {len(self._header)}; quote a field that holds the delimiter"
             else:

@@ -60,6 +60,13 @@ class RowError(ValueError):
     """A row that a template cannot be filled from."""
 
 
+class OutOfRange:
+    """In place of a field that holds a number which no float can."""
+
+
+OUT_OF_RANGE = OutOfRange()
+
+
 class _Hole(msgspec.Struct, frozen=True):
     """Where a row's field goes. encode: what becomes of its value. absent: what stands for a missing or null one, if it may be missing.
 
@@ -86,7 +93,9 @@ class _Hole(msgspec.Struct, frozen=True):
             if self.absent is None:
                 raise
             return self.absent
-        return self.absent if value is None and self.absent is not None else self.encode(value)
+        if self.absent is not None and (value is None or value != value):  # noqa: PLR0124  NaN is what pandas has for nothing
+            return self.absent
+        return self.encode(value)
 
 
 class Template(msgspec.Struct, frozen=True, eq=False):
@@ -103,6 +112,11 @@ class Template(msgspec.Struct, frozen=True, eq=False):
     _others: list[tuple[int, _Hole]]
     varying: frozenset[str]
     constant: bytes
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The fields that every row must have."""
+        return tuple(dict.fromkeys([name for _, name, _ in self._simple] + [hole.name for _, hole in self._others if hole.absent is None]))
 
     def __repr__(self) -> str:
         return f"Template(fields={self.fields})"  # not the text, which may be long, and is private
@@ -184,14 +198,17 @@ def _as_value(value: JSON) -> bytes:
     """The field as it is, with its JSON type."""
     if value is None:
         raise RowError("is null")
+    if type(value) is float and not isfinite(value):
+        raise RowError(f"is {value}, which JSON cannot hold")
     return _encode(value)
 
 
 def _as_text(value: JSON) -> bytes:
-    """The field as the inside of a JSON string; what is no text becomes compact JSON."""
+    """The field as the inside of a JSON string; what JSON has no text for becomes compact JSON, a date or a decimal the text of it."""
     if isinstance(value, str):
         return _encode(value)[1:-1]
-    return _encode(_as_value(value).decode())[1:-1]
+    encoded = _as_value(value)
+    return encoded[1:-1] if encoded.startswith(b'"') else _encode(encoded.decode())[1:-1]
 
 
 def _complaint(row: Mapping[str, JSON], name: str, error: Exception) -> str:
@@ -199,6 +216,8 @@ def _complaint(row: Mapping[str, JSON], name: str, error: Exception) -> str:
         return f"field {name!r} is missing; the row has {', '.join(map(repr, row)) or 'no fields'}"
     if isinstance(error, UnicodeEncodeError):
         return f"field {name!r} holds half of a surrogate pair, which cannot be sent"
+    if isinstance(row.get(name), OutOfRange):
+        return f"field {name!r} holds a number that is out of range"
     return f"field {name!r} {error}" if isinstance(error, RowError) else f"field {name!r} cannot be written as JSON: {error}"
 
 

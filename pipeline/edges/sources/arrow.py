@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.core.rows.columns import missing_columns
 from pipeline.core.rows.lines import RawRow
 from pipeline.edges.sources.one_by_one import RowsOneByOne
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 FOLDER_STATE = "state.json"  # of Hugging Face's datasets; names the files of the folder in order
+FILE_MARK, OLD_MARK = b"ARROW1", b"FEA1"  # first bytes of Arrow files and of Feather before them
 BATCH_ROWS = 512  # rows of Python objects in memory at once
 
 
@@ -28,16 +30,22 @@ class ArrowSource(RowsOneByOne):
     bytes_read = 0
 
     def __init__(self, name: str, opened: Opened, part: tuple[int, int] | None) -> None:
-        self.length, batches, close, passed = opened
-        if part is not None:
-            self.length = part[1] - part[0]
-        self._close = close
-        super().__init__(name, self._each_row(batches, passed, part))
+        self.length = opened.length if part is None else part[1] - part[0]
+        self._close = opened.close
+        super().__init__(name, self._each_row(opened.batches, opened.passed, part))
 
     @classmethod
-    def open(cls, path: Path, *, used: Collection[str] | None = None, part: tuple[int, int] | None = None) -> ArrowSource:
-        """Open a file or a dataset's folder. used: the columns that somebody asks for, None for all. Raises InputError.
+    def open(
+        cls,
+        path: Path,
+        *,
+        used: Collection[str] | None = None,
+        needed: Mapping[str, str] | None = None,
+        part: tuple[int, int] | None = None,
+    ) -> ArrowSource:
+        """Open a file or a dataset's folder. Raises InputError.
 
+        used: the columns that somebody asks for, None for all. needed: those that must be there, and who asks for each.
         part: the numbers of the first row to read and of the first one behind those; None reads all.
         """
         try:
@@ -46,14 +54,20 @@ class ArrowSource(RowsOneByOne):
             raise InputError(f"{path}: reading it needs a package that is not installed: pip install 'headrace[arrow]'") from None
         try:
             if path.is_dir():
-                return cls(str(path), _open_folder(path, used), part)
-            if path.suffix.lower() == ".parquet":
-                return cls(str(path), _open_parquet(path, used, part), part)
-            return cls(str(path), _open_ipc(path, used), part)
+                opened = _open_folder(path, used)
+            elif path.suffix.lower() == ".parquet":
+                opened = _open_parquet(path, used, part)
+            else:
+                opened = _open_ipc(path, used)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file (in a config, a relative path is relative to the config file)") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read: {error}") from error
+        problem = missing_columns(needed or {}, opened.columns)
+        if problem is not None:
+            opened.close()
+            raise InputError(f"{path}: {problem}")
+        return cls(str(path), opened, part)
 
     def close(self) -> None:
         """Give the files back."""
@@ -78,8 +92,14 @@ class ArrowSource(RowsOneByOne):
             raise self._error from error
 
 
-# How many rows there are, their batches, what closes the file, and how many rows come before the first batch.
-Opened = tuple[int | None, "Iterator[Any]", "Callable[[], None]", int]
+class Opened(NamedTuple):
+    """Columns, ready to be read. length: rows, None where nobody knows. passed: rows before the first batch."""
+
+    length: int | None
+    batches: Iterator[Any]
+    close: Callable[[], None]
+    columns: Sequence[str]
+    passed: int = 0
 
 
 def _open_parquet(path: Path, used: Collection[str] | None, part: tuple[int, int] | None) -> Opened:
@@ -91,7 +111,8 @@ def _open_parquet(path: Path, used: Collection[str] | None, part: tuple[int, int
     while part is not None and len(groups) > 1 and passed + (rows := file.metadata.row_group(groups[0]).num_rows) <= part[0]:
         passed += rows
         del groups[0]
-    return file.metadata.num_rows, file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns), file.close, passed
+    batches = file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=columns)
+    return Opened(file.metadata.num_rows, batches, file.close, columns, passed)
 
 
 def _open_ipc(path: Path, used: Collection[str] | None) -> Opened:
@@ -104,24 +125,31 @@ def _open_ipc(path: Path, used: Collection[str] | None) -> Opened:
         batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
     except pa.ArrowInvalid:  # the streaming format, which `datasets` writes under the same name
         source.seek(0)
+        head = source.read(len(FILE_MARK))
+        if head == FILE_MARK:
+            raise  # the file format, cut off or damaged
+        if head.startswith(OLD_MARK):
+            raise InputError(f"{path} is Feather of version 1, which is not read; write it in version 2") from None
+        source.seek(0)
         reader = pa.ipc.open_stream(source)
         length, batches = None, iter(reader)
     columns = _columns(reader.schema, used)
-    return length, (batch.select(columns) for batch in batches), source.close, 0
+    return Opened(length, (batch.select(columns) for batch in batches), source.close, columns)
 
 
 def _open_folder(path: Path, used: Collection[str] | None) -> Opened:
     state = path / FOLDER_STATE
     if not state.exists():
-        raise InputError(f"{path} is a directory; name a file in it")
+        parts = sorted(str(found.parent) for found in path.glob(f"*/{FOLDER_STATE}"))
+        raise InputError(f"{path} is a directory; name {'a file in it' if not parts else 'one of its datasets: ' + ', '.join(parts)}")
     names = [each["filename"] for each in json.loads(state.read_text())["_data_files"]]
     opened = [_open_ipc(path / name, used) for name in names]
 
     def close() -> None:
-        for _, _, close_one, _ in opened:
-            close_one()
+        for each in opened:
+            each.close()
 
-    return None, (batch for _, batches, _, _ in opened for batch in batches), close, 0
+    return Opened(None, (batch for each in opened for batch in each.batches), close, opened[0].columns if opened else ())
 
 
 def _columns(schema: Any, used: Collection[str] | None) -> list[str]:

@@ -18,23 +18,30 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipeline.core.rows.lines import MAX_LINE_BYTES, HeaderError, JsonLines, RawRow, TextLines
 from pipeline.edges.sources.recoding import FOREIGN, UTF8, UTF8_MARK, Recoded, foreign
-from pipeline.edges.sources.unpacking import PACKINGS, Unpacked
+from pipeline.edges.sources.unpacking import PACKINGS, NotPackedError, Unpacked
 from pipeline.errors import InputError
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 CHUNK_BYTES = 256 * 1024  # about 800 rows: several slices for the reader, and no more than that in memory
 LONG_CHUNK_BYTES, FEW_ROWS = 1 << 20, 16  # read at once where a chunk has fewer rows: each visit to the reader's thread costs 0.1 ms
 
 
-def cutter_of(kind: str, *, delimiter: str | None = None, used: Collection[str] | None = None, max_line_bytes: int) -> Cutter:
-    """What cuts a stream of this kind into rows. delimiter, used: of a table; see `TableRows`."""
+def cutter_of(
+    kind: str,
+    *,
+    delimiter: str | None = None,
+    used: Collection[str] | None = None,
+    needed: Mapping[str, str] | None = None,
+    max_line_bytes: int,
+) -> Cutter:
+    """What cuts a stream of this kind into rows. delimiter, used, needed: of a table; see `TableRows`."""
     if kind in (".csv", ".tsv"):
         from pipeline.core.rows.tables import TableRows  # noqa: PLC0415  2 ms that only tables cost
 
-        return TableRows(delimiter or ("\t" if kind == ".tsv" else None), used=used, max_line_bytes=max_line_bytes)
+        return TableRows(delimiter or ("\t" if kind == ".tsv" else None), used=used, needed=needed, max_line_bytes=max_line_bytes)
     if kind == ".json":
         from pipeline.core.rows.documents import JsonObjects  # noqa: PLC0415
 
@@ -104,18 +111,19 @@ class FileSource:
         encoding: str = UTF8,
         delimiter: str | None = None,
         used: Collection[str] | None = None,
+        needed: Mapping[str, str] | None = None,
         max_line_bytes: int = MAX_LINE_BYTES,
     ) -> FileSource:
         """Open a file; its name says of which kind it is; "-" is stdin, as JSONL. Reads nothing yet.
 
-        used: the columns of a table that somebody asks for, None for all.
+        used: the columns of a table that somebody asks for, None for all. needed: those that must be there, and who asks for each.
         Raises InputError if it is not there, not a file, or of no known kind.
         """
         if str(path) in STDIN:
             return cls("stdin", _stdin(), ".jsonl", JsonLines(max_line_bytes=max_line_bytes), encoding=encoding)
         path = Path(path)
         kind, packing = kind_of(path)
-        cutter = cutter_of(kind, delimiter=delimiter, used=used, max_line_bytes=max_line_bytes)
+        cutter = cutter_of(kind, delimiter=delimiter, used=used, needed=needed, max_line_bytes=max_line_bytes)
         try:
             file = io.FileIO(path)
         except FileNotFoundError:
@@ -147,6 +155,9 @@ class FileSource:
             raise self._error from error
         except HeaderError as error:
             self._error = InputError(f"{self.name}: {error}")
+            raise self._error from error
+        except NotPackedError as error:
+            self._error = InputError(f"{self.name} {error}")
             raise self._error from error
         self._given = rows[-1].offset if rows else self._fed
         return rows

@@ -13,23 +13,29 @@ from pipeline.edges.sources.recoding import UTF8
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pipeline.ports import Source
 
 
 def open_source(
-    path: str | Sequence[str], *, encoding: str = UTF8, delimiter: str | None = None, used: Collection[str] | None = None
+    path: str | Sequence[str],
+    *,
+    encoding: str = UTF8,
+    delimiter: str | None = None,
+    used: Collection[str] | None = None,
+    needed: Mapping[str, str] | None = None,
 ) -> Source:
     """Open an input; its name says of which kind it is. Reads nothing yet.
 
     path: of a file, a pattern, or several of these, which are read one after the other. encoding, delimiter: of text.
-    used: the fields of a row that somebody asks for, None for all.
+    used: the fields of a row that somebody asks for, None for all. needed: those that a single table must have, and who asks for each;
+    of several files the rows of one that lacks them are bad.
     Raises InputError if it is not there, or of no known kind.
     """
     open_each = partial(open_one, encoding=encoding, delimiter=delimiter, used=used)
     if isinstance(path, str) and not is_pattern(path):
-        return open_each(path)
+        return open_each(path, needed=needed)
     return _all_of(path if isinstance(path, str) else _name_of(path), files_of(path), open_each)
 
 
@@ -48,13 +54,15 @@ def is_pattern(path: str) -> bool:
     return path not in STDIN and any(sign in path for sign in "*?[") and not os.path.lexists(path)
 
 
-def open_one(path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None) -> Source:
+def open_one(
+    path: str, *, encoding: str, delimiter: str | None, used: Collection[str] | None, needed: Mapping[str, str] | None = None
+) -> Source:
     """Open one file of an input, or stdin. Raises InputError."""
     if path not in STDIN and (path.lower().endswith(COLUMNS) or os.path.isdir(path)):  # noqa: PTH112  a Path of a pattern is no better
         from pipeline.edges.sources.arrow import ArrowSource  # noqa: PLC0415  few inputs are columns
 
-        return ArrowSource.open(Path(path), used=used)
-    return FileSource.open(path, encoding=encoding, delimiter=delimiter, used=used)
+        return ArrowSource.open(Path(path), used=used, needed=needed)
+    return FileSource.open(path, encoding=encoding, delimiter=delimiter, used=used, needed=needed)
 
 
 def _found_by(pattern: str) -> list[str]:

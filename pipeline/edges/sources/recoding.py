@@ -22,6 +22,10 @@ FOREIGN = {
     b"\xff\xfe": f"is UTF-16{_UTF16}utf-16",
     b"\xfe\xff": f"is UTF-16{_UTF16}utf-16",
 }
+# What a text is really in that is said to be in the first: the same with the characters that Windows adds. Source: WHATWG, Encoding, 4.2.
+WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030"}
+# What cp932 makes of bytes that no text has; here they are bytes that it does not know.
+_NO_TEXT = {0xF8F0: 0xDCA0, 0xF8F1: 0xDCFD, 0xF8F2: 0xDCFE, 0xF8F3: 0xDCFF}
 LOOKED_AT = 4096  # bytes at the start that show a text without a mark to be UTF-16
 _little_end = later(rb"[\r\n]\0|^(?:[ -~]\0){4}")
 _big_end = later(rb"\0[\r\n]|^(?:\0[ -~]){4}")
@@ -33,7 +37,9 @@ class Recoded:
     def __init__(self, read: Callable[[], bytes], encoding: str) -> None:
         self._read = read
         self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+        wider = WIDER.get(codecs.lookup(encoding).name, encoding)
+        self._is_cp932 = wider == "cp932"
+        self._decoder = codecs.getincrementaldecoder(wider)("surrogateescape")
 
     def read(self) -> bytes:
         """Some bytes of UTF-8, none at the end. Raises EOFError for a text that breaks off, or that is not in this encoding."""
@@ -41,10 +47,13 @@ class Recoded:
             while chunk := self._read():
                 text = self._decoder.decode(chunk)
                 if text:
-                    return text.encode(errors="surrogateescape")
-            return self._decoder.decode(b"", final=True).encode(errors="surrogateescape")
+                    return self._bytes_of(text)
+            return self._bytes_of(self._decoder.decode(b"", final=True))
         except UnicodeError as error:
             raise EOFError(f"the text is not {self._encoding}: {error}") from error
+
+    def _bytes_of(self, text: str) -> bytes:
+        return (text.translate(_NO_TEXT) if self._is_cp932 else text).encode(errors="surrogateescape")
 
 
 def foreign(head: bytes) -> str | None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PACKED_BYTES = 1024  # compressed bytes unpacked at a time: the most that they can hide is 32 MiB (zstd), not gigabytes
 
+HEAD_BYTES = 4  # by which a compressed file is known
+
 _padding = later(rb"\0*")  # as tapes and block devices leave it behind a frame
 
 
@@ -37,6 +39,10 @@ class _ZstdFrame:
     @property
     def unused_data(self) -> bytes:
         return self._frame.unused_data
+
+
+class NotPackedError(ValueError):
+    """The first bytes are those of no compressed file."""
 
 
 class Unpacker(Protocol):
@@ -65,6 +71,7 @@ class Unpacked:
         self._packed = b""
         self._at = 0  # how much of that was unpacked
         self._broken: Exception | None = None
+        self._started = False
 
     @property
     def waiting(self) -> int:
@@ -104,6 +111,8 @@ class Unpacked:
             if self._at == len(self._packed):
                 return b""
             self._frame = self._start_frame()
+            if not self._started:
+                self._see_that_it_is_packed()
         piece = self._packed[self._at : self._at + PACKED_BYTES]
         part = self._frame.decompress(piece)
         self._at += len(piece)
@@ -111,6 +120,14 @@ class Unpacked:
             self._at -= len(self._frame.unused_data)
             self._frame = None
         return part
+
+    def _see_that_it_is_packed(self) -> None:
+        """Tell a file that is not compressed at all from one that is broken. Raises NotPackedError."""
+        self._started = True
+        try:
+            self._start_frame().decompress(self._packed[self._at : self._at + HEAD_BYTES])
+        except zlib.error as error:
+            raise NotPackedError("is not compressed as its name says; give it the name of what it is") from error
 
 
 PACKINGS: dict[str, Callable[[], Unpacker]] = {

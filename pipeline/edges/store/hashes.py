@@ -87,6 +87,10 @@ class RowHashes(Struct, eq=False):
             entries.byteswap()
         return entries
 
+    def covers(self, rows: int) -> bool:
+        """Whether there is an entry for each of the first rows: somebody may have deleted the file, or the machine lost its end."""
+        return len(self._read(rows - 1, 1)) == ENTRY_BYTES if rows else True
+
     def are_good(self, first: int, count: int) -> bool:
         """Whether all these rows are known, and none of them is bad. Raises JournalError."""
         data = self._read(first, count)
