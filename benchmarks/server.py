@@ -45,6 +45,7 @@ EVENT = (
 )
 REFUSAL = b'{"error":{"message":"Rate limit reached, row-%b","type":"requests","param":null,"code":"rate_limit_exceeded"}}'
 NUMBER_LENGTH = 7
+SLICE = 200  # events of an answer that are written in one go
 
 
 class Counts:
@@ -172,11 +173,11 @@ class Desk:
         self.counts.firsts[str(int(number))] = time.time()
 
     def _event(self, transport: asyncio.Transport, events: Iterator[bytes]) -> None:
-        """Write the next event, or all that are left if they are not paced."""
-        for event in events:
+        """Write the next event, or a slice of them if they are not paced, so that long answers come side by side."""
+        for number, event in enumerate(events, 1):
             if not transport.is_closing():
                 transport.write(chunk(event))
-            if self._event_seconds:
+            if self._event_seconds or number == SLICE:
                 self._later(self._event_seconds, self._event, transport, events)
                 return
         self.counts.in_flight -= 1

@@ -1,8 +1,7 @@
 """Makes pipeline/runs/price_table.json from the installed genai-prices (MIT, https://github.com/pydantic/genai-prices).
 
 Run it at a release, in an environment of its own: `pip install -e '.[prices]' && python tools/make_price_table.py`. Taken are
-models that read and write text at a price for a token, of the makers below, at the price that holds today outside of hours with
-a surcharge.
+models that read and write text at a price for a token, of the makers below, at the price that holds today, the dearest of a day's hours.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pipeline.runs.genai_table import names_of, price_on, source, tiers_of
 MAKERS = {"openai": "", "anthropic": "claude", "google": "gemini", "mistral": "", "deepseek": "deepseek", "x-ai": "grok", "cohere": ""}
 OTHER_TRADES = re.compile(
     r"image|audio|tts|realtime|live|transcribe|ocr|search|:free|robotics|vision|video|voice|whisper|embed-image|ft:|\.ft-|computer-use"
-    r"|^(?:ada|babbage|curie|davinci|text-davinci|code-)|omni-|moderation|banana|instruct|extended|cyber|voxtral|1106|0301|0613|16k|32k"
+    r"|^(?:ada|babbage|curie|davinci|text-davinci|code-)|omni-|moderation|banana|instruct|extended|cyber|voxtral|16k|32k|gpt-3\.5-0"
 )
 TARGET = Path(__file__).parents[1] / "pipeline" / "runs" / "price_table.json"
 
@@ -39,7 +38,7 @@ def main() -> None:
             if tiers:
                 models.update(dict.fromkeys(names, tiers))
     models = {name: tiers for name, tiers in models.items() if not is_told_by_another(name, models)}
-    lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models))
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(models[name], separators=(',', ':'))}" for name in sorted(models))
     TARGET.write_text(f'{{"date": "{today}",\n "source": {json.dumps(source())},\n "models": {{\n{lines}\n}}}}\n')
     sys.stdout.write(f"{len(models)} names, {TARGET.stat().st_size} bytes\n")
 

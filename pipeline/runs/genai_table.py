@@ -31,15 +31,22 @@ def source() -> str:
 
 
 def price_on(prices: Any, day: dt.date) -> Any:
-    """The price that holds on a day at most hours: the last without a time of day."""
+    """The price that holds on a day: the last that has begun, or the dearest if it depends on the hour. A budget must hold at any hour."""
     if not isinstance(prices, list):
         return prices
-    holding = prices[0].prices
+    holding, hourly = prices[0].prices, []
     for conditional in prices:
         start = getattr(conditional.constraint, "start_date", None)
         if conditional.constraint is None or (start is not None and start <= day):
             holding = conditional.prices
-    return holding
+        elif getattr(conditional.constraint, "start_time", None) is not None:
+            hourly.append(conditional.prices)
+    return max((holding, *hourly), key=_prompt_price) if hourly else holding
+
+
+def _prompt_price(price: Any) -> float:
+    column = getattr(price, "input_mtok", None) or 0
+    return float(getattr(column, "base", column))
 
 
 def tiers_of(price: Any) -> list[list[float]]:

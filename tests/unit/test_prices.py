@@ -76,6 +76,9 @@ def test_a_million_small_costs_add_up_exactly() -> None:
         ("gpt-4o-mini", 0.15),
         ("claude-x-1-20250101", 3.0),
         ("claude-x-1-latest", 3.0),
+        ("claude-x-1:free", None),
+        ("maker/claude-x-1:nitro", None),
+        ("gpt-4o:free", None),
         ("my-deployment", None),
         ("", None),
         ("gpt-4", None),
@@ -155,18 +158,33 @@ def test_prices_that_say_too_little_or_too_much_are_refused(prices: str) -> None
         config_of(prices)
 
 
-def test_the_price_of_a_day_is_the_last_that_has_begun_without_an_hour_of_its_own() -> None:
-    base, later, hourly, future = (SimpleNamespace(name=name) for name in ("base", "later", "hourly", "future"))
+def test_the_price_of_a_day_is_the_last_that_has_begun_or_that_of_its_dearest_hour() -> None:
+    base, later, cheap, dear, future = (SimpleNamespace(input_mtok=price) for price in (2, 3, 1, 6, 9))
     prices = [
         SimpleNamespace(constraint=None, prices=base),
         SimpleNamespace(constraint=SimpleNamespace(start_date=dt.date(2026, 8, 17)), prices=later),
         SimpleNamespace(constraint=SimpleNamespace(start_date=dt.date(2027, 1, 1)), prices=future),
-        SimpleNamespace(constraint=SimpleNamespace(start_time=dt.time(1)), prices=hourly),
+        SimpleNamespace(constraint=SimpleNamespace(start_time=dt.time(1)), prices=cheap),
     ]
 
     assert price_on(prices, dt.date(2026, 8, 16)) is base
     assert price_on(prices, dt.date(2026, 8, 17)) is later
     assert price_on(base, dt.date(2026, 8, 17)) is base
+    at_noon = SimpleNamespace(constraint=SimpleNamespace(start_time=dt.time(12)), prices=dear)
+    assert price_on([*prices, at_noon], dt.date(2026, 8, 17)) is dear
+
+
+@pytest.mark.parametrize(
+    "name, prompt, output",
+    [("gpt-4-1106-preview", 10, 30), ("gpt-3.5-turbo-0613", 1.5, 2), ("gpt-3.5-turbo-1106", 1, 2), ("gpt-4-0613", 30, 60)],
+)
+def test_an_old_date_of_a_model_has_the_price_that_it_had(name: str, prompt: float, output: float) -> None:
+    known = json.loads(TABLE.read_text())
+
+    rates = PriceTable(known["date"], known["source"], known["models"]).rates(name)
+
+    assert rates is not None
+    assert [rates.tiers[0].prompt * 1_000_000 / PICO, rates.tiers[0].output * 1_000_000 / PICO] == [prompt, output]
 
 
 def test_tiers_of_all_columns_become_rows() -> None:

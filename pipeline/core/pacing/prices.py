@@ -72,10 +72,11 @@ class PriceTable(Struct, frozen=True):
     def rates(self, model: str) -> Rates | None:
         """The rates of a model; None if it is not in the table.
 
-        The name may have its maker before it (`openai/gpt-4o`), and a date or `-latest` behind it.
+        The name may have its maker before it (`openai/gpt-4o`), and a date or `-latest` behind it. A variant (`deepseek-chat:free`,
+        `llama3:8b`) has a price of its own, or none.
         """
         for name in _names(model):
-            tiers = self.models.get(name) or self._by_beginning(name)
+            tiers = self.models.get(name) or (None if ":" in name else self._by_beginning(name))
             if tiers is not None:
                 return Rates(
                     tuple(Tier.per_million(prompt, output, cached, written, int(above)) for above, prompt, output, cached, written in tiers)
