@@ -154,3 +154,8 @@ def test_the_command_writes_a_file_or_stdout(config_path: Path) -> None:
 @pytest.mark.parametrize("text", ["\t1", "\r1", "\n1", " \t1", "  =1", "\uff1d1"])
 def test_text_that_a_spreadsheet_may_take_for_a_formula_after_blanks_is_neutralised(text: str) -> None:
     assert neutralised(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["X=1", "a=1", "1-1", " x@y"])
+def test_text_with_a_sign_of_formulas_further_on_stays_as_it_is(text: str) -> None:
+    assert neutralised(text) == text

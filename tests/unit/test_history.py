@@ -103,6 +103,9 @@ def test_a_duration_of_nothing_is_counted() -> None:
 
     assert sum(bins.values()) == 2
     assert quantile({}, 0.5) is None
+    far = {0: 1, 500: 3}
+    assert quantile(far, 0.0) == quantile({0: 1}, 0.5)
+    assert quantile(far, 0.4) == quantile(far, 1.0) == quantile({500: 1}, 0.0)
 
 
 def test_only_the_slowest_rows_are_kept() -> None:
@@ -192,3 +195,14 @@ def test_a_rate_is_a_mean_over_its_window_and_a_sum_never_exceeds_what_there_was
 
     assert whole.rate(whole.total(lambda lane: lane.sent), 5.0)[-1] == pytest.approx(10.0, rel=0.03)
     assert max(whole.sums(whole.total(lambda lane: lane.sent), 60.0)) == 100
+
+
+def test_what_attempts_without_a_result_used_and_cost_adds_up() -> None:
+    lost = [
+        record(number, 1.0, 2.0, result=AttemptResult.FAILED, prompt_tokens=3, output_tokens=2, cost=0.5, code="x") for number in range(3)
+    ]
+
+    [bucket] = [bucket for bucket in kept([*lost, record(9, 1.0, 2.0, result=AttemptResult.RETRIED)]).buckets if bucket.failed]
+
+    assert (bucket.prompt_tokens, bucket.output_tokens, bucket.cost, bucket.failed) == (9, 6, 1.5, 3)
+    assert bucket.lane("").codes == {"x": 3}

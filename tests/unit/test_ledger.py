@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from pipeline.core.bookkeeping.ledger import Ledger, usage_of
-from pipeline.records import Failure, FailureKind, Success, Usage
+from pipeline.records import NO_USAGE, Failure, FailureKind, Outcome, Success, Usage
 
 
 def test_a_ledger_counts_rows_by_their_end_and_tokens() -> None:
@@ -85,3 +88,46 @@ def test_the_pace_of_a_stream_needs_more_than_one_token() -> None:
 
     assert ledger.first_token.shown()
     assert ledger.pace.shown() == {}
+
+
+def any_outcomes() -> st.SearchStrategy[Outcome]:
+    """Answers that came, were there already, streamed, or were bought twice; and failures."""
+    tokens = st.builds(Usage, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+    wasted = st.just(NO_USAGE) | tokens
+    seconds = st.none() | st.floats(0.001, 9)
+    successes = st.builds(
+        lambda attempts, usage, reason, rejected, lost, first, gap: Success(
+            0, "a", 200, None, b"{}", usage, attempts, 10.0, reason, rejected, lost, first_token_seconds=first, longest_gap_seconds=gap
+        ),
+        st.integers(0, 2), tokens, st.sampled_from([None, "stop", "length"]), st.integers(0, 3), wasted, seconds, seconds,
+    )  # fmt: skip
+    failures = st.builds(
+        lambda kind, attempts, rejected, lost: Failure(1, "b", kind, "no", attempts=attempts, rejected=rejected, wasted=lost),
+        st.sampled_from([FailureKind.TIMEOUT, FailureKind.INVALID_ROW]), st.integers(0, 2), st.integers(0, 3), wasted,
+    )  # fmt: skip
+    return st.one_of(successes, successes, failures)
+
+
+def figures(ledger: Ledger) -> object:
+    quantities = (ledger.latency, ledger.first_token, ledger.longest_gap, ledger.pace)
+    counts = (ledger.succeeded, ledger.failed, ledger.prompt_tokens, ledger.output_tokens, ledger.rejected, ledger.from_cache, ledger.cost)
+    return counts, ledger.finish_reasons, ledger.failures, [each.shown() for each in quantities]
+
+
+@given(st.lists(any_outcomes(), max_size=12))
+def test_a_group_counts_as_its_rows_one_by_one(outcomes: list[Outcome]) -> None:
+    together, apart = Ledger(), Ledger()
+    together.price = apart.price = lambda _, usage: usage.total_tokens
+
+    together.add(outcomes)
+    for outcome in outcomes:
+        apart.add([outcome])
+
+    assert figures(together) == figures(apart)
+    asked = [outcome for outcome in outcomes if outcome.attempts]
+    answered = [outcome for outcome in asked if isinstance(outcome, Success)]
+    spent = sum((outcome.usage + outcome.wasted for outcome in answered), NO_USAGE)
+    spent += sum((outcome.wasted for outcome in asked if isinstance(outcome, Failure)), NO_USAGE)
+    assert (together.prompt_tokens, together.output_tokens) == (spent.prompt_tokens, spent.output_tokens)
+    assert together.rejected == sum(outcome.rejected for outcome in asked)
+    assert together.from_cache == sum(isinstance(outcome, Success) and not outcome.attempts for outcome in outcomes)

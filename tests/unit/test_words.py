@@ -10,7 +10,7 @@ from pipeline.core.output.words import amount, columns, cut, duration, many, mon
 @pytest.mark.parametrize(
     "seconds, text",
     [
-        (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"),
+        (0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.4, "59 s"), (59.5, "1 min 00 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"),
         (3599.6, "1 h 00 min"), (90_000, "25 h 00 min"), (48 * 3600, "2.0 days"), (9e6, "104.2 days"),
     ],
 )  # fmt: skip
@@ -19,8 +19,12 @@ def test_duration_reads_as_people_say_it(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number, text", [(0, "0"), (4.24, "4.2"), (4.0, "4"), (99.96, "100"), (8000, "8,000"), (45_123, "45 k"), (1_160_000, "1.16 M")]
-)
+    "number, text",
+    [
+        (0, "0"), (4.24, "4.2"), (4.0, "4"), (99.94, "99.9"), (99.95, "100"), (8000, "8,000"), (9_999, "9,999"), (9_999.5, "10 k"),
+        (45_123, "45 k"), (999_499, "999 k"), (999_500, "1.00 M"), (1_160_000, "1.16 M"), (25_000_000_000, "25,000.00 M"),
+    ],
+)  # fmt: skip
 def test_amount_has_the_digits_that_matter(number: float, text: str) -> None:
     assert amount(number) == text
 
@@ -55,6 +59,9 @@ def test_status_is_a_title_and_other_codes_are_themselves() -> None:
         ("日本語の文", 9, "日本語の…"),
         ("日本語の文", 8, "日本語…"),
         ("a\x1b[31m\nb", 20, "a [31m b"),
+        ("e\u0301" * 9, 9, "e\u0301" * 9),
+        ("e\u0301" * 9, 6, "e\u0301" * 5 + "…"),
+        ("\uff37\uff37\uff37", 5, "\uff37\uff37…"),
         ("abc", 1, "…"),
         ("abc", 0, ""),
     ],

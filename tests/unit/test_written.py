@@ -39,6 +39,8 @@ def written(outcome: Failure | Success, shape: int = 0) -> Written:
         (failure(FailureKind.REFUSED, 403), True),
         (failure(FailureKind.QUOTA, 429, "insufficient_quota"), True),
         (failure(FailureKind.HTTP, 404, "model_not_found"), True),
+        (failure(FailureKind.HTTP, 400, "x", "insufficient balance"), True),  # told by the words alone
+        (failure(FailureKind.HTTP, 429, "x", "insufficient balance"), True),
         (failure(FailureKind.HTTP, 400, "context_length_exceeded"), False),
         (failure(FailureKind.HTTP, 500), False),  # the provider said that it is final
         (failure(FailureKind.HTTP, 503), False),
@@ -72,6 +74,16 @@ def test_a_failure_can_be_chosen_by_its_codes(outcome: Failure, codes: set[str],
     assert not FailureChoice.parse("other").takes(told)
     assert EVERY_FAILURE.takes(told)
     assert not NO_FAILURES.takes(told)
+
+
+@pytest.mark.parametrize("message, read", [('"slow"', "slow"), ("5", None), ("null", None), ('{"a":1}', None)])
+def test_a_message_of_a_line_is_a_text_or_none(message: str, read: str | None) -> None:
+    told = read_line(
+        b'{"index":3,"custom_id":"a","status":"error","status_code":500,"error":{"code":"x","message":%s}}\n' % message.encode()
+    )
+
+    assert told is not None
+    assert (told.message, told.code, told.codes) == (read, "x", frozenset({"x", "500"}))
 
 
 def test_a_success_is_never_chosen() -> None:

@@ -266,12 +266,13 @@ def add(to: dict[K, N], more: dict[K, N]) -> None:
 
 def quantile(bins: BINS, share: float) -> float | None:
     """The duration below which this share of them is, to 2.2 %; None where there are none."""
+    if not bins:
+        return None
     left = share * (sum(bins.values()) - 1)
-    for cell in sorted(bins):
-        left -= bins[cell]
-        if left < 0:
-            return float(2 ** ((cell + 0.5) / CELLS))
-    return None if not bins else float(2 ** ((max(bins) + 0.5) / CELLS))
+    cells = sorted(bins)
+    while left >= bins[cells[0]]:
+        left -= bins[cells.pop(0)]
+    return float(2 ** ((cells[0] + 0.5) / CELLS))
 
 
 def flaw_in(history: History) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from itertools import accumulate, takewhile
 
 DAY_SECONDS = 86_400
 
@@ -70,6 +71,6 @@ def cut(text: str, width: int, sign: str = "…") -> str:
     text = "".join(each if each.isprintable() else " " for each in text)
     if columns(text) <= width:
         return text
-    while text and columns(text) > width - len(sign):
-        text = text[: min(len(text) - 1, width)]
-    return (text + sign)[: max(0, width)] if width < len(sign) else text + sign
+    ends = accumulate(map(columns, text))
+    kept = sum(1 for _ in takewhile(lambda end: end <= width - len(sign), ends))
+    return text[:kept] + sign[: max(0, width)]
