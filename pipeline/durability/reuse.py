@@ -39,12 +39,13 @@ UNFINISHED = frozenset({"length", "content_filter"})  # ends that may be another
 
 
 class _Kept(msgspec.Struct, array_like=True):
-    """An answer as the cache keeps it. usage: the fields of a Usage, by name."""
+    """An answer as the cache keeps it. usage: the fields of a Usage, by name. Caches of old have no finish_reason."""
 
     status_code: int
     request_id: str | None
     body: bytes
     usage: dict[str, int]
+    finish_reason: str | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -144,7 +145,7 @@ class CountedJobs:
 
 def _kept(success: Success) -> bytes:
     usage = {name: getattr(success.usage, name) for name in _USAGE_FIELDS}
-    return _encode(_Kept(success.status_code, success.request_id, success.body, usage))
+    return _encode(_Kept(success.status_code, success.request_id, success.body, usage, success.finish_reason))
 
 
 _USAGE_FIELDS = tuple(Usage.__annotations__)
@@ -153,9 +154,11 @@ _USAGE_FIELDS = tuple(Usage.__annotations__)
 def _success(job: Job, kept: bytes) -> Success:
     answer = _decode(kept)
     usage = Usage(**{name: count for name, count in answer.usage.items() if name in _USAGE_FIELDS})
-    return Success(job.index, job.custom_id, answer.status_code, answer.request_id, answer.body, usage, 0, 0.0)
+    names = (job.index, job.custom_id, answer.status_code, answer.request_id)
+    return Success(*names, answer.body, usage, 0, 0.0, finish_reason=answer.finish_reason)
 
 
 def _same_for(job: Job, outcome: Outcome) -> Outcome:
     """Another row's outcome as this row's own, which cost nothing."""
-    return replace(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)
+    same = replace(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)
+    return replace(same, first_token_seconds=None, longest_gap_seconds=None) if isinstance(same, Success) else same

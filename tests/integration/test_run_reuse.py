@@ -67,6 +67,7 @@ def test_a_second_run_with_the_cache_sends_nothing(tmp_path: Path) -> None:
     assert sum(shop.sold.values()) == len(WORDS)
     assert (bought.from_cache, bought.prompt_tokens) == (0, 60)
     assert (summary.from_cache, summary.succeeded, summary.attempts, summary.prompt_tokens) == (6, 6, 0, 0)
+    assert summary.finish_reasons == bought.finish_reasons
     assert contents(again) == contents(first)
     assert len(set(contents(first))) == len(WORDS)
 

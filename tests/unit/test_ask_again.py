@@ -40,6 +40,20 @@ def encode(value: Any) -> bytes:
             [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}, {"role": "user", "content": SAID}],
         ),
         ({"prompt": "q"}, "prompt", f"q\n\nbad\n\n{SAID}\n\n"),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "q"}]}]},
+            "messages",
+            [
+                {"role": "user", "content": [{"text": "q"}]},
+                {"role": "assistant", "content": [{"text": "bad"}]},
+                {"role": "user", "content": [{"text": SAID}]},
+            ],
+        ),
+        (
+            {"input": {"messages": [{"role": "user", "content": "q"}]}},
+            "input",
+            {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}, {"role": "user", "content": SAID}]},
+        ),
     ],
 )
 def test_the_bad_answer_and_the_reason_stand_behind_the_prompt(body: dict[str, Any], key: str, value: Any) -> None:
@@ -77,6 +91,8 @@ def test_what_is_not_touched_stays_as_its_bytes_were() -> None:
     [
         ({"max_tokens": 100}, {"max_tokens": 200}),
         ({"max_completion_tokens": 600}, {"max_completion_tokens": 1000}),
+        ({"inferenceConfig": {"maxTokens": 100}}, {"inferenceConfig": {"maxTokens": 200}}),
+        ({"parameters": {"max_new_tokens": 100, "top_p": 0.5}}, {"parameters": {"max_new_tokens": 200, "top_p": 0.5}}),
         ({"max_output_tokens": 1}, {"max_output_tokens": 2}),
         ({"generationConfig": {"maxOutputTokens": 50, "topK": 1}}, {"generationConfig": {"maxOutputTokens": 100, "topK": 1}}),
         ({"options": {"num_predict": 5}}, {"options": {"num_predict": 10}}),

@@ -27,6 +27,10 @@ LENGTHS = (
     ("max_output_tokens",),
     ("generationConfig", "maxOutputTokens"),
     ("options", "num_predict"),
+    ("inferenceConfig", "maxTokens"),  # Bedrock
+    ("parameters", "max_new_tokens"),  # Text Generation Inference
+    ("parameters", "max_tokens"),  # DashScope
+    ("n_predict",),  # llama.cpp
 )
 
 
@@ -36,11 +40,16 @@ def with_feedback(body: bytes, answer: str, reason: str) -> bytes | None:
     said = FEEDBACK.format(reason=reason)
     answer = answer[:MAX_ANSWER]
     if "messages" in fields:
-        return _appended(fields, "messages", [{"role": "assistant", "content": answer}, {"role": "user", "content": said}])
+        return _appended(
+            fields, "messages", _turns(answer, said, in_parts="inferenceConfig" in fields or _has_bare_parts(fields["messages"]))
+        )
+    if "input" in fields and (inner := _fields(bytes(fields["input"]))):  # DashScope
+        again = with_feedback(bytes(fields["input"]), answer, reason) if not inner.keys().isdisjoint(("messages", "prompt")) else None
+        return None if again is None else _encode({**fields, "input": msgspec.Raw(again)})
     if "contents" in fields:
         turns = [{"role": role, "parts": [{"text": text}]} for role, text in (("model", answer), ("user", said))]
         return _appended(fields, "contents", turns)
-    turns = [{"role": "assistant", "content": answer}, {"role": "user", "content": said}]
+    turns = _turns(answer, said)
     if "input" in fields:
         if bytes(fields["input"]).startswith(b'"'):
             fields["input"] = _raw([{"role": "user", "content": _decode_any(fields["input"])}])
@@ -63,6 +72,22 @@ def with_longer_answer(body: bytes, most: int) -> bytes | None:
                 fields[outer] = _raw(longer)
                 grown = True
     return _encode(fields) if grown else None
+
+
+def _turns(answer: str, said: str, *, in_parts: bool = False) -> list[dict[str, Any]]:
+    """The two turns that are added. in_parts: texts are no contents there, but parts of one."""
+    pairs = (("assistant", answer), ("user", said))
+    return [{"role": role, "content": [{"text": text}] if in_parts else text} for role, text in pairs]
+
+
+def _has_bare_parts(messages: msgspec.Raw) -> bool:
+    """Whether contents are lists of parts without a type (Bedrock): a plain text would be refused there."""
+    try:
+        contents = [message.get("content") for message in _decode_any(messages)]
+    except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError, TypeError):
+        return False
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return bool(parts) and all(isinstance(part, dict) and "type" not in part for part in parts)
 
 
 def _longer(value: Any, inner: list[str], most: int) -> Any:

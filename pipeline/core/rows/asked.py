@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.records import Job
 
 # Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
-_STREAMING_URL = later(r"(?::streamGenerateContent|/api/chat|/api/generate|/generate_stream)$")
+_STREAMING_URL = later(r"(?::stream(?:GenerateContent|RawPredict)|/api/chat|/api/generate|/generate_stream|/converse-stream)$")
 
 
 class _Asked(msgspec.Struct, gc=False):
