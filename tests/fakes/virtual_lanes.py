@@ -31,18 +31,21 @@ if TYPE_CHECKING:
 FOREVER = 5e3
 FAR = 1 << 40
 NO_BUDGET = BudgetLimits()
+Death = str | int | FaultCause | tuple[int, int]
 
 
 @frozen
 class LanePlan:
-    """A lane and its server. dies: from when to when, and what an attempt meets meanwhile: a fault, a status, or "hole"."""
+    """A lane and its server. dies: from when to when, and what an attempt meets meanwhile: a fault, a status, a status and
+    the seconds of its Retry-After, "hole", or "page" for a page under a success status.
+    """
 
     rate: float
     latency: float
     workers: int = 100
     weight: float = 1.0
     priority: int = 0
-    dies: tuple[float, float, str | int | FaultCause] | None = None
+    dies: tuple[float, float, Death] | None = None
     budget: BudgetLimits = NO_BUDGET
     tokens_per_minute: float | None = None
     flaky: float = 0.0  # share of the attempts that get a 500
@@ -191,15 +194,19 @@ class LaneRun:
             self.billed[lane] += Spending(tokens=prompt + output)
         return Answer(200, [], json.dumps(body).encode(), sent_at=trio.current_time() - latency)
 
-    async def _dead(self, kind: str | int | FaultCause) -> Answer | Fault:
+    async def _dead(self, kind: Death) -> Answer | Fault:
         if kind == "hole":
             await trio.sleep(self.idle_seconds)
             return Fault(FailureKind.TIMEOUT, "not a byte", maybe_sent=True, cause=FaultCause.IDLE_TIMEOUT)
+        if kind == "page":
+            await trio.sleep(0.1)
+            return Answer(200, [(b"content-type", b"text/html")], b"<html>Please log in</html>")
         if isinstance(kind, FaultCause):
             await trio.sleep(0.01)
             return Fault(FailureKind.CONNECTION, "cannot connect", maybe_sent=False, cause=kind)
         await trio.sleep(0.1)
-        return _error(int(kind))
+        status, wait = kind if isinstance(kind, tuple) else (int(kind), None)
+        return _error(status, wait)
 
 
 @define
@@ -218,5 +225,5 @@ class _Sender:
         """Nothing to close."""
 
 
-def _error(status: int) -> Answer:
-    return Answer(status, [], b'{"error": {"message": "no"}}')
+def _error(status: int, wait: int | None = None) -> Answer:
+    return Answer(status, [] if wait is None else [(b"retry-after", b"%d" % wait)], b'{"error": {"message": "no"}}')

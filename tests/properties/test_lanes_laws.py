@@ -38,6 +38,76 @@ def test_a_lane_that_dies_takes_no_row_with_it_and_is_used_again(kind: str | int
     assert [lane for at, lane, held in run.held if held and not (lane == 0 and 100 <= at <= 200)] == []
 
 
+def test_a_lane_that_never_answers_is_told_by_how_long_the_others_take() -> None:
+    """Nothing was known of its latency, so a quarter of the file waited there for the full deadline, again and again."""
+    run = LaneRun((LanePlan(10, 1.0, dies=(0.0, 1e9, "hole")), LanePlan(10, 1.0)), rows=800, idle_seconds=600).run()
+
+    assert run.failed() == []
+    assert run.held[0][1:] == (0, True)
+    assert 10 <= run.held[0][0] <= 13
+    assert sum(lane == 0 for _, lane, _ in run.sent) <= 140
+    assert run.rate_of((1,), 15, 60) >= 0.95 * 10
+
+
+def test_a_lane_with_few_slots_that_falls_silent_is_told() -> None:
+    """Of its last ten departures the first were answered, and no more could leave."""
+    run = LaneRun(
+        (LanePlan(10, 0.3, workers=4, dies=(30.0, 60.0, "hole")), LanePlan(5, 1.0)), rows=1200, stop_at=100, idle_seconds=20
+    ).run()
+
+    assert run.failed() == []
+    detected = next(at for at, lane, held in run.held if lane == 0 and held)
+    assert 30 <= detected <= 42
+    assert run.rate_of((0, 1), 84, 99) >= 0.95 * 15
+
+
+def test_a_lane_whose_first_answers_take_longer_than_those_of_others_is_not_lost() -> None:
+    run = LaneRun((LanePlan(10, 45.0, workers=500), LanePlan(10, 1.0)), rows=1500).run()
+
+    assert run.failed() == []
+    assert run.rate_of((0,), 60, 75) > 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_lane_that_asks_for_a_long_wait_is_used_again_after_it(status: int) -> None:
+    """It was out for good, though its rows had only to wait a quarter of an hour, and the run went on for longer."""
+    lanes = (LanePlan(1, 1.0, dies=(10.0, 900.0, (status, 900))), LanePlan(0.5, 1.0))
+    run = LaneRun(lanes, rows=620, patience_seconds=600).run()
+
+    assert run.failed() == []
+    assert run.tallies.gate.stopped is None
+    assert sum(lane == 0 and 20 <= at < 900 for at, lane, _ in run.sent) <= 3
+    assert run.rate_of((0,), 930, 1000) >= 0.9
+    assert run.states[0].refused is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("rows, workers", [(1, 1), (3, 1), (400, 20)])
+@pytest.mark.parametrize("begins", [0.0, 5.0])
+def test_a_wait_that_is_longer_than_the_patience_stops_a_run_of_one_lane(status: int, rows: int, workers: int, begins: float) -> None:
+    run = LaneRun((LanePlan(10, 1.0, workers=workers, dies=(begins, 1e9, (status, 3600))),), rows=rows + int(begins * 10)).run()
+
+    assert run.failed() == []
+    assert "it asks to wait 1 h, longer than retry.patience_seconds" in (run.tallies.gate.stopped or "")
+    assert run.ended <= begins + 30
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_a_lane_that_answers_with_a_page_of_somebody_else_takes_no_row_with_it(rows: int) -> None:
+    """A row was bought twice there, and then written as failed, though another lane would have answered it."""
+    run = LaneRun((LanePlan(10, 1.0, dies=(0.0, 1e9, "page")), LanePlan(10, 1.0)), rows=rows).run()
+
+    assert run.failed() == []
+    assert {outcome.lane for outcome in run.written} == {"lane-1"}
+
+
+def test_what_one_lane_asks_to_wait_holds_no_row_back_that_another_could_take() -> None:
+    run = LaneRun((LanePlan(10, 1.0, dies=(0.0, 1e9, (503, 3600))), LanePlan(10, 1.0)), rows=300).run()
+
+    assert run.failed() == []
+    assert run.ended <= 60
+
+
 def test_rows_that_fail_wherever_they_go_hold_no_lane() -> None:
     run = LaneRun(LANES, rows=1500, poison=5).run()
 

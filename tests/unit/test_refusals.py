@@ -109,6 +109,17 @@ def test_an_answer_to_what_left_before_a_refusal_says_nothing_of_it() -> None:
     assert refusals.succeeded(8) == [late]
 
 
+def test_a_success_that_left_while_the_refusal_was_on_its_way_is_no_proof_against_the_lane() -> None:
+    """Requests overtake one another: an account that ran dry refused the 49th and had answered the 50th. The 49th was written as failed."""
+    refusals = Refusals(50)
+    early = refusal(5, number=5)
+
+    refusals.hold(early, departures=9)
+
+    assert refusals.succeeded(8) == []
+    assert refusals.succeeded(9) == [early]
+
+
 def test_answers_to_what_left_before_say_nothing_about_refusals_of_what_left_later() -> None:
     refusals = Refusals(50)
     refusals.succeeded(0)

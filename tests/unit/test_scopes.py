@@ -161,6 +161,8 @@ def test_a_bad_key_is_told_in_any_status(status: int, body: Any) -> None:
         (404, {"object": "error", "message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}),
         (404, {"detail": "Not Found"}),
         (400, {"error": {"message": "invalid model ID", "code": "invalid_model"}}),
+        (400, {"error": {"message": "The model `m` does not exist"}}),
+        (422, {"error": {"message": "Unknown model m"}}),
         (405, {"detail": "Method Not Allowed"}),
         (407, {}),
         (307, {}),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.core.answers.error_bodies import ErrorBody
 
 UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN, NOT_FOUND = 401, 402, 403, 404
-METHOD_NOT_ALLOWED, PROXY_AUTH, REQUEST_TIMEOUT, TOO_MANY_REQUESTS = 405, 407, 408, 429
+METHOD_NOT_ALLOWED, PROXY_AUTH, REQUEST_TIMEOUT, UNPROCESSABLE, TOO_MANY_REQUESTS = 405, 407, 408, 422, 429
 REDIRECT, CLIENT_ERROR, SERVER_ERROR = 300, 400, 500
 REFUSALS = frozenset({UNAUTHORIZED, PAYMENT_REQUIRED, FORBIDDEN})
 
@@ -175,4 +175,5 @@ def _by_status(status: int, words: str) -> Scope:
         return Scope.SETUP
     if status == NOT_FOUND:
         return Scope.ROW if _ROWS_OWN_THING.search(words) and not _NO_MODEL.search(words) else Scope.SETUP
-    return Scope.SETUP if status == CLIENT_ERROR and _NO_MODEL.match(words) else Scope.ROW
+    names_model = _NO_MODEL.match(words.removeprefix("The "))
+    return Scope.SETUP if status in (CLIENT_ERROR, UNPROCESSABLE) and names_model else Scope.ROW

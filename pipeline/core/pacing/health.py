@@ -211,10 +211,13 @@ class Health:
         else:
             self._hold(now)
 
-    def tick(self, now: float) -> bool:
-        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
+    def tick(self, now: float, *, full: bool = False, others: float = inf) -> bool:
+        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on.
+
+        full, others: as `Latency.is_silent` takes them.
+        """
         self.latency.look(now, self.departures)
-        if self.state is State.HELD or not self.latency.is_silent(now, self.flying, self._returned_at):
+        if self.state is State.HELD or not self.latency.is_silent(now, self.flying, self._returned_at, full=full, others=others):
             return False
         self._failed_at(self.last_good + 1, now, None, "")
         self._silent = True

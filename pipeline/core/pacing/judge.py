@@ -15,6 +15,7 @@ How a failure is judged depends on whom it seems to concern:
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing import reasons
@@ -134,15 +135,18 @@ class Judge:
 
     def tick(self, now: float) -> None:
         """Look at the clock, about once a second. A lane may have fallen silent, or nothing may have worked for too long."""
+        patience = self.policy.patience_seconds
         for state in self.lanes.states:
-            if state.usable and state.tick(now):
+            if state.usable and state.tick(now, self._latency_beside(state)):
                 state.health.cause = reasons.silence(state)
                 self._lane_is_held(state, now)
                 self._send_unsure_again(now)
+            wait = state.health.trouble.told_until - now
+            if wait > patience and state.usable and state.refused is None and state.health.is_down(now):
+                self._lane_waits(state, state.health.cause, wait, now)
         if self.log is not None:
             self.log.look(now, self.lanes.states)
         usable = [state for state in self.lanes.states if state.usable]
-        patience = self.policy.patience_seconds
         if self.stop is None and usable and all(state.health.expired(now) or state.refused for state in usable):
             self.stop = "; ".join(state.refused or reasons.patience(state, now, patience) for state in usable)
 
@@ -180,7 +184,7 @@ class Judge:
         health.limited(ticket.number, now, wait, report.message, first=not ticket.failed)
         self._lane_is_back(state, now)
         if wait is not None and wait > self.policy.patience_seconds:
-            self._lane_out(state, reasons.long_wait(state, report), now)
+            self._lane_waits(state, report.message, wait, now)
         if not report.retryable:
             self._hold(state, report, now)
             return
@@ -229,7 +233,8 @@ class Judge:
         if report.status in BUSY and health.first.limits_others:  # else it is this row's own
             chance = chance or health.first.by_chance(len(failed), health.departures, limited=True)
         if len(failed) < self.policy.attempts or chance:
-            self._again(report, now if outage or (others and report.cause) else now + report.delay, failed=failed, avoid=avoid)
+            at_once = outage or (others and (report.cause or report.wait_seconds))  # what a lane asks to wait holds for no other lane
+            self._again(report, now if at_once else now + report.delay, failed=failed, avoid=avoid)
         elif self._unsure.tells(failed):
             self._write([report])
         else:
@@ -256,7 +261,9 @@ class Judge:
         if report.retryable and report.scope is Scope.ROW:
             failed = (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
             if len(failed) < self.policy.attempts:
-                self._again(report, now + report.delay, failed=failed)
+                # A page of somebody else under a success status: what another lane says shows whether it is the row's own.
+                avoid = state.index if self._others(state) else -1
+                self._again(report, now + report.delay, failed=failed, avoid=avoid)
                 return
         self._hold(state, report, now)
 
@@ -264,13 +271,21 @@ class Judge:
         """Keep a row until it is known whether others get the same answer; one that another lane may take goes there."""
         ticket = report.ticket
         elsewhere = report.scope is not Scope.ROW and not ticket.refused and self._others(state)
-        if state.health.state is State.HELD and ticket.number >= state.health.held_from:
-            state.health.hold(now, report.message)
-        stop = state.refusals.hold(report, keep=not elsewhere)
+        health = state.health
+        if health.state is State.HELD and ticket.number >= health.held_from:
+            health.hold(now, report.message)
+        stop = state.refusals.hold(report, keep=not elsewhere, departures=health.departures)
         if elsewhere:
             self._again(report, now, failed=ticket.failed, avoid=state.index, refused=True)
         if stop is not None:
             self._lane_stops(state, stop, now)
+
+    def _latency_beside(self, state: LaneState) -> float:
+        """How long nearly all answers of the other lanes take that work, the slowest of them; inf if nothing is known of them."""
+        if self.lanes.alone is not None:
+            return inf
+        known = [other.health.latency.p95 for other in self.lanes.states if other is not state and other.working]
+        return max([p95 for p95 in known if p95 < inf], default=inf)
 
     def _others(self, state: LaneState) -> bool:
         """Whether another lane works, so that rows may go there."""
@@ -284,6 +299,13 @@ class Judge:
             return
         state.refused = reason
         state.health.hold(now, stop.report.message)
+        self._lane_is_held(state, now)
+        self._leave(state, now)
+
+    def _lane_waits(self, state: LaneState, cause: str, wait: float, now: float) -> None:
+        """A lane asks to wait for longer than the run may. Others go on meanwhile; if there are none, the run stops."""
+        state.refused = reasons.long_wait(state, cause, wait, others=self._others(state))
+        state.health.hold(now, cause)
         self._lane_is_held(state, now)
         self._leave(state, now)
 
@@ -310,7 +332,7 @@ class Judge:
             state.out_seconds += now - state.held_since
             if self.log is not None:
                 self.log.lane_back(state, now, now - state.held_since)
-            state.held_since = None
+            state.held_since = state.refused = None
 
     def _leave(self, state: LaneState, now: float) -> None:
         """Send the rows that a lane held elsewhere, or stop the run if there is no other lane."""

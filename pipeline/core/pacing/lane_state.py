@@ -153,14 +153,17 @@ class LaneState:
         """Use the lane no longer; whoever looks at `unhandled` sends its rows elsewhere."""
         self.out, self.unhandled = reason, True
 
-    def tick(self, now: float) -> bool:
-        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on."""
+    def tick(self, now: float, others: float = inf) -> bool:
+        """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on.
+
+        others: seconds that nearly all answers of other lanes took, inf if nothing is known.
+        """
         if self._rated is None:
             self._rated = now, self.succeeded
         elif now - self._rated[0] >= RATED_SECONDS:
             self.rate = (self.succeeded - self._rated[1]) / (now - self._rated[0])
             self._rated = now, self.succeeded
-        return self.health.tick(now)
+        return self.health.tick(now, full=self.free <= 0, others=others)
 
     def look(self, now: float) -> None:
         """Count how many attempts may leave now."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.refusals import Stop
-    from pipeline.messages import Report
 
+PAYMENT_REQUIRED = 402
 LATER = "the rows that waited are not written; the same command goes on with them"
 
 
@@ -61,10 +61,10 @@ def silence(state: LaneState) -> str:
     return f"{state.host} has stopped answering ({oldest} requests wait for an answer)"
 
 
-def long_wait(state: LaneState, report: Report) -> str:
-    """Why a lane is out whose provider asks for more time than the run may wait."""
-    wait = duration(report.wait_seconds or 0.0)
-    return f"{_named(state, report.message)}; it asks to wait {wait}, longer than retry.patience_seconds; run the same command after that"
+def long_wait(state: LaneState, cause: str, wait: float, *, others: bool) -> str:
+    """Why a lane takes no rows whose provider asks for more time than the run may wait. others: lanes that go on meanwhile."""
+    then = "it is tried again then" if others else "run the same command after that"
+    return f"{_named(state, cause)}; it asks to wait {duration(wait)}, longer than retry.patience_seconds; {then}"
 
 
 def refusal(state: LaneState, stop: Stop) -> str:
@@ -74,7 +74,7 @@ def refusal(state: LaneState, stop: Stop) -> str:
     rows = "one row" if stop.rows == 1 else f"{stop.rows} rows in a row"
     if report.cause is not None:
         return f"{said}; {LATER}"
-    if report.scope is Scope.QUOTA:
+    if report.scope is Scope.QUOTA or report.status == PAYMENT_REQUIRED:
         account = f"nothing is left in the account at {state.host}{_with_key(state)}"
         return f"{said}; {account}: raise its limit or top it up, then run the same command"
     if report.scope is Scope.KEY:

@@ -11,8 +11,10 @@ attempt at a time leaves (`probing`), so that a provider which refuses everythin
 flight, or `stop_after`. Where good answers take long and bad ones come at once, attempts that left later and are still in
 flight are probably being answered, and nothing is frozen for them.
 
-*The row's own* if a success shows that the lane works: that of an attempt which left later. It then comes back, once, from
-`succeeded` or `idle`. An answer that is neither says nothing and is not told here.
+*The row's own* if a success shows that the lane still works: that of an attempt which left when the failure had already come. One that
+left between the two does not show it, for requests overtake one another on their way: a key that is withdrawn may refuse an earlier one
+and answer a later one. The row then comes back, once, from `succeeded` or `idle`. An answer that is neither says nothing and is not told
+here.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class Refusals:
     def __init__(self, workers: int, stop_after: int | None = 20) -> None:
         self._workers = workers
         self._stop_after = inf if stop_after is None else stop_after
-        self._held: list[tuple[str, Report]] = []
+        self._held: list[tuple[str, Report, int]] = []  # by answer; the first number that could leave when it had come
         self._rows: dict[str, dict[int, int]] = {}  # by answer: rows and their attempts' numbers, since the last success
         self._numbers: set[int] = set()  # of the latest attempts that were refused for their key
         self._succeeded = False
@@ -80,19 +82,22 @@ class Refusals:
             if len(rows) >= self._stop_after:
                 first = min(rows.values())
                 slowest = max(
-                    (report.failure.latency_seconds for held, report in self._held if held == answer and report.failure), default=0.0
+                    (report.failure.latency_seconds for held, report, _ in self._held if held == answer and report.failure), default=0.0
                 )
                 late = now - SLOW_SECONDS - SLOW_TIMES * slowest
                 if not any(left < late for number, left in flying.items() if number > first):
                     return True
         return False
 
-    def hold(self, report: Report, *, keep: bool = True) -> Stop | None:
-        """Hold a row; Stop if that settles it, and from then on. keep: False only counts it, for the row goes elsewhere."""
+    def hold(self, report: Report, *, keep: bool = True, departures: int = 0) -> Stop | None:
+        """Hold a row; Stop if that settles it, and from then on.
+
+        keep: False only counts it, for the row goes elsewhere. departures: attempts that have left by now, the number of the next one.
+        """
         answer = _answer_of(report)
         self.open = True
         if keep:
-            self._held.append((answer, report))
+            self._held.append((answer, report, max(departures, report.ticket.number + 1)))
         rows = self._rows.setdefault(answer, {})
         rows[report.ticket.job.index] = report.ticket.number
         enough = len(rows) >= self._enough(report) or (answer == KEY and self._without_gap(rows, report.ticket.number))
@@ -114,8 +119,8 @@ class Refusals:
             for answer, rows in self._rows.items()
             if answer != KEY and (later := {row: at for row, at in rows.items() if at >= number})
         }
-        own = [report for _, report in self._held if report.ticket.number < number]
-        self._held = [pair for pair in self._held if pair[1].ticket.number >= number]
+        own = [report for _, report, since in self._held if since <= number]
+        self._held = [each for each in self._held if each[2] > number]
         self.open = bool(self._held or self._rows)
         return own
 
@@ -125,7 +130,7 @@ class Refusals:
         The lane's, if it never worked and refused its key or its setup, or if enough rows got the same answer.
         """
         for answer, rows in self._rows.items():
-            last = next((report for held, report in reversed(self._held) if held == answer), None)
+            last = next((report for held, report, _ in reversed(self._held) if held == answer), None)
             unproven = not self._succeeded and last is not None and last.scope is not Scope.ROW and self._enough(last) < inf
             if last is not None and self._settled is None and (unproven or len(rows) >= self._stop_after):
                 self._settled = Stop(len(rows), last)
@@ -134,7 +139,7 @@ class Refusals:
     def release(self) -> list[Report]:
         """Give back all that is held."""
         held, self._held = self._held, []
-        return [report for _, report in held]
+        return [report for _, report, _ in held]
 
     def renew(self) -> list[Report]:
         """Begin again as if nothing had been held, and give back what was: the lane is to be probed."""
