@@ -39,6 +39,21 @@ class Commit(Struct, eq=False):
     history: tuple[int, bytes] | None = None
 
 
+class Figures(Struct, eq=False):
+    """What others know and each commit stores. They are called in the thread of the commit; one that nobody gives stays as it was.
+
+    spent: of the run's budgets, if it has any. learned: of each lane's limits, by its name. going: how the run goes on, without its
+    rate. priced: what the answers cost, where prices are known. history: a session and its data, if they are to be stored now; it is
+    given True the last time.
+    """
+
+    spent: Callable[[], Spent] | None = None
+    learned: Callable[[], dict[str, Learned]] | None = None
+    going: Callable[[], Going] | None = None
+    priced: Callable[[], Priced] | None = None
+    history: Callable[[bool], tuple[int, bytes] | None] | None = None
+
+
 class Commits:
     """The journal and the output that it describes.
 
@@ -54,11 +69,7 @@ class Commits:
         self.in_order = in_order
         self.power = power
         was = self.state = journal.state
-        self.spent: Callable[[], Spent] | None = None  # of the run's budgets, if it has any
-        self.learned: Callable[[], dict[str, Learned]] | None = None  # of each lane's limits, by its name
-        self.going: Callable[[], Going] | None = None  # how the run goes on, without its rate
-        self.history: Callable[[bool], tuple[int, bytes] | None] | None = None  # to be stored now; True: the last time
-        self.priced: Callable[[], Priced] | None = None  # what the answers cost, where prices are known
+        self.figures = Figures()
         self._rate = RecentRate(time.monotonic(), was.recorded)
         self._ledger = ledger_of(was)
         self._row_sum = was.row_sum  # of the terms of the rows that are counted
@@ -104,7 +115,7 @@ class Commits:
         was = self.state.budgets
         more = Spending(was.largest.cost * attempts, was.largest.tokens * attempts, was.largest.requests * attempts)
         charged = Spent(was.total + more, was.seconds, {name: spent + more for name, spent in was.lanes.items()}, was.largest)
-        self.spent = lambda: charged
+        self.figures.spent = lambda: charged
 
     @property
     def counted(self) -> int:
@@ -119,7 +130,8 @@ class Commits:
         """
         self.count(entries)
         was, ledger = self.state, self._ledger
-        spent = was.budgets if self.spent is None else self.spent()
+        figures = self.figures
+        spent = was.budgets if figures.spent is None else figures.spent()
         total = spent.total
         rate = self._rate.note(time.monotonic(), ledger.total)
         self.state = State(
@@ -135,17 +147,17 @@ class Commits:
             was.rows if rows is None else rows,
             committed_at=time.time(),
             spent=(total.cost, total.tokens, total.requests, spent.seconds),
-            learned=was.learned if self.learned is None else {**was.learned, **self.learned()},
-            going=was.going if self.going is None else replace(self.going(), rows_per_second=rate),
+            learned=was.learned if figures.learned is None else {**was.learned, **figures.learned()},
+            going=was.going if figures.going is None else replace(figures.going(), rows_per_second=rate),
             finish_reasons=dict(ledger.finish_reasons),
             rejected=ledger.rejected,
-            priced=was.priced if self.priced is None else self.priced(),
+            priced=was.priced if figures.priced is None else figures.priced(),
             spent_by_lane={**was.spent_by_lane, **spent.lanes},
             largest_attempt=spent.largest,
         )
         done = runs_of(self.done, self._newly_done)
         self._newly_done = []
-        return Commit(entries, self.state, done, None if self.history is None else self.history(is_last))
+        return Commit(entries, self.state, done, None if figures.history is None else figures.history(is_last))
 
     def commit(self, commit: Commit) -> None:
         """Make a commit, all or nothing. Blocks. Raises JournalError; SinkError under `power`.

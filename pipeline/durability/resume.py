@@ -97,7 +97,7 @@ def open_durable(
         unknown = marks.unknown(done)
         commits.charge(commits.counted - before.recorded + unknown)
         durable.settle(unknown=unknown)
-        commits.spent = None
+        commits.figures.spent = None
         marks.forget()
         spool.open()
         marks.reserve(durable.first_index)

@@ -36,20 +36,16 @@ from pipeline.edges.store.long_lines import Slot
 from pipeline.errors import JournalGoneError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pipeline.core.bookkeeping.fingerprint import Prefix
-    from pipeline.core.bookkeeping.going import Going
-    from pipeline.core.bookkeeping.ledger import Priced
     from pipeline.core.output.kept import KeptFields
-    from pipeline.core.pacing.findings import Learned
     from pipeline.core.rows.lines import RawRow
-    from pipeline.durability.commits import Commit, Commits
+    from pipeline.durability.commits import Commit, Commits, Figures
     from pipeline.durability.keeping import Keeping
     from pipeline.durability.made import Made
     from pipeline.edges.store.journal_schema import State
     from pipeline.edges.store.marks import SentMarks
-    from pipeline.messages import Spent
     from pipeline.records import Outcome
 
 LINGER_SECONDS = 0.05  # what is gathered is in the spool
@@ -275,25 +271,10 @@ class DurableStore(Struct, eq=False):
         self.commits.set_row_sum(row_sum)
         self.settle()
 
-    def note_spending(self, spent: Callable[[], Spent]) -> None:
-        """Store with each commit what this says was spent of the run's budgets. It is called in another thread."""
-        self.commits.spent = spent
-
-    def note_cost(self, priced: Callable[[], Priced]) -> None:
-        """Store with each commit what this says the answers cost. It is called in another thread."""
-        self.commits.priced = priced
-
-    def note_learned(self, learned: Callable[[], dict[str, Learned]]) -> None:
-        """Store with each commit what this says was found out about each lane's limits. It is called in another thread."""
-        self.commits.learned = learned
-
-    def note_going(self, going: Callable[[], Going]) -> None:
-        """Store with each commit how the run goes on by this; the rate is added here. It is called in any thread."""
-        self.commits.going = going
-
-    def note_history(self, history: Callable[[bool], tuple[int, bytes] | None]) -> None:
-        """Store what this gives, a session and its data, with a commit. True: it is the last time. It is called in another thread."""
-        self.commits.history = history
+    @property
+    def figures(self) -> Figures:
+        """What others know and each commit stores."""
+        return self.commits.figures
 
     def settle(self, lines: int = 0, *, unknown: int = 0, rows: int | None = None) -> None:
         """Store all that is under way, and note that this many more lines are written. Blocks. Raises JournalError, SinkError.

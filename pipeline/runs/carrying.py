@@ -82,7 +82,7 @@ async def carry(
             )
             settings.lanes.recall(durable.state.learned, trio.current_time())
             course.keep_in(durable, settings.lanes, accounts)
-            with live.of(Running(config, settings, providers, course, accounts, durable.note_spending, _put_in_force)):
+            with live.of(Running(config, settings, providers, course, accounts, durable.figures, _put_in_force)):
                 await course.follow(settings, give_up)
         await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
         course.unknown = durable.state.unknown

@@ -132,7 +132,7 @@ def _begin_budgets(running: Running, new: Config, now: float) -> None:
         if account is not None:
             account.unreserved = len(state.health.flying)
             state.account = account
-    running.note_spending(running.accounts.snapshot)
+    running.figures.spent = running.accounts.snapshot
 
 
 def _see_that_nothing_new_is_shared(new: Config, added: list[int]) -> None:

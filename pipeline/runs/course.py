@@ -55,11 +55,10 @@ class Course(Struct, eq=False):
 
     def keep_in(self, durable: DurableStore, lanes: Lanes, accounts: Accounts | None) -> None:
         """Store with each commit how the run goes on, what it has spent, and what was learned."""
+        figures = durable.figures
         if accounts is not None:
-            durable.note_spending(accounts.snapshot)
-        durable.note_going(self.going)
-        durable.note_cost(self.priced)
-        durable.note_learned(lanes.learned)
+            figures.spent = accounts.snapshot
+        figures.going, figures.priced, figures.learned = self.going, self.priced, lanes.learned
 
     def use_prices(self, config: Config) -> None:
         """Count by the prices of another config from now on."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.pacing.account import Accounts
-    from pipeline.messages import Spent
+    from pipeline.durability.commits import Figures
     from pipeline.runs.course import Course
     from pipeline.runs.providers import Providers
     from pipeline.stages.flow import FlowSettings
@@ -74,7 +74,7 @@ class Running(Struct, eq=False):
     providers: Providers
     course: Course
     accounts: Accounts | None
-    note_spending: Callable[[Callable[[], Spent]], None]
+    figures: Figures
     change: Callable[[Running, Config, trio.MemorySendChannel[Change]], Awaitable[Changed]]
     ended: trio.Event = field(default_factory=trio.Event)
     one_by_one: trio.Lock = field(default_factory=trio.Lock)

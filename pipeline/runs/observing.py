@@ -31,7 +31,7 @@ def with_history(config: Config, durable: DurableStore, observers: Sequence[Obse
     if not config.journal.history:
         return observers
     kept = KeptHistory()
-    durable.note_history(kept.stored)
+    durable.figures.history = kept.stored
     return (*observers, kept)
 
 

@@ -84,7 +84,7 @@ class Running:
         self._failed_before = self.batch.failed if self.ending is not None else durable.state.failed
         self.ledger.prompt_tokens, self.ledger.output_tokens = durable.state.prompt_tokens, durable.state.output_tokens
         self.ledger.cost = durable.state.priced.cost
-        durable.note_cost(self._priced)
+        durable.figures.priced = self._priced
         self._window = ReorderWindow(durable.first_index, durable.held)
 
     @property
