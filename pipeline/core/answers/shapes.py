@@ -186,6 +186,14 @@ def read_reply(body: bytes) -> Reading:
     return reading or Reading(complete=False, usage=find_usage(reply))
 
 
+def read_written(body: bytes) -> Reading:
+    """What the body of a batch line says, in which a bare list stands alone under `data`."""
+    reading = read_reply(body)
+    if reading.key == "data" and (reply := object_of(body)).keys() == {"data"}:
+        return read_any_list(bytes(reply["data"]))
+    return reading
+
+
 def read_any_list(body: bytes) -> Reading:
     """What a bare list says. One completion in a list is that completion."""
     head = head_of(body)

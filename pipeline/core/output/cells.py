@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.core.answers.parts import NULL
-from pipeline.core.answers.shapes import read_reply
+from pipeline.core.answers.shapes import read_written
 
 if TYPE_CHECKING:
     from pipeline.core.output.written import Written
@@ -43,7 +43,7 @@ def neutralised(text: str) -> str:
 
 
 def _content(told: Written) -> msgspec.Raw:
-    return told.content if told.reply is NULL else read_reply(bytes(told.reply)).content
+    return told.content if told.reply is NULL else read_written(bytes(told.reply)).content
 
 
 def _text(content: msgspec.Raw) -> str | None:

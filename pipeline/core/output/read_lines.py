@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from pipeline.core.answers.error_bodies import ErrorBody, read_error
-from pipeline.core.answers.parts import NULL, object_of
-from pipeline.core.answers.shapes import find_usage
+from pipeline.core.answers.parts import NULL, is_object, object_of
+from pipeline.core.answers.shapes import read_written
 from pipeline.core.answers.usage import read_usage
 from pipeline.core.output.lines import BATCH_ID, CLIENT_ERROR
 from pipeline.core.output.written import NEVER_SENT_KINDS, Written, may_have_passed
@@ -96,10 +96,16 @@ def read_line(line: bytes, base: int = 0) -> Written | None:
     status = read.status_code if response is None else response.status_code
     reply = NULL if response is None else response.body
     if read.error is None and status is not None and status < CLIENT_ERROR:
-        usage = find_usage(object_of(reply)) if response is not None else read.usage
+        usage = read.usage if response is None else _usage_in(reply)
         reason = _text(read.finish_reason)
         return Written(index, read.custom_id, True, read_usage(usage), status, content=read.content, reply=reply, reason=reason)
     return _failed(index, read, status, None if response is None else bytes(reply))
+
+
+def _usage_in(reply: msgspec.Raw) -> msgspec.Raw:
+    """Where a reply reports its tokens: mostly at its top, which is looked at first because it is faster."""
+    usage = object_of(reply).get("usage", NULL)
+    return usage if is_object(usage) else read_written(bytes(reply)).usage
 
 
 def _failed(index: int, read: _ReadLine, status: int | None, reply: bytes | None) -> Written:

@@ -69,9 +69,9 @@ class Written(Struct, frozen=True):
             return None
         if self.reply is NULL:
             return self.reason
-        from pipeline.core.answers.shapes import read_reply  # noqa: PLC0415  2 ms that only a reader of lines pays
+        from pipeline.core.answers.shapes import read_written  # noqa: PLC0415  2 ms that only a reader of lines pays
 
-        return read_reply(bytes(self.reply)).finish_reason
+        return read_written(bytes(self.reply)).finish_reason
 
     @property
     def counted(self) -> Counted:
