@@ -33,9 +33,9 @@ def any_readiness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(autouse=True, scope="session")
 def _signals_as_in_a_terminal() -> Iterator[None]:
-    """Heed SIGINT even where the tests were started with it ignored (`make test &`): their processes would ignore it too."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Heed signals even where the tests were started with them ignored (`make test &`, `nohup make test`): their processes would too."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: lambda *_: None}  # what has a handler is not ignored after exec
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items() if signal.getsignal(number) is signal.SIG_IGN}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -29,6 +29,7 @@ READERS = {
     "durability/rebuild.py": "the stamp of a commit",
     "engines/ray/coordinator.py": "how old the ages are that an earlier coordinator has saved",
     "engines/shard.py": "the stamp of a shard's history",
+    "inspect/status.py": "whether a run has committed of late, for people",
     "inspect/report/writing.py": "when a report was made, for people",
     "serve/desk.py": "the stamps of files and batches",
     "serve/steps.py": "the stamps of batches, and when they expire",
