@@ -33,7 +33,10 @@ def missing_folders(paths: Paths) -> list[Path]:
 
 
 class Made(Struct, frozen=True):
-    """The files of a run that were not there when its lock was taken. folders: those that were made for them, the innermost first."""
+    """The files of a run that were not there when its lock was taken. folders: those that were made for them, the innermost first.
+
+    The log beside a journal that was there is not counted among them: if the journal cannot be closed, the log holds results.
+    """
 
     paths: Paths
     missing: Collection[Path]
@@ -43,7 +46,8 @@ class Made(Struct, frozen=True):
     def since(cls, paths: Paths, folders: Collection[Path], *, is_new: bool) -> Made:
         """Note what is not there yet. is_new: the marks were made by whoever asks."""
         try:
-            missing = [path for path in paths.all() if path != paths.marks and not path.exists()]
+            parts = [path for path in paths.all() if path != paths.marks and not (path in paths.logs and paths.journal.exists())]
+            missing = [path for path in parts if not path.exists()]
         except OSError:
             return cls(paths, (), ())  # what was there cannot be told, so nothing is removed
         return cls(paths, [*missing, paths.marks] if is_new else missing, folders)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWERS = (".answers", ".answers-wal", ".answers-shm")  # of rows that equal ones may share, with dedupe
-JOURNAL_PARTS = ("", "-wal", "-shm", ".spool", ".spool.long", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
+LOGS = ("-wal", "-shm")
+JOURNAL_PARTS = ("", *LOGS, ".spool", ".spool.long", ".rows", *ANSWERS)  # SQLite finds its log by the name, and we the rest
 RUN_SUFFIX = ".run"  # of the directory of a run by several workers, beside the output
 MANIFEST = "manifest.json"  # the file in it that says what is run
 
@@ -51,6 +52,11 @@ class Paths(Struct, eq=False):
     def hashes(self) -> Path:
         """Where the hashes of the rows are."""
         return self.journal.with_name(self.journal.name + ".rows")
+
+    @property
+    def logs(self) -> list[Path]:
+        """What SQLite has beside the journal while it is open: commits that are not in it yet, and an index of them."""
+        return [self.journal.with_name(self.journal.name + part) for part in LOGS]
 
     @property
     def answers(self) -> Path:

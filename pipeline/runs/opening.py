@@ -35,7 +35,6 @@ from pipeline.errors import (
 from pipeline.runs.assembly import identity_of, job_maker, reuse_of, source_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from pipeline.config import Config
@@ -115,6 +114,7 @@ class _Opening:
         self._paths = Paths.of(config.sink.path, config.journal.path)
         self._is_new = choices.fresh or not (self._paths.journal.exists() or self._paths.output.exists())
         self._identity = identity_of(config, extent)
+        self._taking_back: _TakingBack
         encode = encode_batch
         if config.sink.shape.value != "batch":
             from pipeline.core.output.flat_lines import encode_flat  # noqa: PLC0415  most runs write batch lines
@@ -149,6 +149,7 @@ class _Opening:
             if differences(run.durable.commits.journal.identity, self._identity):
                 run.durable.commits.journal.accept(self._identity)
             run.files = files.pop_all()
+            self._taking_back.has_begun = True  # a file that cannot be closed at its end must take nothing away
             return run
 
     def _open_files(self, source: Source, files: ExitStack, *, fresh: bool = False) -> tuple[OpenedRun, Changes | None]:
@@ -156,7 +157,8 @@ class _Opening:
         config, paths = self._config, self._paths
         reuse = None if config.cache is None else files.enter_context(closing(reuse_of(config, None)))
         durable = files.enter_context(closing(self._open_output(fresh=fresh)))
-        files.push(_taking_back(durable))
+        self._taking_back = _TakingBack(durable)
+        files.push(self._taking_back)
         if config.dedupe and reuse is None:  # its file belongs to the journal, which is locked only now
             reuse = files.enter_context(closing(reuse_of(config, paths.answers)))
         hashes = files.enter_context(closing(RowHashes.open(paths.hashes)))
@@ -204,16 +206,18 @@ class _Opening:
         raise InputError(f"{name} cannot be read again; put the input into a file to send some of its rows again")
 
 
-def _taking_back(durable: DurableStore) -> Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]:
-    """For an ExitStack: close the files of a run whose start is refused, and remove those that it has made."""
+class _TakingBack(Struct, eq=False):
+    """For an ExitStack: close the files of a run whose start is refused, and remove those that it has made. Not once the run has begun."""
 
-    def leave(kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        if kind is None or not issubclass(kind, REFUSALS):
+    durable: DurableStore
+    has_begun: bool = False
+
+    def __call__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if self.has_begun or kind is None or not issubclass(kind, REFUSALS):
             return
+        durable = self.durable
         with ExitStack() as closing:  # the last first; the marks are the lock
             closing.callback(durable.marks.close)
             closing.callback(durable.made.remove)
             for close in (durable.commits.sink.close, durable.keeping.spool.remove, durable.marks.forget, durable.commits.journal.close):
                 closing.callback(close)
-
-    return leave

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,3 +154,34 @@ def test_marks_that_were_removed_before_their_lock_was_had_are_made_again(tmp_pa
     with pytest.raises(UsageError):
         SentMarks.open(path)
     marks.close()
+
+
+def test_run_whose_last_file_cannot_be_closed_takes_nothing_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = os.close
+
+    def refuse(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").resolve().name
+        close(descriptor)
+        if name.endswith(".rows"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    config = begin(tmp_path)
+    monkeypatch.setattr(os, "close", refuse)
+    with pytest.raises(JournalError, match="cannot be closed: Input/output error"):
+        trio.run(pipeline.run, config)
+    monkeypatch.undo()
+
+    assert (tmp_path / "out.jsonl.journal").exists()
+    assert trio.run(pipeline.run, config).attempts == 0
+
+
+def test_start_that_is_refused_leaves_the_log_of_a_journal_that_was_there(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "out.jsonl", tmp_path / "j")
+    paths.journal.touch()
+    made = Made.since(paths, [], is_new=True)
+    for path in paths.all():
+        path.touch()
+
+    made.remove()  # the journal could not be closed, so its log is there and holds commits
+
+    assert sorted(held(tmp_path)) == ["j", "j-shm", "j-wal"]
