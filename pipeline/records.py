@@ -183,8 +183,8 @@ class Fault(Struct, frozen=True, eq=False, gc=False):
 class Usage(Struct, frozen=True, gc=False):
     """Tokens that a provider says it counted; 0 where it did not say.
 
-    prompt_tokens includes those read from a cache (cached_tokens) and written to one (cache_write_tokens);
-    output_tokens includes those of reasoning (reasoning_tokens).
+    prompt_tokens includes those read from a cache (cached_tokens) and written to one (cache_write_tokens), of which some are to stay
+    there for an hour (cache_write_hour_tokens); output_tokens includes those of reasoning (reasoning_tokens).
     """
 
     prompt_tokens: int = 0
@@ -193,6 +193,7 @@ class Usage(Struct, frozen=True, gc=False):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_hour_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         """The tokens of two answers together."""

@@ -77,7 +77,7 @@ class Pricing:
         if rates is None:
             self.unknown.setdefault(model or self._model or "(not named)")
             return None
-        return rates.cost(usage)
+        return rates.cost(usage, outcome.rejected + outcome.ok)
 
     def cost_of_attempt(self, job: Job, usage: Usage) -> float | None:
         """What an attempt cost, in units of the currency, by the model that its request asks for; None if that is not known."""

@@ -58,6 +58,23 @@ def test_no_answer_costs_more_than_the_most_that_one_of_its_size_may(prompt: int
     assert 0 <= SONNET.cost(Usage(prompt, output, 0, cached, written)) <= SONNET.most(prompt, output)
 
 
+def test_tokens_that_are_cached_for_an_hour_cost_twice_the_rate_of_the_prompt() -> None:
+    usage = Usage(1_000_000, 0, 0, 0, 1_000_000, 0, 400_000)
+
+    tier = Rates((Tier.per_million(3, 15, 0.3, 3.75),))
+    without_charge = Rates((Tier.per_million(2.5, 10, 1.25),))
+
+    assert as_money(tier.cost(usage)) == 0.6 * 3.75 + 0.4 * 6
+    assert as_money(without_charge.cost(usage)) == 2.5
+
+
+def test_several_answers_to_one_row_are_each_priced_by_their_own_size() -> None:
+    twice = Usage(300_000, 2_000)
+
+    assert as_money(SONNET.cost(twice, 2)) == 0.93
+    assert as_money(SONNET.cost(twice)) == 1.845
+
+
 def test_a_million_small_costs_add_up_exactly() -> None:
     rates = Rates((Tier.per_million(0.15, 0.6),))
 

@@ -137,6 +137,21 @@ REPLIES: dict[str, tuple[Any, Any, str | None, Usage, bool]] = {
         Usage(200, 5, 205, 150, 40),
         True,
     ),
+    "anthropic, cached for an hour": (
+        {
+            **blocks({"type": "text", "text": "x"}),
+            "usage": {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "cache_creation_input_tokens": 40,
+                "cache_creation": {"ephemeral_5m_input_tokens": 15, "ephemeral_1h_input_tokens": 25},
+            },
+        },
+        "x",
+        "stop",
+        Usage(50, 5, 55, 0, 40, 0, 25),
+        True,
+    ),
     "anthropic, tool": (
         blocks({"type": "tool_use", "id": "t", "name": "f", "input": {}}, reason="tool_use"),
         [{"type": "tool_use", "id": "t", "name": "f", "input": {}}],

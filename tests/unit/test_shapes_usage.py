@@ -15,6 +15,19 @@ from pipeline.records import NO_USAGE, Usage
 @pytest.mark.parametrize(
     "usage, counted",
     [
+        (
+            {
+                "prompt_tokens": 200,
+                "prompt_tokens_details": {"cached_tokens": 150},
+                "completion_tokens": 5,
+                "cache_read_input_tokens": 150,
+                "cache_creation_input_tokens": 40,
+            },
+            Usage(200, 5, 205, 150, 40),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cache_creation_input_tokens": 150}, Usage(10, 5, 15)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 8}, Usage(10, 5, 15, 8)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cached_tokens": 8}, Usage(10, 5, 15, 8)),
         ({"prompt_tokens": 10.0, "completion_tokens": 5.0, "total_tokens": 15.0}, Usage(10, 5, 15)),
         ({"prompt_tokens": 14417.92}, Usage(14417, 0, 14417)),
         ({"prompt_tokens": "10", "completion_tokens": "5"}, Usage(10, 5, 15)),

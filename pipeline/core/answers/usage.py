@@ -22,6 +22,10 @@ class _PromptDetails(msgspec.Struct, gc=False):
     cache_write_tokens: Count | None = None
 
 
+class _Written(msgspec.Struct, gc=False):
+    ephemeral_1h_input_tokens: Count | None = None
+
+
 class _OutputDetails(msgspec.Struct, gc=False):
     reasoning_tokens: Count | None = None
 
@@ -41,6 +45,10 @@ class Counts(msgspec.Struct, gc=False):
     output_tokens_details: _OutputDetails | None = None
     cache_read_input_tokens: Count | None = None
     cache_creation_input_tokens: Count | None = None
+    cache_creation: _Written | None = None
+    # DeepSeek, Moonshot
+    prompt_cache_hit_tokens: Count | None = None
+    cached_tokens: Count | None = None
 
 
 # Where other providers' names for the same counts stand; a dot goes into an object.
@@ -86,14 +94,20 @@ def usage_of(counts: Counts | None) -> Usage:
     if (outputs := outputs or counts.output_tokens_details) is not None:
         reasoning = outputs.reasoning_tokens or 0
     prompt, output, total = counts.prompt_tokens or 0, counts.completion_tokens or counts.output_tokens or 0, counts.total_tokens or 0
-    if not prompt and (counts.input_tokens is not None):
+    if prompt:  # relays of Anthropic's models tell what was written in its words; whether the prompt includes what was read is not sure
+        cached = cached or counts.prompt_cache_hit_tokens or counts.cached_tokens or 0
+        written = written or counts.cache_creation_input_tokens or 0
+        if cached + written > prompt:
+            cached, written = min(cached, prompt), 0
+    elif counts.input_tokens is not None:
         cached, written = counts.cache_read_input_tokens or cached, counts.cache_creation_input_tokens or written
         prompt = counts.input_tokens + (counts.cache_read_input_tokens or 0) + (counts.cache_creation_input_tokens or 0)
     if not (prompt or output or total):
         return NO_USAGE
     if reasoning and total == prompt + output + reasoning:
         output += reasoning  # xAI counts them beside the completion
-    return Usage(prompt, output, total or prompt + output, cached, written, reasoning)
+    for_an_hour = 0 if counts.cache_creation is None else counts.cache_creation.ephemeral_1h_input_tokens or 0
+    return Usage(prompt, output, total or prompt + output, cached, written, reasoning, min(for_an_hour, written))
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
@@ -119,7 +133,9 @@ def _read_unusual(usage: bytes | msgspec.Raw) -> Usage:
     if "inputTokens" in value and "prompt_tokens" not in value:  # Bedrock: like Anthropic, without the cache
         prompt, output = _first(value, ("inputTokens",)) + cached + written, _first(value, ("outputTokens",))
         return Usage(prompt, output, prompt + output, cached, written, reasoning)
-    flat: dict[str, Any] = {name: _count(value.get(name)) for name in Counts.__struct_fields__ if not name.endswith("_details")}
+    flat: dict[str, Any] = {
+        name: _count(value.get(name)) for name in Counts.__struct_fields__ if not name.endswith(("_details", "_creation"))
+    }
     for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
         flat[name] = flat[name] or _first(value, _ALIASES[name]) or None
     counts = Counts(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.records import Usage
 
 MILLION = 1_000_000
+HOUR = 2  # Anthropic, "Prompt caching": 1-hour cache writes cost twice the base rate of input tokens, 5-minute ones 1.25 times
 # `-2024-08-06`, `-20241022`, `-0125`, `-latest`, `-preview-05-20`, `@20241022`: what providers put behind a model's name
 SUFFIX = later(r"(?:[-@](?:20\d\d-?\d\d-?\d\d|\d{4}|latest|preview(?:-\d\d-\d\d(?:\d{2})?)?))+$")
 
@@ -46,11 +47,13 @@ class Rates(Struct, frozen=True, gc=False):
 
     tiers: tuple[Tier, ...]
 
-    def cost(self, usage: Usage) -> int:
-        """What an answer costs, in PICO."""
-        tier = self._tier(usage.prompt_tokens)
+    def cost(self, usage: Usage, answers: int = 1) -> int:
+        """What an answer costs, in PICO; or several to one row, whose requests are about alike in size."""
+        tier = self._tier(usage.prompt_tokens // max(1, answers))
         plain = max(0, usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens)
         prompt = plain * tier.prompt + usage.cached_tokens * tier.cached + usage.cache_write_tokens * tier.cache_write
+        if tier.cache_write > tier.prompt:  # who charges for writing (Anthropic) charges twice the prompt's rate for an hour
+            prompt += usage.cache_write_hour_tokens * (HOUR * tier.prompt - tier.cache_write)
         return prompt + usage.output_tokens * tier.output
 
     def most(self, prompt_tokens: int, output_tokens: int) -> int:
