@@ -40,8 +40,11 @@ class Announcer:
 def sentences(event: RunEvent) -> Iterator[str]:
     """The line for people, if they are not told anyway."""
     if isinstance(event, LaneOut) and event.lane:
-        then = "not used any more" if event.next_try_in is None else f"its rows go to others; next try in {duration(event.next_try_in)}"
-        yield f"lane {event.lane}: out of reach ({' '.join(event.reason.split())}); {then}"
+        reason = " ".join(event.reason.split())
+        if event.next_try_in is None:
+            yield f"lane {event.lane}: not used any more ({reason})"
+        else:
+            yield f"lane {event.lane}: out of reach ({reason}); its rows go to others; next try in {duration(event.next_try_in)}"
     elif isinstance(event, LaneBack) and event.out_seconds >= SHORT_SECONDS:
         yield f"{f'lane {event.lane}' if event.lane else 'the provider'}: back after {duration(event.out_seconds)}"
 

@@ -160,8 +160,9 @@ def _changes(old: Config, new: Config) -> Iterator[str]:
         if name not in before_by_name:
             yield f"lane {name or 'of provider'} is used from now on"
             continue
-        for key, was, will in _differences(before_by_name[name], after, OF_A_LANE):
-            if _can_change(key, shared=limits_in(old, before_by_name[name]).shared is not None):
+        before = before_by_name[name]
+        for key, was, will in _lane_differences(old, new, before, after, OF_A_LANE):
+            if _can_change(key, shared=limits_in(old, before).shared is not None):
                 yield f"lane {name}: {key}: {_shown(was)} -> {_shown(will)}"
 
 
@@ -174,10 +175,21 @@ def _kept(old: Config, new: Config) -> Iterator[str]:
     for name, before in _lanes(old).items():
         if name in after_by_name:
             place = "provider" if not name else f"lane {name}: "
-            for key, _, _ in _differences(before, after_by_name[name], None):
+            for key, _, _ in _lane_differences(old, new, before, after_by_name[name], None):
                 shared = limits_in(old, before).shared is not None
                 if key.partition(".")[0] not in OF_A_LANE or not _can_change(key, shared=shared):
                     yield f"{place}.{key}" if not name else f"{place}{key}"
+
+
+def _lane_differences(
+    old: Config, new: Config, before: ProviderConfig, after: ProviderConfig, names: frozenset[str] | None
+) -> Iterator[tuple[str, object, object]]:
+    """The same of a lane. Where it gets limits of its own, or has them no longer, those that hold are compared one by one."""
+    for key, was, will in _differences(before, after, names):
+        if key == "limits":
+            yield from _differences(limits_in(old, before), limits_in(new, after), None, "limits.")
+        else:
+            yield key, was, will
 
 
 def _lanes(config: Config) -> dict[str, ProviderConfig]:

@@ -153,3 +153,18 @@ async def test_a_config_that_cannot_be_used_changes_nothing(tmp_path: Path) -> N
     assert "NOT_SET_ANYWHERE is not set" in problems[0]
     assert "cannot take each other's place" in problems[1]
     assert set(lanes_of(tmp_path)) == {"one"}
+
+
+async def test_a_lane_with_limits_of_its_own_from_now_on_says_which_of_them_hold(tmp_path: Path) -> None:
+    """The keys were not compared one by one: `shared` seemed to be in force, and was not."""
+    told: list[Changed] = []
+
+    async def change(live: LiveConfig) -> None:
+        own = {**limited(300), "shared": "a-name", "learn": True}
+        told.append(await live.replace(config_of(tmp_path, providers=[{"name": "one", **QUICK, "limits": own}], limits=limited(50))))
+
+    summary = await changed_after(tmp_path, config_of(tmp_path, providers=[{"name": "one", **QUICK}], limits=limited(50)), 5, change)
+
+    assert summary.succeeded == ROWS
+    assert told[0].changes == ("lane one: limits.requests_per_second: 50 -> 300",)
+    assert set(told[0].kept) == {"lane one: limits.learn", "lane one: limits.shared"}

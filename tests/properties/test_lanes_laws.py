@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.records import FaultCause, Success
-from tests.fakes.virtual_lanes import LanePlan, LaneRun
+from tests.fakes.virtual_lanes import Death, LanePlan, LaneRun
 
 LANES = (LanePlan(10, 2.0), LanePlan(5, 4.0), LanePlan(2, 8.0))
 SUM = 17.0
@@ -99,6 +99,19 @@ def test_a_lane_that_answers_with_a_page_of_somebody_else_takes_no_row_with_it(r
 
     assert run.failed() == []
     assert {outcome.lane for outcome in run.written} == {"lane-1"}
+
+
+@pytest.mark.parametrize("kind", DEATHS)
+def test_rows_that_a_dead_lane_has_failed_do_not_wait_behind_all_others(kind: Death) -> None:
+    """New rows went first for as long as a lane was held, even one that is used no longer, and the output waited for its rows."""
+    run = LaneRun((LanePlan(10, 1.0, dies=(5.0, 1e9, kind)), LanePlan(10, 1.0)), rows=900, idle_seconds=10).run()
+
+    asked, answered = {}, {row: at for at, _, row in run.answered}
+    for at, lane, row in run.sent:
+        if lane == 0 and row not in asked:
+            asked[row] = at
+    assert run.failed() == []
+    assert max(answered[row] - at for row, at in asked.items()) <= 30
 
 
 def test_what_one_lane_asks_to_wait_holds_no_row_back_that_another_could_take() -> None:

@@ -25,7 +25,7 @@ ELSEWHERE = "its rows go to others; next try in 2.0 s"
     "event, lines",
     [
         (LaneOut(0.0, "connection\nrefused", 2.0, "eu"), [f"lane eu: out of reach (connection refused); {ELSEWHERE}"]),
-        (LaneOut(0.0, "HTTP 401", None, "eu"), ["lane eu: out of reach (HTTP 401); not used any more"]),
+        (LaneOut(0.0, "HTTP 401", None, "eu"), ["lane eu: not used any more (HTTP 401)"]),
         (LaneOut(0.0, "connection refused", 2.0), []),
         (LaneBack(9.0, 25.0, "eu"), ["lane eu: back after 25 s"]),
         (LaneBack(9.0, 25.0), ["the provider: back after 25 s"]),

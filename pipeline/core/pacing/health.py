@@ -233,8 +233,8 @@ class Health:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether rows have failed since the last good answer, or the lane is held."""
-        return bool(self._streak) or self.state is State.HELD
+        """Whether rows have failed since the last good answer."""
+        return bool(self._streak)
 
     @property
     def never_fails(self) -> bool:

@@ -138,6 +138,12 @@ class LaneState:
         """Whether the lane is in use and nothing is wrong with it."""
         return self.out is None and self.health.state is not State.HELD
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether rows have failed since the last good answer, or a probe may leave now. As of the last `look`."""
+        health = self.health
+        return self.out is None and (self.free > 0 if health.state is State.HELD else health.in_doubt)
+
     def use_again(self) -> None:
         """Use a lane again that was out: its budget was raised, its account topped up, or it is in the config again."""
         self.out = self.refused = None

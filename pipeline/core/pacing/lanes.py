@@ -165,8 +165,11 @@ class Lanes:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether a row that has not failed yet should leave next: it shows more about a lane that has just failed others."""
-        return any(state.health.in_doubt for state in self.states) if self.alone is None else self.alone.health.in_doubt
+        """Whether a row that has not failed yet should leave next: it shows more about a lane that has just failed others.
+
+        A lane that is held shows nothing while no probe may leave, and rows that it has failed need not wait for it.
+        """
+        return any(state.in_doubt for state in self.states) if self.alone is None else self.alone.in_doubt
 
     @property
     def in_flight(self) -> int:
