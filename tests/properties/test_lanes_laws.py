@@ -57,8 +57,8 @@ def test_a_lane_with_few_slots_that_falls_silent_is_told() -> None:
 
     assert run.failed() == []
     detected = next(at for at, lane, held in run.held if lane == 0 and held)
-    assert 30 <= detected <= 42
-    assert run.rate_of((0, 1), 84, 99) >= 0.95 * 15
+    assert 30 <= detected <= 44
+    assert run.rate_of((0, 1), 84, 99) >= 0.85 * 15  # the second lane alone: 0.33
 
 
 def test_a_lane_whose_first_answers_take_longer_than_those_of_others_is_not_lost() -> None:

@@ -33,6 +33,7 @@ from pipeline.core.pacing.first_attempts import FirstAttempts
 from pipeline.core.pacing.history import Outage
 from pipeline.core.pacing.latency import Latency
 from pipeline.core.pacing.probing import Probes
+from pipeline.core.pacing.streak import Streak
 from pipeline.core.pacing.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ IN_A_ROW_BESIDE_OTHERS = 5  # while another lane works well: that one can take t
 FIRST_IN_A_ROW = 3  # before anything was ever answered
 UNREACHABLE_IN_A_ROW = 3  # no connection at all: no row can be the reason for that
 RETURNED = 16  # attempts in flight from which on a lane that returns is judged like any other
-SLOW_SECONDS, SLOW_TIMES = 1.0, 2  # an attempt that takes so much longer than failures do is probably being answered
 STILL_ANSWERS_SECONDS, STILL_ANSWERS_TIMES = 0.5, 3.0  # or so many times the time between results: one so long ago shows that it works
 OUTAGES = 64  # that are remembered
 WORTH_A_WORD_SECONDS = 3.0  # refusals by a limit, and nothing else, for so long
@@ -70,7 +70,7 @@ class Health:
     """
 
     __slots__ = (
-        "_answered_at", "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_slowest", "_streak",
+        "_answered_at", "_cap", "_newest_failure", "_old", "_outages", "_probes", "_returned_at", "_silent", "_streak",
         "cause", "departures", "first", "flying", "held_from", "is_calm", "last_good", "latency", "served", "state", "trouble",
     )  # fmt: skip
 
@@ -87,9 +87,8 @@ class Health:
         self._newest_failure = -1  # highest number of an attempt that failed as others' probably do
         self.is_calm = True
         self.first = FirstAttempts()
-        self._slowest = 0.0  # failure of these
         self._answered_at = -inf  # clock of the latest result
-        self._streak: dict[int, int] = {}  # number of the failed first attempt by row, since the last good answer
+        self._streak = Streak()
         self._outages: list[Outage] = []
         self._silent = False  # it is held because it fell silent
         self._cap = 0  # attempts in flight while it returns
@@ -195,9 +194,8 @@ class Health:
         if number < self.last_good:
             return False
         if first or unreachable:
-            self._streak[row] = number
-            self._slowest = max(self._slowest, took)
-        if not self._too_many(unreachable=unreachable, others=others) or self._others_wait(now):
+            self._streak.add(row, number, took)
+        if not self._too_many(unreachable=unreachable, others=others) or self._streak.others_wait(now, self.flying, self.departures):
             return False
         self._hold(now)
         return True
@@ -268,8 +266,7 @@ class Health:
         if first:
             self.first.answered()
         if self._streak:
-            self._streak = {row: failed for row, failed in self._streak.items() if failed > number}
-            self._slowest = self._slowest if self._streak else 0.0
+            self._streak.answered(number)
         if self.state is State.RETURNING:
             self._cap += 1
         elif self.state is State.HELD:
@@ -297,13 +294,6 @@ class Health:
             return count >= FIRST_IN_A_ROW
         soon = others or (self.state is State.RETURNING and self._cap < RETURNED)
         return count >= (IN_A_ROW_BESIDE_OTHERS if soon else IN_A_ROW) or self.first.too_many_failed
-
-    def _others_wait(self, now: float) -> bool:
-        """Whether attempts that left during the failures wait for much longer than the failures took: they are probably being answered."""
-        first = min(self._streak.values(), default=self.departures)
-        late = now - SLOW_SECONDS - SLOW_TIMES * self._slowest
-        waiting = sum(left < late for number, left in self.flying.items() if number > first)
-        return waiting * 2 > len(self._streak)
 
     def _hold(self, now: float) -> None:
         self._probes.begin(now, self.trouble.told_until, anew=self.state is not State.RETURNING)

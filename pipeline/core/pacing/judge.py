@@ -1,7 +1,7 @@
 """Decides what becomes of a row whose attempt failed: tried again, written as failed, or held until it is known.
 
-Law: a row fails only for its own fault. What other rows meet too is judged for the lane (`health`, `refusals`), uses up no
-row's attempts and is written as no row's result. Pure: `now` is an argument; decisions are left in `write`, `again` and
+Law: a row fails only for its own fault. What other rows meet too is judged for the lane (`health`, `refusals`, `standing`), uses
+up no row's attempts and is written as no row's result. Pure: `now` is an argument; decisions are left in `write`, `again` and
 `stop`, which the gate takes.
 
 How a failure is judged depends on whom it seems to concern:
@@ -15,7 +15,6 @@ How a failure is judged depends on whom it seems to concern:
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing import reasons
@@ -23,6 +22,7 @@ from pipeline.core.pacing.again import another_attempt, another_request
 from pipeline.core.pacing.health import State
 from pipeline.core.pacing.learner import limits_told
 from pipeline.core.pacing.refusals import Stop
+from pipeline.core.pacing.standing import Standing
 from pipeline.core.pacing.unsure import NO_SERVER, Unsure
 from pipeline.events import Paused
 from pipeline.messages import FailedAttempt
@@ -45,7 +45,7 @@ BUSY = frozenset({503, 529})  # not the row's doing: like a 429's its Retry-Afte
 class Judge:
     """What reports mean for rows and lanes.
 
-    write: failures that are their rows' own. again: tickets to be made again, and when. stop: why the run must stop, or None.
+    write: failures that are their rows' own. again: tickets to be made again, and when.
     log: takes what observers are to be told; None where nobody observes.
     """
 
@@ -54,10 +54,15 @@ class Judge:
         self.policy = policy
         self.write: list[Failure] = []
         self.again: list[tuple[float, Ticket]] = []
-        self.stop: str | None = None
         self.log = log
+        self._standing = Standing(lanes, log)
         self._waiting = reasons.Waiting()
         self._unsure = Unsure(lanes.states, policy.patience_seconds)
+
+    @property
+    def stop(self) -> str | None:
+        """Why the run must stop, or None."""
+        return self._standing.stop
 
     def succeeded(self, report: Report, now: float) -> None:
         """Take note of a result."""
@@ -69,7 +74,7 @@ class Judge:
             state.limits.news(ticket.grant, now, limits_told(report))
         state.health.succeeded(ticket.number, now, first=not ticket.failed)
         if state.held_since is not None:
-            self._lane_is_back(state, now)
+            self._standing.is_back(state, now)
         if state.refusals.open:
             state.refused = None
             for held in state.refusals.succeeded(ticket.number):
@@ -77,7 +82,7 @@ class Judge:
         if self._unsure.held:
             self._write(self._unsure.known())
         if report.stop is not None:
-            self.stop = self.stop or report.stop
+            self._standing.stop = self.stop or report.stop
         elif report.ask_again is not None:
             self.again.append((now, another_request(report, report.ask_again)))
         if self.log is not None:
@@ -137,18 +142,18 @@ class Judge:
         """Look at the clock, about once a second. A lane may have fallen silent, or nothing may have worked for too long."""
         patience = self.policy.patience_seconds
         for state in self.lanes.states:
-            if state.usable and state.tick(now, self._latency_beside(state)):
+            if state.usable and state.tick(now, self._standing.latency_beside(state)):
                 state.health.cause = reasons.silence(state)
-                self._lane_is_held(state, now)
+                self._standing.is_held(state, now)
                 self._send_unsure_again(now)
             wait = state.health.trouble.told_until - now
             if wait > patience and state.usable and state.refused is None and state.health.is_down(now):
-                self._lane_waits(state, state.health.cause, wait, now)
+                self._elsewhere(state, self._standing.waits(state, state.health.cause, wait, now), now)
         if self.log is not None:
             self.log.look(now, self.lanes.states)
         usable = [state for state in self.lanes.states if state.usable]
         if self.stop is None and usable and all(state.health.expired(now) or state.refused for state in usable):
-            self.stop = "; ".join(state.refused or reasons.patience(state, now, patience) for state in usable)
+            self._standing.stop = "; ".join(state.refused or reasons.patience(state, now, patience) for state in usable)
 
     def waits_for(self, now: float) -> str:
         """What the run waits for while nothing works, or "" while something does. It stays the same until another cause is met."""
@@ -159,7 +164,7 @@ class Judge:
         for state in self.lanes.states:
             verdict = state.refusals.idle()
             if isinstance(verdict, Stop):
-                self._lane_stops(state, verdict, now)
+                self._elsewhere(state, self._standing.stops(state, verdict, now), now)
             else:
                 for held in verdict:
                     self._own(held, now)
@@ -168,7 +173,7 @@ class Judge:
         for mine in probes:
             state = self.lanes.states[mine[0].ticket.lane]
             state.health.hold(now, mine[0].message)
-            self._lane_is_held(state, now)
+            self._standing.is_held(state, now)
             for report in mine:
                 self._again(report, now, failed=())
 
@@ -182,9 +187,9 @@ class Judge:
             parallel = report.scope is Scope.PARALLEL
             state.limits.refused(ticket.grant, now, wait, limits_told(report), parallel=parallel)
         health.limited(ticket.number, now, wait, report.message, first=not ticket.failed)
-        self._lane_is_back(state, now)
+        self._standing.is_back(state, now)
         if wait is not None and wait > self.policy.patience_seconds:
-            self._lane_waits(state, report.message, wait, now)
+            self._elsewhere(state, self._standing.waits(state, report.message, wait, now), now)
         if not report.retryable:
             self._hold(state, report, now)
             return
@@ -195,7 +200,7 @@ class Judge:
         chance = len(failed) < self.policy.attempts or health.first.by_chance(len(failed), health.departures, limited=True)
         if not chance and self._unsure.tells(failed):
             self._write([report])
-        elif self._others(state):
+        elif self._standing.others(state):
             self._again(report, now, failed=failed, avoid=state.index)
         else:
             self._again(report, now + report.delay, failed=failed)
@@ -208,7 +213,7 @@ class Judge:
         if ticket.grant is not None:
             state.limits.lost(ticket.grant, now, busy=busy)
         unreachable = report.cause in NO_SERVER
-        others = self._others(state)
+        others = self._standing.others(state)
         held = health.failed(
             ticket.number,
             ticket.job.index,
@@ -220,7 +225,7 @@ class Judge:
             others=any(other.health.never_fails for other in self.lanes.states if other is not state and other.working),
         )
         if held:
-            self._lane_is_held(state, now)
+            self._standing.is_held(state, now)
             self._send_unsure_again(now)
         if self._unsure.was_left_over(report, now):
             self._write([report])
@@ -254,7 +259,7 @@ class Judge:
             state.limits.answered(ticket.grant, now)
         if report.scope is Scope.ROW:
             health.answered(ticket.number, first=not ticket.failed)
-            self._lane_is_back(state, now)
+            self._standing.is_back(state, now)
             self._write(self._unsure.known())
         else:
             health.refused(ticket.number)
@@ -262,7 +267,7 @@ class Judge:
             failed = (*ticket.failed, FailedAttempt(state.index, ticket.number, report.scope))
             if len(failed) < self.policy.attempts:
                 # A page of somebody else under a success status: what another lane says shows whether it is the row's own.
-                avoid = state.index if self._others(state) else -1
+                avoid = state.index if self._standing.others(state) else -1
                 self._again(report, now + report.delay, failed=failed, avoid=avoid)
                 return
         self._hold(state, report, now)
@@ -270,7 +275,7 @@ class Judge:
     def _hold(self, state: LaneState, report: Report, now: float) -> None:
         """Keep a row until it is known whether others get the same answer; one that another lane may take goes there."""
         ticket = report.ticket
-        elsewhere = report.scope is not Scope.ROW and not ticket.refused and self._others(state)
+        elsewhere = report.scope is not Scope.ROW and not ticket.refused and self._standing.others(state)
         health = state.health
         if health.state is State.HELD and ticket.number >= health.held_from:
             health.hold(now, report.message)
@@ -278,71 +283,16 @@ class Judge:
         if elsewhere:
             self._again(report, now, failed=ticket.failed, avoid=state.index, refused=True)
         if stop is not None:
-            self._lane_stops(state, stop, now)
-
-    def _latency_beside(self, state: LaneState) -> float:
-        """How long nearly all answers of the other lanes take that work, the slowest of them; inf if nothing is known of them."""
-        if self.lanes.alone is not None:
-            return inf
-        known = [other.health.latency.p95 for other in self.lanes.states if other is not state and other.working]
-        return max([p95 for p95 in known if p95 < inf], default=inf)
-
-    def _others(self, state: LaneState) -> bool:
-        """Whether another lane works, so that rows may go there."""
-        return any(other.working and other.refused is None for other in self.lanes.states if other is not state)
-
-    def _lane_stops(self, state: LaneState, stop: Stop, now: float) -> None:
-        """Every row of a lane gets the same answer. A lane may come back, if there are others to go on with meanwhile."""
-        reason = reasons.refusal(state, stop)
-        if stop.report.scope is Scope.QUOTA:
-            self._lane_out(state, reason, now)
-            return
-        state.refused = reason
-        state.health.hold(now, stop.report.message)
-        self._lane_is_held(state, now)
-        self._leave(state, now)
-
-    def _lane_waits(self, state: LaneState, cause: str, wait: float, now: float) -> None:
-        """A lane asks to wait for longer than the run may. Others go on meanwhile; if there are none, the run stops."""
-        state.refused = reasons.long_wait(state, cause, wait, others=self._others(state))
-        state.health.hold(now, cause)
-        self._lane_is_held(state, now)
-        self._leave(state, now)
-
-    def _lane_out(self, state: LaneState, reason: str, now: float) -> None:
-        """Use a lane no longer."""
-        state.out = reason
-        self.went_out(state, now)
+            self._elsewhere(state, self._standing.stops(state, stop, now), now)
 
     def went_out(self, state: LaneState, now: float) -> None:
         """Act on it that a lane is used no longer: its rows go elsewhere, or the run stops."""
-        state.unhandled = False
-        self._lane_is_held(state, now)
-        self._leave(state, now)
+        self._elsewhere(state, self._standing.went_out(state, now), now)
 
-    def _lane_is_held(self, state: LaneState, now: float) -> None:
-        if state.held_since is None:
-            state.held_since = now
-            if self.log is not None:
-                self.log.lane_out(state, now)
-
-    def _lane_is_back(self, state: LaneState, now: float) -> None:
-        """A lane has answered; it is back unless the answer was a late one to an attempt from before."""
-        if state.held_since is not None and state.out is None and state.health.state is not State.HELD:
-            state.out_seconds += now - state.held_since
-            if self.log is not None:
-                self.log.lane_back(state, now, now - state.held_since)
-            state.held_since = state.refused = None
-
-    def _leave(self, state: LaneState, now: float) -> None:
-        """Send the rows that a lane held elsewhere, or stop the run if there is no other lane."""
-        left = [other for other in self.lanes.states if other.usable and other.refused is None]
-        if left:
-            for held in state.refusals.renew():
-                self._again(held, now, failed=held.ticket.failed, avoid=state.index, refused=True)
-        elif self.stop is None:
-            told = [other.out or other.refused for other in self.lanes.states if other is not state]
-            self.stop = "; ".join([state.out or state.refused or "", *(reason for reason in told if reason)])
+    def _elsewhere(self, state: LaneState, held: list[Report], now: float) -> None:
+        """Send rows that a lane held to another one."""
+        for report in held:
+            self._again(report, now, failed=report.ticket.failed, avoid=state.index, refused=True)
 
     def _again(self, report: Report, due: float, *, failed: tuple[FailedAttempt, ...], avoid: int = -1, refused: bool = False) -> None:
         self.again.append((due, another_attempt(report, failed, avoid=avoid, refused=refused)))
