@@ -296,6 +296,11 @@ class DurableStore(Struct, eq=False):
             self.commits.journal.shrink()
         self.keeping.finish()
 
+    def is_cut_off(self) -> bool:
+        """Whether there are results that could be written and were not, because the run had no time left. Blocks. Raises JournalError."""
+        first = self.commits.first_index
+        return self.state.written < self.state.recorded and (not self.commits.in_order or first in self.commits.journal.places(first))
+
     def recorded(self) -> Intervals:
         """The rows that have an outcome. Blocks. Raises JournalError."""
         if self.commits.in_order:

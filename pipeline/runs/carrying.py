@@ -85,6 +85,7 @@ async def carry(
             with live.of(Running(config, settings, providers, course, accounts, durable.figures, _put_in_force)):
                 await course.follow(settings, give_up)
         await trio.to_thread.run_sync(durable.finish, course.rows_seen(limit))
+        cut_off = await trio.to_thread.run_sync(durable.is_cut_off)
         course.unknown = durable.state.unknown
     except (ExceptionGroup, SinkError, JournalError, CacheError) as error:
         reason = _disk_trouble(error)
@@ -95,7 +96,7 @@ async def carry(
         raise known.problem
     if files.is_new and course.has_nothing_to_keep():
         await trio.to_thread.run_sync(files.withdraw)
-    summary = course.conclude(durable.digest)
+    summary = course.conclude(durable.digest, cut_off=cut_off)
     if course.rows_seen(limit) is not None:
         files.forget_answers()
     try:

@@ -173,8 +173,8 @@ class Course(Struct, eq=False):
         read = self.tallies.read
         return read.problem is not None and not read.rows and not self.resumed.recorded and not self.unknown
 
-    def conclude(self, digest: str = "") -> Summary:
-        """The summary of a run that came to its end.
+    def conclude(self, digest: str = "", *, cut_off: bool = False) -> Summary:
+        """The summary of a run that came to its end. cut_off: results were left in the journal that could have been written.
 
         Raises RunInterrupted or RunAborted, with the summary, when it ended before its input did; InputError when that
         gave no row at all.
@@ -184,11 +184,12 @@ class Course(Struct, eq=False):
             if not tallies.read.rows:
                 raise InputError(tallies.read.problem)
             raise RunAborted(tallies.read.problem, self.stopped(tallies.read.problem, digest))
-        if tallies.read.ended and tallies.ledger.total - self.resumed.recorded >= tallies.read.entered:
+        if not cut_off and tallies.read.ended and tallies.ledger.total - self.resumed.recorded >= tallies.read.entered:
             return summary
         if self.stop.is_set() and tallies.gate.stopped in (None, INTERRUPTED):
             raise RunInterrupted(INTERRUPTED, self.stopped(INTERRUPTED, digest))
-        reason = tallies.gate.stopped or "the run ended before its input did"
+        ended = "the results that wait in the journal were not written in time" if cut_off else "the run ended before its input did"
+        reason = tallies.gate.stopped or ended
         raise RunAborted(reason, self.stopped(reason, digest))
 
 

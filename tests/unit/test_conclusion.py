@@ -7,7 +7,7 @@ import trio
 
 from pipeline.config import load_config_text
 from pipeline.edges.store.journal_schema import State
-from pipeline.errors import RunInterrupted
+from pipeline.errors import RunAborted, RunInterrupted
 from pipeline.records import Failure, FailureKind
 from pipeline.runs.course import Course
 
@@ -34,3 +34,14 @@ async def test_a_run_that_has_each_of_its_rows_ends_well_although_it_was_told_to
     course.tallies.ledger.add([Failure(30, "row-30", FailureKind.TIMEOUT, "late")])
 
     assert course.conclude().total == 40
+
+
+async def test_a_run_whose_results_are_not_all_written_does_not_end_well() -> None:
+    course = stopped_run()
+    course.tallies.ledger.add([Failure(30, "row-30", FailureKind.TIMEOUT, "late")])
+
+    with pytest.raises(RunInterrupted):
+        course.conclude(cut_off=True)
+    course.stop = trio.Event()
+    with pytest.raises(RunAborted, match="the results that wait in the journal were not written in time"):
+        course.conclude(cut_off=True)

@@ -59,3 +59,20 @@ async def test_the_journal_never_says_more_than_the_disk_has(tmp_path: Path, mon
 def test_a_commit_waits_for_the_disk_if_power_loss_is_to_be_survived(tmp_path: Path, *, power: bool, level: int) -> None:
     with closing(open_durable(Paths.of(str(tmp_path / "out.jsonl"), None), Kind(encode_batch, in_order=True, power=power), {})) as store:
         assert store.commits.journal._database.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+async def test_results_that_could_be_written_and_were_not_are_no_good_end(tmp_path: Path, *, in_order: bool) -> None:
+    with closing(open_durable(Paths.of(str(tmp_path / "out.jsonl"), None), Kind(encode_batch, in_order, power=False), {})) as store:
+        store.begin([RawRow(index + 1, index, b"{}") for index in range(3)], 0)
+        later = await store.record([store.keep(outcome_of(1))])
+        store.settle()
+        assert store.is_cut_off() is not in_order  # an earlier row has no result, and the order of the input waits for it
+        items = await store.record([store.keep(outcome_of(0))])
+        store.settle()
+        assert store.is_cut_off()
+
+        await store.write([*items, *later])
+        store.settle()
+
+        assert not store.is_cut_off()
