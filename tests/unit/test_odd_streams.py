@@ -31,6 +31,22 @@ def folded(body: bytes, step: int) -> Answer:
     return Answer(200, [], taken.end(), 0.0, taken.arrival)
 
 
+EVERY_EVENT_ENDS = "STOP in every event"  # as Gemini once did, so that nobody can tell the last one
+
+
+@pytest.mark.parametrize("name", [name for name, case in STREAMS.items() if isinstance(case.means, Says) and name != EVERY_EVENT_ENDS])
+def test_a_part_of_an_odd_stream_is_never_taken_for_its_answer(name: str) -> None:
+    case = STREAMS[name]
+    ends = {at + 1 for at, byte in enumerate(case.body) if byte in b"}\n"}
+
+    for cut in sorted(ends - {len(case.body)}):
+        meaning = classify(as_it_came(case.body[:cut]), now_utc=0.0, url=case.url, asked=b'{"stream":true}')
+
+        if isinstance(meaning, Result):  # what comes after it is no part of the answer
+            assert isinstance(case.means, Says)
+            assert json.loads(bytes(read_reply(meaning.body).content)) == case.means.content
+
+
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("step", [None, 7, 1000])
 def test_an_odd_stream_is_what_it_says(name: str, step: int | None) -> None:

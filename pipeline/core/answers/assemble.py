@@ -15,7 +15,7 @@ from pipeline.core.answers.assemble_chat import ChatStream
 from pipeline.core.answers.assemble_gemini import GeminiStream
 from pipeline.core.answers.assemble_messages import MessageStream
 from pipeline.core.answers.assemble_responses import ResponseStream
-from pipeline.core.answers.dialects import BY_KEY, BY_TYPE, dialect_of
+from pipeline.core.answers.dialects import BY_TYPE, ErrorStream, dialect_of
 from pipeline.core.answers.error_bodies import tells_error
 from pipeline.core.answers.events import Events
 from pipeline.core.answers.halves import HalvesJoined
@@ -283,7 +283,7 @@ def _is_ordinary(event: bytes) -> bool:
     if kind == "ping" or any(kind.startswith(start) for start, _ in BY_TYPE) or value.get("error"):
         return False
     if "choices" not in value:
-        return not any(key in value for key, _ in BY_KEY)
+        return "stopReason" in value or isinstance(dialect_of(value), ErrorStream | None)
     choices = value["choices"]
     return isinstance(choices, list) and bool(choices) and all(_is_message(choice) for choice in choices)
 

@@ -271,6 +271,6 @@ def one_or_list(contents: list[msgspec.Raw]) -> msgspec.Raw:
 
 
 def finish(raw: msgspec.Raw | None) -> str | None:
-    """Why an answer ended, in OpenAI's words. An empty text (xAI) is none."""
+    """Why an answer ended, in OpenAI's words. An empty text (xAI) is none, nor is "null" (DashScope)."""
     word = text_of(raw)
-    return FINISH_REASONS.get(word, word) if word else None
+    return FINISH_REASONS.get(word, word) if word and word != "null" else None
