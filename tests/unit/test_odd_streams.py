@@ -47,6 +47,21 @@ def test_a_part_of_an_odd_stream_is_never_taken_for_its_answer(name: str) -> Non
             assert json.loads(bytes(read_reply(meaning.body).content)) == case.means.content
 
 
+PING = b': waiting\n\nevent: ping\ndata: {"type": "ping"}\n\n'
+
+
+@pytest.mark.parametrize("name", [name for name, case in STREAMS.items() if isinstance(case.means, Says) and b"data:" in case.body])
+def test_comments_and_pings_change_nothing_of_an_odd_stream(name: str) -> None:
+    case = STREAMS[name]
+
+    plain = classify(as_it_came(case.body), now_utc=0.0, url=case.url, asked=b'{"stream":true}')
+    waiting = classify(as_it_came(case.body.replace(b"\n\n", b"\n\n" + PING)), now_utc=0.0, url=case.url, asked=b'{"stream":true}')
+
+    assert isinstance(plain, Result)
+    assert isinstance(waiting, Result), waiting
+    assert json.loads(waiting.body) == json.loads(plain.body)
+
+
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("step", [None, 7, 1000])
 def test_an_odd_stream_is_what_it_says(name: str, step: int | None) -> None:

@@ -148,7 +148,11 @@ class ChatStream:
         """Take an event that came with an odd one, and may be it."""
         text = json_text(event)
         if text is None:
-            self.problem = self.problem or "an event is not JSON"
+            if b"\n" in event:  # events without blank lines between them
+                for line in event.split(b"\n"):
+                    self._take_alone(line)
+            elif event.lstrip().startswith(b"{"):  # words, and what stands behind [DONE], are no part of the answer
+                self.problem = self.problem or "an event is not JSON"
             return
         try:
             chunks = decode_chunks(b"[" + text + b"]")

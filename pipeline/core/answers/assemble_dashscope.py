@@ -54,6 +54,8 @@ class DashScopeStream:
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
+            if event.get("type") == "ping":
+                continue
             output = event.get("output")
             if not isinstance(output, dict) and tells_error(event):
                 self._error = self._error or event

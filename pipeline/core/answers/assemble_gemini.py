@@ -27,6 +27,8 @@ class GeminiStream:
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
+            if event.get("type") == "ping":
+                continue
             if event.get("error"):
                 self.error = self.error or event
             self.top.update({key: value for key, value in event.items() if key != "candidates" and value is not None})

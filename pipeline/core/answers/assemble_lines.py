@@ -31,6 +31,8 @@ class PieceStream:
         """Take the data of some events."""
         touched = {}
         for event in _decode_events(b"[" + b",".join(events) + b"]"):
+            if event.get("type") == "ping":
+                continue
             if event.get("error"):
                 self.error = self.error or event
             index = as_index(event.get("index")) or 0
