@@ -116,3 +116,14 @@ def test_run_without_a_page_is_told_by_the_lines_of_its_rows() -> None:
     seen.claim_run("late-", 4, 3)
 
     assert seen.claim(["late-3", "late-4", "late-6"], [90, 91, 92]) == {1: 5, 2: 7}
+
+
+@pytest.mark.parametrize("over", [-2, -1, 0, 1, 2])
+def test_a_run_of_ids_over_the_end_of_a_page_is_left_to_the_other_way(over: int) -> None:
+    seen, first = SeenIds(MemoryStore()), (1 << PAGE_BITS) - 8
+    names = [f"row-{number}" for number in range(first, first + 8 + over)]
+
+    assert seen.claim_new_run(names) is (over <= 0)
+    claimed = seen.claim(names, range(len(names)))
+    assert claimed == ({} if over > 0 else dict.fromkeys(range(len(names))))
+    assert seen.claim([f"row-{1 << PAGE_BITS}"], [99]) == ({0: None} if over > 0 else {})
