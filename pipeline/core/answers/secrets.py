@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.core.answers.classify import Trouble
 
 HIDDEN = "***"
-SLICE_BYTES = 1 << 20
+SLICE_BYTES = 256 * 1024  # one search through 1 MiB of escapes takes 30 ms
 ESCAPED_BYTES = 6  # of a character, as `\u0041`
 
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
