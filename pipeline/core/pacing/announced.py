@@ -41,6 +41,8 @@ UNSEEN = 0.01  # of a limit: so much of ours may have gone unseen
 LOW = 0.03  # of a limit: with less remaining it is nearly used up
 LEAST_BRAKE, OWN_BRAKE = 0.2, 0.95  # the second where we alone have used it up: what is enforced may be shorter than what is told
 LEAST_SHARE, MOST_SHARE = 0.02, 1.3  # of a limit's pace, between which a fixed window's rest is spent
+SAME_LIMIT = 0.1  # of a limit: a window that was found is so near to the one that is announced
+OVERTAKEN_SECONDS, OVERTAKEN_SHARE = 0.05, 0.01  # requests overtake one another by so much on their way, the second of a period
 CHANGED = 0.005  # of a limit: less is rounding
 MOVED_SECONDS = 1.5  # the edge of a window of a second moves so far soon, one of a minute does not
 EDGE_SECONDS = 5.0  # two edges nearer than this are not a period
@@ -66,6 +68,7 @@ class Announced(Struct, eq=False):
     _gap: float = inf  # the least distance between two edges
     _longest_reset: float = 0.0
     _others: float | None = None
+    _enforced: float | None = None
 
     def news(self, left: float, now: float, quota: Quota, *, let_in: bool) -> bool:
         """Take note of what the answer to a request that left at `left` says; whether the limit itself has changed."""
@@ -84,12 +87,20 @@ class Announced(Struct, eq=False):
         self.remaining_share = remaining / limit
         if quota.period is not None:
             self.period, self._edges = quota.period, False
+        elif self._enforced is not None:
+            changed = changed or self.period != self._enforced
+            self.period = self._enforced
         elif quota.reset_seconds is not None and let_in:
             period, self._edges = self._period_of(left, limit, limit - remaining, quota.reset_seconds)
             changed = changed or period != self.period
             self.period = period
         self._set(self._pace(left, now, limit, remaining, quota.reset_seconds))
         return changed
+
+    def is_enforced(self, limit: float, period: float, *, edges: bool) -> None:
+        """A window was found by its refusals. If it lets in as much as is announced, then this is its period."""
+        if self.limit and abs(limit - self.limit) <= SAME_LIMIT * self.limit:
+            self._enforced, self._edges, self.judged = period, edges, True
 
     @property
     def used_up(self) -> bool:
@@ -110,9 +121,10 @@ class Announced(Struct, eq=False):
             return full * max(LEAST_BRAKE, remaining / (LOW * limit)) if remaining < LOW * limit else full
         edges = self._edges and reset is not None
         edge = left + (reset or 0.0)
-        ours = own(left - period, left + 1e-9)
+        seen = left + min(OVERTAKEN_SECONDS, OVERTAKEN_SHARE * period)
+        ours = own(left - period, seen)
         if edges:
-            ours = max(ours, own(min(left, edge - period), left + 1e-9))
+            ours = max(ours, own(min(left, edge - period), seen))
         if not edges:
             room = limit - own(now - period, now)
             full *= max(OWN_BRAKE, min(1.0, (room + 0.5) / (FULL * limit)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
-from pipeline.core.pacing.growing import MIN_HOLD_SECONDS, Growing, Mode
+from pipeline.core.pacing.growing import MIN_HOLD_SECONDS, WAVE_SECONDS, Growing, Mode
 from pipeline.core.pacing.outage import LEAST_DELAY, MOST_DELAY, Outage
 
 FEW_LET_IN = 12  # in all, before the first outage
@@ -65,10 +65,10 @@ class Closing(Growing, eq=False):
             self.opened = now
         elif self.span.estimate is None and self._knows_too_little(self.log.count(self._began, outage.since)):
             self._search_again(now)
-        else:
-            if not outage.explained:
-                self._estimate_anew(outage, admitted_at, now)
+        elif outage.explained or self._estimate_anew(outage, admitted_at, now):
             self._hold(now)
+        else:
+            self._search_again(now)
         self.tat = now if admitted_at - outage.since < 1.0 else now + 0.5 / self.rate
         self._note(now, f"reopened after {admitted_at - outage.since:.2f} s, {outage.refusals} refused")
 
@@ -78,16 +78,21 @@ class Closing(Growing, eq=False):
         None at all: somebody else had used it up. Once, a few: the first requests may have met a relay's bad luck, and a pace
         that is held at what they tell would take a minute to come back.
         """
-        if let_in and (self._searched_again or let_in >= FEW_LET_IN or self._left >= 2 * FEW_LET_IN):
+        if let_in and (self._searched_again or let_in >= FEW_LET_IN or self._left - self._search_left >= 2 * FEW_LET_IN):
             return False
-        self._searched_again = bool(let_in) or self._searched_again
+        self._searched_again = (bool(let_in) and not self._wave_refused) or self._searched_again
         return True
 
     def _search_again(self, now: float) -> None:
-        self.mode, self._answers = Mode.RAMP, 0
+        began, self.mode, self._answers = self._began, Mode.RAMP, 0
+        if self._wave_refused:
+            self._wave_refused, self._search_left = False, self._left
+            self._wave_let_in = self.log.count(began, began + WAVE_SECONDS)
+            self.crowd.forget_peaks()
         self.opened = self._began = self._grown = now
 
-    def _estimate_anew(self, outage: Outage, admitted_at: float, now: float) -> None:
+    def _estimate_anew(self, outage: Outage, admitted_at: float, now: float) -> bool:
+        """Judge the cycle that has ended; whether that gives an estimate."""
         span, began = self.span, self._began
         judged = self.windows.judge(outage, admitted_at, self.rate, span.estimate)
         self._hold_seconds = MIN_HOLD_SECONDS
@@ -97,7 +102,9 @@ class Closing(Growing, eq=False):
             self.noise.calm()
             self._confirmed = self._confirmed and abs(judged - (span.estimate or 0.0)) < 0.1 * judged
             span.sure(judged)
-            return
+            return True
+        if self._wave_refused and span.estimate is None:
+            return False
         if self.windows.forgot:
             span.low, span.high = 0.0, inf
         if span.estimate is None:
@@ -111,3 +118,4 @@ class Closing(Growing, eq=False):
         if outage.tested:
             paused = now - outage.since - min(1.0, (span.burst or 0.0) / (span.estimate or self.rate))
             self._hold_seconds = max(MIN_HOLD_SECONDS, PAUSE_SHARE * paused)
+        return True

@@ -81,9 +81,13 @@ class Crowd(Struct, eq=False):
                 if self.bound >= self.slots:
                     self.forget()
 
-    def told(self, in_flight: int) -> None:
-        """A refusal that speaks of parallel requests, of an attempt that left as the `in_flight`th."""
+    def told(self, in_flight: int, wire: int = 0) -> None:
+        """A refusal that speaks of parallel requests, of an attempt that left as the `in_flight`th. wire: as in `refused`."""
         self._told = True
+        if wire > STORM * in_flight:
+            self._overshot = True  # they overtake one another on the way
+        elif in_flight <= self.bound + 1:
+            self._overshot = False
         self._adopt(max(1, min(in_flight - 1, self.bound)))
 
     def flooded(self, in_flight: int, wire: int) -> None:
@@ -168,6 +172,11 @@ class Crowd(Struct, eq=False):
         """No cap is known any more."""
         self.capped, self.bound = False, self.slots
         self._told, self._soon, self._unrelieved = False, 0, 0
+        self._forget_refusals()
+
+    def forget_peaks(self) -> None:
+        """What was in flight so far was on its way to be refused, and tells nothing of what is let in."""
+        self.peak = 0
         self._forget_refusals()
 
     def _adopt(self, bound: int) -> None:

@@ -6,7 +6,7 @@ No clock: `now` is an argument.
 from __future__ import annotations
 
 from enum import Enum, auto
-from math import inf
+from math import inf, sqrt
 
 from msgspec import Struct, field
 
@@ -17,7 +17,8 @@ from pipeline.core.pacing.kinds import WindowFinder
 from pipeline.core.pacing.meter import TICK_SECONDS
 from pipeline.core.pacing.noise import Noise
 
-SLOTS_PER_SECOND = 20.0  # a search begins at so small a share of the slots a second
+WAVE_SECONDS, LEAST_WAVE = 0.5, 200.0  # the first wave, one attempt for each slot, takes so long, and begins at so many a second
+SLOTS_PER_SECOND = 20.0  # a search after that begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
 TEST_GROWTH = 1.25  # a second, of a later test, at most; it begins with a hundredth
 MARGIN = 0.015  # below the estimate
@@ -68,7 +69,11 @@ class Growing(Struct, eq=False):
     _stepped: float = -inf  # when the pace last rose while unsure
     _testing_since: float = -inf
     _grown: float = -inf
+    _wave: bool = False  # the first wave is leaving, and nothing was refused yet
+    _wave_refused: bool = False  # so fast a wave shows how much was let in, and no rate
     _left: int = 0  # departures in all, refused ones included
+    _wave_let_in: int = 0  # of a first wave that was refused, until the next refusal
+    _search_left: int = 0  # how many there were when the first search without a wave began
     _began_left: int = 0  # how many there were when the present estimate came into force
     _stepped_left: int = 0  # and when the pace last rose
     _frozen: int = -FROZEN  # and when a refusal came whose meaning is not known yet
@@ -81,10 +86,25 @@ class Growing(Struct, eq=False):
     _bound_by_pace: bool = True  # and not by the attempts in flight
 
     def __post_init__(self) -> None:
-        self.mode = Mode.RAMP if self.ramp else Mode.OPEN
-        self.rate = max(1.0, self.slots / SLOTS_PER_SECOND)
+        self.mode, self._wave = (Mode.RAMP if self.ramp else Mode.OPEN), self.ramp
+        self.rate = LEAST_WAVE if self.ramp else self._careful_rate
         self.crowd = Crowd(self.slots)
         self.windows = WindowFinder(self.log)
+
+    @property
+    def _careful_rate(self) -> float:
+        """Where a search begins when something is known to be wrong."""
+        return max(1.0, self.slots / SLOTS_PER_SECOND)
+
+    def _grow_wave(self) -> None:
+        """Departures grow with the square of the time, so that a shallow limit is met before the wave is high."""
+        self.rate = max(LEAST_WAVE, 2.0 / WAVE_SECONDS * sqrt(self.slots * self._left))
+
+    def _end_wave(self) -> None:
+        """The first wave is over; or something was refused, and the rest of it leaves at a careful pace."""
+        if self._wave:
+            self._wave = False
+            self.rate = self._careful_rate
 
     # ---- growing ---------------------------------------------------------------------------------------------------
 
@@ -112,6 +132,9 @@ class Growing(Struct, eq=False):
     def _search(self, now: float, passed: float, in_flight: int) -> None:
         if in_flight >= self.slots:
             self.mode = Mode.OPEN
+            self._end_wave()
+        elif self._wave:
+            self._grow_wave()
         elif self._bound_by_pace and self._left - self._frozen >= FROZEN:
             really = self.log.count(now - 2.0, now) + 2.0  # a second, twice over: the slots may bind
             self.rate = min(self.top, self.rate * GROWTH**passed, max(self.rate, really))
@@ -151,6 +174,7 @@ class Growing(Struct, eq=False):
     def _open(self) -> None:
         """Something else holds from here on: the ceiling, or the attempts in flight."""
         self.mode = Mode.OPEN
+        self._end_wave()
         self.span.forget()
 
     def _hold(self, now: float) -> None:

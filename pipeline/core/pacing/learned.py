@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import field
 
-from pipeline.core.pacing.closing import Closing
-from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, MIN_HOLD_SECONDS, Mode
+from pipeline.core.pacing.crowd import ALIKE, LEAST_CAP
+from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, Mode
 from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
 from pipeline.core.pacing.kinds import Kind
 from pipeline.core.pacing.meter import TICK_SECONDS
 from pipeline.core.pacing.noise import Noise
+from pipeline.core.pacing.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +42,12 @@ SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything
 LEAST_GRACE = 0.1
 SLOT_SECONDS, SLOT_SHARE = 0.01, 1 / 12  # of a latency: for so long the highest number in flight is taken together
 BUSY_SHARE = 0.2  # of attempts, that a provider may be too busy for at random: twelve in a row are no chance
+OVERTAKEN = 2.0  # attempts in flight, by which the numbers may differ that the server saw
+FEWEST_OTHERS = 10  # that left between the first wave and the next refusal, for it to tell of a cap
 BETWEEN = 3  # let in between two refusals: the limit is not shut
 
 
-class Finder(Closing, eq=False):
+class Finder(Told, eq=False):
     """The learned pace of one lane, in requests."""
 
     _busy_noise: Noise = field(
@@ -129,21 +132,26 @@ class Finder(Closing, eq=False):
         if self.mode is not Mode.RAMP or self._answers < 2 * self.slots:
             return False
         self.mode = Mode.OPEN
+        self._end_wave()
         return True
 
     def lost(self, grant: Grant, now: float) -> None:
         """An attempt ended in a way that says nothing of limits."""
+        self._end_wave()
         if self.outage is not None and self.outage.probe is grant:
             self.outage.lost(now)
 
     def refused(self, grant: Grant, now: float, retry_after: float | None, *, explained: bool = False, parallel: bool = False) -> None:
         """The provider has refused an attempt. explained: its headers say that nothing is left, so that nothing is to be learned."""
         left = grant.left
+        if self._wave:
+            self._end_wave()
+            self._wave_refused = True
         self.log.remove(left)
         self.windows.removed(left)
         self.grace = max(LEAST_GRACE, 2.5 * (now - left), 0.9 * self.grace)
         if parallel:
-            self.crowd.told(grant.crowd)
+            self.crowd.told(grant.crowd, self._on_the_wire(left, now))
         elif self.outage is not None:
             self.outage.refused(grant, now, retry_after or 0.0, self.windows.next_edge(now))
         else:
@@ -188,41 +196,6 @@ class Finder(Closing, eq=False):
             self._frozen = self._left  # as with a refusal of which it is not known what it was
             self._answers = min(self._answers, grant.crowd)
 
-    def rest(self, until: float) -> None:
-        """Nothing leaves before `until`: afterwards the pace that was reached goes on, not all of what waits at once."""
-        if self.mode is Mode.OPEN and self.top == inf:
-            self.rate = max(self.rate, self.log.count(until - 60.0, until) / 60.0)
-            self.mode, self._answers, self._grown = Mode.RAMP, 0, until
-        self.tat = max(self.tat, until)
-
-    # ---- what others say -------------------------------------------------------------------------------------------
-
-    def announced(self, top: float, now: float, *, changed: bool) -> None:
-        """The provider says what it allows. changed: it says so for the first time, or something else than before."""
-        self.top = top
-        self.told = self.noise.told = True
-        if self.mode is Mode.CLOSED:
-            return
-        if self.mode is Mode.RAMP or changed:
-            self._not_kept = False
-            self._open()
-            self.opened = now
-        elif self.mode is not Mode.OPEN:
-            self.rate = min(self.rate, top)
-
-    def resume(self, rate: float, kind: str, period: float | None, now: float) -> None:
-        """Begin at a rate that an earlier run found; it is tested soon."""
-        self.windows.resume(kind, period)
-        self.span.sure(rate)
-        self._hold(now)
-        self._began = now - MIN_HOLD_SECONDS
-
-    def retune(self, slots: int, top: float) -> None:
-        """Other bounds are configured."""
-        self.slots, self.top = slots, top
-        self.rate = min(self.rate, top)
-        self.crowd.retune(slots)
-
     # ---- reacting without a pause ----------------------------------------------------------------------------------
 
     def _is_noise(self, left: float, now: float, crowd: int) -> bool:
@@ -254,7 +227,20 @@ class Finder(Closing, eq=False):
         left, count = grant.left, self.log.count
         even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
         wire = self._on_the_wire(left, now)
+        if self._wave_let_in and self._is_cap_of_wave(grant.crowd - 1 - wire):
+            return True
         return self.crowd.refused(grant.crowd, left, even=even, wire=wire, pace=count(left - 1.0, left))
+
+    def _is_cap_of_wave(self, in_flight: int) -> bool:
+        """Whether the first refusal after the first wave came at the number that was let in of it, though others left meanwhile."""
+        let_in = self._wave_let_in
+        if self._left - self._search_left < max(FEWEST_OTHERS, let_in / 2):
+            return False
+        self._wave_let_in = 0
+        if let_in < LEAST_CAP or abs(in_flight - let_in) > max(OVERTAKEN, ALIKE * let_in):
+            return False
+        self.crowd.flooded(let_in + 1, 0)
+        return True
 
     def _on_the_wire(self, left: float, now: float) -> int:
         """How many more had left than the server can have seen when the attempt left whose refusal has come now."""

@@ -102,6 +102,8 @@ class Learner:
         told = self._announced.get(unit)
         if told is None:
             told = self._announced[unit] = Announced(own=self.finder.log.count if unit == Unit.REQUESTS else None)
+        if unit == Unit.REQUESTS and (window := self.finder.window) is not None:
+            told.is_enforced(*window[:2], edges=window[2])
         changed = told.news(left, now, quota, let_in=let_in)
         if told.rate is None:
             return
@@ -109,6 +111,9 @@ class Learner:
         if pace is None:
             pace = Pace(unit)
             self.paces.append(pace)
+            if unit == Unit.REQUESTS and told.rate < inf:
+                owed = self.finder.owed_until(told.rate, now)
+                pace.tat = owed if quota.reset_seconds is None else min(owed, left + quota.reset_seconds)
         pace.retune(told.rate, now)
         if unit == Unit.REQUESTS:
             self.finder.announced(min(self._top, told.rate), now, changed=changed)
