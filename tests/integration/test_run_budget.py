@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import TYPE_CHECKING
 
 import attrs
@@ -21,6 +22,7 @@ from pipeline import (
     PricesConfig,
     ProviderConfig,
     RequestConfig,
+    RetryConfig,
     RunAborted,
     SinkConfig,
     SourceConfig,
@@ -96,6 +98,42 @@ def test_a_run_stops_before_it_spends_more_and_uses_most_of_it(tmp_path: Path, b
     assert caught.value.summary is not None
     assert caught.value.summary.succeeded == shop.requests
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == shop.requests
+
+
+class DishonestShop(Shop):
+    """Bills answers that it spoils, cuts off or repeats the asking for: by the seed, about every second attempt brings no result."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.draw = random.Random(seed)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        await trio.sleep(0.001)
+        what = self.draw.choice(["good", "good", "spoilt", "cut", 500, 429])
+        if isinstance(what, int):
+            return httpx.Response(what, json={"error": {"message": "no"}}, headers={"retry-after": "0"})
+        self.tokens += 10 + 20
+        self.cost += (10 * 1.0 + 20 * 2.0) / 1_000_000
+        if what == "cut":
+            raise httpx.ReadError("cut off")
+        choice = {"index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": "a"}}
+        usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+        return httpx.Response(200, json={"choices": [choice] if what == "good" else [], "usage": usage})
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("budget", [BudgetConfig(requests=20), BudgetConfig(tokens=900), BudgetConfig(cost=0.0012)])
+def test_rejected_cut_and_repeated_attempts_count_against_a_budget(tmp_path: Path, budget: BudgetConfig, seed: int) -> None:
+    shop = DishonestShop(seed)
+    config = replace(config_of(tmp_path, budget), retry=RetryConfig(base_seconds=0.001))
+
+    with pytest.raises(RunAborted, match=r"budget\.\w+ is used up"):
+        go(config, shop)
+
+    assert budget.requests is None or shop.requests <= budget.requests
+    assert budget.tokens is None or shop.tokens <= budget.tokens
+    assert budget.cost is None or shop.cost <= budget.cost + 1e-12
 
 
 @pytest.mark.parametrize("step", [BudgetConfig(requests=7), BudgetConfig(tokens=400), BudgetConfig(cost=0.0006)])
