@@ -93,6 +93,30 @@ def test_what_never_passes_stops_the_run_and_is_no_rows_result(turn: Try, latenc
     assert run.ended - run.started <= begins + 20 + 30
 
 
+# With few rows nothing tells these from a mistake of the row's own, and the row fails for it.
+OWN = LASTING[-3:]
+
+
+@pytest.mark.parametrize("turn", [turn for turn in PASSING + LASTING if turn not in OWN], ids=name_of)
+@pytest.mark.parametrize("rows, workers", [(1, 1), (1, 10), (3, 1), (3, 10), (1000, 1), (1000, 10)])
+def test_a_provider_that_never_works_costs_no_row_of_the_smallest_file(turn: Try, rows: int, workers: int) -> None:
+    plan = Plan(rows=rows_of(rows, 0.3), workers=workers, window=64, attempts=6, outages=(Outage(0.0, 1e9, turn),), patience_seconds=100)
+    run = VirtualRun(plan).run()
+
+    assert run.written == []
+    assert run.tallies.gate.stopped is not None
+    assert run.ended - run.started <= 20 + 30
+
+
+@pytest.mark.parametrize("turn", OWN, ids=name_of)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_the_same_mistake_in_each_of_a_few_rows_is_theirs(turn: Try, rows: int) -> None:
+    run = VirtualRun(Plan(rows=rows_of(rows, 0.3), outages=(Outage(0.0, 1e9, turn),), patience_seconds=100)).run()
+
+    assert len(failures(run)) == rows
+    assert run.tallies.gate.stopped is None
+
+
 @pytest.mark.parametrize("done", [0.0, 0.4])
 def test_limit_of_a_day_that_is_used_up_stops_the_run_at_once_and_says_when_to_go_on(done: float) -> None:
     begins = done * 200 * 0.3 / 5
