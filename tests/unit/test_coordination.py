@@ -206,6 +206,36 @@ def test_an_outage_is_told_to_the_others_only() -> None:
     assert report(core, "b", 3.0).lanes["b"][0].held == ""
 
 
+def test_who_found_an_outage_first_probes_for_all_and_the_next_one_when_it_ends() -> None:
+    core = coordinator()
+    for name in ("a", "b", "c"):
+        report(core, name, 1.0)
+
+    assert report(core, "b", 2.0, news=LaneNews(held="b's", shut=True)).lanes["b"][0].held == ""
+    told = report(core, "a", 2.0, news=LaneNews(held="a's", shut=True)).lanes["a"][0]
+    assert (told.held, told.shut) == ("b's", True)
+    assert report(core, "c", 2.0).lanes["c"][0].held == "b's"
+    core.lost("b", 3.0, may_run=False)
+
+    assert core.has_news("c", 3.0)
+    assert report(core, "c", 3.0).lanes["c"][0].held == "a's"
+    mine = report(core, "a", 3.0, news=LaneNews(held="a's", shut=True)).lanes["a"][0]
+    assert (mine.held, mine.shut) == ("", False)
+
+
+def test_those_who_send_share_what_is_announced() -> None:
+    core = coordinator()
+    for name in ("a", "b"):
+        report(core, name, 1.0)
+
+    shares = [report(core, name, 2.0).lanes[name][0].share for name in ("a", "b")]
+
+    assert shares == [0.5, 0.5]
+    core.lost("b", 3.0, may_run=False)
+    assert core.has_news("a", 3.0)
+    assert report(core, "a", 3.0).lanes["a"][0].share == 1.0
+
+
 def test_a_lane_that_is_out_for_one_is_out_for_all() -> None:
     core = coordinator()
     report(core, "a", 1.0)

@@ -3,7 +3,11 @@
 What one holder finds out, all are told:
 
 - a pause: the longest holds for everybody.
-- an outage: the others hold the lane too, unless it has just answered them, and probe it for themselves.
+- an outage: the others hold the lane too, unless it has just answered them. Whoever found it first probes it for all; if that one
+  ends, the next does.
+- a limit that lets nothing in for a while: likewise.
+- what the provider announces of its limits, each hears for itself. It is for all together, so each uses the same part of it as
+  the others who send.
 - a lane that is out of use (nothing left in the account): it is so for everybody.
 - a pace that was found. Each holder finds what the provider allows beside the others, so what the provider allows in all is the
   sum. When a holder joins or leaves, the sum is shared out anew, and nobody has to search again.
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 PAUSE_SECONDS = 0.05  # a pause that is longer than the known one by less is the same one, told twice
 ANNOUNCED = "announced"  # every holder hears it from the provider itself
+CHANGED = 0.1  # of a part of what is announced: less is not worth a message
 
 
 class _Heard(Struct):
@@ -36,11 +41,16 @@ class _Heard(Struct):
 
     pause: float = 0.0
     held: str = ""
+    shut: bool = False
     out: str = ""
+    share: float = 1.0
 
 
 class LaneDesk(Struct):
-    """One lane. paused_until: clock. held: by holder, why it holds the lane. out: why nobody uses it any more.
+    """One lane.
+
+    paused_until: clock. held: by holder, why it holds the lane, in the order in which they found that. shut: holders for whom a limit is
+    shut, in the same order. out: why nobody uses it any more.
 
     found: what each holder has found of the provider's limits. all_found: the same of all together, kept while nobody holds the lane.
     shared: holders that are still to be told their part of that.
@@ -50,6 +60,7 @@ class LaneDesk(Struct):
     slots: Slots
     paused_until: float = 0.0
     held: dict[str, str] = field(default_factory=dict)
+    shut: dict[str, None] = field(default_factory=dict)
     out: str = ""
     found: dict[str, Learned] = field(default_factory=dict)
     all_found: Learned | None = None
@@ -80,15 +91,17 @@ class LaneDesk(Struct):
 
     def answer(self, name: str, now: float) -> LaneAnswer:
         """What a holder is told now."""
-        held = self._held_by_others(name)
-        self.heard[name] = _Heard(self.paused_until, held, self.out)
+        held, shut, share = self._held_for(name), self._shut_for(name), self._share_of(name)
+        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share)
         return LaneAnswer(
             self.permits.answer(name, now),
             self.slots.answer(name),
             pause=max(0.0, self.paused_until - now),
             held=held,
+            shut=shut,
             out=self.out,
             learned=self._part_of(name),
+            share=share,
         )
 
     def has_news(self, name: str, now: float) -> bool:
@@ -99,7 +112,9 @@ class LaneDesk(Struct):
         return (
             self.paused_until > max(now, heard.pause + PAUSE_SECONDS)
             or self.out != heard.out
-            or self._held_by_others(name) not in ("", heard.held)
+            or self._held_for(name) != heard.held
+            or self._shut_for(name) != heard.shut
+            or abs(self._share_of(name) - heard.share) > CHANGED * heard.share
             or self.permits.has_news(name, now)
             or self.slots.has_news(name)
             or (name in self.shared and self.all_found is not None)
@@ -125,16 +140,31 @@ class LaneDesk(Struct):
             self.held[name] = news.held
         else:
             self.held.pop(name, None)
+        if news.shut:
+            self.shut[name] = None
+        else:
+            self.shut.pop(name, None)
         if news.learned is not None and news.learned.kind != ANNOUNCED and name not in self.shared:
             self.found[name] = news.learned
             self._add_up()
 
-    def _held_by_others(self, name: str) -> str:
-        return next((cause for holder, cause in self.held.items() if holder != name), "")
+    def _held_for(self, name: str) -> str:
+        """Why a holder is to hold the lane while another one probes it; "" where it does itself, or nobody holds it."""
+        first = next(iter(self.held), name)
+        return "" if first == name else self.held[first]
+
+    def _shut_for(self, name: str) -> bool:
+        return next(iter(self.shut), name) != name
+
+    def _share_of(self, name: str) -> float:
+        """A holder's part of what is announced: as much as each of the others who send as much as they may."""
+        busy = {each for each, holder in self.permits.holders.items() if holder.bound or self.slots.is_busy(each)}
+        return 1.0 / len(busy | {name})
 
     def _forget(self, name: str) -> None:
         self.slots.forget(name)
         self.held.pop(name, None)
+        self.shut.pop(name, None)
         self.heard.pop(name, None)
         self.found.pop(name, None)
         self.shared.discard(name)

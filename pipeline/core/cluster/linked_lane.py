@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipeline.core.pacing.permits import Permits
 
 SAME_PAUSE_SECONDS = 0.1  # a pause that is longer than the one that was told by less is that one
+OTHERS_SECONDS = 5.0  # for which the others are left to probe the lane, unless they say so again
+SHUT_SECONDS = 0.5  # for which nothing leaves while another one finds a limit shut, unless it is said again; answers come more often
+WORTH_TELLING_SECONDS = 0.5  # a limit that is shut for less has opened by the time that the others hear of it
 CHANGED = 0.3  # of what is used: so much more or less is said at once
 ALIKE = 0.2  # a pace that differs by less from what is used already changes nothing
 
@@ -33,6 +36,8 @@ class LinkedLane:
         self._joins = True
         self._told_pause = 0.0
         self._told_held = self._told_out = ""
+        self._told_shut = False
+        self._said = ("", False, "")  # what was found out, as of the last report
         self._succeeded = 0  # results, as of the last report
         self._bound, self._rates = True, list[float]()
 
@@ -41,14 +46,13 @@ class LinkedLane:
         state, lane = self.state, self.lane
         demand = lane.demand(now)
         self._bound, self._rates = demand.bound, demand.rates
-        held = state.health.state is State.HELD
-        if not held:
-            self._told_held = ""
         pause = lane.paused_until - now
+        held, shut, out = self._said = self._found(now)
         news = LaneNews(
             pause=pause if lane.paused_until > self._told_pause + SAME_PAUSE_SECONDS else 0.0,
-            held=state.health.cause or "it does not work" if held and not self._told_held else "",
-            out=state.out or "" if not self._told_out else "",
+            held=held,
+            shut=shut,
+            out=out,
             learned=lane.learned,
         )
         return now, LaneReport(demand, self._joins, state.workers if not self._joins else 0, len(state.health.flying), news)
@@ -56,7 +60,7 @@ class LinkedLane:
     def look(self, now: float) -> bool:
         """Look at the lane between two reports; whether it wants something else than it has reported."""
         bound, rates = self.lane.is_bound(now), self.lane.rates(now)
-        if bound != self._bound or any(self.lane.wanted_back):
+        if bound != self._bound or any(self.lane.wanted_back) or self._found(now) != self._said:
             return True
         return not bound and any(abs(rate - was) > CHANGED * was + 2 for rate, was in zip(rates, self._rates, strict=False))
 
@@ -73,14 +77,34 @@ class LinkedLane:
             lane.pause(now + answer.pause)
         works = state.succeeded > self._succeeded  # what others met may be their own node's trouble
         self._succeeded = state.succeeded
-        if answer.held and not works and state.health.state is not State.HELD and state.usable:
+        if answer.held and not works and state.usable:
+            if state.health.state is not State.HELD:
+                state.hold(now, answer.held)
             self._told_held = answer.held
-            state.hold(now, answer.held)
+            state.health.leave_probes_to_others(now + OTHERS_SECONDS)
+        elif self._told_held and not answer.held:
+            self._told_held = ""
+            state.health.resume()
+        self._told_shut = answer.shut
+        if answer.shut:
+            self._told_pause = max(self._told_pause, now + SHUT_SECONDS)
+            lane.pause(now + SHUT_SECONDS)
+        lane.share_announced(answer.share, now)
         if answer.out and state.usable:
             self._told_out = answer.out
             state.retire(answer.out)
         if answer.learned is not None and not self._is_known(answer.learned):
             lane.restore(answer.learned, now)
+
+    def _found(self, now: float) -> tuple[str, bool, str]:
+        """What this worker has found out by itself: why it holds the lane, whether it waits for a limit to open, why the lane is out."""
+        state = self.state
+        held = state.health.state is State.HELD
+        return (
+            state.health.cause or "it does not work" if held and not self._told_held else "",
+            state.limits.shut_since < now - WORTH_TELLING_SECONDS and not self._told_shut,
+            state.out or "" if not self._told_out else "",
+        )
 
     def drop(self, now: float) -> list[Permits]:
         """Hold nothing any more; what it held. It joins anew with the next report."""

@@ -55,6 +55,11 @@ class Slots(Struct):
         used, share = self.holders[name], self._share(name)
         return share > used.told and self._free > 0 and self._worth(used, share)
 
+    def is_busy(self, name: str) -> bool:
+        """Whether a holder has about as many in flight as it may."""
+        used = self.holders.get(name)
+        return used is not None and used.in_flight > 0 and used.in_flight >= BUSY * used.heard
+
     @property
     def _free(self) -> int:
         return max(0, self.limit - sum(used.most for used in self.holders.values()))

@@ -28,11 +28,13 @@ class LaneNews(Struct):
     """What a holder has found out about a lane by itself; not what it was told.
 
     pause: seconds for which nothing may leave, because the provider asks for it. held: why the lane does not work just now, ""
-    while it does. out: why it is used no longer. learned: of the provider's limits, as far as this holder meets them.
+    while it does. shut: a limit has let nothing in for a while, and this holder probes when it opens. out: why the lane is used no
+    longer. learned: of the provider's limits, as far as this holder meets them.
     """
 
     pause: float = 0.0
     held: str = ""
+    shut: bool = False
     out: str = ""
     learned: Learned | None = None
 
@@ -53,15 +55,18 @@ class LaneReport(Struct):
 class LaneAnswer(Struct):
     """What a holder is told of one lane. slots: in flight from now on. The rest as in `LaneNews`, from the others.
 
-    learned: a pace to go on from; None leaves the present one.
+    held, shut: another one probes the lane for all. learned: a pace to go on from; None leaves the present one. share: its part of
+    what the provider announces, which is for all holders together.
     """
 
     reply: Reply
     slots: int
     pause: float = 0.0
     held: str = ""
+    shut: bool = False
     out: str = ""
     learned: Learned | None = None
+    share: float = 1.0
 
 
 class ShardCounts(Struct):

@@ -158,6 +158,12 @@ class Admission:
         return self._paused_until if outage is None or not outage.said else max(self._paused_until, outage.due)
 
     @property
+    def shut_since(self) -> float:
+        """Clock since when a limit has let nothing in; inf while it does."""
+        outage = None if self._learner is None else self._learner.finder.outage
+        return inf if outage is None else outage.since
+
+    @property
     def concurrency(self) -> int:
         """How many attempts may be in flight now. The caller holds to it; `admit` does not."""
         return self._slots if self._learner is None else self._learner.finder.crowd.bound

@@ -50,7 +50,7 @@ SAME_EDGE_SECONDS = 1.1  # one edge, told in whole seconds
 
 
 class Announced(Struct, eq=False):
-    """One limit as it was announced. own: how much of ours left from a time up to another; None where that is not known.
+    """One limit as it was announced. own: how much of this run's left from a time up to another; None where that is not known.
 
     rate: a second, None before there was any word. remaining_share: of the limit, by the last word.
     """

@@ -209,6 +209,15 @@ class Health:
         else:
             self._hold(now)
 
+    def leave_probes_to_others(self, until: float) -> None:
+        """Another process probes for all, and says before this clock whether it still does."""
+        self._probes.leave_to_others(until)
+
+    def resume(self) -> None:
+        """The process that probed for all found that the lane works again, or has ended: begin with few attempts, as after a probe."""
+        if self.state is State.HELD:
+            self._return(self.departures)
+
     def tick(self, now: float, *, full: bool = False, others: float = inf) -> bool:
         """Look at the clock, about once a second; True if the lane has fallen silent and is held from now on.
 

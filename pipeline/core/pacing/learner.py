@@ -36,10 +36,10 @@ class Learner:
     """The learned pace of one lane.
 
     slots: attempts in flight at most. top: requests a second by configuration, or inf. next_news: from when on it pays to read
-    the headers of an answer.
+    the headers of an answer. What is announced is for all workers of a run together, of which this one may use a share.
     """
 
-    __slots__ = ("_announced", "_explained_until", "_silent", "_top", "finder", "next_news", "paces")
+    __slots__ = ("_announced", "_explained_until", "_share", "_silent", "_top", "finder", "next_news", "paces")
 
     def __init__(self, slots: int, top: float, *, ramp: bool) -> None:
         self._top = top
@@ -48,6 +48,7 @@ class Learner:
         self.paces: list[Pace] = []
         self.next_news = -inf
         self._silent = 0
+        self._share = 1.0
         self._explained_until = -inf
 
     # ---- may one leave? --------------------------------------------------------------------------------------------
@@ -101,9 +102,9 @@ class Learner:
     def _hear(self, unit: int, quota: Quota, left: float, now: float, *, let_in: bool) -> None:
         told = self._announced.get(unit)
         if told is None:
-            told = self._announced[unit] = Announced(own=self.finder.log.count if unit == Unit.REQUESTS else None)
+            told = self._announced[unit] = Announced(own=self._used_by_all if unit == Unit.REQUESTS else None)
         if unit == Unit.REQUESTS and (window := self.finder.window) is not None:
-            told.is_enforced(*window[:2], edges=window[2])
+            told.is_enforced(window[0] / self._share, window[1], edges=window[2])
         changed = told.news(left, now, quota, let_in=let_in)
         if told.rate is None:
             return
@@ -112,11 +113,27 @@ class Learner:
             pace = Pace(unit)
             self.paces.append(pace)
             if unit == Unit.REQUESTS and told.rate < inf:
-                owed = self.finder.owed_until(told.rate, now)
+                owed = self.finder.owed_until(self._share * told.rate, now)
                 pace.tat = owed if quota.reset_seconds is None else min(owed, left + quota.reset_seconds)
-        pace.retune(told.rate, now)
+        pace.retune(self._share * told.rate, now)
         if unit == Unit.REQUESTS:
-            self.finder.announced(min(self._top, told.rate), now, changed=changed)
+            self.finder.announced(min(self._top, self._share * told.rate), now, changed=changed)
+
+    def _used_by_all(self, start: float, end: float) -> float:
+        """How many requests of all workers left from one time to another, as far as this one can tell."""
+        return self.finder.log.count(start, end) / self._share
+
+    def take_share(self, share: float, now: float) -> None:
+        """Use this part of what is announced from now on."""
+        if share == self._share:
+            return
+        self._share = share
+        for pace in self.paces:
+            rate = self._announced[pace.unit].rate
+            if rate is not None:
+                pace.retune(share * rate, now)
+                if pace.unit == Unit.REQUESTS:
+                    self.finder.announced(min(self._top, share * rate), now, changed=False)
 
     def pace(self, configured: float) -> tuple[float, str]:
         """How many requests a second may leave at most, inf without a bound, and why, in words. configured: what may by the config."""
@@ -163,7 +180,7 @@ class Learner:
         """Other ceilings are configured."""
         self._top = top
         requests = self._announced.get(Unit.REQUESTS)
-        self.finder.retune(slots, top if requests is None or requests.rate is None else min(top, requests.rate))
+        self.finder.retune(slots, top if requests is None or requests.rate is None else min(top, self._share * requests.rate))
 
 
 def limits_told(report: Report) -> ProviderLimits | None:

@@ -191,6 +191,11 @@ class LeasedLane(Lane):
         """Clock; what was let leave before has left, unless it is set aside."""
         return self._handed_out if self._in_hand else inf
 
+    def share_announced(self, share: float, now: float) -> None:
+        """Use this part of what the provider announces from now on."""
+        if self._learner is not None:
+            self._learner.take_share(share, now)
+
     def _top(self) -> float:
         """The requests a second that the limits allow, to all together."""
         return min((meter.whole / meter.period for meter in self._meters if not meter.counts_tokens), default=inf)

@@ -18,18 +18,18 @@ NONE = -1  # no attempt has this number
 class Probes:
     """The probes of one lane. number: of the attempt that is the probe now, NONE while none is in flight."""
 
-    __slots__ = ("_at", "_delay", "_left", "_lost", "number")
+    __slots__ = ("_at", "_delay", "_left", "_lost", "_others_until", "number")
 
     def __init__(self) -> None:
         self.number = NONE
         self._delay = FIRST_SECONDS
-        self._at = self._left = -inf
+        self._at = self._left = self._others_until = -inf
         self._lost = 0  # probes that were given up
 
     def next_at(self, p95: float) -> float:
         """When the next may leave. p95: seconds that nearly all answers took, inf while unknown."""
         if self.number == NONE:
-            return self._at
+            return max(self._at, self._others_until)
         if self._lost >= MOST_LOST:
             return inf
         return self._left + max(LOST_SECONDS, 0.0 if p95 == inf else 3 * p95)
@@ -57,7 +57,11 @@ class Probes:
         self._delay = min(2 * self._delay, LAST_SECONDS)
         self._at = max(now + self._delay, told_until)
 
+    def leave_to_others(self, until: float) -> None:
+        """Another process probes the lane, and says before this clock whether it still does."""
+        self._others_until = until
+
     def answered(self) -> None:
         """A probe was answered: the lane is held no longer."""
         self.number, self._lost = NONE, 0
-        self._delay = FIRST_SECONDS
+        self._delay, self._others_until = FIRST_SECONDS, -inf

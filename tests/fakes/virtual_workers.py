@@ -1,0 +1,130 @@
+"""Several workers of one run on virtual time: real stages, the real coordinator as a plain object, and one embedded provider."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from pipeline.core.answers.retry import RetryPolicy
+from pipeline.core.cluster.coordination import CoordinatorCore
+from pipeline.core.cluster.linked_lane import LinkedLane
+from pipeline.core.cluster.talk import Poll, SharedLane
+from pipeline.core.pacing.lane_state import LaneState
+from pipeline.core.pacing.lanes import Lanes
+from pipeline.core.pacing.leased import LeasedLane
+from pipeline.core.rows.lines import RawRow
+from pipeline.records import Job
+from pipeline.stages.fetch import FetchSettings
+from pipeline.stages.flow import FlowSettings, Tallies, run_flow
+from pipeline.stages.pass_through import PassThrough
+from tests.fakes.simulated_run import SimulatedRun
+from tests.fakes.virtual_run import _FakeSender
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline.ports import AskLane
+    from pipeline.records import Failure, Outcome
+
+PARK_SECONDS, LOOK_SECONDS, EXPIRY_SECONDS = 0.25, 0.05, 3.0
+
+
+@define
+class VirtualWorkers(SimulatedRun):
+    """A plan's rows, cut into as many shards as there are workers. stopped: why each worker's flow has stopped, None if it did not."""
+
+    count: int = 2
+    core: CoordinatorCore = field(init=False)
+    stopped: list[str | None] = field(factory=list)
+    failed: int = 0
+
+    async def _main(self) -> None:
+        plan = self.plan
+        limits = LeasedLane([], slots=plan.workers)
+        self.core = CoordinatorCore([SharedLane("", limits.shared, plan.workers)], [], expiry=EXPIRY_SECONDS, now=trio.current_time())
+        self.stopped = [None] * self.count
+        self.started = trio.current_time()
+        with trio.fail_after(100_000):
+            async with trio.open_nursery() as nursery:
+                for number in range(self.count):
+                    nursery.start_soon(self._work, number)
+        self.ended = trio.current_time()
+
+    async def _work(self, number: int) -> None:
+        plan, rows = self.plan, len(self.plan.rows) // self.count
+        policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after)
+        state = LaneState(LeasedLane([], slots=plan.workers, learn=plan.learn), plan.workers, policy=policy)
+        read = 0
+
+        async def take_rows(most: int) -> list[RawRow]:
+            nonlocal read
+            await trio.lowlevel.checkpoint()
+            taken = [RawRow(line=at + 1, offset=at, data=b"") for at in range(read, min(rows, read + most, read + plan.slice_rows))]
+            read += len(taken)
+            return taken
+
+        def make_jobs(raw: list[RawRow], first: int) -> Sequence[Job | Failure]:
+            base = number * rows
+            return [Job(at, f"id-{base + at}", "POST", "/v1/x", b"{}", 1, at + 1) for at in range(first, first + len(raw))]
+
+        settings = FlowSettings(
+            take_rows=take_rows,
+            make_jobs=make_jobs,
+            lanes=Lanes([state]),
+            fetch=FetchSettings(
+                (self._open_sender,), policy, draw=lambda: 0.5, utc=self.utc, name_attempt=lambda index, attempt: f"{index}-{attempt}"
+            ),
+            store=PassThrough(self._emit),
+            window=plan.window,
+            leases={state: _Keeper(self.core, f"w{number}")},
+        )
+        tallies, stop = Tallies(), trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_with_the_others, stop)
+            await run_flow(settings, tallies, stop)
+            nursery.cancel_scope.cancel()
+        self.stopped[number] = tallies.gate.stopped
+        self.core.stop(tallies.gate.stopped)
+
+    def _open_sender(self) -> _FakeSender:
+        return _FakeSender(self)
+
+    async def _stop_with_the_others(self, stop: trio.Event) -> None:
+        """A worker hears that the run stops with its next answer."""
+        while self.core.stopped is None:  # noqa: ASYNC110  as its keeper asks
+            await trio.sleep(PARK_SECONDS)
+        stop.set()
+
+    async def _emit(self, outcomes: list[Outcome]) -> None:
+        await trio.lowlevel.checkpoint()
+        self.written.extend(outcomes)
+
+
+@define(eq=False)
+class _Keeper:
+    """A `LaneKeeper` whose messages take no time."""
+
+    core: CoordinatorCore
+    name: str
+    _numbers: count[int] = field(factory=count)
+
+    async def keep(self, lane: LaneState, ask: AskLane) -> None:
+        linked = LinkedLane(lane)
+        try:
+            while True:
+                begun, report = await ask(linked.report)
+                self.core.take(Poll(self.name, {self.name: [report]}, number=next(self._numbers)), begun)
+                told = self.core.answer(self.name, begun)
+                await ask(partial(linked.hear, told.lanes[self.name][0], begun + EXPIRY_SECONDS))
+                for _ in range(round(PARK_SECONDS / LOOK_SECONDS)):
+                    await trio.sleep(LOOK_SECONDS)
+                    if self.core.has_news(self.name, trio.current_time()) or await ask(linked.look):
+                        break
+        except trio.BrokenResourceError:
+            pass  # the gate has ended
+        finally:
+            self.core.leave(self.name, trio.current_time())
