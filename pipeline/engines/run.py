@@ -81,6 +81,7 @@ async def run_on(
     directory = directed.directory
     await directed.in_a_thread(partial(_begin, config, directory, fresh=fresh))
     with directory.locked():
+        goes_on = directory.exists
         plan = await directed.plan(fresh=fresh)
         store = storage_of(directory, plan)
         choice = "transient" if retry_failed is True else retry_failed or None
@@ -89,7 +90,7 @@ async def run_on(
         before = await directed.in_a_thread(partial(_totals, directory, plan, store))
         shards, limits = _to_run(plan, before, limit)
         work = Work(config, directory, plan, shards, limits, before.done, directed.stop, directed.give_up, progress or (lambda _: None))
-        ended = await engine(work) if shards else None
+        ended = await directed.work(engine, work, goes_on=goes_on) if shards else None
         try:
             after = await trio.to_thread.run_sync(_totals, directory, plan, store)
         except UsageError as error:  # the storage is out of reach now
@@ -138,6 +139,15 @@ class _Directed:
             return await self.in_a_thread(partial(_planned, self.config, self.directory, fresh=fresh))
         except (UsageError, RunInterrupted):
             self.directory.withdraw()
+            raise
+
+    async def work(self, engine: Engine, work: Work, *, goes_on: bool) -> Ended:
+        """Have the work done. An engine that cannot begin leaves no plan behind that was not there before."""
+        try:
+            return await engine(work)
+        except UsageError:
+            if not goes_on and work.directory.remote is None:
+                self.directory.forget_plan()
             raise
 
     async def in_a_thread(self, make: Callable[[], T]) -> T:

@@ -118,6 +118,12 @@ class RunDirectory:
                 (self.path / LOCK).unlink(missing_ok=True)
                 self.path.rmdir()
 
+    def forget_plan(self) -> None:
+        """Remove a plan, and what was made for it, if no part of it was begun. Call this with the lock."""
+        if not any(self.path.glob("part-*.jsonl*")):
+            self.manifest_path.unlink(missing_ok=True)
+            self.withdraw()
+
     def move_aside(self) -> Path:
         """Give it another name, which is free; that name. Raises UsageError."""
         aside = free_name(self.path)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from pipeline.engines.work import Engine
     from pipeline.summaries import Progress, Summary
 
 T = TypeVar("T")
@@ -52,7 +53,14 @@ class Case:
         engine = {"ray": {"shard_rows": 6, "collect": self.collect, "run_dir": self.run_dir}}
         return load_config(write_config(self.folder, base_url, source=self.source, request=REQUEST, engine=engine, **self.sections))
 
-    def run(self, *, plain: bool = False, at: Callable[[Progress, trio.Event], None] | None = None, **flags: Any) -> Summary:
+    def run(
+        self,
+        *,
+        plain: bool = False,
+        at: Callable[[Progress, trio.Event], None] | None = None,
+        engine: Engine = in_turn,
+        **flags: Any,
+    ) -> Summary:
         def tell(progress: Progress) -> None:
             self.told.append(progress)
             if at is not None:
@@ -62,7 +70,7 @@ class Case:
             self.stop = trio.Event()
             if plain:
                 return await pipeline.run(replace(config, sink=replace(config.sink, path=str(self.folder / "plain.jsonl"))), **flags)
-            return await run_on(in_turn, config, stop=self.stop, progress=tell, **flags)
+            return await run_on(engine, config, stop=self.stop, progress=tell, **flags)
 
         return self.serving(once)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from attrs import evolve
 
 import pipeline
 from pipeline.edges.store.files import BusyError
@@ -27,6 +28,7 @@ from tests.fakes.processes import ROOT, Campaign, campaign, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.engines.work import Ended, Work
     from pipeline.summaries import Progress
 
 
@@ -49,6 +51,20 @@ def test_parts_together_are_what_one_process_writes(case: Case) -> None:
     assert summary.failures == plain.failures
     assert summary.finish_reasons == plain.finish_reasons
     assert sum(summary.limited_by.values()) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("shards_run", [0, 1])
+def test_an_engine_that_cannot_begin_leaves_no_plan_and_one_that_did_loses_nothing(case: Case, shards_run: int) -> None:
+    async def engine(work: Work) -> Ended:
+        if shards_run:
+            await in_turn(evolve(work, shards=work.shards[:shards_run]))
+        raise UsageError("the cluster cannot be reached")
+
+    with pytest.raises(UsageError, match="cannot be reached"):
+        case.run(engine=engine)
+
+    assert case.directory.path.exists() == bool(shards_run)
+    assert case.run().succeeded == ROWS
 
 
 def test_progress_counts_over_all_shards(case: Case) -> None:
