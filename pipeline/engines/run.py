@@ -96,6 +96,8 @@ async def run_on(
         except UsageError as error:  # the storage is out of reach now
             raise RunAborted(str(error), directed.summary(before, before, ended)) from error
         summary = directed.summary(before, after, ended)
+        if choice is not None and ended is not None and ended.stopped is None:  # rows that were sent again were not finished before
+            summary = replace(summary, skipped_resumed=min(before.rows, ended.progress.rows_resumed))
         _see_that_it_ended_well(work, after, ended, summary)
         if len(after.done) == len(plan.shards) and config.engine.ray.collect.value == "file":
             try:

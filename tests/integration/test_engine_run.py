@@ -125,7 +125,7 @@ def test_failed_rows_of_all_parts_are_sent_again(case: Case) -> None:
 
     summary = case.run(retry_failed="all")
 
-    assert (case.sent, summary.failed, summary.succeeded) == (2, 0, ROWS)
+    assert (case.sent, summary.failed, summary.succeeded, summary.skipped_resumed) == (2, 0, ROWS, ROWS - 2)
     assert case.ids() == [f"c-{at}" for at in range(ROWS)]
     assert (case.folder / "out.jsonl.1").read_bytes() == before
 

@@ -15,6 +15,7 @@ from tests.fakes.virtual_workers import VirtualWorkers
 SLOTS = 8
 LATENCY = LatencyConfig(median_seconds=0.2)
 DOWN_AT, DOWN_SECONDS = 2.0, 60.0
+KNOWN_SECONDS = 2.0  # after which all know of it
 
 
 def run(rows: int, workers: int, **simulate: object) -> VirtualWorkers:
@@ -27,6 +28,11 @@ def answers(run: VirtualWorkers, status: int) -> int:
     return run.provider.tally.statistics().answers.get(status, 0)
 
 
+def probes(run: VirtualWorkers) -> list[float]:
+    """When attempts left from some seconds after the outage began until it ended."""
+    return [at for at, *_ in run.sent if DOWN_AT + KNOWN_SECONDS < at - run.started < DOWN_AT + DOWN_SECONDS]
+
+
 @pytest.mark.parametrize("fault, status", [("http_503", 503), ("http_429", 429)])
 @pytest.mark.parametrize("wait", [0.0, 1.0])
 def test_one_worker_asks_for_all_whether_the_provider_is_back(fault: str, status: int, wait: float) -> None:
@@ -36,7 +42,8 @@ def test_one_worker_asks_for_all_whether_the_provider_is_back(fault: str, status
     one = run(240, 1, outages=(outage,), retry_after_seconds=wait)
 
     assert all(isinstance(outcome, Success) for outcome in [*two.written, *one.written])
-    assert answers(two, status) <= answers(one, status) + SLOTS  # those that were in flight as the others heard of it
+    assert answers(two, status) <= answers(one, status) + 2 * SLOTS  # those that were in flight as the others heard of it
+    assert len(probes(two)) <= len(probes(one)) + 2
 
 
 def test_a_key_that_is_refused_costs_no_more_than_what_was_in_flight() -> None:
