@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from msgspec import field
 
 from pipeline.core.pacing.crowd import ALIKE, LEAST_CAP
-from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, Mode
+from pipeline.core.pacing.growing import CATCH_UP_SECONDS, FROZEN, WAVE_SECONDS, Mode
 from pipeline.core.pacing.interval import REPEATED_SECONDS, TRIAL_SECONDS
 from pipeline.core.pacing.kinds import Kind
 from pipeline.core.pacing.meter import TICK_SECONDS
@@ -42,6 +42,7 @@ SHORT_WAIT_SECONDS = 1.5  # a Retry-After in whole seconds says 1 for everything
 LEAST_GRACE = 0.1
 SLOT_SECONDS, SLOT_SHARE = 0.01, 1 / 12  # of a latency: for so long the highest number in flight is taken together
 BUSY_SHARE = 0.2  # of attempts, that a provider may be too busy for at random: twelve in a row are no chance
+UNKNOWN = -1
 OVERTAKEN = 2.0  # attempts in flight, by which the numbers may differ that the server saw
 FEWEST_OTHERS = 10  # that left between the first wave and the next refusal, for it to tell of a cap
 BETWEEN = 3  # let in between two refusals: the limit is not shut
@@ -181,8 +182,11 @@ class Finder(Told, eq=False):
 
     def busy(self, grant: Grant, now: float) -> None:
         """The provider is too busy for one and answers others, as a proxy is that caps the requests at once. The pace may stay."""
-        self.lost(grant, now)
         left = grant.left
+        if self._wave:  # what else is on its way is refused, too; what was let in is known when all of that is back
+            self.opened, self._search_left, self._wave_let_in = now, self._left, UNKNOWN
+            self.crowd.forget_peaks()
+        self.lost(grant, now)
         self.log.remove(left)
         if self.outage is not None or left < self.opened:
             return
@@ -227,17 +231,18 @@ class Finder(Told, eq=False):
         left, count = grant.left, self.log.count
         even = self.mode in (Mode.HOLD, Mode.TEST) and not self.span.unsure
         wire = self._on_the_wire(left, now)
-        if self._wave_let_in and self._is_cap_of_wave(grant.crowd - 1 - wire):
+        if self._wave_let_in and self._is_cap_of_wave(grant.crowd - 1, wire):
             return True
         return self.crowd.refused(grant.crowd, left, even=even, wire=wire, pace=count(left - 1.0, left))
 
-    def _is_cap_of_wave(self, in_flight: int) -> bool:
+    def _is_cap_of_wave(self, in_flight: int, wire: int) -> bool:
         """Whether the first refusal after the first wave came at the number that was let in of it, though others left meanwhile."""
-        let_in = self._wave_let_in
+        let_in = self._wave_let_in if self._wave_let_in != UNKNOWN else self.log.count(self._began, self._began + WAVE_SECONDS)
         if self._left - self._search_left < max(FEWEST_OTHERS, let_in / 2):
             return False
         self._wave_let_in = 0
-        if let_in < LEAST_CAP or abs(in_flight - let_in) > max(OVERTAKEN, ALIKE * let_in):
+        slack = max(OVERTAKEN, ALIKE * let_in)
+        if let_in < LEAST_CAP or not in_flight - wire - slack <= let_in <= in_flight + slack:
             return False
         self.crowd.flooded(let_in + 1, 0)
         return True
