@@ -86,4 +86,4 @@ def test_a_reply_that_is_no_answer_says_what_it_lacks(name: str) -> None:
 
     assert reading.problem is not None
     assert (reading.problem, reading.final, reading.empty, reading.finish_reason) == (problem, final, empty, reason)
-    assert reading.complete is not empty
+    assert (reading.complete is False) == empty

@@ -208,3 +208,18 @@ def test_a_stream_without_a_choice_says_so() -> None:
 
     assert isinstance(cut, Cut)
     assert cut.reason == "no choice came"
+
+
+@pytest.mark.parametrize("fold", [1, 65_536])
+def test_elements_of_a_list_go_on_where_their_index_is(fold: int) -> None:
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    told = [(0, "r0 "), (1, "r1 "), (0, "more"), (1, "again")]
+    events = [chunk(reasoning_details=[{"type": "reasoning.text", "index": at, "text": text}]) for at, text in told]
+    assembler = Assembler(fold)
+    assembler.feed(sse(*events, chunk(content="Hi"), end))
+
+    whole = assembler.end()
+
+    assert isinstance(whole, Whole)
+    details = json.loads(whole.body)["choices"][0]["message"]["reasoning_details"]
+    assert [(each["index"], each["text"]) for each in details] == [(0, "r0 more"), (1, "r1 again")]
