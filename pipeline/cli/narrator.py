@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pipeline.core.output.words import amount, duration, title
+from pipeline.core.output.words import amount, duration, many, title
 from pipeline.events import AttemptResult, LaneBack, LaneOut, PaceChanged, Paused, RunStopping
 
 if TYPE_CHECKING:
@@ -137,12 +137,13 @@ def _of_row(record: AttemptRecord) -> str:
 
 def _sentence(event: Paused | PaceChanged | LaneOut | LaneBack | RunStopping) -> str:
     if isinstance(event, RunStopping):
-        return f"stopping: {event.reason}; {event.in_flight:,} requests in flight may still finish"
+        return f"stopping: {event.reason}; {many(event.in_flight, 'request')} in flight may still finish"
     lane = _lane(event.lane)
     if isinstance(event, Paused):
         return f"{lane}pause: nothing leaves for {duration(event.seconds)}, as the provider asked: {' '.join(event.message.split())}"
     if isinstance(event, PaceChanged):
-        pace = "no bound" if event.per_second is None else f"{amount(event.per_second)} requests a second"
+        rate = None if event.per_second is None else amount(event.per_second)
+        pace = "no bound" if rate is None else f"{rate} {'request' if rate == '1' else 'requests'} a second"
         return f"{lane}pace: {pace}, {event.why}"
     if isinstance(event, LaneOut):
         then = "" if event.next_try_in is None else f"; next try in {duration(event.next_try_in)}"

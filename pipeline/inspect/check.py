@@ -15,6 +15,7 @@ from pipeline.config.environment import sends_no_key
 from pipeline.core.rows.attached import shown
 from pipeline.core.rows.templates import lookalikes
 from pipeline.core.rows.urls import split_base
+from pipeline.inspect.answer_notes import answer_notes
 from pipeline.inspect.forecast import Demand, LaneForecast, budget_notes, forecast_lanes, seconds_of
 from pipeline.records import Failure
 from pipeline.runs.assembly import job_maker, source_opener
@@ -128,7 +129,7 @@ def _report(config: Config, count: _Count) -> CheckReport:
         cost=cost,
         first_request_url=None if count.first is None else _address(config.lanes[0], count.first.url),
         first_request_body=None if count.first is None else shown(count.first).decode(),
-        notes=(*_notes(config, count), *budget_notes(config, demand, cost, duration)),
+        notes=(*_notes(config, count), *answer_notes(config, count.first), *budget_notes(config, demand, cost, duration)),
         lanes=forecast,
     )
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec.structs import replace
 
 from pipeline.cli.texts import report_text
 from pipeline.config import (
+    AnswersConfig,
     BudgetConfig,
     Config,
+    ExpectConfig,
     LaneConfig,
     LimitsConfig,
     PricesConfig,
@@ -20,6 +22,8 @@ from pipeline.config import (
     SinkConfig,
     SourceConfig,
 )
+from pipeline.config.answers import Feedback
+from pipeline.config.lanes import PriceSource
 from pipeline.errors import InputError
 from pipeline.inspect.check import SHOWN, CheckReport, check
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_LIMITS = LimitsConfig()
+CHAT, NOWHERE = "/v1/chat/completions", "http://127.0.0.1:9"
 
 
 def config_of(folder: Path, lines: list[str], limits: LimitsConfig = NO_LIMITS, prices: PricesConfig | None = None) -> Config:
@@ -252,3 +257,54 @@ def test_check_promises_no_bound_for_answers_that_have_none(tmp_path: Path, boun
     line = {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "hello"}], **bound}}
 
     assert said in report_text(check(config_of(tmp_path, [json.dumps(line)])))
+
+
+def noted(folder: Path, body: dict[str, Any], url: str = CHAT, base_url: str = NOWHERE, **changes: Any) -> str:
+    config = config_of(folder, ['{"prompt": "hi"}'])
+    request = RequestConfig(url=url, body={"model": "m", "prompt": "{prompt}", **body})
+    return " ".join(check(replace(config, request=request, provider=ProviderConfig(base_url=base_url), **changes)).notes)
+
+
+@pytest.mark.parametrize(
+    "body, url, base_url, said",
+    [
+        ({"stream": True}, CHAT, NOWHERE, "include_usage"),
+        ({"stream": True, "stream_options": {"include_usage": True}}, CHAT, NOWHERE, ""),
+        ({"stream": False}, CHAT, NOWHERE, ""),
+        ({"stream": True}, "/v1/messages", NOWHERE, ""),
+        ({"stream": True}, CHAT, "https://api.mistral.ai/v1", ""),
+        ({"stream": True, "stream_options": {"include_usage": True}}, CHAT, "https://api.mistral.ai/v1", "Mistral refuses"),
+        ({}, "/v1beta/models/g:streamGenerateContent", NOWHERE, "alt=sse"),
+        ({}, "/v1beta/models/g:streamGenerateContent?alt=sse", NOWHERE, ""),
+    ],
+)
+def test_check_notes_a_stream_whose_tokens_will_not_be_known(
+    tmp_path: Path, body: dict[str, object], url: str, base_url: str, said: str
+) -> None:
+    notes = noted(tmp_path, body, url, base_url)
+
+    assert said in notes
+    assert bool(said) is any(word in notes for word in ("include_usage", "Mistral", "alt=sse"))
+
+
+@pytest.mark.parametrize(
+    "temperature, answers, said",
+    [
+        (0, AnswersConfig(expect=ExpectConfig(json=True), asks=3), True),
+        (0.7, AnswersConfig(expect=ExpectConfig(json=True), asks=3), False),
+        (0, AnswersConfig(expect=ExpectConfig(json=True), asks=3, feedback=Feedback.REASON), False),
+        (0, AnswersConfig(expect=ExpectConfig(json=True)), False),
+    ],
+)
+def test_check_notes_that_the_same_question_brings_the_same_answer(
+    tmp_path: Path, temperature: float, answers: AnswersConfig, *, said: bool
+) -> None:
+    assert ("at temperature 0" in noted(tmp_path, {"temperature": temperature}, answers=answers)) is said
+
+
+@pytest.mark.parametrize("model, said", [("gpt-4o", False), ("my-deployment", True)])
+def test_check_notes_where_prices_are_from_and_a_model_without_one(tmp_path: Path, model: str, *, said: bool) -> None:
+    notes = noted(tmp_path, {"model": model}, prices=PricesConfig(table=PriceSource.BUILTIN))
+
+    assert "genai-prices" in notes
+    assert ("no price is known" in notes) is said

@@ -72,6 +72,15 @@ def test_a_pace_that_changes_slightly_is_told_now_and_then() -> None:
     assert lines == [f"pace: {pace} requests a second, what the provider allows" for pace in ("20", "20.1", "10")]
 
 
+def test_one_request_is_told_as_one() -> None:
+    lines = told(PaceChanged(0.0, 1.0, "the configured limit"), RunStopping(1.0, "interrupted", 1))
+
+    assert lines == [
+        "pace: 1 request a second, the configured limit",
+        "stopping: interrupted; 1 request in flight may still finish",
+    ]
+
+
 def test_kinds_and_lanes_are_told_apart() -> None:
     lines = told(failed(0.0, lane="eu"), failed(0.1, lane="us"), failed(0.2, code="timeout", lane="eu"), failed(0.3, lane="eu"))
 
