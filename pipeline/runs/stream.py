@@ -55,6 +55,9 @@ def stream(
     Use it as `async for outcome in stream(config, rows)`. Leave the loop early inside `async with stream(…) as
     outcomes`, so that the attempts in flight end with the block. It needs trio; `pipeline.aio.stream` is the same for asyncio.
 
+    The keys are read when it is called, so that one that is missing is told at once and not within the loop. An `api_key_command` is run
+    then, and the event loop waits for it.
+
     Raises ConfigError, and TypeError for a single row, at once; out of the loop RunAborted when going on is pointless, and
     what `rows` raised, after the outcomes of the rows before it.
     """

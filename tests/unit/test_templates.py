@@ -107,7 +107,7 @@ def test_an_empty_body_is_an_empty_object() -> None:
         ({"y": ["", "{}"]}, "x.y[1]", '"{}" names no field'),
         ("{!s}", "x", '"{}" names no field'),
         ('{"a": 1}', "x", 'names no field; write "{{" and "}}" for braces'),
-        ("{ a }", "x", "names no field"),
+        ("{ a }", "x", 'names no field; write "{a}" for the field, "{{" and "}}" for braces'),
         ("{\n}", "x", "names no field"),
         ("{a!r}", "x", 'after "!" only s (as text), data'),
         (dt.date(2025, 1, 2), "x", "(date) cannot be JSON; put it in quotes"),

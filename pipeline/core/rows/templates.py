@@ -45,7 +45,8 @@ class Lookalike(msgspec.Struct, frozen=True):
     meant: str
 
     def __str__(self) -> str:
-        return f"{self.place} has {self.written}, which is no field here; write {self.meant}"
+        what = "which sends a $ before the field" if self.written.startswith("${") else "which is no field here"
+        return f"{self.place} has {self.written}, {what}; write {self.meant}"
 
 
 class TemplateError(ValueError):
@@ -276,6 +277,8 @@ def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: b
 def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
     if not name:
         problems.append((place, '"{}" names no field; write "{name}" for a field, "{{}}" for braces'))
+    elif _UNLIKELY_NAME.search(name) and (bare := name.strip()) and not _UNLIKELY_NAME.search(bare):
+        problems.append((place, f'"{{{name}}}" names no field; write "{{{bare}}}" for the field, "{{{{" and "}}}}" for braces'))
     elif _UNLIKELY_NAME.search(name):
         problems.append((place, f'"{{{name}}}" names no field; write "{{{{" and "}}}}" for braces'))
     elif "!" in name:
