@@ -72,7 +72,9 @@ class Scenario:
         rows, head = min(self.rows, self.quick_rows), None if self.head_seconds is None else 0.5
         timeout = 1.0 if self.family == "correctness" else self.timeout_seconds
         patience = min(self.patience_seconds, 20.0)  # whole seconds are what a subject takes that does not wait for something
-        load = evolve(self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head)
+        load = evolve(
+            self, rows=rows, in_flight=in_flight, latency=latency, slow_rows=rows, head_seconds=head, events=min(self.events, 100)
+        )
         return evolve(load, timeout_seconds=timeout, patience_seconds=patience)
 
 
