@@ -1,4 +1,4 @@
-"""A run whose config can be changed while it goes on: what a caller holds, and what the run gives it. How it is done: `changing`."""
+"""Lets a caller change the config of a run while it goes on: what the caller holds, and what the run puts in it. `changing` does it."""
 
 from __future__ import annotations
 

@@ -131,3 +131,11 @@ def test_a_group_counts_as_its_rows_one_by_one(outcomes: list[Outcome]) -> None:
     assert (together.prompt_tokens, together.output_tokens) == (spent.prompt_tokens, spent.output_tokens)
     assert together.rejected == sum(outcome.rejected for outcome in asked)
     assert together.from_cache == sum(isinstance(outcome, Success) and not outcome.attempts for outcome in outcomes)
+
+
+def test_a_stream_without_a_second_event_has_no_gap() -> None:
+    ledger = Ledger()
+
+    ledger.add([Success(0, "a", 200, None, b"{}", Usage(1, 1, 2), 1, 3.0, first_token_seconds=1.0)])
+
+    assert max(ledger.longest_gap.shown().values()) < 0.001

@@ -1,4 +1,4 @@
-"""How long a provider's answer asks to wait. Reads headers and text; decides nothing, raises nothing. Of limits: `quotas`.
+"""How long a provider's answer asks to wait. Reads headers and text; decides and raises nothing. Limits in headers are read by `quotas`.
 
 Whatever is missing, malformed, negative or implausible counts as absent, and the next source is asked.
 """

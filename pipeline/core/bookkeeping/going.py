@@ -1,4 +1,4 @@
-"""How a run goes on: what its journal keeps of that for `status`. Pure: `now` is an argument."""
+"""The progress of a run as its journal keeps it for `status`. Pure: `now` is an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run keeps for its report: buckets of time with counts and histograms, the slowest rows and what befell the lanes. Pure.
+"""What a run keeps for its report: buckets of time with counts and histograms, the slowest rows, and outages of lanes. Pure.
 
 Theory of operation. No attempt is kept. A bucket is a second wide at first. When there would be more than `MOST` of them, neighbours
 are folded in two and the width doubles, so that an hour and a week take the same room. Durations are counted in cells that grow by
