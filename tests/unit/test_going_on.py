@@ -19,6 +19,7 @@ from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.output import FileSink
+from pipeline.records import NO_USAGE, Success
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:
@@ -140,3 +141,23 @@ def test_a_renaming_that_was_cut_off_is_finished_and_overwrites_nothing(tmp_path
     assert paths.output.read_bytes() == b"new"
     assert aside.read_bytes() == (b"old" if had_been_renamed else b"half of something")
     assert not paths.rebuilt.exists()
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_answers_that_got_no_further_than_the_spool_go_on_in_their_order(tmp_path: Path, *, in_order: bool) -> None:
+    paths = Paths(tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal")
+    kind = Kind(encode_batch, in_order=in_order, power=False)
+    answers = [Success(index, f"c-{index}", 200, None, b'{"a":%d}' % index, NO_USAGE, 1, 0.0) for index in (4, 2)]
+    store = open_durable(paths, kind, {})
+    store.begin([RawRow(index + 1, index, b"{}") for index in range(5)], 0)
+    for answer in answers:
+        store.left(answer.index)
+        store.keep(answer)
+    store.close()  # nothing is recorded, as when the process is killed
+
+    with closing(open_durable(paths, kind, {})) as store:
+        assert list(store.done) == ([(2, 3), (4, 5)])
+        assert list(store.held) == ([(2, 3), (4, 5)] if in_order else [])
+        assert store.state.written == (0 if in_order else 2)
+        assert store.state.unknown == 0
+    assert paths.output.read_bytes() == (b"" if in_order else b"".join(map(encode_batch, answers)))
