@@ -34,7 +34,8 @@ PROGRESS_SECONDS = 0.5  # between two looks at a run; the receiver decides what 
 class Course(Struct, eq=False):
     """One run from its start to its conclusion.
 
-    stop: set it to end the run early. source, limit: what is read, and how many rows of it.
+    stop: set it to end the run early. source, limit: what is read, and how many rows of it. waits: what it waits for, as of a look of the
+    gate at the clock.
     """
 
     config: Config
@@ -47,6 +48,8 @@ class Course(Struct, eq=False):
     source: Source | None = None
     limit: int | None = None
     pricing: LanePrices | None = None
+    waits: Going = field(default_factory=Going)
+    waits_as_of: float = -1.0
 
     def __post_init__(self) -> None:
         self.pricing = _prices_of(self.config)
@@ -134,11 +137,14 @@ class Course(Struct, eq=False):
         return expected if expected is None or self.limit is None else min(expected, self.limit)
 
     def going(self) -> Going:
-        """How the run goes on, for its journal; called in any thread."""
+        """How the run goes on, for its journal; called in any thread. What it waits for is counted together once a second."""
         read, gate = self.tallies.read, self.tallies.gate
-        figures = LaneFigures(gate, gate.looked_at)
+        if gate.looked_at != self.waits_as_of:
+            figures = LaneFigures(gate, gate.looked_at)
+            self.waits = Going(bound=gate.bound, limited_by=figures.limited_by, attained=figures.attained, lanes=figures.waits())
+            self.waits_as_of = gate.looked_at
         expected = read.rows if read.ended else self._rows_expected()
-        return Going(expected, gate.in_flight, gate.waiting, None, gate.bound, figures.limited_by, figures.attained, figures.waits())
+        return replace(self.waits, rows_expected=expected, in_flight=gate.in_flight, waiting=gate.waiting)
 
     def summary(self, digest: str = "") -> Summary:
         """What was done up to now."""
