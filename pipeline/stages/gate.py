@@ -124,7 +124,9 @@ class _Gate(Struct, eq=False):
         return not (self.in_flight or self.rows)
 
     def _finished(self) -> bool:
-        return self._idle() and (self.ended or self.tally.stopped is not None)
+        return self._idle() and (
+            self.tally.stopped is not None or (self.ended and not any(state.refusals.in_doubt for state in self.lanes.states))
+        )
 
     # ---- release -------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,8 @@ class VirtualWorkers(SimulatedRun):
     async def _main(self) -> None:
         plan = self.plan
         limits = LeasedLane([], slots=plan.workers)
-        self.core = CoordinatorCore([SharedLane("", limits.shared, plan.workers)], [], expiry=EXPIRY_SECONDS, now=trio.current_time())
+        shared = SharedLane("", limits.shared, plan.workers, plan.stop_after)
+        self.core = CoordinatorCore([shared], [], expiry=EXPIRY_SECONDS, now=trio.current_time())
         self.stopped = [None] * self.count
         self.started = trio.current_time()
         with trio.fail_after(100_000):
@@ -56,7 +57,7 @@ class VirtualWorkers(SimulatedRun):
 
     async def _work(self, number: int) -> None:
         plan, rows = self.plan, len(self.plan.rows) // self.count
-        policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds, plan.stop_after)
+        policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds)
         state = LaneState(LeasedLane([], slots=plan.workers, learn=plan.learn), plan.workers, policy=policy)
         read = 0
 

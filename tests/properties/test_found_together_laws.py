@@ -5,14 +5,22 @@ Real stages and the real coordinator, on virtual time.
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
-from pipeline.records import Success
+import pytest
+import trio
+
+from pipeline.core.answers.retry import RetryPolicy
+from pipeline.records import Answer, Failure, Success
 from pipeline.simulate import Dialect, LatencyConfig, RetryAfter, SimulateConfig, SimulatedLimits, SimulatedOutage
 from tests.fakes.virtual_run import Plan, RowPlan
-from tests.fakes.virtual_workers import VirtualWorkers
+from tests.fakes.virtual_workers import LOOK_SECONDS, PARK_SECONDS, VirtualWorkers
+
+if TYPE_CHECKING:
+    from pipeline.records import Fault, Job
 
 SLOTS = 8
+STOP_AFTER = RetryPolicy().stop_after or 0
 LATENCY = LatencyConfig(median_seconds=0.2)
 DOWN_AT, DOWN_SECONDS = 2.0, 60.0
 KNOWN_SECONDS = 2.0  # after which all know of it
@@ -22,6 +30,34 @@ def run(rows: int, workers: int, **simulate: object) -> VirtualWorkers:
     plan = Plan(rows=(RowPlan(),) * rows, window=400, workers=SLOTS, attempts=6, slice_rows=100, learn=True)
     settings = SimulateConfig(latency=LATENCY, **simulate)  # type: ignore[arg-type]  # its own settings
     return VirtualWorkers(plan=plan, simulate=settings, count=workers).run()
+
+
+class NoSuchModel(VirtualWorkers):
+    """A provider that does not know the model of some rows, and takes as long to say so as for any other answer."""
+
+    rows: frozenset[str] = frozenset()
+    begins = 0.0
+    refused = 0
+
+    async def answer(self, job: Job) -> Answer | Fault:
+        if job.custom_id not in self.rows or trio.current_time() - self.started < self.begins:
+            return await super().answer(job)
+        now = trio.current_time()
+        await trio.sleep(LATENCY.median_seconds)
+        self.refused += 1
+        return Answer(404, [], b'{"error": {"code": "model_not_found", "message": "no such model"}}', sent_at=now)
+
+
+def ids(first: int, end: int) -> frozenset[str]:
+    return frozenset(f"id-{at}" for at in range(first, end))
+
+
+def with_no_such_model(workers: int, rows: frozenset[str], *, begins: float) -> NoSuchModel:
+    plan = Plan(rows=(RowPlan(),) * 400, window=400, workers=SLOTS, attempts=6, slice_rows=100)
+    run = NoSuchModel(plan=plan, simulate=SimulateConfig(latency=LATENCY), count=workers)
+    run.rows, run.begins = rows, begins
+    run.run()
+    return run
 
 
 def answers(run: VirtualWorkers, status: int) -> int:
@@ -51,6 +87,23 @@ def test_a_key_that_is_refused_costs_no_more_than_what_was_in_flight() -> None:
 
     assert all("401" in (reason or "") or reason == "interrupted" for reason in stopped.stopped)
     assert answers(stopped, 401) <= 2 * SLOTS
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_rows_that_all_get_the_same_answer_are_added_up_over_all_workers(workers: int) -> None:
+    stopped = with_no_such_model(workers, ids(0, 400), begins=DOWN_AT)
+
+    assert any("404" in (reason or "") for reason in stopped.stopped)
+    assert all(isinstance(outcome, Success) for outcome in stopped.written)
+    assert stopped.refused <= STOP_AFTER + SLOTS + SLOTS * (PARK_SECONDS + LOOK_SECONDS) / LATENCY.median_seconds
+
+
+def test_rows_that_all_get_the_same_answer_are_their_own_fault_if_another_worker_succeeds() -> None:
+    done = with_no_such_model(2, ids(220, 280), begins=0.0)
+
+    assert done.stopped == [None, None]
+    assert {outcome.custom_id for outcome in done.written if isinstance(outcome, Failure)} == ids(220, 280)
+    assert len(done.written) == 400
 
 
 def test_what_a_provider_announces_is_for_all_workers_together() -> None:

@@ -301,3 +301,40 @@ def test_rows_of_a_shard_are_counted_once_and_attempts_of_all_workers_that_had_i
 
     ask(core, "b", 6.0, back={0: ShardCounts()})  # another process has the lock
     assert core.picture().counts == ShardCounts(rows=5, attempts=7, throttled=2)
+
+
+def alike(core: CoordinatorCore, name: str, now: float, rows: int, *, succeeded: int = 0, in_flight: int = 0) -> tuple[int, bool]:
+    """What a holder is to add to so many rows that got the same answer, and whether it is in doubt."""
+    told = report(core, name, now, news=LaneNews(alike={"404": rows}, succeeded=succeeded), slots=20, in_flight=in_flight).lanes[name][0]
+    return told.alike.get("404", 0), told.in_doubt
+
+
+def test_rows_with_the_same_answer_are_added_up_until_one_succeeds() -> None:
+    core = CoordinatorCore([SharedLane("", [], 40, stop_after=20)], range(3), expiry=3.0, now=0.0)
+    for second in (0.1, 0.2, 0.3):
+        assert [alike(core, name, second, 0) for name in "ab"] == [(0, True)] * 2
+
+    said = [alike(core, "a", 1.0, 12), alike(core, "b", 1.1, 7), alike(core, "b", 1.2, 9, in_flight=1)]
+    assert core.has_news("a", 1.2) is False
+    said += [alike(core, "a", 1.3, 12), alike(core, "b", 1.4, 9)]
+    assert core.has_news("a", 1.4)
+    said += [alike(core, "a", 1.5, 12), alike(core, "b", 1.6, 1, succeeded=1)]
+    assert core.has_news("a", 1.6)
+    said += [alike(core, "a", 1.7, 14), alike(core, "b", 1.8, 1, succeeded=1)]
+
+    assert said == [
+        *((0, True), (12, True), (12, False)),
+        *((9, True), (12, False)),
+        *((9, False), (0, True)),
+        *((1 - 12, True), (2, True)),
+    ]
+
+
+def test_a_worker_that_ends_for_too_many_same_answers_does_not_let_the_others_go_on() -> None:
+    core = CoordinatorCore([SharedLane("", [], 40, stop_after=20)], range(3), expiry=3.0, now=0.0)
+    alike(core, "a", 1.0, 15)
+    alike(core, "b", 1.1, 5)
+
+    core.leave("a", 1.2)
+
+    assert alike(core, "b", 1.3, 5) == (15, False)

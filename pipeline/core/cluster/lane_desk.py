@@ -9,6 +9,7 @@ What one holder finds out, all are told:
 - what the provider announces of its limits, each hears for itself. It is for all together, so each uses the same part of it as
   the others who send.
 - a lane that is out of use (nothing left in the account): it is so for everybody.
+- rows in a row that got the same permanent answer: they are added up (`alike`), and the run stops after as many as one process would.
 - a pace that was found. Each holder finds what the provider allows beside the others, so what the provider allows in all is the
   sum. When a holder joins or leaves, the sum is shared out anew, and nobody has to search again.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, field
 
+from pipeline.core.cluster.alike import Alike
 from pipeline.core.cluster.slots import Slots
 from pipeline.core.cluster.talk import LaneAnswer
 from pipeline.core.pacing.permits import Coordinator
@@ -37,13 +39,14 @@ CHANGED = 0.1  # of a part of what is announced: less is not worth a message
 
 
 class _Heard(Struct):
-    """What a holder knows from an answer. pause: clock until which it does."""
+    """What a holder knows from an answer. pause: clock until which it does. in_doubt: as in `LaneAnswer`."""
 
     pause: float = 0.0
     held: str = ""
     shut: bool = False
     out: str = ""
     share: float = 1.0
+    in_doubt: bool = True
 
 
 class LaneDesk(Struct):
@@ -58,6 +61,7 @@ class LaneDesk(Struct):
 
     permits: Coordinator
     slots: Slots
+    alike: Alike
     paused_until: float = 0.0
     held: dict[str, str] = field(default_factory=dict)
     shut: dict[str, None] = field(default_factory=dict)
@@ -70,7 +74,7 @@ class LaneDesk(Struct):
     @classmethod
     def of(cls, lane: SharedLane) -> LaneDesk:
         """A lane of which nobody holds anything yet."""
-        return cls(Coordinator.of(lane.limits), Slots(lane.slots))
+        return cls(Coordinator.of(lane.limits), Slots(lane.slots), Alike(lane.stop_after))
 
     @property
     def names(self) -> list[str]:
@@ -91,8 +95,8 @@ class LaneDesk(Struct):
 
     def answer(self, name: str, now: float) -> LaneAnswer:
         """What a holder is told now."""
-        held, shut, share = self._held_for(name), self._shut_for(name), self._share_of(name)
-        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share)
+        held, shut, share, in_doubt = self._held_for(name), self._shut_for(name), self._share_of(name), self._in_doubt(name)
+        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share, in_doubt)
         return LaneAnswer(
             self.permits.answer(name, now),
             self.slots.answer(name),
@@ -102,6 +106,8 @@ class LaneDesk(Struct):
             out=self.out,
             learned=self._part_of(name),
             share=share,
+            alike=self.alike.beside(name),
+            in_doubt=in_doubt,
         )
 
     def has_news(self, name: str, now: float) -> bool:
@@ -114,6 +120,7 @@ class LaneDesk(Struct):
             or self.out != heard.out
             or self._held_for(name) != heard.held
             or self._shut_for(name) != heard.shut
+            or self._in_doubt(name) != heard.in_doubt
             or abs(self._share_of(name) - heard.share) > CHANGED * heard.share
             or self.permits.has_news(name, now)
             or self.slots.has_news(name)
@@ -136,6 +143,7 @@ class LaneDesk(Struct):
         if news.pause > 0 and now + news.pause > self.paused_until + PAUSE_SECONDS:
             self.paused_until = now + news.pause
         self.out = self.out or news.out
+        self.alike.hear(name, news.alike, news.succeeded)
         if news.held:
             self.held[name] = news.held
         else:
@@ -156,6 +164,9 @@ class LaneDesk(Struct):
     def _shut_for(self, name: str) -> bool:
         return next(iter(self.shut), name) != name
 
+    def _in_doubt(self, name: str) -> bool:
+        return not self.alike.are_enough or any(used.in_flight for each, used in self.slots.holders.items() if each != name)
+
     def _share_of(self, name: str) -> float:
         """A holder's part of what is announced: as much as each of the others who send as much as they may."""
         busy = {each for each, holder in self.permits.holders.items() if holder.bound or self.slots.is_busy(each)}
@@ -163,6 +174,7 @@ class LaneDesk(Struct):
 
     def _forget(self, name: str) -> None:
         self.slots.forget(name)
+        self.alike.forget(name)
         self.held.pop(name, None)
         self.shut.pop(name, None)
         self.heard.pop(name, None)

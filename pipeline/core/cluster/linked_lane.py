@@ -37,23 +37,27 @@ class LinkedLane:
         self._told_pause = 0.0
         self._told_held = self._told_out = ""
         self._told_shut = False
-        self._said = ("", False, "")  # what was found out, as of the last report
-        self._succeeded = 0  # results, as of the last report
+        self._said = ("", False, "", False)  # what was found out, as of the last report
+        self._succeeded = 0  # results, as of the last answer
+        self._reported = 0  # results, as of the last report
         self._bound, self._rates = True, list[float]()
 
     def report(self, now: float) -> tuple[float, LaneReport]:
         """What to say of the lane, and when it was so."""
         state, lane = self.state, self.lane
         demand = lane.demand(now)
+        self._reported = state.succeeded
         self._bound, self._rates = demand.bound, demand.rates
         pause = lane.paused_until - now
-        held, shut, out = self._said = self._found(now)
+        held, shut, out, _ = self._said = self._found(now)
         news = LaneNews(
             pause=pause if lane.paused_until > self._told_pause + SAME_PAUSE_SECONDS else 0.0,
             held=held,
             shut=shut,
             out=out,
             learned=lane.learned,
+            alike=state.refusals.in_a_row,
+            succeeded=state.succeeded,
         )
         return now, LaneReport(demand, self._joins, state.workers if not self._joins else 0, len(state.health.flying), news)
 
@@ -77,6 +81,7 @@ class LinkedLane:
             lane.pause(now + answer.pause)
         works = state.succeeded > self._succeeded  # what others met may be their own node's trouble
         self._succeeded = state.succeeded
+        state.refusals.add_others(answer.alike if state.succeeded == self._reported else {}, in_doubt=answer.in_doubt)
         if answer.held and not works and state.usable:
             if state.health.state is not State.HELD:
                 state.hold(now, answer.held)
@@ -96,14 +101,18 @@ class LinkedLane:
         if answer.learned is not None and not self._is_known(answer.learned):
             lane.restore(answer.learned, now)
 
-    def _found(self, now: float) -> tuple[str, bool, str]:
-        """What this worker has found out by itself: why it holds the lane, whether it waits for a limit to open, why the lane is out."""
+    def _found(self, now: float) -> tuple[str, bool, str, bool]:
+        """What this worker has found out by itself.
+
+        Why it holds the lane, whether it waits for a limit to open, why the lane is out, whether it needs a word of the others to stop.
+        """
         state = self.state
         held = state.health.state is State.HELD
         return (
             state.health.cause or "it does not work" if held and not self._told_held else "",
             state.limits.shut_since < now - WORTH_TELLING_SECONDS and not self._told_shut,
             state.out or "" if not self._told_out else "",
+            state.refusals.in_doubt,
         )
 
     def drop(self, now: float) -> list[Permits]:

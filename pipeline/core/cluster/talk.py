@@ -17,11 +17,15 @@ from pipeline.summaries import FailureGroup  # noqa: TC001  msgspec reads the an
 
 
 class SharedLane(Struct, frozen=True):
-    """What a run shares of one lane. limits: of each, amount, seconds, whether it counts tokens. slots: attempts in flight."""
+    """What a run shares of one lane. limits: of each, amount, seconds, whether it counts tokens. slots: attempts in flight.
+
+    stop_after: rows in a row with the same permanent answer that stop the run, None for never.
+    """
 
     name: str
     limits: list[tuple[int, float, bool]]
     slots: int
+    stop_after: int | None = None
 
 
 class LaneNews(Struct):
@@ -29,7 +33,8 @@ class LaneNews(Struct):
 
     pause: seconds for which nothing may leave, because the provider asks for it. held: why the lane does not work just now, ""
     while it does. shut: a limit has let nothing in for a while, and this holder probes when it opens. out: why the lane is used no
-    longer. learned: of the provider's limits, as far as this holder meets them.
+    longer. learned: of the provider's limits, as far as this holder meets them. alike: rows in a row with the same permanent answer, by
+    answer. succeeded: results so far.
     """
 
     pause: float = 0.0
@@ -37,6 +42,8 @@ class LaneNews(Struct):
     shut: bool = False
     out: str = ""
     learned: Learned | None = None
+    alike: dict[str, int] = field(default_factory=dict)
+    succeeded: int = 0
 
 
 class LaneReport(Struct):
@@ -56,7 +63,8 @@ class LaneAnswer(Struct):
     """What a holder is told of one lane. slots: in flight from now on. The rest as in `LaneNews`, from the others.
 
     held, shut: another one probes the lane for all. learned: a pace to go on from; None leaves the present one. share: its part of
-    what the provider announces, which is for all holders together.
+    what the provider announces, which is for all holders together. alike: rows to add to its own. in_doubt: they are too few
+    to stop the run, or others have attempts in flight that may still succeed.
     """
 
     reply: Reply
@@ -67,6 +75,8 @@ class LaneAnswer(Struct):
     out: str = ""
     learned: Learned | None = None
     share: float = 1.0
+    alike: dict[str, int] = field(default_factory=dict)
+    in_doubt: bool = True
 
 
 class ShardCounts(Struct):

@@ -9,7 +9,8 @@ For a refused key three rows are enough. For any other answer it takes `stop_aft
 and what is still in flight is awaited first: nothing more leaves meanwhile (`frozen`). Before the first success, one
 attempt at a time leaves (`probing`), so that a provider which refuses everything gets no more requests than were in
 flight, or `stop_after`. Where good answers take long and bad ones come at once, attempts that left later and are still in
-flight are probably being answered, and nothing is frozen for them.
+flight are probably being answered, and nothing is frozen for them. Where several processes share the lane, what the others met is added
+(`add_others`), and what they have in flight is awaited too.
 
 *The row's own* if a success shows that the lane still works: that of an attempt which left when the failure had already come. One that
 left between the two does not show it, for requests overtake one another on their way: a key that is withdrawn may refuse an earlier one
@@ -19,6 +20,7 @@ here.
 
 from __future__ import annotations
 
+from heapq import nlargest
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,7 @@ IN_A_ROW = 3  # one is a row that the provider forbids, two may be a relay's hic
 WITHOUT_GAP = 5  # attempts that left one after the other: answers still on their way to earlier ones prove nothing
 KEY = "key"  # the answers to a refused key, whatever they say
 SLOW_SECONDS, SLOW_TIMES = 1.0, 3  # an attempt that takes so much longer than a failure did is probably being answered
+FEW_ANSWERS = 8  # that are told to other processes
 KEPT = 100  # characters of a message by which answers are compared
 
 _VARYING = later(r"""\S*\d\S*|'[^']*'|"[^"]*"|`[^`]*`""")  # ids, counts and quotations differ from row to row
@@ -53,10 +56,11 @@ class Refusals:
 
     workers: the most attempts in flight. A key that never worked must not cost more requests than were in flight, so
     before the first success so few refusals are enough. stop_after: rows with the same answer that stop the run, None for
-    never; the key is not asked about that. open: a success would change something.
+    never; the key is not asked about that. open: a success would change something. in_doubt: enough rows got the same answer, and it is
+    not certain yet that other processes did not succeed.
     """
 
-    __slots__ = ("_held", "_numbers", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
+    __slots__ = ("_beside", "_held", "_in_doubt", "_numbers", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
 
     def __init__(self, workers: int, stop_after: int | None = 20) -> None:
         self._workers = workers
@@ -66,6 +70,8 @@ class Refusals:
         self._numbers: set[int] = set()  # of the latest attempts that were refused for their key
         self._succeeded = False
         self._settled: Stop | None = None
+        self._beside: Mapping[str, int] = {}  # by answer: rows that other processes add
+        self._in_doubt = False
         self.open = True
 
     @property
@@ -79,7 +85,7 @@ class Refusals:
         flying: departure clock by number of what is in flight.
         """
         for answer, rows in self._rows.items():
-            if len(rows) >= self._stop_after:
+            if self._together(answer) >= self._stop_after:
                 first = min(rows.values())
                 slowest = max(
                     (report.failure.latency_seconds for held, report, _ in self._held if held == answer and report.failure), default=0.0
@@ -112,6 +118,7 @@ class Refusals:
         and the answers that were still on their way say nothing about them.
         """
         self._succeeded = True
+        self._beside = {}
         if self._settled is not None:
             return []
         self._rows = {
@@ -132,9 +139,27 @@ class Refusals:
         for answer, rows in self._rows.items():
             last = next((report for held, report, _ in reversed(self._held) if held == answer), None)
             unproven = not self._succeeded and last is not None and last.scope is not Scope.ROW and self._enough(last) < inf
-            if last is not None and self._settled is None and (unproven or len(rows) >= self._stop_after):
-                self._settled = Stop(len(rows), last)
+            if last is not None and self._settled is None and (unproven or self._together(answer) >= self._stop_after):
+                if self.in_doubt:
+                    return []
+                self._settled = Stop(max(len(rows), self._together(answer)), last)
         return self._settled or self.release()
+
+    def add_others(self, rows: Mapping[str, int], *, in_doubt: bool) -> None:
+        """Add what other processes met, by answer. in_doubt: the run must not stop for that now, whatever is added up here."""
+        self._beside, self._in_doubt = rows, in_doubt
+
+    @property
+    def in_a_row(self) -> dict[str, int]:
+        """Rows since the last success by answer, the most frequent ones; nothing if they never stop the run."""
+        if not self._rows or self._stop_after == inf:
+            return {}
+        return {answer: len(rows) for answer, rows in nlargest(FEW_ANSWERS, self._rows.items(), key=lambda each: len(each[1]))}
+
+    @property
+    def in_doubt(self) -> bool:
+        """See the class."""
+        return self._in_doubt and bool(self._held) and any(self._together(answer) >= self._stop_after for answer in self._rows)
 
     def release(self) -> list[Report]:
         """Give back all that is held."""
@@ -146,6 +171,9 @@ class Refusals:
         self._rows.clear()
         self._settled = None
         return self.release()
+
+    def _together(self, answer: str) -> int:
+        return len(self._rows[answer]) + self._beside.get(answer, 0)
 
     def _without_gap(self, rows: dict[int, int], number: int) -> bool:
         """Whether so many attempts that left one after the other were refused, this one among them."""

@@ -68,7 +68,7 @@ def shared_lanes(config: Config) -> list[SharedLane]:
     lanes = []
     for index, provider in enumerate(config.lanes):
         limits = limits_in(config, provider)
-        lanes.append(SharedLane(lane_name(config, index), leased_lane(limits).shared, limits.max_in_flight))
+        lanes.append(SharedLane(lane_name(config, index), leased_lane(limits).shared, limits.max_in_flight, config.retry.stop_after))
     return lanes
 
 
