@@ -44,8 +44,8 @@ _ESCAPED = {code: f"\\u{code:04x}" for code in range(0x20)}
 def json_text(body: bytes) -> bytes | None:
     """The JSON of a body, on one line; None if there is none, or more than one."""
     text = body.removeprefix(BOM).strip(BLANKS)
-    if text.startswith(b'"'):
-        text = _out_of_text(text)
+    if text.startswith(b'"') and (inner := _out_of_text(text)) and (found := json_text(inner)) is not None:
+        return found
     if not text.startswith(JSON_STARTS):
         text = _out_of_events(text)
     elif text.endswith(b"[DONE]"):
@@ -76,12 +76,12 @@ def is_json(text: bytes) -> bool:
 
 
 def _out_of_text(text: bytes) -> bytes:
-    """The JSON that was encoded once more, as one text (functions behind AWS API Gateway); else the text as it is."""
+    """What seems to be JSON that was encoded once more, as one text (functions behind AWS API Gateway); else nothing."""
     try:
         inner = _decode(text)
     except UNREADABLE:
-        return text
-    return inner.strip().encode("utf-8", "replace") if isinstance(inner, str) and inner.lstrip().startswith(("{", "[")) else text
+        return b""
+    return inner.strip().encode("utf-8", "replace") if isinstance(inner, str) and inner.lstrip().startswith(("{", "[")) else b""
 
 
 def _out_of_events(text: bytes) -> bytes:
