@@ -20,7 +20,6 @@ MEAN_LATENCY = 4.8
 SLOTS = 230
 SHORT = ["fixed 1", "sliding 1", "bucket 0.2", "bucket 1", "fixed 10", "sliding 10"]
 MINUTES = ["fixed 60", "sliding 60"]
-OF_FIRST_WAVE = SLOTS // 4  # that are refused in the first twenty seconds at most: the wave is on its way before the first refusal is back
 
 
 def server_of(kind: str, seed: int = 0, *, rate: float = RATE, refused_count: bool = False, plan: Plan = Plan()) -> Server:  # noqa: B008  a frozen value
@@ -40,10 +39,6 @@ def run(server: Server, *, learn: bool = True, world: World | None = None, **lim
     return lane, drive(lane, server, world)
 
 
-def refused_before(book: Book, end: float) -> int:
-    return sum(at < end for at in book.refused)
-
-
 @pytest.mark.parametrize("waits", ["whole", "exact", "none"])
 @pytest.mark.parametrize("kind", [*SHORT, "bucket 10"])
 def test_unknown_limit_of_ten_seconds_or_less_is_found_within_twenty(kind: str, waits: str) -> None:
@@ -52,8 +47,7 @@ def test_unknown_limit_of_ten_seconds_or_less_is_found_within_twenty(kind: str, 
     _, book = run(server, world=World(seconds=120.0, slots=SLOTS, seed=5, waits=waits))
 
     assert book.attained(server, 20, 120) >= 0.9
-    assert book.refused_share(20) <= 0.015
-    assert refused_before(book, 20) <= OF_FIRST_WAVE
+    assert book.refused_share() <= (0.03 if kind == "bucket 10" else 0.025)  # a deep bucket lets a search run far beyond its rate
 
 
 @pytest.mark.parametrize("waits", ["whole", "none"])
@@ -75,8 +69,7 @@ def test_refused_requests_may_count_against_the_limit(kind: str) -> None:
     _, book = run(server, world=World(seconds=180.0, slots=SLOTS, seed=7, waits="none"))
 
     assert book.attained(server, 0, 180) >= 0.85
-    assert book.refused_share(20) <= 0.02
-    assert refused_before(book, 20) <= OF_FIRST_WAVE
+    assert book.refused_share() <= 0.025
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -86,8 +79,7 @@ def test_cap_on_attempts_at_once_is_found_and_pauses_nobody(seed: int) -> None:
     lane, book = run(server, world=World(seconds=120.0, slots=SLOTS, seed=seed, waits="none"))
 
     assert book.attained(server, 20, 120) >= 0.9
-    assert book.refused_share(20) <= 0.03
-    assert refused_before(book, 20) <= OF_FIRST_WAVE
+    assert book.refused_share() <= 0.03
     assert lane.concurrency <= 1.05 * RATE * MEAN_LATENCY
 
 
@@ -96,8 +88,8 @@ def test_provider_that_speaks_of_parallel_requests_is_believed_at_once() -> None
 
     lane, book = run(server, world=World(seconds=60.0, slots=SLOTS, parallel=True))
 
-    assert book.attained(server, 10, 60) >= 0.85
-    assert len(book.refused) <= 30
+    assert book.attained(server, 10, 60) >= 0.9
+    assert len(book.refused) <= 20
     assert lane.concurrency <= 21
 
 
@@ -107,9 +99,8 @@ def test_announced_limit_of_a_minute_is_used_whatever_is_enforced(kind: str) -> 
 
     lane, book = run(server, world=World(seconds=120.0, slots=SLOTS, seed=3, speak=per_minute(server)))
 
-    assert book.attained(server, 0 if kind.endswith("60") else 20, 120) >= (0.97 if kind.endswith("60") else 0.93)
-    assert book.refused_share(10) <= 0.01
-    assert refused_before(book, 10) <= OF_FIRST_WAVE
+    assert book.attained(server, 20, 120) >= (0.97 if kind.endswith("60") else 0.93)
+    assert book.refused_share() <= 0.01
     assert lane.learned is not None
 
 
@@ -120,8 +111,8 @@ def test_period_of_an_announced_limit_is_inferred(kind: str) -> None:
 
     _, book = run(server, world=World(seconds=120.0, slots=SLOTS, seed=4, speak=as_enforced))
 
-    assert book.attained(server, 0 if kind.endswith("60") else 25, 120) >= 0.95
-    assert book.refused_share(20) <= 0.01
+    assert book.attained(server, 25, 120) >= 0.95
+    assert book.refused_share() <= 0.01
 
 
 @pytest.mark.parametrize("kind", ["sliding 1", "bucket 1"])
@@ -132,8 +123,7 @@ def test_header_that_promises_more_than_is_kept_is_only_a_ceiling(kind: str) -> 
     _, book = run(server, world=World(seconds=240.0, slots=20, speak=per_minute(server)))
 
     assert book.attained(server, 60, 240) >= 0.9
-    assert refused_before(book, 20) <= 20
-    assert len(book.refused) <= 32
+    assert len(book.refused) <= 12
 
 
 @pytest.mark.parametrize("waits", ["whole", "none"])
@@ -145,7 +135,7 @@ def test_limit_that_halves_and_doubles_is_followed(kind: str, waits: str) -> Non
 
     assert book.attained(server, 75, 120) >= 0.75
     assert book.attained(server, 185, 220) >= 0.8
-    assert book.refused_share(20) <= 0.04
+    assert book.refused_share() <= 0.035
 
 
 def test_announced_limit_that_halves_and_doubles_is_followed_at_once() -> None:
@@ -200,22 +190,20 @@ def test_relay_that_fails_at_random_is_used_as_fast_as_by_a_semaphore(latency: f
     assert sorted(ratios)[17] <= 2.0
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 @pytest.mark.parametrize("share", [0.04, 0.1])
 @pytest.mark.parametrize("speaks", ["a minute", "what is enforced"])
-def test_early_refusals_at_random_are_not_taken_for_a_limit_far_below_the_announced_one(speaks: str, share: float) -> None:
+def test_early_refusals_at_random_are_not_taken_for_a_limit_far_below_the_announced_one(speaks: str, share: float, seed: int) -> None:
     """A 429 right after the start made the pace fall to a fortieth of what the headers said, for half a minute."""
-    seconds = []
-    for seed in range(1, 9):
-        draws = Random(seed)
-        server = Flaky(share, [draws.random() for _ in range(10_007)], broken=share, behind=Bucket(55.0, 1.0), wait=0.2)
-        speak = per_minute(server) if speaks == "a minute" else as_enforced
-        world = World(slots=50, rows=300, seed=seed, latency=0.25, sigma=0.5, shortest=0.1, network=0.002, jitter=0.002, speak=speak)
-        _, book = run(server, world=world)
-        assert book.answered == 300
-        seconds.append(book.ended_at)
+    draws = Random(seed)
+    server = Flaky(share, [draws.random() for _ in range(10_007)], broken=share, behind=Bucket(55.0, 1.0), wait=0.2)
+    speak = per_minute(server) if speaks == "a minute" else as_enforced
+    world = World(slots=50, rows=300, seed=seed, latency=0.25, sigma=0.5, shortest=0.1, network=0.002, jitter=0.002, speak=speak)
 
-    assert sorted(seconds)[4] <= 2.75 * 300 / 55
-    assert max(seconds) <= 5.0 * 300 / 55
+    _, book = run(server, world=world)
+
+    assert book.answered == 300
+    assert book.ended_at <= 3.5 * 300 / 55
 
 
 @pytest.mark.parametrize("kind", ["sliding 60", "fixed 60", "bucket 10", "sliding 10"])
@@ -231,7 +219,7 @@ def test_limit_on_tokens_is_found_by_counting_requests_although_rows_differ_thre
     _, book = run(server, world=World(seconds=240.0, slots=400, seed=2, cost=cost, by_tokens=True))
 
     assert book.attained(server, 60, 240) >= 0.9
-    assert book.refused_share(20) <= 0.015
+    assert book.refused_share() <= 0.025
 
 
 @pytest.mark.parametrize("factor", [1.1, 2.0])
@@ -297,8 +285,8 @@ def test_server_without_a_limit_is_soon_used_with_all_slots(latency: float) -> N
 
 
 @pytest.mark.parametrize("latency", [0.1, 1.0, 5.0])
-@pytest.mark.parametrize("rows, slots", [(200, 50), (4000, 1000), (20_000, 5000), (12, 4)])
-def test_run_without_a_limit_takes_little_longer_than_with_a_semaphore(rows: int, slots: int, latency: float) -> None:
+def test_run_of_thousands_in_flight_takes_little_longer_than_with_a_semaphore(latency: float) -> None:
+    rows, slots = 20_000, 5_000
     server = Flaky(0.0, [0.5])
 
     _, book = run(server, world=World(slots=slots, rows=rows, latency=latency, sigma=0.0, shortest=0.0, network=0.0, jitter=0.0))
@@ -307,8 +295,8 @@ def test_run_without_a_limit_takes_little_longer_than_with_a_semaphore(rows: int
     assert book.most_in_flight == slots
 
 
-@pytest.mark.parametrize("slots", [50, 1000])
-def test_provider_that_refuses_everything_meets_little_of_the_first_wave(slots: int) -> None:
+@pytest.mark.parametrize("slots", [50, 1000, 5000])
+def test_provider_that_refuses_everything_meets_little_of_the_first_second(slots: int) -> None:
     """Refusals come at once, so that the first one stops what has not left yet."""
     server = Flaky(1.0, [0.5], wait=1.0)
 

@@ -33,8 +33,17 @@ def paced(lane: Lane, start: float, seconds: float, tokens: int = 0, most: int =
     return times
 
 
-def test_first_wave_takes_half_a_second_and_is_low_at_first() -> None:
-    """Without it a run of 200 rows at 50 in flight took 6 s in place of 4, and 40,000 rows at 5,000 in flight 12 s in place of 8."""
+def test_search_begins_at_a_share_of_the_slots_and_grows_slowly() -> None:
+    lane = Lane.from_limits(learn=True, max_in_flight=200)
+
+    times = paced(lane, START, 3.0)
+
+    assert len([at for at in times if at < START + 1]) == pytest.approx(13, abs=3)
+    assert len([at for at in times if at >= START + 2]) == pytest.approx(30, abs=8)
+
+
+def test_thousands_of_slots_are_filled_by_a_wave_of_half_a_second_that_is_low_at_first() -> None:
+    """Without it a run of 40,000 rows at 5,000 in flight took 12 s in place of 8."""
     lane = Lane.from_limits(learn=True, max_in_flight=2000)
 
     times = paced(lane, START, 0.6, most=2000)
@@ -44,17 +53,9 @@ def test_first_wave_takes_half_a_second_and_is_low_at_first() -> None:
     assert len([at for at in times if at < START + 0.125]) == pytest.approx(160, abs=40)
 
 
-def test_first_wave_of_few_slots_takes_a_fraction_of_that() -> None:
-    lane = Lane.from_limits(learn=True, max_in_flight=50)
-
-    times = paced(lane, START, 0.6, most=50)
-
-    assert times[-1] - START == pytest.approx(0.22, abs=0.05)
-
-
 @pytest.mark.parametrize("trouble", ["refused", "lost", "busy"])
 def test_first_wave_ends_with_the_first_failure_and_the_search_is_careful(trouble: str) -> None:
-    lane = Lane.from_limits(learn=True, max_in_flight=200)
+    lane = Lane.from_limits(learn=True, max_in_flight=2000)
     first = granted(lane.admit(START, 0))
     paced(lane, START, 0.1, most=100)
     now = START + 0.1
@@ -64,18 +65,18 @@ def test_first_wave_ends_with_the_first_failure_and_the_search_is_careful(troubl
     else:
         lane.lost(first, now, busy=trouble == "busy")
 
-    times = paced(lane, now, 3.0, most=150)
-    assert len([at for at in times if at < now + 1]) <= 16
-    assert len([at for at in times if at >= now + 2]) == pytest.approx(30, abs=8)
+    times = paced(lane, now, 3.0, most=1500)
+    assert len([at for at in times if at < now + 1]) <= 160
+    assert len([at for at in times if at >= now + 2]) == pytest.approx(300, abs=80)
 
 
-def test_after_a_pause_departures_are_as_careful_as_before_the_first_wave() -> None:
-    lane = Lane.from_limits(learn=True, max_in_flight=200)
+def test_after_a_pause_departures_are_as_careful_as_without_a_wave() -> None:
+    lane = Lane.from_limits(learn=True, max_in_flight=2000)
     lane.pause(START + 5.0)
 
-    times = paced(lane, START + 5.0, 1.0, most=200)
+    times = paced(lane, START + 5.0, 1.0, most=2000)
 
-    assert len(times) <= 16
+    assert len(times) <= 160
 
 
 def test_search_is_as_fast_as_the_answers_come() -> None:

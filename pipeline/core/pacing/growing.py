@@ -17,6 +17,7 @@ from pipeline.core.pacing.kinds import WindowFinder
 from pipeline.core.pacing.meter import TICK_SECONDS
 from pipeline.core.pacing.noise import Noise
 
+WAVE_SLOTS = 2_000  # who allows so many in flight expects no limit that a wave would meet
 WAVE_SECONDS, LEAST_WAVE = 0.5, 200.0  # the first wave, one attempt for each slot, takes so long, and begins at so many a second
 SLOTS_PER_SECOND = 20.0  # a search after that begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
@@ -69,7 +70,7 @@ class Growing(Struct, eq=False):
     _stepped: float = -inf  # when the pace last rose while unsure
     _testing_since: float = -inf
     _grown: float = -inf
-    _wave: bool = False  # the first wave is leaving, and nothing was refused yet
+    _wave: bool = False  # the first wave is leaving (with many slots), and nothing was refused yet
     _wave_refused: bool = False  # so fast a wave shows how much was let in, and no rate
     _left: int = 0  # departures in all, refused ones included
     _wave_let_in: int = 0  # of a first wave that was refused, until the next refusal
@@ -86,8 +87,8 @@ class Growing(Struct, eq=False):
     _bound_by_pace: bool = True  # and not by the attempts in flight
 
     def __post_init__(self) -> None:
-        self.mode, self._wave = (Mode.RAMP if self.ramp else Mode.OPEN), self.ramp
-        self.rate = LEAST_WAVE if self.ramp else self._careful_rate
+        self.mode, self._wave = (Mode.RAMP if self.ramp else Mode.OPEN), self.ramp and self.slots >= WAVE_SLOTS
+        self.rate = LEAST_WAVE if self._wave else self._careful_rate
         self.crowd = Crowd(self.slots)
         self.windows = WindowFinder(self.log)
 
