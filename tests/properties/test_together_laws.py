@@ -13,6 +13,8 @@ from pipeline.core.pacing.judge import Judge
 from pipeline.core.pacing.lane import Grant, Lane, Wait
 from pipeline.core.pacing.lane_state import LaneState
 from pipeline.core.pacing.lanes import Lanes
+from pipeline.core.pacing.leased import LATE_SECONDS, LeasedLane
+from pipeline.core.pacing.permits import Reply
 from pipeline.messages import Report, Ticket
 from pipeline.records import Job, Scope, Usage
 
@@ -32,6 +34,7 @@ LIMITS = st.fixed_dictionaries(
         "requests_per_minute": st.none() | st.sampled_from([20.0, 600.0]),
         "burst": st.none() | st.sampled_from([1.0, 5.0]),
         "learn": st.booleans(),
+        "held": st.none() | st.sampled_from([0.0, 0.4, 1.0]),
     }
 )
 
@@ -41,10 +44,20 @@ def job(index: int) -> Job:
 
 
 class Side:
-    """A lane with its judge. together: whether what it can do at once is done at once."""
+    """A lane with its judge. together: whether what it can do at once is done at once.
+
+    held: the part of the permits that it holds, where other processes use its limits too; None where they do not.
+    """
 
     def __init__(self, limits: dict[str, object], *, together: bool) -> None:
-        self.state = LaneState(Lane.from_limits(**limits, max_in_flight=25), 25)  # type: ignore[arg-type]
+        held = limits.get("held")
+        rates = {name: value for name, value in limits.items() if name != "held"}
+        kind = Lane if held is None else LeasedLane
+        lane = kind.from_limits(**rates, max_in_flight=25)  # type: ignore[arg-type]
+        if isinstance(lane, LeasedLane):
+            assert isinstance(held, float)
+            lane.receive(Reply([[(0.0, int(held * amount))] for amount, *_ in lane.shared], [0] * len(lane.shared)), 0.0)
+        self.state = LaneState(lane, 25)
         self.lanes = Lanes([self.state])
         self.judge = Judge(self.lanes, RetryPolicy())
         self.together = together
@@ -78,6 +91,8 @@ class Side:
         self.judge.again.clear()
 
     def told(self, now: float) -> tuple[object, ...]:
+        limits = self.state.limits
+        demand = limits.demand(now) if isinstance(limits, LeasedLane) else None
         health, waits = self.state.health, self.state.limits.admit(now, 1)
         return (
             [
@@ -85,6 +100,7 @@ class Side:
                 for ticket in self.flying
             ],
             (self.state.attempts, self.state.succeeded, self.state.limits.in_flight, self.state.limits.concurrency),
+            demand,
             (health.last_good, health.departures, dict(health.flying), health.state, health.served),
             waits.bound if isinstance(waits, Wait) else "leaves",
             waits.until if isinstance(waits, Wait) else 0.0,
@@ -122,3 +138,11 @@ def test_nothing_leaves_together_while_a_pause_holds() -> None:
     lane.pause(9.0)
 
     assert not lane.admit_many(8.0, 5)
+
+
+def test_nothing_leaves_together_on_a_shared_lane_that_is_out_of_touch() -> None:
+    lane = LeasedLane.from_limits(requests_per_second=1000.0)
+    lane.receive(Reply([[(0.0, 1000)]], [0]), 0.0, valid_until=3.0)
+
+    assert lane.admit_many(2.0, 5)
+    assert not lane.admit_many(3.0 - LATE_SECONDS, 5)
