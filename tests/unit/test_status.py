@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -17,11 +19,14 @@ from pipeline.edges.store.journal import Journal
 from pipeline.edges.store.journal_schema import State
 from pipeline.edges.store.marks import SentMarks
 from pipeline.errors import InputError, JournalError
+from pipeline.inspect.held import hold_files
+from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.status import Status, status
 from pipeline.runs.assembly import identity_of
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pipeline.config import Config
@@ -99,6 +104,47 @@ def test_a_journal_that_cannot_be_read_is_a_clear_error(config: Config) -> None:
     files_of(config).journal.write_text("not a journal at all, but long enough to be looked at" * 20)
 
     with pytest.raises(JournalError, match="cannot be read: file is not a database"):
+        status(config)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut_off(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+
+
+def made_a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def made_a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+EMPTY = r"the journal is empty: the run has just begun, or .*; `headrace run` with the same config goes on"
+NO_FILE = r"the journal is no file; move away what is there, or name another one \(journal\.path\)"
+
+
+@pytest.mark.parametrize("asked", [status, hold_files, gather])
+@pytest.mark.parametrize("made, said", [(emptied, EMPTY), (cut_off, EMPTY), (made_a_folder, NO_FILE), (made_a_pipe, NO_FILE)])
+def test_what_stands_in_the_place_of_a_journal_is_said_with_a_way_out(
+    config: Config, asked: Callable[[Config], object], made: Callable[[Path], None], said: str
+) -> None:
+    made(files_of(config).journal)
+
+    with pytest.raises(JournalError, match=said):
+        asked(config)
+
+
+def test_a_table_that_is_missing_is_damage_and_named(config: Config) -> None:
+    begin(config)
+    with closing(sqlite3.connect(files_of(config).journal)) as database:
+        database.execute("DROP TABLE meta")
+
+    with pytest.raises(JournalError, match=r"its table `meta` is missing; --accept-changes goes on"):
         status(config)
 
 

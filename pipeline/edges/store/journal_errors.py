@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 # What sqlite3 and the reading of its rows raise where a journal is not what was written
 READ_ERRORS = (sqlite3.Error, OSError, ValueError, TypeError, KeyError)
 DAMAGE_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}  # the last: a table or column is missing
+NO_TABLE = "no such table: "  # begins SQLite's words for one
+EMPTY = (
+    "is empty: the run has just begun, or it ended before it sent anything, or somebody has emptied the file; "
+    "`headrace run` with the same config goes on, or says what is missing"
+)
 READ_BYTES = 1 << 20  # at once
 FULL_BYTES = 64 << 10  # a disk with less room than SQLite's index of its log takes
 
@@ -24,8 +29,20 @@ class ForeignError(sqlite3.DatabaseError):
     """A sound database that is not ours, or not ours to read."""
 
 
+class UnmadeError(ForeignError):
+    """A database in which nothing was made yet."""
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raise JournalError for a folder, a pipe or a device in the place of a journal. Opening one may never end."""
+    if path.exists() and not path.is_file():
+        raise JournalError(path, "is no file; move away what is there, or name another one (journal.path)")
+
+
 def trouble(path: Path, error: Exception, what: str = "cannot be read") -> JournalError:
     """The error to raise for one of READ_ERRORS."""
+    if isinstance(error, UnmadeError):
+        return JournalError(path, EMPTY)
     if not _is_damage(error):
         return JournalError(path, f"{what}: {_said(path, error)}")
     if isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_CORRUPT and (failed := _disk_failure(path)):
@@ -79,7 +96,8 @@ def _said(path: Path, error: Exception) -> str:
     if isinstance(error, sqlite3.Error):
         if _code(error) == sqlite3.SQLITE_IOERR and _is_full(path):
             return "the disk is full"  # SQLite says "disk I/O error" when it finds no room for the index of its log
-        return str(error)
+        said = str(error)
+        return f"its table `{said.removeprefix(NO_TABLE)}` is missing" if said.startswith(NO_TABLE) else said
     return f"it lacks its {error}" if isinstance(error, KeyError) else str(error)
 
 

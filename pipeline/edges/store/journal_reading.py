@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pipeline.edges.store.journal_errors import READ_ERRORS, trouble
-from pipeline.edges.store.journal_schema import State, connect, line_checksum, load, refuse_foreign
+from pipeline.edges.store.journal_errors import READ_ERRORS, refuse_other_kinds, trouble
+from pipeline.edges.store.journal_schema import State, connect, line_checksum, load, refuse_foreign, refuse_unmade
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +27,7 @@ def peek(path: Path) -> tuple[State, dict[str, str], int]:
 
     Raises JournalError if it cannot be read.
     """
+    refuse_other_kinds(path)
     try:
         while True:
             had_log = _has_log(path)
@@ -43,9 +44,11 @@ def histories(path: Path) -> list[bytes]:
 
     Raises JournalError if it cannot be read.
     """
+    refuse_other_kinds(path)
     try:
         with _opened(path, has_log=_has_log(path)) as database:
             refuse_foreign(database)
+            refuse_unmade(database)
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'history'").fetchone():
                 return []
             return [bytes(data) for (data,) in database.execute("SELECT data FROM history ORDER BY session")]
@@ -56,6 +59,7 @@ def histories(path: Path) -> list[bytes]:
 def _look(database: sqlite3.Connection) -> tuple[State, dict[str, str], int]:
     refuse_foreign(database)
     database.execute("BEGIN")
+    refuse_unmade(database)
     _, state, meta = load(database)
     (held,) = database.execute("SELECT count(*) FROM outcomes WHERE place >= ?", (state.written,)).fetchone()
     return state, meta, held

@@ -21,7 +21,7 @@ from pipeline.core.bookkeeping.going import Going
 from pipeline.core.bookkeeping.ledger import Priced
 from pipeline.core.bookkeeping.sums import crc32
 from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec resolves it at run time
-from pipeline.edges.store.journal_errors import ForeignError
+from pipeline.edges.store.journal_errors import ForeignError, UnmadeError
 from pipeline.messages import NOTHING, Spending, Spent
 from pipeline.values import Record
 
@@ -149,6 +149,12 @@ def refuse_foreign(database: sqlite3.Connection) -> None:
         raise ValueError("its header is not what was written")
     if version > SCHEMA_VERSION:
         raise ForeignError(f"it has version {version}, and this headrace knows version {SCHEMA_VERSION}; go on with the one that wrote it")
+
+
+def refuse_unmade(database: sqlite3.Connection) -> None:
+    """Raise UnmadeError for a database that is not a journal yet: an empty file is one, too."""
+    if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise UnmadeError("it is empty")
 
 
 def create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
