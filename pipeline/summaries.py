@@ -58,7 +58,8 @@ class Summary(Record, frozen=True):
     on requests allowed meanwhile, None without such limits. digest: SHA-256 over the bytes that were written, in
     hex. from_cache: successes that cost no attempt. finish_reasons: answers by why they ended. rejected: answers under a success
     status that were none. failures: rows that failed in this run, by code; those of earlier runs are in `failed` alone. stopped:
-    why the run ended before its input, None if it did not.
+    why the run ended before its input, None if it did not. waiting: of the rows that have an outcome, those whose line is not in the output
+    yet, because an earlier row has none; they are in the journal.
 
     latency_seconds: p50, p95 and p99 of the answered attempts of this run. Of those that came as a stream: first_token_seconds,
     longest_gap_seconds (between two events after the first token) and tokens_per_second (after the first token).
@@ -91,6 +92,7 @@ class Summary(Record, frozen=True):
     first_token_seconds: Mapping[str, float] = field(default_factory=dict)
     longest_gap_seconds: Mapping[str, float] = field(default_factory=dict)
     tokens_per_second: Mapping[str, float] = field(default_factory=dict)
+    waiting: int = 0
 
 
 class LaneProgress(Record, frozen=True):

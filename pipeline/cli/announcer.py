@@ -40,7 +40,7 @@ class Announcer:
 def sentences(event: RunEvent) -> Iterator[str]:
     """The line for people, if they are not told anyway."""
     if isinstance(event, LaneOut) and event.lane:
-        reason = " ".join(event.reason.split())
+        reason = " ".join(event.reason.removeprefix(f"{event.lane}: ").split())
         if event.next_try_in is None:
             yield f"lane {event.lane}: not used any more ({reason})"
         else:

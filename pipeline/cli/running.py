@@ -127,9 +127,13 @@ def run_command(
             return check_file(terminal, config_path, overrides, as_json=as_json)
         read = partial(load_config, config_path, overrides, environment=os.environ)
         config = read()
-        command = shlex.join(["headrace", "run", config_path, *set_flags(overrides)])
+        words = [config_path, *set_flags(overrides)]
+        command = shlex.join(["headrace", "run", *words, *([] if limit is None else ["--limit", str(limit)])])
+        report = shlex.join(["headrace", "report", *words])
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
-        return run_and_report(terminal, config, command, choices, progress, as_json=as_json, telling=verbose > 0, read_again=read)
+        return run_and_report(
+            terminal, config, command, choices, progress, report=report, as_json=as_json, telling=verbose > 0, read_again=read
+        )
 
     return guarded(work, verbose)
 
@@ -146,6 +150,7 @@ def run_and_report(
     choices: RunChoices,
     progress: str,
     *,
+    report: str = "",
     as_json: bool,
     telling: bool,
     at_the_end: Callable[[], None] = lambda: None,
@@ -153,7 +158,8 @@ def run_and_report(
 ) -> int:
     """Run a config, show its summary, and give the exit code.
 
-    command: what continues the run, for the summary's advice. at_the_end: called before the summary, also of a run that was stopped.
+    command, report: what continues the run and what writes its report, for the summary's advice. at_the_end: called
+    before the summary, also of a run that was stopped.
     read_again: reads the config again, None where there is none.
     """
     from pipeline.cli.launch import launch
@@ -163,10 +169,10 @@ def run_and_report(
         summary = launch(config, terminal, "none" if is_quiet() else progress, choices, telling=telling, read_again=read_again)
     except* RunStopped as group:
         at_the_end()
-        _show_summary(terminal, config, command, next(error.summary for error in leaves(group)), as_json=as_json)
+        _show_summary(terminal, config, (command, report), next(error.summary for error in leaves(group)), as_json=as_json)
         raise
     at_the_end()
-    _show_summary(terminal, config, command, summary, as_json=as_json)
+    _show_summary(terminal, config, (command, report), summary, as_json=as_json)
     return SOME_FAILED if summary.failed else OK
 
 
@@ -177,7 +183,7 @@ def _higher(config: Config) -> dict[str, float]:
     return {f"budget.{name}": 2 * value or 1 for name, value in parts.items() if value is not None}
 
 
-def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary | None, *, as_json: bool) -> None:
+def _show_summary(terminal: Talk, config: Config, commands: tuple[str, str], summary: Summary | None, *, as_json: bool) -> None:
     if summary is None:
         return
     from pipeline.cli.summary import advice_on, summary_object, summary_text
@@ -189,7 +195,8 @@ def _show_summary(terminal: Talk, config: Config, command: str, summary: Summary
 
         where = results_path(config)
     without_key = any(map(sends_no_key, config.lanes))
-    advice = advice_on(summary, command, without_key=without_key, learns=config.limits.learn, more=_higher(config))
+    command, report = commands
+    advice = advice_on(summary, command, report=report, without_key=without_key, learns=config.limits.learn, more=_higher(config))
     if terminal.takes_objects:
         from pipeline.cli.announcer import as_event
 

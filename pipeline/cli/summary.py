@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.summaries import FailureGroup, LaneSummary, Summary
 
 WIDTH = 80
-RUN, REPORT = "headrace run ", "headrace report "
 KINDS_SHOWN = 5
 FOR_WHAT_THEY_ASK = frozenset({"http_400", "http_413", "http_422"})
 USED_UP = later(r"((?:providers\[\d+\]\.)?budget\.\w+) is used up")
@@ -55,7 +54,7 @@ def summary_text(summary: Summary, output: str, advice: Sequence[Advice], *, in_
         _lanes(summary.lanes),
         _held(summary.limited_by, summary.attained) if summary.attempts else [],
         _advice(advice),
-        [f"results  {output}  {many(summary.total, 'line')}, in {'input order' if in_order else 'order of completion'}"],
+        _results(summary, output, in_order=in_order),
     ]
     apart = bool(summary.failed)  # a run without failures has few lines, and needs none between them
     return ("\n\n" if apart else "\n").join("\n".join(block) for block in blocks if block)
@@ -71,12 +70,19 @@ def summary_object(summary: Summary, advice: Sequence[Advice]) -> dict[str, Any]
 
 
 def advice_on(
-    summary: Summary, command: str, *, without_key: bool = False, learns: bool = True, more: Mapping[str, float] | None = None
+    summary: Summary,
+    command: str,
+    *,
+    report: str = "",
+    without_key: bool = False,
+    learns: bool = True,
+    more: Mapping[str, float] | None = None,
 ) -> list[Advice]:
     """What to do after a run, the most useful first.
 
-    command: what goes on with the run, as `headrace run eval.yaml`. without_key: the provider was shown none. learns: the pace
-    under the limits is found. more: a higher value for each part of the run's budget, by its setting.
+    command: what goes on with the run, as `headrace run eval.yaml`. report: what writes its report, "" where nothing does.
+    without_key: the provider was shown none. learns: the pace under the limits is found. more: a higher value for each part of
+    the run's budget, by its setting.
     """
     finished = summary.stopped is None
     found = []
@@ -107,17 +113,17 @@ def advice_on(
     found.extend(learned)
     if summary.attempts and summary.throttled / summary.attempts > MANY_THROTTLED and not learns:
         found.append(Advice(f"{summary.throttled / summary.attempts:.0%} of the attempts were throttled: lower the limits"))
-    found.extend(_report(summary, command))
+    found.extend(_report(summary, report))
     if summary.unknown_outcome:
         attempts = many(summary.unknown_outcome, "attempt")
         found.append(Advice(f"{attempts} got no answer and may have been billed"))
     return found
 
 
-def _report(summary: Summary, command: str) -> Iterator[Advice]:
+def _report(summary: Summary, report: str) -> Iterator[Advice]:
     """Where all failures can be looked at, once the run is finished."""
-    if summary.failed and summary.stopped is None and command.startswith(RUN):
-        yield Advice("see every failure, and the plots", f"{REPORT}{command.removeprefix(RUN)}")
+    if report and summary.failed and summary.stopped is None:
+        yield Advice("see every failure, and the plots", report)
 
 
 def _going_on(stopped: str, command: str, more: Mapping[str, float] | None) -> Advice:
@@ -158,7 +164,9 @@ def _counts(summary: Summary, *, finished: bool) -> list[str]:
         head = f"nothing left to do: all {summary.total:,} rows were finished before" if summary.total else "the input has no rows"
         return [head if not summary.failed else f"{head}, {summary.failed:,} of them failed"]
     failed = f", {summary.failed:,} failed" if summary.failed else ""
-    head = f"{summary.succeeded:,} of {many(summary.total, 'row')} succeeded{failed}, in {duration(summary.duration_seconds)}"
+    # the input of a stopped run has more rows than those that were done
+    done = f"{summary.succeeded:,} of {many(summary.total, 'row')}" if finished else many(summary.succeeded, "row")
+    head = f"{done} succeeded{failed}, in {duration(summary.duration_seconds)}"
     new = summary.total - summary.skipped_resumed
     rate = new / summary.duration_seconds if summary.duration_seconds > 0 else 0.0
     figures = [
@@ -186,9 +194,18 @@ def _answers(summary: Summary) -> Iterator[str]:
     if filtered := summary.finish_reasons.get("content_filter"):
         yield f"{many(filtered, 'answer')} cut or held back by the provider's content filter (finish_reason content_filter)"
     if summary.rejected:
-        yield f"{many(summary.rejected, 'response')} with a success status and no answer, which may have been billed"
+        yield f"{many(summary.rejected, 'response')} with a success status and no usable answer, which may have been billed"
     if summary.unpriced:
         yield f"no cost, because no price is known for {', '.join(summary.unpriced)}: write prices.prompt_per_million, output_per_million"
+
+
+def _results(summary: Summary, output: str, *, in_order: bool) -> list[str]:
+    """Where the results are, and how many of them are not there yet."""
+    lines = many(summary.total - summary.waiting, "line")
+    told = [f"results  {output}  {lines}, in {'input order' if in_order else 'order of completion'}"]
+    if summary.waiting:
+        told.append(f"{many(summary.waiting, 'more result')} in the journal, until the rows before have one")
+    return told
 
 
 def _failures(groups: Mapping[str, FailureGroup], failed: int) -> list[str]:
@@ -223,7 +240,8 @@ def _lanes(lanes: Sequence[LaneSummary]) -> list[str]:
         lines += _wrapped(f"  {lane.name:<{width}}  {lane.succeeded:,} of {many(lane.attempts, 'attempt')} succeeded{throttled}{away}")
         lines += _held(lane.limited_by, lane.attained, lane=True)
         if lane.out is not None:
-            lines += textwrap.wrap(f"not used any more: {lane.out}", WIDTH, initial_indent="    ", subsequent_indent="    ")
+            why = lane.out.removeprefix(f"{lane.name}: ")
+            lines += textwrap.wrap(f"not used any more: {why}", WIDTH, initial_indent="    ", subsequent_indent="    ")
     return lines
 
 

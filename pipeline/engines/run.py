@@ -196,6 +196,7 @@ class _Directed:
             finish_reasons=dict(after.finish_reasons),
             rejected=after.rejected,
             failures={} if told is None else told.failures,
+            waiting=after.waiting,
         )
 
 

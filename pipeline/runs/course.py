@@ -50,6 +50,7 @@ class Course(Struct, eq=False):
     pricing: LanePrices | None = None
     waits: Going = field(default_factory=Going)
     waits_as_of: float = -1.0
+    durable: DurableStore | None = None  # where the results are kept, once that is known
 
     def __post_init__(self) -> None:
         self.pricing = _prices_of(self.config)
@@ -58,7 +59,7 @@ class Course(Struct, eq=False):
 
     def keep_in(self, durable: DurableStore, lanes: Lanes, accounts: Accounts | None) -> None:
         """Store with each commit how the run goes on, what it has spent, and what was learned."""
-        figures = durable.figures
+        self.durable, figures = durable, durable.figures
         if accounts is not None:
             figures.spent = accounts.snapshot
         figures.going, figures.priced, figures.learned = self.going, self.priced, lanes.learned
@@ -151,7 +152,9 @@ class Course(Struct, eq=False):
         now = summarize(self.tallies, trio.current_time() - self.started, digest)
         unpriced = () if self.pricing is None else tuple(self.pricing.unknown)
         now = replace(now, cost=self._cost(), unpriced=unpriced)
-        return replace(now, skipped_resumed=self.resumed.recorded, unknown_outcome=now.unknown_outcome + self.unknown)
+        waiting = 0 if self.durable is None else max(0, now.total - self.durable.commits.written)
+        unknown = now.unknown_outcome + self.unknown
+        return replace(now, skipped_resumed=self.resumed.recorded, unknown_outcome=unknown, waiting=waiting)
 
     def stopped(self, reason: str, digest: str = "") -> Summary:
         """What was done when the run ended before its input."""

@@ -20,7 +20,7 @@ SUMMARY_KEYS = [
     "requests_per_second", "prompt_tokens", "output_tokens", "cost", "limited_by", "digest",
     "from_cache", "finish_reasons", "rejected", "unpriced",
     "failures", "stopped", "lanes", "attained",
-    "latency_seconds", "first_token_seconds", "longest_gap_seconds", "tokens_per_second", "advice",
+    "latency_seconds", "first_token_seconds", "longest_gap_seconds", "tokens_per_second", "waiting", "advice",
 ]  # fmt: skip
 
 Capture = pytest.CaptureFixture[str]
@@ -328,3 +328,22 @@ def test_closed_streams_are_borne(config: str) -> None:
     done = subprocess.run(["bash", "-c", f"{sys.executable} -m pipeline run {config} --json >&- 2>&-"], cwd=ROOT, check=False)
 
     assert done.returncode == 0
+
+
+def test_stopped_run_does_not_count_lines_that_wait_behind_an_earlier_row(config: str, tmp_path: Path, capsys: Capture) -> None:
+    always_fails = ["--set", 'provider.simulate.script={"1": "http_500*"}', "--set", "retry={attempts: 99, base_seconds: 0.01}"]
+    code, summary, said = called(["run", config, "--json", *always_fails, "--set", "budget.requests=6"], capsys)
+
+    written = len((tmp_path / "out.jsonl").read_text().splitlines())
+    assert (code, written, summary["total"], summary["waiting"]) == (3, 1, 2, 1)
+    assert "2 rows succeeded, in " in said  # and not "2 of 2": the input has three
+    assert "out.jsonl  1 line, in input order\n1 more result in the journal" in said
+
+
+@pytest.mark.parametrize("flag, fault", [("--retry-failed", "{http_500: 1}"), ("--limit", "{unauthorized_401: 1}")])
+def test_advice_after_a_limited_run_sends_no_rows_beyond_the_limit(flag: str, fault: str, config: str, capsys: Capture) -> None:
+    once = ["--set", "retry={attempts: 1, patience_seconds: 0}", "--set", "provider.simulate.faulty_attempts=99"]
+    _, summary, _ = called(["run", config, "--json", "--limit", "2", *once, "--set", f"provider.simulate.faults={fault}"], capsys)
+
+    assert f"--limit 2{'' if flag == '--limit' else ' --retry-failed'}" in summary["advice"][0]["command"]
+    assert all("--limit" not in each["command"] for each in summary["advice"] if each["command"] and " report " in each["command"])

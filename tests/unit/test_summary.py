@@ -88,7 +88,7 @@ def test_many_kinds_are_told_up_to_five() -> None:
         (replace(CLEAN, cost=1.5), "cost 1.50"),
         (replace(CLEAN, unknown_outcome=1), "1 attempt got no answer and may have been billed"),
         (replace(CLEAN, finish_reasons={"length": 7}), "7 answers cut at the token limit of the request (finish_reason length)"),
-        (replace(CLEAN, rejected=2), "2 responses with a success status and no answer"),
+        (replace(CLEAN, rejected=2), "2 responses with a success status and no usable answer"),
     ],
 )
 def test_what_else_there_is_to_say(summary: Summary, said: str) -> None:
