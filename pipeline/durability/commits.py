@@ -103,10 +103,6 @@ class Commits:
                     self.done.add(entry.index, entry.index + 1)
                     self._newly_done.append(entry.index)
 
-    def set_row_sum(self, row_sum: int) -> None:
-        """Take this for the sum over the rows that are counted."""
-        self._row_sum = row_sum
-
     def charge(self, attempts: int) -> None:
         """Count attempts that the last commit did not know of against the budgets, each at the most that one may cost.
 

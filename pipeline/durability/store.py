@@ -266,11 +266,6 @@ class DurableStore(Struct, eq=False):
         """Begin again at the first row, with nothing known of the input; what is known then."""
         return self.commits.seen.forget()
 
-    def know_rows(self, row_sum: int) -> None:
-        """Take the rows that are done to have this sum. Blocks. Raises JournalError."""
-        self.commits.set_row_sum(row_sum)
-        self.settle()
-
     @property
     def figures(self) -> Figures:
         """What others know and each commit stores."""
