@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pipeline.durability.store import DurableStore
     from pipeline.ports import Store
     from pipeline.records import Outcome
 
@@ -40,9 +42,12 @@ class TestDurable(LinesContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store[Any]]:
         self.output = tmp_path / "out.jsonl"
-        durable = open_durable(Paths.of(str(self.output), None), Kind(encode_batch, in_order=True, power=self.power), {})
+        durable = self.opened()
         yield durable
         durable.close()
+
+    def opened(self) -> DurableStore:
+        return open_durable(Paths.of(str(self.output), None), Kind(encode_batch, in_order=True, power=self.power), {})
 
     def written(self, store: Store[Any]) -> list[bytes]:
         return self.output.read_bytes().splitlines(keepends=True)
@@ -81,6 +86,25 @@ class TestDurable(LinesContract):
         await store.write(items)
         await store.record([])
         assert self.written(store) == [encode_batch(outcome) for outcome in outcomes]
+
+    async def test_a_run_that_has_ended_leaves_no_spool(self, store: DurableStore) -> None:
+        self.begin(store, 3)
+        outcomes = [store.keep(outcome_of(index, LENGTHS[index])) for index in range(3)]
+        await store.write(await store.record(outcomes))
+
+        store.finish(3)
+
+        assert sorted(path.name for path in self.output.parent.glob("*.spool*")) == []
+
+    @pytest.mark.parametrize("length", [LENGTHS[0], LENGTHS[2]])
+    async def test_an_answer_that_was_kept_and_not_recorded_outlives_the_end_of_the_run(self, store: DurableStore, length: int) -> None:
+        self.begin(store, 1)
+        store.keep(outcome_of(0, length))
+        store.finish(1)
+        store.close()
+
+        with closing(self.opened()) as again:
+            assert 0 in again.recorded()
 
     async def test_its_files_grow_with_what_is_under_way_and_not_with_what_passes(self, store: Store[Any]) -> None:
         rounds, rows = 60, 50
