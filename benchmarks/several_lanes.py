@@ -120,7 +120,8 @@ def main() -> None:
         lines.append(line)
     if options.write is not None:
         limits = " + ".join(f"{rate:g}" for rate in RATES.values())
-        head = f"# Three lanes over real sockets\n\nLimits {limits} a second; the largest lane is dead from {DIES:g} to {BACK:g} s.\n\n"
+        dead = f"the largest lane is dead from {DIES:g} to {BACK:g} s after the start"
+        head = f"# Three lanes over real sockets\n\nLimits {limits} requests a second; {dead}.\n\n"
         options.write.write_text(head + "\n".join(lines) + "\n")
 
 

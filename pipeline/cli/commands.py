@@ -85,7 +85,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
 
 
 @click.command("export")
-@click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would work out.")
+@click.option("--neutralise-formulas", is_flag=True, help="Put an apostrophe before text that a spreadsheet would take for a formula.")
 @click.option("-o", "--out", "target", default="-", metavar="PATH", type=click.Path(), help="A new file; stdout if left out.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "tsv", "jsonl", "parquet", "arrow"]), help="By the name of the file if left out."

@@ -1,7 +1,7 @@
 """Answers that need not be bought: the cache over runs, and dedupe within one.
 
-Theory of operation. Every request has a key (`core/bookkeeping/requests`). With a cache, the key also says the how-manieth
-identical request of the input it is, so that five equal rows stay five samples, and a second run over the same input finds all
+Theory of operation. Every request has a key (`core/bookkeeping/requests`). With a cache, the key also says how many identical
+requests came before it in the input, so that five equal rows stay five samples, and a second run over the same input finds all
 five. With dedupe it does not, so that equal rows are one question.
 
 A row is looked up when it is read. If its answer is there, the row is finished and never reaches the gate. If dedupe is on and an
