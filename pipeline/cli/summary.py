@@ -204,7 +204,7 @@ def _results(summary: Summary, output: str, *, in_order: bool) -> list[str]:
     lines = many(summary.total - summary.waiting, "line")
     told = [f"results  {output}  {lines}, in {'input order' if in_order else 'order of completion'}"]
     if summary.waiting:
-        told.append(f"{many(summary.waiting, 'more result')} in the journal, until the rows before have one")
+        told.append(f"         {many(summary.waiting, 'more result')} in the journal, behind a row without one")
     return told
 
 

@@ -74,7 +74,9 @@ def config_of_flags(flags: Flags, overrides: Sequence[str], environment: Mapping
     if flags.base_url is None and not flags.simulate:
         raise UsageError("--base-url is missing: the address of the API, such as https://api.openai.com/v1; or --simulate to rehearse")
     if flags.template is None and _plain(flags.source).endswith(TABLES):
-        raise UsageError(f"-i {flags.source}: its rows are no requests yet; add --template, such as --template '{{prompt}}', and --model")
+        raise UsageError(
+            f"-i {flags.source}: its rows are not requests yet; add --template with a column in braces, 'Summarise: {{text}}', and --model"
+        )
     if flags.error_file is not None and _same(flags.error_file, flags.sink):
         raise UsageError("--error-file is the file of -o; failures need a file of their own")
     try:

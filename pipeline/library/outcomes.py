@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.output.words import many
 from pipeline.records import Outcome, Success
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ class Outcomes(list[Outcome]):
         """How many there are and what failed; never a body."""
         failures = Counter(outcome.error_code for outcome in self if not outcome.ok)
         kinds = ", ".join(f"{count} × {code}" for code, count in failures.most_common(SHOWN_KINDS))
-        more = f" and {len(failures) - SHOWN_KINDS} more kinds" if len(failures) > SHOWN_KINDS else ""
+        more = f" and {many(len(failures) - SHOWN_KINDS, 'more kind')}" if len(failures) > SHOWN_KINDS else ""
         failed = f", {failures.total()} failed: {kinds}{more}" if failures else ""
-        return f"<{len(self)} outcomes{failed}>"
+        return f"<{many(len(self), 'outcome')}{failed}>"
 
     def columns(self) -> dict[str, list[Any]]:
         """The outcomes as columns, in the order of the rows."""

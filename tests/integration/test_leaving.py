@@ -121,7 +121,8 @@ def given(lane: LeasedLane) -> Ticket:
     return Ticket(JOB, 1, grant, left=trio.current_time())
 
 
-async def test_a_permit_does_not_move_before_its_attempt_has_left(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_a_permit_does_not_move_before_its_attempt_has_left() -> None:
     async with a_gate() as (lane, leaving):
         departure = leaving.departure(0, object(), trio.current_time)
         assert departure is not None
@@ -139,10 +140,10 @@ async def test_a_permit_does_not_move_before_its_attempt_has_left(autojump_clock
         [[(wait, count)]] = lane.demand(left).ages
         assert (lane.held, count) == ([10], 1)
         assert 1.0 <= wait < 1.05  # a period after it left, not after its ticket
-    assert autojump_clock is not None
 
 
-async def test_an_attempt_that_leaves_at_once_is_not_asked_about(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.usefixtures("autojump_clock")
+async def test_an_attempt_that_leaves_at_once_is_not_asked_about() -> None:
     async with a_gate() as (lane, leaving):
         departure = leaving.departure(0, object(), trio.current_time)
         assert departure is not None
@@ -155,7 +156,6 @@ async def test_an_attempt_that_leaves_at_once_is_not_asked_about(autojump_clock:
         await trio.sleep(0.01)
         [[(_, count)]] = lane.demand(trio.current_time()).ages
         assert count == 1
-    assert autojump_clock is not None
 
 
 async def test_an_attempt_of_a_process_that_slept_does_not_leave_with_permits_of_others(autojump_clock: trio.testing.MockClock) -> None:

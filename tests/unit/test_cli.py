@@ -337,7 +337,7 @@ def test_stopped_run_does_not_count_lines_that_wait_behind_an_earlier_row(config
     written = len((tmp_path / "out.jsonl").read_text().splitlines())
     assert (code, written, summary["total"], summary["waiting"]) == (3, 1, 2, 1)
     assert "2 rows succeeded, in " in said  # and not "2 of 2": the input has three
-    assert "out.jsonl  1 line, in input order\n1 more result in the journal" in said
+    assert "out.jsonl  1 line, in input order\n         1 more result in the journal" in said
 
 
 @pytest.mark.parametrize("flag, fault", [("--retry-failed", "{http_500: 1}"), ("--limit", "{unauthorized_401: 1}")])

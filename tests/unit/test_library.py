@@ -108,6 +108,7 @@ def test_outcomes_show_themselves_in_a_few_words(tmp_path: Path) -> None:
     outcomes = answers(["a" * 500, {"no": "prompt"}], config_for(tmp_path, "{prompt}"))
 
     assert repr(outcomes) == "<2 outcomes, 1 failed: 1 × invalid_row>"
+    assert repr(pipeline.Outcomes(outcomes[:1])) == "<1 outcome>"
     assert max(len(repr(outcome)) for outcome in outcomes) < 110
     assert outcomes.failed == [outcomes[1]]
 

@@ -17,7 +17,7 @@ from pipeline.core.pacing.kinds import WindowFinder
 from pipeline.core.pacing.meter import TICK_SECONDS
 from pipeline.core.pacing.noise import Noise
 
-WAVE_SLOTS = 2_000  # who allows so many in flight expects no limit that a wave would meet
+WAVE_SLOTS = 2_000  # with fewer a limit may be so low that a wave costs too much: 22 to 34 refusals at 10 a second
 WAVE_SECONDS, LEAST_WAVE = 0.5, 200.0  # the first wave, one attempt for each slot, takes so long, and begins at so many a second
 SLOTS_PER_SECOND = 20.0  # a search after that begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
@@ -65,7 +65,7 @@ class Growing(Struct, eq=False):
     noise: Noise = field(default_factory=Noise)
     tat: float = -inf
     opened: float = -inf  # attempts that left before have nothing to say any more
-    trace: list[str] | None = None  # what was decided and when, for a bench
+    trace: list[str] | None = None  # what was decided and when, for a benchmark
     _began: float = -inf  # when the present estimate came into force
     _stepped: float = -inf  # when the pace last rose while unsure
     _testing_since: float = -inf
