@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from pipeline.core.answers import mend
 from pipeline.core.answers.classify import Result, classify
 from pipeline.core.answers.mend import json_text
 from pipeline.records import Answer
@@ -16,6 +18,7 @@ from tests.strategies import json_values
 
 WHOLE = {"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}
 TEXT = json.dumps(WHOLE)
+ODD_NUMBERS = [math.nan, math.inf, -math.inf]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,40 @@ def test_no_body_makes_reading_raise(junk: bytes) -> None:
         if text is not None:
             json.loads(text)
             assert b"\n" not in text
+
+
+@given(value=json_values | st.lists(st.sampled_from(ODD_NUMBERS) | st.floats() | st.integers() | st.text(max_size=3), max_size=30))
+@example(value=[-1, *[math.nan] * 300, -math.inf, -2, "NaN"] * 30)
+def test_what_pythons_json_writes_for_no_number_becomes_null_however_often(value: Any) -> None:
+    assume(not (isinstance(value, str) and value.lstrip().startswith(("{", "["))))
+    body = json.dumps(value)
+
+    text = json_text(body.encode())
+
+    assert json.loads(text or b"") == json.loads(body, parse_constant=lambda _: None)
+
+
+@pytest.mark.parametrize("text", ["NaN,", "NaN, -Infinity,\n", "[[Infinity], NaN],"])
+def test_many_odd_values_side_by_side_are_mended_at_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = 0
+
+    class Counting(mend._Pieces):
+        def add(self, piece: bytes) -> None:
+            nonlocal added
+            added += 1
+            super().add(piece)
+
+    monkeypatch.setattr(mend, "_Pieces", Counting)
+    body = f"[{text * 20_000}NaN]".encode()
+
+    assert json_text(body) is not None
+    assert added < len(body) / 20
+
+
+def test_a_body_that_cannot_become_json_is_not_mended_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mend._Pieces, "add", lambda *_: pytest.fail("a letter stands where no letter can stand"))
+
+    assert json_text(b"[" + b"N" * 100_000) is None
 
 
 @pytest.mark.parametrize(

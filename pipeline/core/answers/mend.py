@@ -29,8 +29,12 @@ _COMMENTS = later(rb"(?:\s*:[^\r\n]*(?:[\r\n]+|$))+")
 _DONE = later(rb"\s*data:\s*\[DONE\]\s*$")
 _FIELD = later(rb"(data|event|id|retry):")
 # A call of one of these looks at 1 MB at most, because no other thread runs meanwhile. Every repetition is possessive.
-# Outside of texts: a stretch in which nothing is odd, short texts included; then what may be odd, or where a text begins.
-_OUTSIDE = later(rb'((?:[^"NI\-]{1,4096}+|-(?!I)|"[^"\\\x00-\x1f]{0,4096}+"){0,256}+)(-?(?:NaN|Infinity)|["NI\-])?')
+# Outside of texts: a stretch in which nothing is odd, short texts included; then many odd values at once, where a text begins, or what
+# no JSON has there.
+_OUTSIDE = later(
+    rb'((?:[^"NI\-]{1,4096}+|-(?![NI])|"[^"\\\x00-\x1f]{0,4096}+"){0,256}+)'
+    rb'((?:-?(?:NaN|Infinity)[,:\[\]{}\s]{0,64}+){1,4096}+|["NI\-])?'
+)
 # Within a text: a stretch as it should be; then halves of surrogate pairs, raw control characters, its end, or a stray backslash.
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _WITHIN = later(
@@ -110,7 +114,7 @@ def _as_utf8(text: bytes) -> bytes:
 
 
 def _without_odd_values(text: bytes) -> bytes:
-    """A text with its odd values mended."""
+    """A text with its odd values mended; nothing, if it cannot become JSON."""
     pieces = _Pieces()
     at = 0
     while at < len(text):
@@ -120,10 +124,19 @@ def _without_odd_values(text: bytes) -> bytes:
         if odd == b'"':
             pieces.add(found[1] + odd)
             at = _mend_text(text, found.end(), pieces)
+        elif odd in (b"N", b"I"):
+            return b""
         else:
-            pieces.add(found[1] + (b"null" if len(odd) > 1 else odd))
+            pieces.add(found[1] + _odd_to_null(odd))
             at = found.end()
     return pieces.joined()
+
+
+def _odd_to_null(odd: bytes) -> bytes:
+    """Many odd values at once, with what stands between them. A minus alone stays: a number may be cut behind it."""
+    for value in (b"-NaN", b"NaN", b"-Infinity", b"Infinity"):
+        odd = odd.replace(value, b"null")
+    return odd
 
 
 def _mend_text(text: bytes, at: int, pieces: _Pieces) -> int:
