@@ -198,7 +198,9 @@ class Cluster:
     def _send(self, worker: Worker) -> None:
         if self._sleeps(worker, partial(self._send, worker)):
             return
-        group = []
+        group: list[tuple[Grant, int]] = []
+        if self._wants(worker.number) and not self.plan.tokens:  # the gate asks for many first, and then why no more leave
+            group += [(granted, 0) for granted in worker.lane.admit_many(self.now, SLOTS)]
         while self._wants(worker.number):
             cost = self._random.randint(*self.plan.tokens) if self.plan.tokens else 0
             granted = worker.lane.admit(self.now, cost)
