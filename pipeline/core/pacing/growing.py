@@ -18,7 +18,7 @@ from pipeline.core.pacing.meter import TICK_SECONDS
 from pipeline.core.pacing.noise import Noise
 
 WAVE_SLOTS = 2_000  # with fewer a limit may be so low that a wave costs too much: 22 to 34 refusals at 10 a second
-WAVE_SECONDS, LEAST_WAVE = 0.5, 200.0  # the first wave, one attempt for each slot, takes so long, and begins at so many a second
+WAVE_SECONDS, LEAST_WAVE = 0.3, 200.0  # the first wave, one attempt for each slot, takes so long, and begins at so many a second
 SLOTS_PER_SECOND = 20.0  # a search after that begins at so small a share of the slots a second
 GROWTH = 1.6  # a second, of the first search: some providers limit the slope as well (Volcano Ark)
 TEST_GROWTH = 1.25  # a second, of a later test, at most; it begins with a hundredth
