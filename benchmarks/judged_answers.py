@@ -25,7 +25,7 @@ from attrs import evolve, frozen
 from benchmarks.harness import compile_modules, cores, launch, measure_once, raise_file_limit
 from benchmarks.provider import ROOT, serving
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.subjects import SUBJECTS, environment, headrace_config, prepare, write_input
+from benchmarks.subjects import SUBJECTS, environment, prepare
 from benchmarks.texts_in_languages import LANGUAGES, counter, prompts, request, texts_of
 from pipeline.core.answers.expect import Expectation
 from pipeline.core.answers.fitting import AnswerRules
@@ -180,10 +180,7 @@ def cached_runs() -> Iterator[Measured]:
 def whole_run(scenario: Any, provider: Any, work: Path, core: int) -> float:
     """Seconds of CPU of one run of headrace."""
     folder = Path(tempfile.mkdtemp(dir=work))
-    write_input(folder / "prompts.jsonl", scenario.rows, 0)
-    config = headrace_config(scenario, provider.base_url, "prompts.jsonl", "results.jsonl")
-    (folder / "config.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "pipeline", "run", str(folder / "config.yaml"), "--json", "--progress", "none"]
+    command = prepare(SUBJECTS["headrace"], scenario, provider.base_url, folder)
     cost = launch(command, folder, core, PATIENCE, {**environment(), **provider.environment, "PATH": ""})
     assert cost["exit_code"] == 0, cost
     return cost["cpu_seconds"]

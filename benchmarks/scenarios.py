@@ -143,7 +143,16 @@ def unknown_limit(name: str, title: str, limits: dict[str, Any], *, rate: float 
     )
 
 
-def streamed(name: str, title: str, in_flight: int, rows: int, *, event_seconds: float) -> Scenario:
+def streamed(
+    name: str,
+    title: str,
+    in_flight: int,
+    rows: int,
+    *,
+    events: int = 100,
+    event_seconds: float = 0.0,
+    peers: tuple[str, ...] = ("headrace", STREAMING, "openai-stream"),
+) -> Scenario:
     """Answers that come in events."""
     return Scenario(
         name=name,
@@ -152,8 +161,8 @@ def streamed(name: str, title: str, in_flight: int, rows: int, *, event_seconds:
         rows=rows,
         in_flight=in_flight,
         latency="fixed:0.02",
-        peers=("headrace", STREAMING, "openai-stream"),
-        events=100,
+        peers=peers,
+        events=events,
         event_seconds=event_seconds,
         slow_rows=500,
     )
@@ -281,40 +290,25 @@ SCENARIOS: dict[str, Scenario] = {
             slow_rows=300,
             quick_rows=40,
         ),
-        streamed("stream-50", "50 streams of 100 events, as fast as they are read", 50, 5_000, event_seconds=0.0),
+        streamed("stream-50", "50 streams of 100 events, as fast as they are read", 50, 5_000),
         streamed("stream-1000", "1,000 streams of 100 events, 50 ms apart", 1_000, 6_000, event_seconds=0.05),
-        Scenario(
-            name="stream-50-paced",
-            title="50 streams of 20 events, 20 ms apart: 2,500 events a second",
-            family="streams",
-            rows=2_000,
-            in_flight=50,
-            latency="fixed:0.02",
-            peers=("headrace", STREAMING, "openai-stream"),
+        streamed(
+            "stream-50-paced",
+            "50 streams of 20 events, 20 ms apart: 2,500 events a second",
+            50,
+            2_000,
             events=20,
             event_seconds=0.02,
-            slow_rows=500,
         ),
-        Scenario(
-            name="stream-long",
-            title="50 streams of 9 MB, all at once: what they take of memory above the next one",
-            family="streams",
-            rows=50,
-            in_flight=50,
-            latency="fixed:0.02",
-            peers=("headrace",),
+        streamed(
+            "stream-long",
+            "50 streams of 9 MB, all at once: what they take of memory above the next one",
+            50,
+            50,
             events=35_000,
-        ),
-        Scenario(
-            name="stream-short",
-            title="50 streams of 3 events",
-            family="streams",
-            rows=50,
-            in_flight=50,
-            latency="fixed:0.02",
             peers=("headrace",),
-            events=3,
         ),
+        streamed("stream-short", "50 streams of 3 events", 50, 50, events=3, peers=("headrace",)),
         heavy("bodies", "prompts of 200 kB and answers of 50 kB", 20, 1_000, prompt_bytes=200_000, answer_bytes=50_000),
         heavy("requests-100kb", "prompts of 100 kB", 50, 2_000, prompt_bytes=100_000),
         heavy("requests-1500kb", "prompts of 1.5 MB", 20, 200, prompt_bytes=1_500_000),

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS = 5.0
 WARM_UP_SHARE = 0.2  # of the samples: connections open, caches fill
-TOLD = ("total", "succeeded", "failed", "attempts", "retries", "throttled", "unknown_outcome", "duration_seconds")
 # Few 429s: each pauses everybody for the 0.1 s that its Retry-After asks for, and one in a hundred would halve the rate.
 FAULTS = {"http_429": 0.0002, "http_500": 0.02, "http_502": 0.005, "reset_before": 0.005, "broken_json": 0.005, "cut_body": 0.005}
 CONFIG = """

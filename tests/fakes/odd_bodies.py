@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fakes.odd_streams import USED, Case, Fails, Says
+from tests.fakes.odd_streams import COUNTED, USED, Case, Fails, Says
 
 
 def body(value: Any) -> bytes:
@@ -17,14 +17,11 @@ def chat(content: Any = "Hello", finish: str | None = "stop", **more: Any) -> di
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": USED, **more}
 
 
-HELLO = Says("Hello", "stop", (3, 2))
-
-
 TEXTS: dict[str, Case] = {
     "Llama on Bedrock": Case(
         "Bedrock InvokeModel, Meta",
         body({"generation": "Hello", "prompt_token_count": 3, "generation_token_count": 2, "stop_reason": "stop"}),
-        HELLO,
+        COUNTED,
         "/model/m/invoke",
     ),
     "Mistral on Bedrock": Case(
@@ -33,7 +30,7 @@ TEXTS: dict[str, Case] = {
     "Titan on Bedrock": Case(
         "Bedrock InvokeModel, Amazon Titan",
         body({"inputTextTokenCount": 3, "results": [{"tokenCount": 2, "outputText": "Hello", "completionReason": "FINISH"}]}),
-        Says("Hello", "stop", (3, 2)),
+        COUNTED,
         "/model/m/invoke",
     ),
     "Command on Bedrock": Case(
@@ -56,7 +53,7 @@ TEXTS: dict[str, Case] = {
                 "results": [{"generated_text": "Hello", "generated_token_count": 2, "input_token_count": 3, "stop_reason": "eos_token"}],
             }
         ),
-        HELLO,
+        COUNTED,
         "/ml/v1/text/generation",
     ),
     "Anthropic's content as a text": Case(
@@ -70,7 +67,7 @@ TEXTS: dict[str, Case] = {
                 "usage": {"input_tokens": 3, "output_tokens": 2},
             }
         ),
-        HELLO,
+        COUNTED,
         "/v1/messages",
     ),
     "Anthropic that pauses": Case(
@@ -152,7 +149,7 @@ TEXTS: dict[str, Case] = {
                 "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5},
             }
         ),
-        HELLO,
+        COUNTED,
         "/v1beta/models/g:generateContent",
     ),
     "Ollama that only loaded": Case(
@@ -191,7 +188,7 @@ TEXTS: dict[str, Case] = {
                 "usage": {"tokens": {"input_tokens": 3, "output_tokens": 2}},
             }
         ),
-        HELLO,
+        COUNTED,
         "/v2/chat",
     ),
 }

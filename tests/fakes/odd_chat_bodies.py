@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 from tests.fakes.odd_bodies import body, chat
-from tests.fakes.odd_streams import USED, Case, Fails, Says
+from tests.fakes.odd_streams import COUNTED, USED, Case, Fails, Says
 
-HELLO = Says("Hello", "stop", (3, 2))
 CALLS = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 RUN = "/ai/run/@cf/m"
 
@@ -31,7 +30,7 @@ CHATS: dict[str, Case] = {
         Fails("rate limit", "throttle"),
     ),
     "a base_resp that is well": Case(
-        "MiniMax: base_resp 0", body(chat(base_resp={"status_code": 0, "status_msg": ""}, input_sensitive=False)), HELLO
+        "MiniMax: base_resp 0", body(chat(base_resp={"status_code": 0, "status_msg": ""}, input_sensitive=False)), COUNTED
     ),
     "a code of success": Case(
         "iFlytek Spark: code 0, message Success, no finish_reason",
@@ -66,7 +65,7 @@ CHATS: dict[str, Case] = {
         RUN,
     ),
     "a completion in an envelope": Case(
-        "Cloudflare Workers AI with newer models", body({"result": chat(), "success": True, "errors": []}), HELLO, RUN
+        "Cloudflare Workers AI with newer models", body({"result": chat(), "success": True, "errors": []}), COUNTED, RUN
     ),
     "a failure in an envelope": Case(
         "Cloudflare Workers AI",
@@ -74,11 +73,11 @@ CHATS: dict[str, Case] = {
         Fails("Upstream service unavailable"),
         RUN,
     ),
-    "an envelope of a relay": Case("relays: code, msg and data", body({"code": 200, "msg": "success", "data": chat()}), HELLO),
+    "an envelope of a relay": Case("relays: code, msg and data", body({"code": 200, "msg": "success", "data": chat()}), COUNTED),
     "a failure in an envelope of a relay": Case(
         "relays: code 500 under status 200", body({"code": 500, "msg": "no available channel", "data": None}), Fails("no available channel")
     ),
-    "a list of one completion": Case("proxies that collect answers", body([chat()]), HELLO),
+    "a list of one completion": Case("proxies that collect answers", body([chat()]), COUNTED),
     "a list of one error": Case(
         "Google's OpenAI mode",
         body([{"error": {"code": 429, "message": "Resource exhausted", "status": "RESOURCE_EXHAUSTED"}}]),
@@ -95,8 +94,10 @@ CHATS: dict[str, Case] = {
     "a refusal beside an empty text": Case(
         "relays that write an empty text beside a refusal", message("", refusal="No."), Says("No.", "stop", (3, 2))
     ),
-    "an empty list of calls": Case("vLLM: tool_calls [] in every message", message("Hello", tool_calls=[], reasoning_content=None), HELLO),
-    "parts without a type": Case("DashScope's multimodal form behind relays", message([{"text": "Hel"}, {"text": "lo"}]), HELLO),
+    "an empty list of calls": Case(
+        "vLLM: tool_calls [] in every message", message("Hello", tool_calls=[], reasoning_content=None), COUNTED
+    ),
+    "parts without a type": Case("DashScope's multimodal form behind relays", message([{"text": "Hel"}, {"text": "lo"}]), COUNTED),
     "an error object of vLLM": Case(
         "vLLM, FastChat under 200",
         body(
@@ -124,16 +125,18 @@ CHATS: dict[str, Case] = {
     "usage in the choice": Case(
         "Moonshot's relays, not streamed",
         body({"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop", "usage": USED}]}),
-        HELLO,
+        COUNTED,
     ),
-    "usage of Groq alone": Case("Groq: x_groq.usage", body({"choices": chat()["choices"], "x_groq": {"id": "r", "usage": USED}}), HELLO),
-    "tokens as texts": Case("relays that write numbers as text", body(chat(usage={"prompt_tokens": "3", "completion_tokens": "2"})), HELLO),
-    "blank lines first": Case("DeepSeek keeps connections open so", b"\n" * 300 + body(chat()), HELLO),
-    "comments first": Case("OpenRouter", b": OPENROUTER PROCESSING\n\n" * 9 + body(chat()), HELLO),
-    "[DONE] last": Case("relays that end every answer so", body(chat()) + b"\n\ndata: [DONE]\n\n", HELLO),
-    "a mark and blanks": Case("servers on Windows", b"\xef\xbb\xbf\r\n" + body(chat()) + b"\r\n", HELLO),
-    "zeros behind the end": Case("servers that send their whole buffer", body(chat()) + b"\0" * 7, HELLO),
-    "an answer as a JSON text": Case("functions behind API Gateway: the JSON is encoded twice", body(json.dumps(chat())), HELLO),
+    "usage of Groq alone": Case("Groq: x_groq.usage", body({"choices": chat()["choices"], "x_groq": {"id": "r", "usage": USED}}), COUNTED),
+    "tokens as texts": Case(
+        "relays that write numbers as text", body(chat(usage={"prompt_tokens": "3", "completion_tokens": "2"})), COUNTED
+    ),
+    "blank lines first": Case("DeepSeek keeps connections open so", b"\n" * 300 + body(chat()), COUNTED),
+    "comments first": Case("OpenRouter", b": OPENROUTER PROCESSING\n\n" * 9 + body(chat()), COUNTED),
+    "[DONE] last": Case("relays that end every answer so", body(chat()) + b"\n\ndata: [DONE]\n\n", COUNTED),
+    "a mark and blanks": Case("servers on Windows", b"\xef\xbb\xbf\r\n" + body(chat()) + b"\r\n", COUNTED),
+    "zeros behind the end": Case("servers that send their whole buffer", body(chat()) + b"\0" * 7, COUNTED),
+    "an answer as a JSON text": Case("functions behind API Gateway: the JSON is encoded twice", body(json.dumps(chat())), COUNTED),
     "the end is missing": Case("a proxy that cuts at its buffer", body(chat())[:-9], Fails("not JSON")),
     "two answers": Case("a proxy that answers twice", body(chat()) + body(chat("No")), Fails("not JSON")),
     "a page": Case("captive portals", b"<!DOCTYPE html><html><title>Sign in</title></html>", Fails("not JSON")),

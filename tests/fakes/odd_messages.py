@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.fakes.odd_bodies import chat
 from tests.fakes.odd_streams import (
     CALLS_END,
     COUNTED,
@@ -232,23 +233,12 @@ CHAT_MESSAGES: dict[str, Case] = {
     ),
     "a whole answer in one event": Case(
         "relays that only pretend to stream",
-        sse(
-            {
-                "id": "c",
-                "object": "chat.completion",
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
-                "usage": USED,
-            },
-            DONE,
-        ),
+        sse({"id": "c", "object": "chat.completion", **chat()}, DONE),
         COUNTED,
     ),
     "an ordinary answer though a stream was asked for": Case(
         "caches of gateways",
-        json.dumps(
-            {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}], "usage": USED},
-            indent=2,
-        ).encode(),
+        json.dumps(chat(), indent=2).encode(),
         COUNTED,
     ),
     "chunks as lines": Case("SageMaker, servers without event streams: one JSON object a line", lines(ROLE, HEL, LO, STOP), HELLO),

@@ -40,7 +40,6 @@ class VirtualWorkers(SimulatedRun):
     count: int = 2
     core: CoordinatorCore = field(init=False)
     stopped: list[str | None] = field(factory=list)
-    failed: int = 0
 
     async def _main(self) -> None:
         plan = self.plan

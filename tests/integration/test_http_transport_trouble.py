@@ -11,15 +11,9 @@ import trio
 from pipeline.edges.http.client.transport import HeadraceTransport
 from pipeline.edges.http.endpoint import Caps
 from tests.fakes.servers import WHOLE, Peer, Request, answer_whole, answering, answering_and_closing, listen, listen_unix, serve
+from tests.integration.test_http_transport import CHUNKED, HEAD, client
 
 pytestmark = pytest.mark.usefixtures("any_readiness")
-
-HEAD = b"HTTP/1.1 200 OK\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-def client(**options: object) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=HeadraceTransport(**options), timeout=5)  # type: ignore[arg-type]
 
 
 async def hang(stream: trio.SocketStream) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,20 +11,8 @@ from pipeline.core.rows.ids import MemoryStore
 from pipeline.core.rows.jobs import JobMaker
 from pipeline.core.rows.lines import RawRow
 from pipeline.core.rows.templates import Template
-from pipeline.records import Failure, Job
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-def line(**changes: Any) -> bytes:
-    fields = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m"}} | changes
-    return json.dumps({key: value for key, value in fields.items() if value is not ...}).encode()
-
-
-def make(data: bytes | Mapping[str, Any] | None, template: Template | None = None, index: int = 3) -> Job | Failure:
-    maker = JobMaker(template, seen=MemoryStore())
-    return maker.make_jobs([RawRow(17, 1000, data)], index)[0]
+from pipeline.records import Job
+from tests.unit.test_jobs import line, make
 
 
 @pytest.mark.parametrize(

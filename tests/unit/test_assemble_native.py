@@ -9,14 +9,11 @@ import pytest
 
 from pipeline.core.answers.assemble import Assembler, assemble, says_a_token
 from pipeline.core.answers.streamed import Cut, Refused, Whole
+from tests.fakes.odd_streams import lines
 
 
 def sse(*events: dict[str, Any], names: bool = False) -> bytes:
     return b"".join((f"event: {event['type']}\n" if names else "").encode() + f"data: {json.dumps(event)}\n\n".encode() for event in events)
-
-
-def lines(*objects: dict[str, Any]) -> bytes:
-    return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
 
 
 # ---- Anthropic -----------------------------------------------------------------------------------------------------------

@@ -29,9 +29,9 @@ def line(**changes: Any) -> bytes:
     return json.dumps({key: value for key, value in fields.items() if value is not ...}).encode()
 
 
-def make(data: bytes | Mapping[str, Any] | None, template: Template | None = None, index: int = 3) -> Job | Failure:
+def make(data: bytes | Mapping[str, Any] | None, template: Template | None = None) -> Job | Failure:
     maker = JobMaker(template, seen=MemoryStore())
-    return maker.make_jobs([RawRow(17, 1000, data)], index)[0]
+    return maker.make_jobs([RawRow(17, 1000, data)], 3)[0]
 
 
 def refusal(data: bytes | Mapping[str, Any], template: Template | None = None) -> str:

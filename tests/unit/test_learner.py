@@ -20,12 +20,12 @@ def waited(answer: Grant | Wait) -> Wait:
     return answer
 
 
-def paced(lane: Lane, start: float, seconds: float, tokens: int = 0, most: int = 1 << 30) -> list[float]:
+def paced(lane: Lane, start: float, seconds: float, most: int = 1 << 30) -> list[float]:
     """When attempts leave while more always waits and none is answered. most: so many at most."""
     times: list[float] = []
     now = start
     while now < start + seconds and len(times) < most:
-        answer = lane.admit(now, tokens)
+        answer = lane.admit(now, 0)
         if isinstance(answer, Grant):
             times.append(now)
         else:

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.core.answers.assemble import Assembler, assemble
 from pipeline.core.answers.streamed import Cut, Refused, Whole
-from tests.unit.test_assemble_native import START, lines, sse
+from tests.fakes.odd_streams import lines
+from tests.unit.test_assemble_native import START, sse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
