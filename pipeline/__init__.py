@@ -301,10 +301,10 @@ def __getattr__(name: str) -> object:
     """A public name, imported from its home when it is first used. `pipeline.aio` is a module."""
     from importlib import import_module  # noqa: PLC0415  see the top
 
-    from pipeline.homes import HOME_OF  # noqa: PLC0415
-
     if name == "aio":
         return import_module("pipeline.aio")
+    from pipeline.homes import HOME_OF  # noqa: PLC0415  the table of names, read by a first use of one
+
     if name not in HOME_OF:
         message = f"module 'pipeline' has no attribute {name!r}"
         raise AttributeError(message)

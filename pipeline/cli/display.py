@@ -245,7 +245,7 @@ def _lane(each: LaneView) -> dict[str, object]:
         "allowed": None if lane.pace is None else round(lane.pace, 3),
         "in_flight": lane.in_flight,
         "throttled": lane.throttled,
-        "state": "ok" if lane.out_seconds is None and not lane.out else "out",
+        "state": "ok" if each.works else "out",
         "held_by": each.held,
         "limited_by": dict(lane.limited_by),
         "attained": lane.attained,

@@ -184,8 +184,7 @@ class _Canvas(Struct, eq=False):
         parts = []
         for each in self.view.lanes:
             limit = "" if each.lane.allowed is None else f" of {amount(each.lane.allowed)}/s"
-            works = each.lane.out_seconds is None and not each.lane.out
-            parts.append(f"{each.name} {amount(each.rate)}/s{limit}" if works else f"{each.name} {each.held}")
+            parts.append(f"{each.name} {amount(each.rate)}/s{limit}" if each.works else f"{each.name} {each.held}")
         self._add(5, [*_label("lanes"), (self._items(parts, self.width - LABEL), "")])
 
     def _draw_lane_table(self) -> None:
@@ -195,9 +194,8 @@ class _Canvas(Struct, eq=False):
             lane = each.lane
             limit, pace = (f"{amount(rate)}/s" if rate is not None else "" for rate in (lane.allowed, lane.pace))
             cells = (f"{amount(each.rate)}/s", limit, pace, f"{lane.in_flight:,}", f"{lane.throttled:,}")
-            bad = lane.out_seconds is not None or lane.out
             held = self._fit(each.held, self.width - LABEL - 12 - 5 * 11 - 2)
-            out: Line = [(f"  {held}", "bad" if bad else "dim")]
+            out: Line = [(f"  {held}", "dim" if each.works else "bad")]
             name = self._fit(each.name, 11)
             name += " " * (12 - columns(name))
             self._add(4, [*_label(""), (name, "bold"), ("".join(f"{cell:>11}" for cell in cells), ""), *out])

@@ -255,7 +255,7 @@ def _held(limited_by: Mapping[str, float], attained: float | None, *, lane: bool
     used = "" if attained is None else f"; used {min(1.0, attained):.1%} of what {'its' if lane else 'the'} limits on requests allow"
     indent = "    " if lane else ""
     told = f"held back {min(1.0, sum(part for part, _ in shares)):.0%} of the time: {text}{used}"
-    return textwrap.wrap(told, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return _wrapped(told, indent)
 
 
 def _advice(advice: Sequence[Advice]) -> list[str]:
@@ -271,5 +271,5 @@ def _advice_lines(advice: Advice) -> Iterator[str]:
         yield f"    {advice.command}"  # never wrapped, so that it can be copied
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")

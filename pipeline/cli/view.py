@@ -76,6 +76,11 @@ class LaneView(Struct, frozen=True):
     lane: LaneProgress
     held: str
 
+    @property
+    def works(self) -> bool:
+        """Whether rows go there now."""
+        return self.lane.out_seconds is None and not self.lane.out
+
 
 class View(Struct, frozen=True):
     """One moment of a run.

@@ -46,8 +46,8 @@ class Made(Struct, frozen=True):
     def since(cls, paths: Paths, folders: Collection[Path], *, is_new: bool) -> Made:
         """Note what is not there yet. is_new: the marks were made by whoever asks."""
         try:
-            parts = [path for path in paths.all() if path != paths.marks and not (path in paths.logs and paths.journal.exists())]
-            missing = [path for path in parts if not path.exists()]
+            logs = paths.logs if paths.journal.exists() else ()
+            missing = [path for path in paths.all() if path != paths.marks and path not in logs and not path.exists()]
         except OSError:
             return cls(paths, (), ())  # what was there cannot be told, so nothing is removed
         return cls(paths, [*missing, paths.marks] if is_new else missing, folders)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -74,11 +75,12 @@ class PresentRows:
         done, row_sum: the rows of which a journal has an outcome, and what it says of them; none where there is no journal: then a
         row is taken for what it was if it has the same place and id.
         """
-        known = len(self.digests)
-        if all(self._entry(index) for first, end in done for index in range(first, end)):
+        runs = [range(first, end) for first, end in done]  # in order
+        if all(map(self._entry, chain.from_iterable(runs))):
             return True
-        rows = [index for first, end in done for index in range(first, end)]
-        return all(index < known for index in rows) and sum(row_term(index, self.digests[index]) for index in rows) & MASK == row_sum
+        if runs[-1].stop > len(self.digests):
+            return False
+        return sum(row_term(index, self.digests[index]) for index in chain.from_iterable(runs)) & MASK == row_sum
 
     def place(self, index: int) -> str:
         """Where a row stands, for people; "" if it is gone, or the input has no lines."""

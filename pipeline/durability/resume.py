@@ -162,11 +162,13 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
     if journal.identity.get(address) == SIMULATED != identity[address] and journal.state.succeeded:
         raise UsageError("the results that are there are those of a simulated provider; --fresh moves them aside and starts over")
     if changes and journal.state.succeeded and not accept_changes:
+        from pipeline.core.output.words import many  # noqa: PLC0415  only a refusal counts in words
+
         state = journal.state
-        resent = f" and sends the {state.failed:,} failed row{'s' * (state.failed != 1)} again" if state.failed else ""
+        resent = f" and sends the {many(state.failed, 'failed row')} again" if state.failed else ""
         raise RunChangedError(
             "the config asks for other answers than the run that is being continued:\n  " + "\n  ".join(changes),
-            f" keeps the {state.succeeded:,} answer{'s that are' if state.succeeded != 1 else ' that is'} there{resent}",
+            f" keeps the {many(state.succeeded, 'answer that is', 'answers that are')} there{resent}",
         )
 
 

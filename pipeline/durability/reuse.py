@@ -13,7 +13,7 @@ Occurrences must be counted over the whole input: a resume that skips finished r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -160,5 +160,5 @@ def _success(job: Job, kept: bytes) -> Success:
 
 def _same_for(job: Job, outcome: Outcome) -> Outcome:
     """Another row's outcome as this row's own, which cost nothing."""
-    same = replace(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0)
-    return replace(same, first_token_seconds=None, longest_gap_seconds=None) if isinstance(same, Success) else same
+    timed: dict[str, Any] = {"first_token_seconds": None, "longest_gap_seconds": None} if isinstance(outcome, Success) else {}
+    return replace(outcome, index=job.index, custom_id=job.custom_id, attempts=0, latency_seconds=0.0, **timed)

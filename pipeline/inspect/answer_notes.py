@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.config.answers import Feedback
-from pipeline.runs.pricing import prices_of
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.records import Job
+    from pipeline.runs.pricing import LanePrices
 
 UNCOUNTED = (
     "the first request streams without `stream_options: {include_usage: true}`: OpenAI and most who imitate it then tell no tokens, "
@@ -25,12 +25,12 @@ ONE_LIST = "the first request's url streams without `alt=sse`: Google then sends
 SAME_AGAIN = "answers.asks is {asks}, but at temperature 0 and without feedback the same answer comes again; set answers.feedback: reason"
 
 
-def answer_notes(config: Config, first: Job | None) -> list[str]:
-    """The notes. first: the first request that would be sent."""
+def answer_notes(config: Config, first: Job | None, prices: LanePrices | None) -> list[str]:
+    """The notes. first: the first request that would be sent. prices: of the config's lanes, None if it asks for none."""
     if first is None:
         return []
     body = _body(first)
-    return [*_stream_notes(config, first.url, body), *_ask_notes(config, body), *_price_notes(config, first)]
+    return [*_stream_notes(config, first.url, body), *_ask_notes(config, body), *_price_notes(prices, first)]
 
 
 def _stream_notes(config: Config, url: str, body: dict[str, Any]) -> list[str]:
@@ -54,8 +54,7 @@ def _ask_notes(config: Config, body: dict[str, Any]) -> list[str]:
     return [SAME_AGAIN.format(asks=answers.asks)] if temperature == 0 else []
 
 
-def _price_notes(config: Config, first: Job) -> list[str]:
-    prices = prices_of(config)
+def _price_notes(prices: LanePrices | None, first: Job) -> list[str]:
     if prices is None:
         return []
     sources = dict.fromkeys(pricing.source for pricing in prices.by_lane.values() if pricing.source is not None)

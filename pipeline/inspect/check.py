@@ -112,7 +112,8 @@ def _report(config: Config, count: _Count) -> CheckReport:
     demand = Demand(count.requests, count.tokens, count.output_tokens)
     forecast = forecast_lanes(config, demand)
     duration, limited_by = seconds_of(forecast, demand)
-    cost = _cost(config, count)
+    prices = prices_of(config)  # the cost is the most, if all rows use the model that the config names
+    cost = None if prices is None else prices.most_for_tokens(count.prompt_tokens, count.tokens - count.prompt_tokens)
     rate = count.requests / duration if duration else None
     return CheckReport(
         rows=count.rows,
@@ -129,7 +130,7 @@ def _report(config: Config, count: _Count) -> CheckReport:
         cost=cost,
         first_request_url=None if count.first is None else _address(config.lanes[0], count.first.url),
         first_request_body=None if count.first is None else shown(count.first).decode(),
-        notes=(*_notes(config, count), *answer_notes(config, count.first), *budget_notes(config, demand, cost, duration)),
+        notes=(*_notes(config, count), *answer_notes(config, count.first, prices), *budget_notes(config, demand, cost, duration)),
         lanes=forecast,
     )
 
@@ -154,12 +155,6 @@ def _seconds(lanes: list[LimitsConfig], count: _Count) -> dict[str, float]:
         if len(known) == len(lanes):
             found[name] = round(demand / sum(known) * period, 3)
     return found
-
-
-def _cost(config: Config, count: _Count) -> float | None:
-    """The most that the answers may cost, if all rows use the model that the config names."""
-    prices = prices_of(config)
-    return None if prices is None else prices.most_for_tokens(count.prompt_tokens, count.tokens - count.prompt_tokens)
 
 
 def _notes(config: Config, count: _Count) -> list[str]:

@@ -183,7 +183,9 @@ async def _judge_long(
     asked = question(ticket, utc, secrets, rules)
     judged = whole(await apart(judge_answer, answer, asked), answer)
     left = rules if asked.rules is None else judged  # what is still to be judged by
-    conclude = partial(verdict, ticket, answer, judged.meaning, settings.policy, secrets, seconds, utc, settings.draw, left, started)
+    conclude = partial(
+        verdict, ticket, answer, judged.meaning, settings.policy, secrets, seconds, utc, settings.draw, left, started, hidden=True
+    )
     return await trio.to_thread.run_sync(conclude)
 
 

@@ -12,15 +12,13 @@ from typing import Any
 import msgspec
 
 from pipeline.core.answers.error_bodies import tells_error
-from pipeline.core.answers.merging import as_index, as_list
+from pipeline.core.answers.merging import as_index, as_list, events_of
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 NOT_YET = (None, "", "null")  # a finish_reason before the end
 TEXTS = frozenset({"content", "reasoning_content", "text", "arguments"})
 LISTS = frozenset({"content", "tool_calls"})  # whose elements go on where their index, or else their place, is the same
 UNDECIDED = 16  # texts that are kept until it is decided which kind of stream this is
-
-_decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class _Text:
@@ -53,9 +51,7 @@ class DashScopeStream:
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
-        for event in _decode_events(b"[" + b",".join(events) + b"]"):
-            if event.get("type") == "ping":
-                continue
+        for event in events_of(events):
             output = event.get("output")
             if not isinstance(output, dict) and tells_error(event):
                 self._error = self._error or event

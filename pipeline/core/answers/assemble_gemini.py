@@ -9,10 +9,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, as_list, finished, settle
+from pipeline.core.answers.merging import Pieces, as_index, as_list, events_of, finished, settle
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
-
-_decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class GeminiStream:
@@ -26,9 +24,7 @@ class GeminiStream:
 
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
-        for event in _decode_events(b"[" + b",".join(events) + b"]"):
-            if event.get("type") == "ping":
-                continue
+        for event in events_of(events):
             if event.get("error"):
                 self.error = self.error or event
             self.top.update({key: value for key, value in event.items() if key != "candidates" and value is not None})

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.answers.merging import Pieces, as_index, finished, merge, settle
+from pipeline.core.answers.merging import Pieces, as_index, events_of, finished, merge, settle
 from pipeline.core.answers.streamed import Cut, Refused, Streamed, Whole
 
 DROPPED = frozenset({"p"})  # random padding (Cloudflare)
@@ -30,9 +30,7 @@ class PieceStream:
     def take(self, events: list[bytes]) -> None:
         """Take the data of some events."""
         touched = {}
-        for event in _decode_events(b"[" + b",".join(events) + b"]"):
-            if event.get("type") == "ping":
-                continue
+        for event in events_of(events):
             if event.get("error"):
                 self.error = self.error or event
             index = as_index(event.get("index")) or 0

@@ -18,9 +18,15 @@ JOINED = frozenset(
     {"content", "refusal", "reasoning_content", "reasoning", "arguments", "text", "thinking", "transcript", "data", "summary"}
     | {"partial_json", "thought"}
 )
+_decode_events = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _padded = later(r"[^=]+=*")  # a piece of base64 with its padding
 
 PARTS = ("text", "thinking")  # types of parts that are written bit by bit
+
+
+def events_of(data: list[bytes]) -> list[dict[str, Any]]:
+    """The events of which this is the data, without pings. Raises what msgspec does for what is no object."""
+    return [event for event in _decode_events(b"[" + b",".join(data) + b"]") if event.get("type") != "ping"]
 
 
 class Pieces(list[str]):

@@ -234,6 +234,12 @@ def text_of(raw: msgspec.Raw | None) -> str | None:
         return None
 
 
+def place_of(raw: msgspec.Raw | None) -> int:
+    """A place in a list; 0 where the value is none."""
+    text = bytes(NULL if raw is None else raw)
+    return int(text) if text.isdigit() else 0
+
+
 def has_no_text(part: Object) -> bool:
     """Whether a part of a content has something else where its text should be."""
     return "text" in part and not is_text(part["text"])

@@ -37,10 +37,8 @@ from pipeline.core.answers.shapes_native import (
 )
 from pipeline.core.answers.shapes_openai import read_choices, read_response
 from pipeline.core.answers.shapes_texts import (
-    read_completion,
-    read_generation,
     read_pieces,
-    read_result,
+    read_text,
     read_texts,
     text_key_of,
 )
@@ -131,8 +129,8 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("response", is_text, read_generated),
     ("generated_text", is_text, read_tgi),
     ("token", is_object, read_piece),
-    ("generation", is_text, read_generation),
-    ("completion", is_text, read_completion),
+    ("generation", is_text, read_text("generation")),
+    ("completion", is_text, read_text("completion")),
     ("outputs", list_of_texts, read_texts("outputs")),
     ("generations", list_of_texts, read_texts("generations")),
     ("results", list_of_texts, read_texts("results")),
@@ -144,7 +142,7 @@ SHAPES: tuple[tuple[str, Callable[[msgspec.Raw], bool], Callable[[Object], Readi
     ("data", is_list, read_data),
     ("data", envelope, read_envelope("data")),
     ("result", envelope, read_envelope("result")),
-    ("result", is_text, read_result),
+    ("result", is_text, read_text("result")),
     ("text", is_text, read_transcription),
 )
 

@@ -22,6 +22,7 @@ from pipeline.core.answers.parts import (
     object_of,
     objects_of,
     one_or_list,
+    place_of,
     present,
     says_more,
     text_of,
@@ -47,7 +48,7 @@ def read_choices(reply: Object) -> Reading:
     """Chat completions and plain completions. One odd choice among several costs only itself."""
     choices = objects_of(reply["choices"])
     if len(choices) > 1:
-        choices.sort(key=_place)
+        choices.sort(key=lambda choice: place_of(choice.get("index")))
     answers = [choice for choice in choices if _is_answer(choice)]
     if not answers:
         return _no_choice(reply["choices"], choices)
@@ -57,11 +58,6 @@ def read_choices(reply: Object) -> Reading:
     complete = all(whole for _, whole in read)
     usage = next((choice["usage"] for choice in choices if is_object(choice.get("usage", NULL))), NULL)  # Moonshot
     return Reading(one_or_list([content for content, _ in read]), complete, finish(answers[0].get("finish_reason")), usage)
-
-
-def _place(choice: Object) -> int:
-    text = bytes(choice.get("index", NULL))
-    return int(text) if text.isdigit() else 0
 
 
 def _is_answer(choice: Object) -> bool:

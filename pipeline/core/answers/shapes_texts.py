@@ -53,19 +53,13 @@ def read_texts(key: str) -> Callable[[Object], Reading]:
     return read
 
 
-def read_generation(reply: Object) -> Reading:
-    """Meta's models on Bedrock."""
-    return Reading(reply["generation"], finish_reason=_end(reply))
+def read_text(key: str) -> Callable[[Object], Reading]:
+    """Reads one text: Meta's models on Bedrock, Anthropic's old completions, Baidu's own API."""
 
+    def read(reply: Object) -> Reading:
+        return Reading(reply[key], finish_reason=_end(reply))
 
-def read_completion(reply: Object) -> Reading:
-    """Anthropic's old text completions."""
-    return Reading(reply["completion"], finish_reason=_end(reply))
-
-
-def read_result(reply: Object) -> Reading:
-    """Baidu's own API."""
-    return Reading(reply["result"], finish_reason=_end(reply))
+    return read
 
 
 def read_pieces(reply: Object) -> Reading:

@@ -23,6 +23,7 @@ from pipeline.core.answers.parts import (
     items_of,
     object_of,
     one_or_list,
+    place_of,
     present,
     says_more,
 )
@@ -86,8 +87,7 @@ def has_too_many(data: msgspec.Raw) -> bool:
 
 
 def _index(item: Object) -> int:
-    text = bytes(item.get("index") or item.get("text_index", NULL))
-    return int(text) if text.isdigit() else 0
+    return place_of(item.get("index") or item.get("text_index"))
 
 
 def read_results(reply: Object) -> Reading:
@@ -110,12 +110,12 @@ def read_predictions(reply: Object) -> Reading:
     return Reading(reply["predictions"]) if present(reply["predictions"]) else Reading(problem="no predictions")
 
 
-def by_index(value: msgspec.Raw, key: str = "embedding") -> msgspec.Raw | None:
+def by_index(value: msgspec.Raw) -> msgspec.Raw | None:
     """The vectors in a list of objects, in the order of what was asked; None if they are something else."""
     items = [] if has_too_many(value) else [object_of(item) for item in items_of(value) if is_object(item)]
-    if not items or not all(_is_value(key, item.get(key)) for item in items):
+    if not items or not all(_is_value("embedding", item.get("embedding")) for item in items):
         return None
-    return one_or_list([item[key] for item in sorted(items, key=_index)])
+    return one_or_list([item["embedding"] for item in sorted(items, key=_index)])
 
 
 def read_embeddings(reply: Object) -> Reading:

@@ -38,16 +38,19 @@ def verdict(
     draw: Callable[[], float],
     rules: AnswerRules | Judged | None = None,
     started: float = 0.0,
+    *,
+    hidden: bool = False,
 ) -> tuple[Outcome | None, Report]:
     """Judge a reply: the row's outcome if that is known here, and what the gate is to know about it.
 
     meaning: of the reply, as `classify` and `classify_fault` tell it. secrets: what no failure may show. seconds: how long
     the attempt took. now_utc: seconds since the epoch. draw: gives a number in [0, 1); called only for a failure.
-    rules: what answers must be, or what was
-    found before; None takes every one. started: clock when the attempt began.
+    rules: what answers must be, or what was found before; None takes every one. started: clock when the attempt began.
+    hidden: the meaning shows no secret any more.
     """
     if isinstance(meaning, Trouble):
-        return None, _failed(ticket, reply, secrets.hidden(meaning), policy, secrets, seconds, now_utc, draw())
+        trouble = meaning if hidden else secrets.hidden(meaning)
+        return None, _failed(ticket, reply, trouble, policy, secrets, seconds, now_utc, draw())
     assert isinstance(reply, Answer)  # a result comes of an answer alone
     report = Report(
         ticket, True, reply.status, meaning.usage, seconds, reply.sent_at, reply.headers, now_utc, reply.arrival, len(reply.body)

@@ -46,17 +46,11 @@ class Standing:
         if stop.report.scope is Scope.QUOTA:
             state.out = reason
             return self.went_out(state, now)
-        state.refused = reason
-        state.health.hold(now, stop.report.message)
-        self.is_held(state, now)
-        return self._leave(state)
+        return self._rests(state, reason, stop.report.message, now)
 
     def waits(self, state: LaneState, cause: str, wait: float, now: float) -> list[Report]:
         """A lane asks to wait for longer than the run may. Others go on meanwhile; if there are none, the run stops."""
-        state.refused = reasons.long_wait(state, cause, wait, others=self.others(state))
-        state.health.hold(now, cause)
-        self.is_held(state, now)
-        return self._leave(state)
+        return self._rests(state, reasons.long_wait(state, cause, wait, others=self.others(state)), cause, now)
 
     def went_out(self, state: LaneState, now: float) -> list[Report]:
         """Act on it that a lane is used no longer: its rows go elsewhere, or the run stops."""
@@ -78,6 +72,13 @@ class Standing:
             if self.log is not None:
                 self.log.lane_back(state, now, now - state.held_since)
             state.held_since = state.refused = None
+
+    def _rests(self, state: LaneState, reason: str, cause: str, now: float) -> list[Report]:
+        """A lane takes no rows but a probe now and then. cause: what it is held for, in its own words."""
+        state.refused = reason
+        state.health.hold(now, cause)
+        self.is_held(state, now)
+        return self._leave(state)
 
     def _leave(self, state: LaneState) -> list[Report]:
         """The rows that a lane held, to be sent elsewhere; if there is no other lane, the run stops."""

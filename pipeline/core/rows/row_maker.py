@@ -91,7 +91,7 @@ class RowMaker:
         return Failure(index, name, FailureKind.INVALID_ROW, f"{place}: {problem}")
 
     def _simple_jobs(self, rows: Sequence[RawRow], first_index: int) -> list[Job | Failure]:
-        """The same for lines of a batch file. A line that is not of the simplest form is made by `_make`.
+        """The same for lines of a batch file. A line that is not of the simplest form is made by `make`.
 
         One loop for all: a call for each part of a row would cost as much again.
         """
