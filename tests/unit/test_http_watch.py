@@ -231,3 +231,47 @@ async def test_answers_that_come_together_leave_room_for_others_between_them(nur
 
     # Between two steps of this task there may be two of the other: trio runs those of one pass in any order.
     assert max(answered.values()) <= 2 * MOST_AT_ONCE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no epoll")
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("end", [False, True])
+async def test_one_look_tells_of_all_connections_at_rest_and_loses_nothing_for_those_that_wait(*, many: bool, end: bool) -> None:
+    """A request must not leave on a connection on which something has come that nobody asked for."""
+    watch = Watch()
+    now = trio.current_time()
+    waked: list[Connection] = []
+
+    class Notes:
+        def __init__(self, connection: Connection) -> None:
+            self.connection = connection
+
+        def resume(self, value: object = None) -> None:
+            waked.append(self.connection)
+
+    with ExitStack() as far_ends:
+
+        def linked() -> tuple[Connection, socket.socket]:
+            near, far = socket.socketpair()
+            far_ends.enter_context(far)
+            connection = Connection(near, Caps())
+            watch.add(connection)
+            assert connection.is_woken or not watch.is_quiet(connection, now)  # nobody tells of it yet
+            assert watch.wakes(connection)
+            return connection, far
+
+        waiting = [linked() for _ in range(2 * MOST_AT_ONCE if many else 3)]
+        quiet, _ = linked()
+        stirred, far = linked()
+        for connection, other in waiting:
+            connection.hold(Notes(connection))
+            other.send(b"x")
+        far.close() if end else far.send(b"x")
+
+        asked = [watch.is_quiet(connection, now) for connection in (stirred, quiet)]
+
+        assert asked[0] is False
+        assert asked[1] is not many  # more had come than one look tells
+        assert len(waked) == len({*waked}) == len(waiting)
+        assert stirred.surplus() == (b"" if end else b"x")
+        watch.close()

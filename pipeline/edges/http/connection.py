@@ -89,6 +89,11 @@ class Connection:
         """Nothing has come since the last response: neither the server's goodbye nor bytes that nobody asked for."""
         return self.surplus() is None
 
+    @property
+    def is_stirred(self) -> bool:
+        """Whether it was woken since the last read, or that read left something."""
+        return self._stirred
+
     def surplus(self) -> bytes | None:
         """What has come since the last response: None if nothing has, no bytes if the server has closed. Does not wait."""
         return self._read_surplus() if self._poll.poll(0) else None

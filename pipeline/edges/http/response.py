@@ -62,12 +62,19 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_caps", "_headless", "_heads", "_interim", "_length", "_parser", "_quiet", "_received", "chunks", "codings", "complete",
-        "head_complete", "headers", "reusable", "size", "started", "status", "surplus", "until_end",
+        "_caps", "_counted", "_due", "_headless", "_heads", "_interim", "_length", "_parser", "_quiet", "_received", "chunks", "codings",
+        "complete", "head_complete", "headers", "on_body", "on_message_begin", "reusable", "size", "started", "status", "surplus",
+        "until_end",
     )  # fmt: skip
 
     def __init__(self, caps: Caps) -> None:
         self._caps = caps
+        # Two of what llhttp calls are functions in C, because one in Python costs more than the parsing. A message may begin while one
+        # is due; else the pop raises IndexError, which makes llhttp stop. And a piece of a body is kept, and counted after the feed.
+        self._due: list[None] = []
+        self.on_message_begin = self._due.pop
+        self.chunks: list[bytes] = []
+        self.on_body = self.chunks.append
         # One parser for all responses of a connection: it starts over by itself, and sees bytes that nobody asked for.
         self._parser = httptools.HttpResponseParser(self)
         self.begin()
@@ -76,9 +83,11 @@ class ResponseReader:
         """Expect the next response. without_body: the answer to a HEAD."""
         self._headless = without_body
         self.headers = _NO_HEADERS
-        self.chunks: list[bytes] = []
+        self.chunks.clear()
+        if not self._due:
+            self._due.append(None)
         self._heads: list[bytes] = []  # the pieces that came until the head was complete
-        self._interim = self._received = self.size = self._quiet = 0
+        self._interim = self._received = self.size = self._quiet = self._counted = 0
         self._length = -1  # of the body, once somebody has asked for it
         self.codings: list[bytes] = []
         self.status = 0
@@ -106,7 +115,10 @@ class ResponseReader:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserError as error:
+                self._count()
                 self._refuse_head(data, error)
+            if len(self.chunks) > self._counted:
+                self._count()
             return
         # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.
         before = self.size
@@ -127,7 +139,8 @@ class ResponseReader:
         """Read on as `feed` does, past the parser, which would only copy them: at most the bytes that are left, and then all of these."""
         if not data:
             self._end()
-        self.on_body(data)
+        self.chunks.append(data)
+        self._count()
         if self.size == self._length:
             self.complete = True
             self._parser = httptools.HttpResponseParser(self)  # the old one still waits for what went past it
@@ -138,8 +151,19 @@ class ResponseReader:
 
     def take_chunks(self) -> list[bytes]:
         """The body's pieces since the last call; the caller then owns them. Take them after every `feed`, because there are many."""
-        chunks, self.chunks = self.chunks, []
+        chunks = self.chunks[:]
+        self.chunks.clear()
+        self._counted = 0
         return chunks
+
+    def _count(self) -> None:
+        """Count the pieces that the last feed brought."""
+        chunks = self.chunks
+        for piece in chunks[self._counted :]:
+            self.size += len(piece)
+        self._counted = len(chunks)
+        if self.size > self._caps.body:
+            raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
 
     def _end(self) -> None:
         if self.head_complete and self.until_end:
@@ -171,7 +195,9 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            self._count()
             self._refuse(data, error)
+        self._count()
 
     def _refuse(self, data: bytes, error: httptools.HttpParserError) -> None:
         """The parser has refused a piece. Raises MalformedResponseError, unless the response was whole before."""
@@ -195,11 +221,6 @@ class ResponseReader:
 
     # What llhttp calls. An exception here comes out of feed_data, wrapped.
 
-    def on_message_begin(self) -> None:
-        """A first byte."""
-        if self.complete:
-            raise _Stop  # a response that nobody asked for
-
     # There is no `on_header`: a call for each header costs more than the rest of a response. They are found in the head when asked for.
 
     def on_headers_complete(self) -> None:
@@ -221,13 +242,6 @@ class ResponseReader:
             self.reusable = False  # llhttp would take the next response for the body
             raise _Stop
 
-    def on_body(self, piece: bytes) -> None:
-        """A piece of the body."""
-        self.size += len(piece)
-        if self.size > self._caps.body:
-            raise MalformedResponseError(f"a body of more than {self._caps.body} bytes", FaultCause.TOO_LARGE)
-        self.chunks.append(piece)
-
     def on_message_complete(self) -> None:
         """The end of a response, interim or not."""
         if self.status:
@@ -239,6 +253,7 @@ class ResponseReader:
             raise MalformedResponseError(f"status {status}, which nothing asked for")
         if self._interim > MAX_INTERIM:
             raise MalformedResponseError(f"more than {MAX_INTERIM} interim responses")
+        self._due.append(None)  # and so is the real one
 
     def _take_head(self) -> None:
         """Cut the head out of what came, behind those of interim responses, and learn from it how the body is framed.

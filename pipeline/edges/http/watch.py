@@ -51,6 +51,10 @@ class Watch:
         """Wake a connection from now on when something comes; False if that cannot be done here."""
         return connection.is_woken or self._readiness.add(connection)
 
+    def is_quiet(self, connection: Connection, now: float) -> bool:
+        """Whether it is certain that nothing has come for a connection at rest."""
+        return self._readiness.is_quiet(connection, now)
+
     def discard(self, connection: Connection) -> None:
         """Stop looking after a connection, which calls this itself just before it closes its socket."""
         self._connections.discard(connection)
