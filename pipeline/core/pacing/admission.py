@@ -168,6 +168,11 @@ class Admission:
         """How many attempts may be in flight now. The caller holds to it; `admit` does not."""
         return self._slots if self._learner is None else self._learner.finder.crowd.bound
 
+    @property
+    def at_once(self) -> int:
+        """How many more attempts may leave in one group."""
+        return UNBOUNDED
+
     def _counts_tokens(self) -> bool:
         told = self._learner is not None and self._learner.counts_tokens
         return told or any(meter.counts_tokens for meter in self._meters)

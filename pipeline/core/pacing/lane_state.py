@@ -177,7 +177,7 @@ class LaneState:
             self.free = 0
             return
         refusals, health = self.refusals, self.health
-        free = health.slots(now, min(self.workers, self.limits.concurrency))
+        free = min(health.slots(now, min(self.workers, self.limits.concurrency)), self.limits.at_once)
         if refusals.open:
             if refusals.frozen(now, health.flying):
                 free = 0
