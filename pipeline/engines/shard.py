@@ -18,6 +18,7 @@ from pipeline.engines.plan import repeats_in, shard_source
 from pipeline.engines.rundir import Done, RunDirectory
 from pipeline.engines.scratch import own_journal
 from pipeline.engines.shipping import Shipment, get_rows, put_retry, shipping, storage_of
+from pipeline.engines.spare import SpareSenders
 from pipeline.errors import RunAborted, RunInterrupted, UsageError
 from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
@@ -76,11 +77,13 @@ class Opened:
 
 @asynccontextmanager
 async def opened_providers(config: Config) -> AsyncIterator[Opened]:
-    """Open the providers of a config for all shards of a worker. Raises ConfigError."""
+    """Open the providers of a config for all shards of a worker, one of which has the connections of the one before. Raises ConfigError."""
     shown = await trio.to_thread.run_sync(credentials, config)
     secrets = Secrets(secrets_of(shown))
     async with open_providers(config, shown, hide=secrets.add) as providers:
-        yield Opened(providers, secrets)
+        with ExitStack() as spare:
+            providers.senders = [spare.enter_context(closing(SpareSenders(open_sender))) for open_sender in providers.senders]
+            yield Opened(providers, secrets)
 
 
 async def run_shard(

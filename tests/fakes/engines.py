@@ -43,6 +43,7 @@ class Case:
     run_dir: str | None = None
     source: str = "in.jsonl"
     sent: int = 0
+    connections: int = 0
     port: int = 0
     latency: float = 0.0
     told: list[Progress] = field(factory=list)
@@ -88,7 +89,7 @@ class Case:
                 except pipeline.HeadraceError as error:
                     return error  # a nursery would wrap it
                 finally:
-                    self.sent = provider.tally.requests
+                    self.sent, self.connections = provider.tally.requests, provider.tally.connections
                     nursery.cancel_scope.cancel()
             raise AssertionError("it returned")
 

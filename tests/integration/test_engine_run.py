@@ -78,6 +78,14 @@ def test_progress_counts_over_all_shards(case: Case) -> None:
     assert [each.rows_done for each in case.told] == sorted(each.rows_done for each in case.told)
 
 
+def test_a_shard_uses_the_connections_of_the_one_before(case: Case) -> None:
+    case.latency = 0.05  # so all rows of a shard are in flight together
+
+    case.run()
+
+    assert case.connections <= 6
+
+
 def test_costs_are_summed_over_the_shards_of_all_processes(case: Case) -> None:
     case.sections = {"prices": {"prompt_per_million": 1_000_000, "output_per_million": 0}}
     first = case.run(limit=8)
