@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from pipeline.edges.http import Counts, open_senders
 from pipeline.edges.http.client.transport import HeadraceTransport
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
+from pipeline.edges.http.sessions import MOST_FRUITLESS
 from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, Peer, Request, answering, answering_and_closing, listen, serve
 
@@ -240,23 +242,98 @@ async def test_later_connection_resumes_the_session_of_an_earlier_one(authority:
     assert seen == [False, True] * 2  # each run begins with a handshake of its own
 
 
-async def test_session_is_known_before_its_connection_closes(authority: Authority) -> None:
+async def test_session_is_known_before_the_first_answer(authority: Authority) -> None:
+    """An answer takes seconds, and many connections begin meanwhile. Most servers give tickets at once, unlike trio's `SSLStream`."""
+    context = authority.server_context("localhost")
     seen: list[bool] = []
+    asked = trio.Event()
 
-    async def script(peer: Peer, request: Request) -> None:
-        assert isinstance(peer.stream, trio.SSLStream)
-        seen.append(peer.stream.session_reused)
-        await peer.send(WHOLE)
+    async def handle(stream: trio.SocketStream) -> None:
+        come, leaves = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(come, leaves, server_side=True)
 
-    async with serve(script, tls=authority.server_context("localhost")) as server:
-        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path))) as open_sender:
+        async def retry(step: Callable[[], object]) -> None:
+            while True:
+                try:
+                    step()
+                except ssl.SSLWantReadError:
+                    await stream.send_all(leaves.read())
+                    come.write(await stream.receive_some())
+                else:
+                    await stream.send_all(leaves.read())
+                    return
+
+        await retry(tls.do_handshake)
+        await retry(tls.read)
+        seen.append(bool(tls.session_reused))
+        if len(seen) == 1:
+            asked.set()
+            await trio.sleep_forever()
+        tls.write(WHOLE)
+        await stream.send_all(leaves.read())
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, handle)
+        async with open_senders(Endpoint(f"https://localhost:{port}", tls=TlsOptions(authority.path))) as open_sender:
             first, second = open_sender(), open_sender()
-            for sender in (first, first, second):
-                await sender.send(JOB, "i")
-            first.close()
-            second.close()
+            nursery.start_soon(first.send, JOB, "i")
+            await asked.wait()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await second.send(JOB, "i")
+        nursery.cancel_scope.cancel()
 
-    assert seen == [False, False, True]
+    assert seen == [False, True]
+
+
+class Looks:
+    """Counts how often our side looks at a session. A look copies it with its certificate, and costs a third of a handshake."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        session: Any = vars(ssl.SSLObject)["session"]
+
+        def look(tls: ssl.SSLObject) -> ssl.SSLSession | None:
+            self.count += not tls.server_side
+            found: ssl.SSLSession | None = session.fget(tls)
+            return found
+
+        monkeypatch.setattr(ssl.SSLObject, "session", property(look, session.fset))
+
+
+async def test_one_session_serves_all_later_connections(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    async with serve(reusing(seen), tls=authority.server_context("localhost")) as server:
+        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path))) as open_sender:
+            sender = open_sender()
+            await sender.send(JOB, "i")
+            looks = Looks(monkeypatch)
+            for _ in range(5):
+                await sender.send(JOB, "i")
+            sender.close()
+
+    assert seen == [False, True, True, True, True, True]
+    assert looks.count == 0
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_server_without_tickets_is_not_asked_for_sessions_for_ever(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion
+) -> None:
+    context = authority.server_context("localhost")
+    context.minimum_version = context.maximum_version = version
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    looks = Looks(monkeypatch)
+
+    async with serve(answering(WHOLE), tls=context) as server:
+        async with open_senders(Endpoint(f"https://localhost:{server.port}", tls=TlsOptions(authority.path))) as open_sender:
+            for _ in range(20):
+                sender = open_sender()
+                assert isinstance(await sender.send(JOB, "i"), Answer)
+                assert isinstance(await sender.send(JOB, "i"), Answer)
+                sender.close()
+
+    assert looks.count <= 3 * MOST_FRUITLESS
 
 
 async def test_no_session_is_resumed_where_we_show_a_certificate(authority: Authority, tmp_path: Path) -> None:

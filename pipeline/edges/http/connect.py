@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,6 +14,7 @@ from msgspec import Struct, field
 
 from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.over_tls import TlsConnection
+from pipeline.edges.http.sessions import ServerSession
 
 if TYPE_CHECKING:
     from pipeline.core.rows.urls import BaseUrl
@@ -67,7 +67,7 @@ class _Address(Struct, eq=False):
 class Dialer(Struct, eq=False):
     """Opens connections. Owns the SSL context, which it makes when first needed, and remembers where servers answer.
 
-    It also remembers a TLS session of each server, with which a later handshake takes us a third less CPU. It does not where we show a
+    It also remembers a TLS session of each server (`sessions`), by which later handshakes are shorter. It does not where we show a
     certificate of ours, since some servers refuse such sessions, nor where the system verifies (`truststore`), which looks at certificates
     that a resumed session does not bring.
     """
@@ -77,7 +77,7 @@ class Dialer(Struct, eq=False):
     unix_socket: str | None = None
     _context: ssl.SSLContext | None = None
     _addresses: dict[tuple[str, int], _Address] = field(default_factory=dict)
-    _sessions: dict[tuple[str, int], ssl.SSLSession] = field(default_factory=dict)
+    _sessions: dict[tuple[str, int], ServerSession] = field(default_factory=dict)
 
     async def dial(self, base: BaseUrl) -> Connection:
         """A new connection.
@@ -97,18 +97,11 @@ class Dialer(Struct, eq=False):
             raise
 
     async def _tls(self, sock: socket.socket, base: BaseUrl, context: ssl.SSLContext) -> Connection:
-        server = (base.host, base.port)
-        if type(context) is not ssl.SSLContext or self.tls.certificate is not None:
-            connection = TlsConnection(sock, self.caps, context, base.host)
-            await connection.handshake()
-            return connection
-        remember = partial(self._sessions.__setitem__, server)
-        connection = TlsConnection(sock, self.caps, context, base.host, self._sessions.get(server), remember)
-        try:
-            await connection.handshake()
-        except OSError:
-            self._sessions.pop(server, None)  # perhaps it was the session: the next connection begins without one
-            raise
+        session = None
+        if type(context) is ssl.SSLContext and self.tls.certificate is None:
+            session = self._sessions.setdefault((base.host, base.port), ServerSession())
+        connection = TlsConnection(sock, self.caps, context, base.host, session)
+        await connection.handshake()
         return connection
 
     async def _socket(self, base: BaseUrl) -> socket.socket:

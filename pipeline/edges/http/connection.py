@@ -123,6 +123,9 @@ class Connection:
             return memoryview(head[sent:] + body)
         return memoryview(body)[sent - len(head) :] if sent < len(head) + len(body) else None
 
+    def settle(self) -> None:
+        """Send what opening has left to go with the first request, if that does not leave now."""
+
     async def finish(self, rest: memoryview) -> bool:
         """Hand over what `start` left; False if the server closed before it had all of it, perhaps after saying why.
 

@@ -125,6 +125,7 @@ class DirectSender:
             return opened
         if self._departure is not None and not await self._departure.may_leave():
             opened.ends_at = opened.heard_at = REST
+            opened.settle()
             return NOT_LEFT
         reply = await self._exchange(opened, head, job, client_request_id, now, reused=False)
         assert reply is not None  # only a reused connection can have been stale
