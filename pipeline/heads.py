@@ -50,6 +50,10 @@ class ResponseHeaders(Sequence[Pair]):
             at = self._lower.find(line, at + len(line))
         return found
 
+    def mention(self, text: bytes) -> bool:
+        """Whether a text (in lower case) is anywhere in them: where it is not, no name holds it."""
+        return text in self._lower
+
     def __len__(self) -> int:
         """How many there are."""
         return len(self._parsed())

@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from pipeline.config.environment import Credentials, credentials_of
-from pipeline.edges.process.key_sources import key_in_file, key_of_command
 from pipeline.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -46,8 +45,10 @@ def key_reader(provider: ProviderConfig, place: str, hide: Callable[[Sequence[st
 
 
 def _read(provider: ProviderConfig) -> str | None:
-    if provider.simulate is not None:
+    if provider.simulate is not None or (provider.api_key_file is None and provider.api_key_command is None):
         return None
+    from pipeline.edges.process.key_sources import key_in_file, key_of_command  # noqa: PLC0415  most keys are in a variable
+
     if provider.api_key_file is not None:
         return key_in_file(provider.api_key_file)
     return None if provider.api_key_command is None else key_of_command(provider.api_key_command)

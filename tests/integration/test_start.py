@@ -53,6 +53,7 @@ FOR_SOME_RUNS = (
     "pipeline.core.answers.hints",
     "pipeline.core.answers.mend",
     "pipeline.core.answers.plain_chat",
+    "pipeline.core.answers.quotas",
     "pipeline.core.answers.replies",
     "pipeline.core.answers.scopes",
     "pipeline.core.answers.shapes",
@@ -63,10 +64,13 @@ FOR_SOME_RUNS = (
     "pipeline.core.output.flat_lines",
     "pipeline.core.output.read_lines",
     "pipeline.core.pacing.account",
+    "pipeline.core.pacing.again",
+    "pipeline.core.pacing.announced",
     "pipeline.core.pacing.budget",
     "pipeline.core.pacing.leased",
     "pipeline.core.pacing.permits",
     "pipeline.core.pacing.prices",
+    "pipeline.core.rows.explained",
     "pipeline.core.rows.tables",
     "pipeline.durability.rebuild",
     "pipeline.durability.reuse",
@@ -76,6 +80,7 @@ FOR_SOME_RUNS = (
     "pipeline.edges.http.over_httpx",
     "pipeline.edges.http.renewing",
     "pipeline.edges.leases",
+    "pipeline.edges.process.key_sources",
     "pipeline.edges.sources.arrow",
     "pipeline.edges.store.cache",
     "pipeline.edges.store.catalog",
@@ -146,4 +151,4 @@ def test_a_plain_run_imports_nothing_that_only_some_runs_need(imported: set[str]
 def test_a_plain_run_imports_few_of_our_modules(imported: set[str]) -> None:
     ours = [name for name in imported if name == "pipeline" or name.startswith("pipeline.")]
 
-    assert len(ours) <= 200, "a plain run imports more than it did; can a part of it be imported where it is used?"
+    assert len(ours) <= 196, "a plain run imports more than it did; can a part of it be imported where it is used?"

@@ -1,6 +1,10 @@
 import pytest
 
-from pipeline.core.answers.quotas import NOTHING, ProviderLimits, Quota, limits_in
+from pipeline.core.answers.quotas import _NAMES, NOTHING, ProviderLimits, Quota, limits_in
+from pipeline.core.pacing.learner import EVERY_LIMIT, limits_told
+from pipeline.heads import ResponseHeaders
+from pipeline.messages import Report, Ticket
+from pipeline.records import Job
 
 NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -92,3 +96,15 @@ def test_reset_may_be_a_time_since_the_epoch(reset: str, seconds: float | None) 
 def test_answer_that_says_nothing_of_limits_says_nothing() -> None:
     assert read(content_type="application/json", date="Thu, 01 Jan 2026 00:01:00 GMT") is None
     assert limits_in([], NOW) is None
+
+
+def test_every_name_holds_what_an_answer_is_searched_for_before_its_headers_are_read() -> None:
+    assert [name for name in _NAMES if EVERY_LIMIT not in name] == []
+    assert said_by((b"x-request-id", b"1")) is None
+    assert said_by((b"x-request-id", b"1"), (b"X-RateLimit-Limit-Requests", b"60")) == ProviderLimits(requests=Quota(60.0))
+
+
+def said_by(*headers: tuple[bytes, bytes]) -> ProviderLimits | None:
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in headers)
+    job = Job(0, "a", "POST", "/v1/chat/completions", b"{}", 1, 1)
+    return limits_told(Report(Ticket(job, 1, None), headers=ResponseHeaders(head)))

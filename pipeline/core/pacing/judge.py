@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipeline.core.pacing import reasons
-from pipeline.core.pacing.again import another_attempt, another_request
 from pipeline.core.pacing.health import State
 from pipeline.core.pacing.learner import limits_told
 from pipeline.core.pacing.refusals import Stop
@@ -84,6 +83,8 @@ class Judge:
         if report.stop is not None:
             self._standing.stop = self.stop or report.stop
         elif report.ask_again is not None:
+            from pipeline.core.pacing.again import another_request  # noqa: PLC0415  few runs ask for another answer
+
             self.again.append((now, another_request(report, report.ask_again)))
         if self.log is not None:
             self.log.succeeded(report)
@@ -295,6 +296,8 @@ class Judge:
             self._again(report, now, failed=report.ticket.failed, avoid=state.index, refused=True)
 
     def _again(self, report: Report, due: float, *, failed: tuple[FailedAttempt, ...], avoid: int = -1, refused: bool = False) -> None:
+        from pipeline.core.pacing.again import another_attempt  # noqa: PLC0415  for the first retry
+
         self.again.append((due, another_attempt(report, failed, avoid=avoid, refused=refused)))
 
     def _own(self, report: Report, now: float) -> None:

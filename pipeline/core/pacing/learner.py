@@ -9,14 +9,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from pipeline.core.pacing.announced import QUOTA_PERIOD, Announced, Pace
 from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.growing import CATCH_UP_SECONDS, Mode
 from pipeline.core.pacing.learned import Finder
 from pipeline.core.pacing.meter import TICK_SECONDS, Unit
+from pipeline.heads import ResponseHeaders
 
 if TYPE_CHECKING:
     from pipeline.core.answers.quotas import ProviderLimits, Quota
+    from pipeline.core.pacing.announced import Announced, Pace
     from pipeline.core.pacing.meter import Costs
     from pipeline.messages import Grant, Report
 
@@ -29,6 +30,7 @@ WHY = {
     Mode.HOLD: "what the provider was found to allow",
     Mode.TEST: "testing whether the provider allows more",
 }
+EVERY_LIMIT = b"limit-"  # is in the name of each header that `quotas` knows
 QUIET_ANSWERS, QUIET_SECONDS = 20, 2.0  # a provider whose first answers say nothing is asked less often
 
 
@@ -102,7 +104,7 @@ class Learner:
     def _hear(self, unit: int, quota: Quota, left: float, now: float, *, let_in: bool) -> None:
         told = self._announced.get(unit)
         if told is None:
-            told = self._announced[unit] = Announced(own=self._used_by_all if unit == Unit.REQUESTS else None)
+            told = self._announced[unit] = self._first_heard(unit)
         if unit == Unit.REQUESTS and (window := self.finder.window) is not None:
             told.is_enforced(window[0] / self._share, window[1], edges=window[2])
         changed = told.news(left, now, quota, let_in=let_in)
@@ -110,14 +112,25 @@ class Learner:
             return
         pace = next((pace for pace in self.paces if pace.unit == unit), None)
         if pace is None:
-            pace = Pace(unit)
-            self.paces.append(pace)
+            pace = self._new_pace(unit)
             if unit == Unit.REQUESTS and told.rate < inf:
                 owed = self.finder.owed_until(self._share * told.rate, now)
                 pace.tat = owed if quota.reset_seconds is None else min(owed, left + quota.reset_seconds)
         pace.retune(self._share * told.rate, now)
         if unit == Unit.REQUESTS:
             self.finder.announced(min(self._top, self._share * told.rate), now, changed=changed)
+
+    def _first_heard(self, unit: int) -> Announced:
+        from pipeline.core.pacing.announced import Announced  # noqa: PLC0415  not every provider announces limits
+
+        return Announced(own=self._used_by_all if unit == Unit.REQUESTS else None)
+
+    def _new_pace(self, unit: int) -> Pace:
+        from pipeline.core.pacing.announced import Pace  # noqa: PLC0415  as above
+
+        pace = Pace(unit)
+        self.paces.append(pace)
+        return pace
 
     def _used_by_all(self, start: float, end: float) -> float:
         """How many requests of all workers left from one time to another, as far as this one can tell."""
@@ -161,6 +174,8 @@ class Learner:
             kind = windows.kind.value if windows.kind is not None else "bucket"
             return Learned(round(60.0 * finder.span.estimate, 1), kind, windows.period if windows.kind is not None else None, None, *tokens)
         if told:
+            from pipeline.core.pacing.announced import QUOTA_PERIOD  # noqa: PLC0415  as above
+
             period = None if requests is None or requests.period >= QUOTA_PERIOD else requests.period
             return Learned(told.get(Unit.REQUESTS), "announced", period, None, *tokens)
         return None
@@ -185,6 +200,9 @@ class Learner:
 
 def limits_told(report: Report) -> ProviderLimits | None:
     """What the headers of an answer say of the provider's limits."""
-    from pipeline.core.answers.quotas import limits_in  # noqa: PLC0415  a run that learns nothing does not pay for the import
+    headers = report.headers
+    if headers is None or (isinstance(headers, ResponseHeaders) and not headers.mention(EVERY_LIMIT)):
+        return None
+    from pipeline.core.answers.quotas import limits_in  # noqa: PLC0415  as above
 
-    return None if report.headers is None else limits_in(report.headers, report.now_utc)
+    return limits_in(headers, report.now_utc)

@@ -12,7 +12,6 @@ import msgspec
 from pipeline.core.rows.asked import ASKED, read_body, says_nothing_of_streams, streams_unasked
 from pipeline.core.rows.attached import FileError, attachments
 from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
-from pipeline.core.rows.explained import explained
 from pipeline.core.rows.formats import CHAT_URL, METHOD, Line, decode_line, is_whole_request, read_request, request_in, usual_request
 from pipeline.core.rows.lines import LONG_LINE
 from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, check_name, given_name, name_of, numbered, readable_name
@@ -73,6 +72,8 @@ class RowMaker:
                 return self._from_fields(row.data, row, index)
             problem = row.problem or "is empty"
         except (RowError, FileError, msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            from pipeline.core.rows.explained import explained  # noqa: PLC0415  few inputs have a row that cannot be sent
+
             problem = explained(error, row.data, has_template=self._template is not None)
         return self.failure(row, index, self.own_name(row.data) or readable_name(row.data) or self.numbered(index), problem)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,21 @@ class _OldState(msgspec.Struct):
 
 
 encode_state = msgspec.json.Encoder().encode
-_decode_state = msgspec.json.Decoder(State).decode
+
+
+def decode_state(text: str) -> State:
+    """The state in a journal. Raises msgspec.MsgspecError, a ValueError."""
+    if text == _NEW_STATE:  # of a journal that was just made: its decoder takes 1 ms to make
+        return State()
+    return _state_decoder().decode(text)
+
+
+@cache
+def _state_decoder() -> msgspec.json.Decoder[State]:
+    return msgspec.json.Decoder(State)
+
+
+_NEW_STATE = encode_state(State()).decode()
 
 
 def connect(path: Path, options: str = "") -> sqlite3.Connection:
@@ -120,7 +135,7 @@ def load(database: sqlite3.Connection) -> tuple[str, State, dict[str, str]]:
     state = meta.pop("state")
     if checksum != meta_checksum(meta_seed(meta), state.encode()):
         raise ValueError("its state is not what was written")
-    return meta.pop("name"), _decode_state(state), meta
+    return meta.pop("name"), decode_state(state), meta
 
 
 def meta_seed(meta: Mapping[str, str]) -> int:
@@ -167,13 +182,13 @@ def create(database: sqlite3.Connection, identity: Mapping[str, str]) -> None:
         if version == 0:
             for statement in SCHEMA:
                 cursor.execute(statement)
-            meta = {**identity, "state": encode_state(State()).decode()}
+            meta = {**identity, "state": _NEW_STATE}
         else:
             meta = _read_meta(database)
             cursor.execute(CREATE_DONE)
             cursor.executemany(PUT_DONE, msgspec.json.decode(meta["state"], type=_OldState).done)
         meta.setdefault("name", token_hex(16))  # since version 2
-        state = encode_state(_decode_state(meta.pop("state")))
+        state = encode_state(decode_state(meta.pop("state")))
         checksum = meta_checksum(meta_seed(meta), state)  # since version 3
         cursor.executemany(PUT_META, [*meta.items(), ("state", state.decode()), ("checksum", checksum)])
         cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
