@@ -25,21 +25,28 @@ from tests.fakes.simulated_run import SimulatedRun
 from tests.fakes.virtual_run import _FakeSender
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline.ports import AskLane
     from pipeline.records import Failure, Outcome
 
 PARK_SECONDS, LOOK_SECONDS, EXPIRY_SECONDS = 0.25, 0.05, 3.0
+_numbers = count()  # of messages
 
 
 @define
 class VirtualWorkers(SimulatedRun):
-    """A plan's rows, cut into as many shards as there are workers. stopped: why each worker's flow has stopped, None if it did not."""
+    """A plan's rows, cut into shards that `count` workers run one after the other; one shard for each worker if `shard_rows` is None.
+
+    late_seconds: after which the last worker comes. stopped: why each worker has stopped, None if it did not.
+    """
 
     count: int = 2
+    shard_rows: int | None = None
+    late_seconds: float = 0.0
     core: CoordinatorCore = field(init=False)
     stopped: list[str | None] = field(factory=list)
+    _left: Iterator[int] = field(init=False)
 
     async def _main(self) -> None:
         plan = self.plan
@@ -47,6 +54,7 @@ class VirtualWorkers(SimulatedRun):
         shared = SharedLane("", limits.shared, plan.workers, plan.stop_after)
         self.core = CoordinatorCore([shared], [], expiry=EXPIRY_SECONDS, now=trio.current_time())
         self.stopped = [None] * self.count
+        self._left = iter(range(0, len(plan.rows), self._rows_of_a_shard))
         self.started = trio.current_time()
         with trio.fail_after(100_000):
             async with trio.open_nursery() as nursery:
@@ -54,8 +62,21 @@ class VirtualWorkers(SimulatedRun):
                     nursery.start_soon(self._work, number)
         self.ended = trio.current_time()
 
+    @property
+    def _rows_of_a_shard(self) -> int:
+        return self.shard_rows or len(self.plan.rows) // self.count
+
     async def _work(self, number: int) -> None:
-        plan, rows = self.plan, len(self.plan.rows) // self.count
+        if number == self.count - 1:
+            await trio.sleep(self.late_seconds)
+        for base in self._left:
+            if self.core.stopped is not None:
+                return
+            self.stopped[number] = await self._run_shard(f"w{number}", base)
+            self.core.stop(self.stopped[number])
+
+    async def _run_shard(self, worker: str, base: int) -> str | None:
+        plan, rows = self.plan, self._rows_of_a_shard
         policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds)
         state = LaneState(LeasedLane([], slots=plan.workers, learn=plan.learn), plan.workers, policy=policy)
         read = 0
@@ -68,7 +89,6 @@ class VirtualWorkers(SimulatedRun):
             return taken
 
         def make_jobs(raw: list[RawRow], first: int) -> Sequence[Job | Failure]:
-            base = number * rows
             return [Job(at, f"id-{base + at}", "POST", "/v1/x", b"{}", 1, at + 1) for at in range(first, first + len(raw))]
 
         settings = FlowSettings(
@@ -80,15 +100,14 @@ class VirtualWorkers(SimulatedRun):
             ),
             store=PassThrough(self._emit),
             window=plan.window,
-            leases={state: _Keeper(self.core, f"w{number}")},
+            leases={state: _Keeper(self.core, worker, f"{worker}/{base}")},
         )
         tallies, stop = Tallies(), trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_with_the_others, stop)
             await run_flow(settings, tallies, stop)
             nursery.cancel_scope.cancel()
-        self.stopped[number] = tallies.gate.stopped
-        self.core.stop(tallies.gate.stopped)
+        return tallies.gate.stopped
 
     def _open_sender(self) -> _FakeSender:
         return _FakeSender(self)
@@ -109,22 +128,24 @@ class _Keeper:
     """A `LaneKeeper` whose messages take no time."""
 
     core: CoordinatorCore
+    worker: str
     name: str
-    _numbers: count[int] = field(factory=count)
 
     async def keep(self, lane: LaneState, ask: AskLane) -> None:
         linked = LinkedLane(lane)
         try:
             while True:
                 begun, report = await ask(linked.report)
-                self.core.take(Poll(self.name, {self.name: [report]}, number=next(self._numbers)), begun)
-                told = self.core.answer(self.name, begun)
+                self.core.take(Poll(self.worker, {self.name: [report]}, number=next(_numbers)), begun)
+                told = self.core.answer(self.worker, begun)
                 await ask(partial(linked.hear, told.lanes[self.name][0], begun + EXPIRY_SECONDS))
                 for _ in range(round(PARK_SECONDS / LOOK_SECONDS)):
                     await trio.sleep(LOOK_SECONDS)
-                    if self.core.has_news(self.name, trio.current_time()) or await ask(linked.look):
+                    if self.core.has_news(self.worker, trio.current_time()) or await ask(linked.look):
                         break
         except trio.BrokenResourceError:
             pass  # the gate has ended
         finally:
-            self.core.leave(self.name, trio.current_time())
+            now = trio.current_time()
+            left = {self.name: [linked.drop(now)]}
+            self.core.take(Poll(self.worker, left=left, last={self.name: [linked.last()]}, number=next(_numbers)), now)

@@ -13,6 +13,7 @@ from pipeline.core.pacing.findings import Learned
 from pipeline.core.pacing.permits import Demand, GivenUpError
 
 LANE = SharedLane("", [(100, 1.0, False)], 40)
+NO_LIMITS = SharedLane("", [], 40)
 
 
 def coordinator(shards: int = 3, lane: SharedLane = LANE) -> CoordinatorCore:
@@ -338,3 +339,59 @@ def test_a_worker_that_ends_for_too_many_same_answers_does_not_let_the_others_go
     core.leave("a", 1.2)
 
     assert alike(core, "b", 1.3, 5) == (15, False)
+
+
+def keys(core: CoordinatorCore, name: str, now: float, rows: int, *, succeeded: int = 0) -> tuple[int, bool, bool]:
+    """A holder says that the key of so many rows was refused: what it is to add, whether it waits for others, whether it is so for all."""
+    told = report(core, name, now, news=LaneNews(alike={"key": rows} if rows else {}, succeeded=succeeded), slots=13).lanes[name][0]
+    return told.alike.get("key", 0), told.key_in_doubt, told.key_refused
+
+
+def test_a_refused_key_is_counted_over_all_workers_once_each_of_them_has_been_heard() -> None:
+    core = coordinator(lane=NO_LIMITS)
+    for second in (0.1, 0.2, 0.3):
+        for name in "abc":
+            keys(core, name, second, 0)
+
+    said = [keys(core, "a", 1.0, 2), keys(core, "b", 1.1, 1), keys(core, "a", 1.2, 2)]
+    assert not core.has_news("b", 1.2)
+    said.append(keys(core, "c", 1.3, 0))
+
+    assert core.has_news("b", 1.3)
+    assert said == [(0, True, False), (2, True, False), (1, True, False), (3, False, True)]
+    assert keys(core, "b", 1.4, 1) == (2, False, True)
+
+
+def test_a_success_of_another_worker_shows_that_a_refused_key_is_not_refused_to_all() -> None:
+    core = coordinator(lane=NO_LIMITS)
+    for name in "abc":
+        keys(core, name, 0.1, 0)
+
+    keys(core, "a", 1.0, 2)
+    keys(core, "b", 1.1, 1)
+    keys(core, "c", 1.2, 0, succeeded=1)
+
+    assert keys(core, "a", 1.3, 2) == (-2, False, False)
+    assert keys(core, "b", 1.4, 2) == (-1, True, False)
+
+
+def test_what_a_flow_met_counts_after_it_has_ended_unless_its_rows_are_sent_again() -> None:
+    core = coordinator(lane=NO_LIMITS)
+    keys(core, "a", 1.0, 0)
+    keys(core, "b", 1.0, 0)
+
+    core.take(Poll("a", left={"a": [[]]}, last={"a": [LaneNews(alike={"key": 1})]}), 1.1)
+    keys(core, "b", 1.2, 1)
+    assert keys(core, "c", 1.3, 0)[0] == 2
+    core.lost("b", 1.4, may_run=False)
+
+    assert keys(core, "c", 1.5, 0)[0] == 1
+
+
+def test_a_flow_that_joins_learns_with_its_first_answer_that_the_lane_has_worked() -> None:
+    core = coordinator(lane=NO_LIMITS)
+    assert not report(core, "a", 1.0).lanes["a"][0].worked
+
+    core.take(Poll("a", left={"a": [[]]}, last={"a": [LaneNews(worked=True)]}), 1.1)
+
+    assert report(core, "b", 1.2).lanes["b"][0].worked

@@ -145,3 +145,47 @@ def test_a_key_that_refuses_all_that_leaves_stops_the_run_though_earlier_answers
 
     assert verdicts[:-1] == [None] * 4
     assert isinstance(verdicts[-1], Stop)
+
+
+def test_after_a_refused_key_nothing_leaves_until_the_other_processes_have_said_what_they_met() -> None:
+    refusals = Refusals(50)
+    refusals.add_others({}, in_doubt=True)
+    refusals.succeeded()
+    report = refusal(0)
+    assert refusals.hold(report) is None
+    states = [refusals.frozen(1.0, {})]
+
+    refusals.note_key(0, refused=False)  # others have not said yet what they met
+    states.append(refusals.frozen(1.0, {}))
+    refusals.note_key(1, refused=False)
+    states.append(refusals.frozen(1.0, {}))
+
+    assert states == [True, True, False]
+    assert refusals.idle() == [report]
+
+
+def test_a_key_that_several_processes_together_found_refused_stops_the_lane() -> None:
+    refusals = Refusals(50)
+    refusals.succeeded()
+    refusals.add_others({"key": 2}, in_doubt=True)
+    report = refusal(0)
+    refusals.hold(report)
+    assert refusals.idle() == []
+    assert refusals.in_doubt
+
+    refusals.note_key(1, refused=True)
+
+    assert refusals.told == Stop(3, report)
+    assert refusals.frozen(1.0, {})
+
+
+def test_a_key_that_others_found_refused_says_nothing_to_a_process_for_which_it_works() -> None:
+    refusals = Refusals(50)
+    refusals.add_others({"key": 5}, in_doubt=True)
+    refusals.hold(refusal(0))
+    refusals.succeeded()
+
+    refusals.note_key(1, refused=True)
+
+    assert refusals.told is None
+    assert not refusals.frozen(1.0, {})

@@ -122,8 +122,9 @@ class CoordinatorCore:
             worker.number, worker.running, worker.wants = poll.number, poll.running, poll.wants
         for name, back in poll.left.items():
             worker.holders.discard(name)
-            for desk, permits in zip(self.desks.values(), back, strict=True):
-                desk.leave(name, permits, now)
+            last = poll.last.get(name) or (None,) * len(back)
+            for desk, permits, news in zip(self.desks.values(), back, last, strict=True):
+                desk.leave(name, permits, now, news)
         for name, reports in poll.holders.items():
             self._note(worker, name, reports, now, overtaken=overtaken)
         for shard in poll.running:

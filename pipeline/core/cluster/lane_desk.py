@@ -9,7 +9,9 @@ What one holder finds out, all are told:
 - what the provider announces of its limits, each hears for itself. It is for all together, so each uses the same part of it as
   the others who send.
 - a lane that is out of use (nothing left in the account): it is so for everybody.
-- rows in a row that got the same permanent answer: they are added up (`alike`), and the run stops after as many as one process would.
+- rows in a row that got the same permanent answer, or whose key was refused: they are added up (`alike`), over the shards that have ended
+  too, and the run stops after as many as one process would.
+- that the lane has worked: a key or a server that has worked for one is judged by that in every flow that begins later.
 - a pace that was found. Each holder finds what the provider allows beside the others, so what the provider allows in all is the
   sum. When a holder joins or leaves, the sum is shared out anew, and nobody has to search again.
 """
@@ -39,7 +41,7 @@ CHANGED = 0.1  # of a part of what is announced: less is not worth a message
 
 
 class _Heard(Struct):
-    """What a holder knows from an answer. pause: clock until which it does. in_doubt: as in `LaneAnswer`."""
+    """What a holder knows from an answer. pause: clock until which it does. The rest as in `LaneAnswer`."""
 
     pause: float = 0.0
     held: str = ""
@@ -47,13 +49,16 @@ class _Heard(Struct):
     out: str = ""
     share: float = 1.0
     in_doubt: bool = True
+    key_in_doubt: bool = False
+    key_refused: bool = False
+    worked: bool = False
 
 
 class LaneDesk(Struct):
     """One lane.
 
     paused_until: clock. held: by holder, why it holds the lane, in the order in which they found that. shut: holders for whom a limit is
-    shut, in the same order. out: why nobody uses it any more.
+    shut, in the same order. out: why nobody uses it any more. worked: it has given a result at least once.
 
     found: what each holder has found of the provider's limits. all_found: the same of all together, kept while nobody holds the lane.
     shared: holders that are still to be told their part of that.
@@ -66,6 +71,7 @@ class LaneDesk(Struct):
     held: dict[str, str] = field(default_factory=dict)
     shut: dict[str, None] = field(default_factory=dict)
     out: str = ""
+    worked: bool = False
     found: dict[str, Learned] = field(default_factory=dict)
     all_found: Learned | None = None
     shared: set[str] = field(default_factory=set)
@@ -96,7 +102,8 @@ class LaneDesk(Struct):
     def answer(self, name: str, now: float) -> LaneAnswer:
         """What a holder is told now."""
         held, shut, share, in_doubt = self._held_for(name), self._shut_for(name), self._share_of(name), self._in_doubt(name)
-        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share, in_doubt)
+        key_in_doubt, key_refused = self.alike.is_key_in_doubt(name), self.alike.is_key_refused
+        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share, in_doubt, key_in_doubt, key_refused, self.worked)
         return LaneAnswer(
             self.permits.answer(name, now),
             self.slots.answer(name),
@@ -108,6 +115,9 @@ class LaneDesk(Struct):
             share=share,
             alike=self.alike.beside(name),
             in_doubt=in_doubt,
+            key_in_doubt=key_in_doubt,
+            key_refused=key_refused,
+            worked=self.worked,
         )
 
     def has_news(self, name: str, now: float) -> bool:
@@ -121,14 +131,20 @@ class LaneDesk(Struct):
             or self._held_for(name) != heard.held
             or self._shut_for(name) != heard.shut
             or self._in_doubt(name) != heard.in_doubt
+            or self.alike.is_key_in_doubt(name) != heard.key_in_doubt
+            or self.alike.is_key_refused != heard.key_refused
+            or self.worked != heard.worked
             or abs(self._share_of(name) - heard.share) > CHANGED * heard.share
             or self.permits.has_news(name, now)
             or self.slots.has_news(name)
             or (name in self.shared and self.all_found is not None)
         )
 
-    def leave(self, name: str, back: Sequence[Permits], now: float) -> None:
-        """A holder has ended in good order, and gives all its permits back."""
+    def leave(self, name: str, back: Sequence[Permits], now: float, last: LaneNews | None) -> None:
+        """A holder has ended in good order, and gives all its permits back. last: as in `Poll`; None if it goes on under another name."""
+        if last is not None and name in self.permits.holders:
+            self._add_results(name, last)
+            self.alike.end(name)
         self.permits.leave(name, back, now)
         self._forget(name)
 
@@ -143,7 +159,7 @@ class LaneDesk(Struct):
         if news.pause > 0 and now + news.pause > self.paused_until + PAUSE_SECONDS:
             self.paused_until = now + news.pause
         self.out = self.out or news.out
-        self.alike.hear(name, news.alike, news.succeeded)
+        self._add_results(name, news)
         if news.held:
             self.held[name] = news.held
         else:
@@ -155,6 +171,10 @@ class LaneDesk(Struct):
         if news.learned is not None and news.learned.kind != ANNOUNCED and name not in self.shared:
             self.found[name] = news.learned
             self._add_up()
+
+    def _add_results(self, name: str, news: LaneNews) -> None:
+        self.alike.hear(name, news.alike, news.succeeded)
+        self.worked = self.worked or news.worked
 
     def _held_for(self, name: str) -> str:
         """Why a holder is to hold the lane while another one probes it; "" where it does itself, or nobody holds it."""

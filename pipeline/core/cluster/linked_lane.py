@@ -40,13 +40,14 @@ class LinkedLane:
         self._said = ("", False, "", False)  # what was found out, as of the last report
         self._succeeded = 0  # results, as of the last answer
         self._reported = 0  # results, as of the last report
+        self._reported_keys = 0  # rows whose key was refused, likewise
         self._bound, self._rates = True, list[float]()
 
     def report(self, now: float) -> tuple[float, LaneReport]:
         """What to say of the lane, and when it was so."""
         state, lane = self.state, self.lane
         demand = lane.demand(now)
-        self._reported = state.succeeded
+        self._reported, self._reported_keys = state.succeeded, state.refusals.keys
         self._bound, self._rates = demand.bound, demand.rates
         pause = lane.paused_until - now
         held, shut, out, _ = self._said = self._found(now)
@@ -58,6 +59,7 @@ class LinkedLane:
             learned=lane.learned,
             alike=state.refusals.in_a_row,
             succeeded=state.succeeded,
+            worked=state.health.trouble.worked,
         )
         return now, LaneReport(demand, self._joins, state.workers if not self._joins else 0, len(state.health.flying), news)
 
@@ -65,6 +67,8 @@ class LinkedLane:
         """Look at the lane between two reports; whether it wants something else than it has reported."""
         bound, rates = self.lane.is_bound(now), self.lane.rates(now)
         if bound != self._bound or any(self.lane.wanted_back) or self._found(now) != self._said:
+            return True
+        if self.state.refusals.keys > self._reported_keys:
             return True
         return not bound and any(abs(rate - was) > CHANGED * was + 2 for rate, was in zip(rates, self._rates, strict=False))
 
@@ -81,7 +85,7 @@ class LinkedLane:
             lane.pause(now + answer.pause)
         works = state.succeeded > self._succeeded  # what others met may be their own node's trouble
         self._succeeded = state.succeeded
-        state.refusals.add_others(answer.alike if state.succeeded == self._reported else {}, in_doubt=answer.in_doubt)
+        self._add_results(answer)
         if answer.held and not works and state.usable:
             if state.health.state is not State.HELD:
                 state.hold(now, answer.held)
@@ -101,6 +105,16 @@ class LinkedLane:
         if answer.learned is not None and not self._is_known(answer.learned):
             lane.restore(answer.learned, now)
 
+    def _add_results(self, answer: LaneAnswer) -> None:
+        state, refusals = self.state, self.state.refusals
+        if answer.worked:
+            state.has_worked()
+        agree = state.succeeded == self._reported  # what was added up had no success between
+        refusals.add_others(answer.alike if agree else {}, in_doubt=answer.in_doubt)
+        refusals.note_key(0 if answer.key_in_doubt else self._reported_keys, refused=answer.key_refused and agree)
+        if refusals.told is not None:
+            state.unhandled = True
+
     def _found(self, now: float) -> tuple[str, bool, str, bool]:
         """What this worker has found out by itself.
 
@@ -114,6 +128,11 @@ class LinkedLane:
             state.out or "" if not self._told_out else "",
             state.refusals.in_doubt,
         )
+
+    def last(self) -> LaneNews:
+        """What was found when the flow has ended."""
+        state = self.state
+        return LaneNews(alike=state.refusals.in_a_row, succeeded=state.succeeded, worked=state.health.trouble.worked)
 
     def drop(self, now: float) -> list[Permits]:
         """Hold nothing any more; what it held. It joins anew with the next report."""

@@ -34,7 +34,7 @@ class LaneNews(Struct):
     pause: seconds for which nothing may leave, because the provider asks for it. held: why the lane does not work just now, ""
     while it does. shut: a limit has let nothing in for a while, and this holder probes when it opens. out: why the lane is used no
     longer. learned: of the provider's limits, as far as this holder meets them. alike: rows in a row with the same permanent answer, by
-    answer. succeeded: results so far.
+    answer. succeeded: results so far. worked: the lane has given a result at least once, to this holder or to one before it.
     """
 
     pause: float = 0.0
@@ -44,6 +44,7 @@ class LaneNews(Struct):
     learned: Learned | None = None
     alike: dict[str, int] = field(default_factory=dict)
     succeeded: int = 0
+    worked: bool = False
 
 
 class LaneReport(Struct):
@@ -64,7 +65,8 @@ class LaneAnswer(Struct):
 
     held, shut: another one probes the lane for all. learned: a pace to go on from; None leaves the present one. share: its part of
     what the provider announces, which is for all holders together. alike: rows to add to its own. in_doubt: they are too few
-    to stop the run, or others have attempts in flight that may still succeed.
+    to stop the run, or others have attempts in flight that may still succeed. key_in_doubt: not all others have said yet whether
+    the key is refused to them too. key_refused: it is, for so many rows in a row that it is for all.
     """
 
     reply: Reply
@@ -77,6 +79,9 @@ class LaneAnswer(Struct):
     share: float = 1.0
     alike: dict[str, int] = field(default_factory=dict)
     in_doubt: bool = True
+    key_in_doubt: bool = False
+    key_refused: bool = False
+    worked: bool = False
 
 
 class ShardCounts(Struct):
@@ -103,14 +108,15 @@ class Poll(Struct):
     """What a worker says. worker: a name that no other process ever has. number: counts its messages, which may overtake one another.
 
     holders: its reports, one for each lane, by a name for each flow that it runs. left: flows that have ended, with all permits
-    that they held. running: shards, with how far they are. done: shards that are whole, until the coordinator knows it.
-    back: shards that it cannot go on with now, with how far it came. wants: whether it could begin
-    another one now. stop: why the whole run must stop, "" if it need not.
+    that they held. last: of those that go on under no other name, what they had found by then. running: shards, with how far they are.
+    done: shards that are whole, until the coordinator knows it. back: shards that it cannot go on with now, with how far it came.
+    wants: whether it could begin another one now. stop: why the whole run must stop, "" if it need not.
     """
 
     worker: str
     holders: dict[str, list[LaneReport]] = field(default_factory=dict)
     left: dict[str, list[list[Permits]]] = field(default_factory=dict)
+    last: dict[str, list[LaneNews]] = field(default_factory=dict)
     running: dict[int, ShardCounts] = field(default_factory=dict)
     done: dict[int, ShardCounts] = field(default_factory=dict)
     back: dict[int, ShardCounts] = field(default_factory=dict)

@@ -209,6 +209,10 @@ class Health:
         else:
             self._hold(now)
 
+    def has_worked(self) -> None:
+        """It has given results to others."""
+        self.trouble.worked = self.served = True
+
     def leave_probes_to_others(self, until: float) -> None:
         """Another process probes for all, and says before this clock whether it still does."""
         self._probes.leave_to_others(until)

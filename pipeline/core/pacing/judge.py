@@ -287,8 +287,13 @@ class Judge:
             self._elsewhere(state, self._standing.stops(state, stop, now), now)
 
     def went_out(self, state: LaneState, now: float) -> None:
-        """Act on it that a lane is used no longer: its rows go elsewhere, or the run stops."""
-        self._elsewhere(state, self._standing.went_out(state, now), now)
+        """Act on what others say: a lane is used no longer, or refuses the key of all. Its rows go elsewhere, or the run stops."""
+        stop, state.refusals.told = state.refusals.told, None
+        if stop is not None and state.usable:
+            state.unhandled = False
+            self._elsewhere(state, self._standing.stops(state, stop, now), now)
+        else:
+            self._elsewhere(state, self._standing.went_out(state, now), now)
 
     def _elsewhere(self, state: LaneState, held: list[Report], now: float) -> None:
         """Send rows that a lane held to another one."""

@@ -149,6 +149,11 @@ class LaneState:
         self.out = self.refused = None
         self.unhandled = False
 
+    def has_worked(self) -> None:
+        """The lane has given results to others that use it with the same key."""
+        self.health.has_worked()
+        self.refusals.has_worked()
+
     def hold(self, now: float, cause: str) -> None:
         """Hold the lane because others say that it does not work; it is probed as if its own attempts had failed."""
         self.health.hold(now, cause)

@@ -9,8 +9,11 @@ For a refused key three rows are enough. For any other answer it takes `stop_aft
 and what is still in flight is awaited first: nothing more leaves meanwhile (`frozen`). Before the first success, one
 attempt at a time leaves (`probing`), so that a provider which refuses everything gets no more requests than were in
 flight, or `stop_after`. Where good answers take long and bad ones come at once, attempts that left later and are still in
-flight are probably being answered, and nothing is frozen for them. Where several processes share the lane, what the others met is added
-(`add_others`), and what they have in flight is awaited too.
+flight are probably being answered, and nothing is frozen for them.
+
+Where several processes share the lane, what the others met is added (`add_others`), and what they have in flight is awaited too. After
+a refused key nothing leaves until the others have been asked, or an answer shows that the key works; so N processes do not need three
+rows each.
 
 *The row's own* if a success shows that the lane still works: that of an attempt which left when the failure had already come. One that
 left between the two does not show it, for requests overtake one another on their way: a key that is withdrawn may refuse an earlier one
@@ -57,10 +60,14 @@ class Refusals:
     workers: the most attempts in flight. A key that never worked must not cost more requests than were in flight, so
     before the first success so few refusals are enough. stop_after: rows with the same answer that stop the run, None for
     never; the key is not asked about that. open: a success would change something. in_doubt: enough rows got the same answer, and it is
-    not certain yet that other processes did not succeed.
+    not certain yet that other processes did not succeed, or have not met it too. told: the processes together found that the key is
+    refused, and nobody has acted on that yet.
     """
 
-    __slots__ = ("_beside", "_held", "_in_doubt", "_numbers", "_rows", "_settled", "_stop_after", "_succeeded", "_workers", "open")
+    __slots__ = (
+        "_asked", "_beside", "_held", "_in_doubt", "_last_key", "_numbers", "_rows", "_settled", "_shared", "_stop_after", "_succeeded",
+        "_workers", "open", "told",
+    )  # fmt: skip
 
     def __init__(self, workers: int, stop_after: int | None = 20) -> None:
         self._workers = workers
@@ -72,7 +79,11 @@ class Refusals:
         self._settled: Stop | None = None
         self._beside: Mapping[str, int] = {}  # by answer: rows that other processes add
         self._in_doubt = False
+        self._shared = False  # with other processes
+        self._asked = 0  # rows whose key was refused, of which the others know and have said what they met
+        self._last_key: Report | None = None
         self.open = True
+        self.told: Stop | None = None
 
     @property
     def probing(self) -> bool:
@@ -84,8 +95,10 @@ class Refusals:
 
         flying: departure clock by number of what is in flight.
         """
+        if self._asks or self.told is not None:
+            return True
         for answer, rows in self._rows.items():
-            if self._together(answer) >= self._stop_after:
+            if answer != KEY and self._together(answer) >= self._stop_after:
                 first = min(rows.values())
                 slowest = max(
                     (report.failure.latency_seconds for held, report, _ in self._held if held == answer and report.failure), default=0.0
@@ -106,6 +119,8 @@ class Refusals:
             self._held.append((answer, report, max(departures, report.ticket.number + 1)))
         rows = self._rows.setdefault(answer, {})
         rows[report.ticket.job.index] = report.ticket.number
+        if answer == KEY:
+            self._last_key = report
         enough = len(rows) >= self._enough(report) or (answer == KEY and self._without_gap(rows, report.ticket.number))
         if self._settled is None and enough:
             self._settled = Stop(len(rows), report)
@@ -118,7 +133,7 @@ class Refusals:
         and the answers that were still on their way say nothing about them.
         """
         self._succeeded = True
-        self._beside = {}
+        self._beside, self._asked = {}, 0
         if self._settled is not None:
             return []
         self._rows = {
@@ -131,6 +146,10 @@ class Refusals:
         self.open = bool(self._held or self._rows)
         return own
 
+    def has_worked(self) -> None:
+        """The lane has given results to other processes."""
+        self._succeeded = True
+
     def idle(self) -> Stop | list[Report]:
         """Nothing is in flight or queued, so nothing will tell whose fault it was.
 
@@ -139,7 +158,8 @@ class Refusals:
         for answer, rows in self._rows.items():
             last = next((report for held, report, _ in reversed(self._held) if held == answer), None)
             unproven = not self._succeeded and last is not None and last.scope is not Scope.ROW and self._enough(last) < inf
-            if last is not None and self._settled is None and (unproven or self._together(answer) >= self._stop_after):
+            enough = self._asks if answer == KEY else self._together(answer) >= self._stop_after
+            if last is not None and self._settled is None and (unproven or enough):
                 if self.in_doubt:
                     return []
                 self._settled = Stop(max(len(rows), self._together(answer)), last)
@@ -147,19 +167,42 @@ class Refusals:
 
     def add_others(self, rows: Mapping[str, int], *, in_doubt: bool) -> None:
         """Add what other processes met, by answer. in_doubt: the run must not stop for that now, whatever is added up here."""
-        self._beside, self._in_doubt = rows, in_doubt
+        self._beside, self._in_doubt, self._shared = rows, in_doubt, True
+
+    def note_key(self, asked: int, *, refused: bool) -> None:
+        """Take what other processes say of the key, after `add_others`.
+
+        asked: what `keys` was when all of them had been asked. refused: they and this one have met that so often that the key is refused.
+        """
+        self._asked = asked
+        if refused and self._settled is None and self.keys and self._last_key is not None:
+            self._settled = self.told = Stop(self._together(KEY), self._last_key)
+
+    @property
+    def keys(self) -> int:
+        """Rows whose key was refused since the last success."""
+        return len(self._rows.get(KEY, ()))
 
     @property
     def in_a_row(self) -> dict[str, int]:
-        """Rows since the last success by answer, the most frequent ones; nothing if they never stop the run."""
-        if not self._rows or self._stop_after == inf:
+        """Rows since the last success by answer, the most frequent ones of those that may stop the run."""
+        if not self._rows:
             return {}
-        return {answer: len(rows) for answer, rows in nlargest(FEW_ANSWERS, self._rows.items(), key=lambda each: len(each[1]))}
+        told = nlargest(FEW_ANSWERS, self._rows.items(), key=lambda each: (each[0] == KEY, len(each[1])))
+        return {answer: len(rows) for answer, rows in told if answer == KEY or self._stop_after < inf}
 
     @property
     def in_doubt(self) -> bool:
         """See the class."""
-        return self._in_doubt and bool(self._held) and any(self._together(answer) >= self._stop_after for answer in self._rows)
+        if not self._held:
+            return False
+        return self._asks or (self._in_doubt and any(self._together(each) >= self._stop_after for each in self._rows if each != KEY))
+
+    @property
+    def _asks(self) -> bool:
+        """Whether a key was refused, and other processes have not said yet whether that is so for them too."""
+        keys = self.keys
+        return self._shared and keys > 0 and self._settled is None and (keys > self._asked or self._together(KEY) >= IN_A_ROW)
 
     def release(self) -> list[Report]:
         """Give back all that is held."""
@@ -169,11 +212,11 @@ class Refusals:
     def renew(self) -> list[Report]:
         """Begin again as if nothing had been held, and give back what was: the lane is to be probed."""
         self._rows.clear()
-        self._settled = None
+        self._settled, self._asked = None, 0
         return self.release()
 
     def _together(self, answer: str) -> int:
-        return len(self._rows[answer]) + self._beside.get(answer, 0)
+        return len(self._rows.get(answer, ())) + self._beside.get(answer, 0)
 
     def _without_gap(self, rows: dict[int, int], number: int) -> bool:
         """Whether so many attempts that left one after the other were refused, this one among them."""

@@ -25,7 +25,7 @@ from pipeline.core.cluster.linked_lane import LinkedLane
 from pipeline.core.cluster.talk import Poll, ShardCounts, Told
 
 if TYPE_CHECKING:
-    from pipeline.core.cluster.talk import LaneAnswer, LaneReport
+    from pipeline.core.cluster.talk import LaneAnswer, LaneNews, LaneReport
     from pipeline.core.pacing.lane_state import LaneState
     from pipeline.core.pacing.permits import Permits
     from pipeline.ports import AskLane
@@ -67,6 +67,7 @@ class _Flow:
     name: str
     lanes: dict[int, _Lane] = field(factory=dict)
     back: dict[int, list[Permits]] = field(factory=dict)
+    last: dict[int, LaneNews] = field(factory=dict)
 
 
 class Link:
@@ -86,6 +87,7 @@ class Link:
         self._park = park_seconds(workers, expiry)
         self._flows: dict[int, _Flow] = {}  # by shard
         self._left: dict[str, list[list[Permits]]] = {}
+        self._last: dict[str, list[LaneNews]] = {}
         self._numbers = count()
         self._epoch = 0
         self._messages = count()
@@ -172,6 +174,7 @@ class Link:
                 waiting.pop(shard, None)
         for name in poll.left:
             self._left.pop(name, None)
+            self._last.pop(name, None)
         self.shards, self.finished, self.cut_off = told.shards, told.finished, told.cut_off
         self.stop = told.stop if told.stop is not None else self.stop
         self.dead = self.dead or told.dead
@@ -193,8 +196,8 @@ class Link:
             if len(found) == self._lanes:
                 holders[flow.name] = [report for _, report in found]
                 begun = min(begun, *(at for at, _ in found))
-        left, done, back = dict(self._left), dict(self.done), dict(self.back)
-        return Poll(self._worker, holders, left, dict(self.running), done, back, self.wants, self.reason, number), begun
+        left, last, done, back = dict(self._left), dict(self._last), dict(self.done), dict(self.back)
+        return Poll(self._worker, holders, left, last, dict(self.running), done, back, self.wants, self.reason, number), begun
 
     async def _renew(self) -> None:
         """Give everything back, and join under other names."""
@@ -249,10 +252,11 @@ class Link:
         flow = self._flows[shard]
         lane = flow.lanes.pop(index)
         lane.ended.set()
-        flow.back[index] = lane.linked.drop(now)
+        flow.back[index], flow.last[index] = lane.linked.drop(now), lane.linked.last()
         if not flow.lanes:
             del self._flows[shard]
             self._left[flow.name] = [flow.back[each] for each in sorted(flow.back)]
+            self._last[flow.name] = [flow.last[each] for each in sorted(flow.last)]
             self.speak()
 
     def _name(self) -> str:
