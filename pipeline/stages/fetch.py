@@ -15,7 +15,7 @@ import trio
 from msgspec import field
 
 from pipeline.core.answers.classify import classify, classify_fault, is_large
-from pipeline.core.answers.meaning import APART_BYTES
+from pipeline.core.answers.meaning import APART_BYTES, LARGE_STREAM_BYTES
 from pipeline.core.answers.retry import RetryPolicy
 from pipeline.core.answers.secrets import Secrets
 from pipeline.core.answers.verdict import verdict
@@ -145,7 +145,9 @@ async def _work(
             started = clock()
             reply = await attempt(job, settings.name_attempt(job.index, ticket.attempt))
             ended = clock()
-            if type(reply) is Answer and is_large(reply):  # read in a thread, so that it holds nobody up
+            if (
+                type(reply) is Answer and len(reply.body) > LARGE_STREAM_BYTES and is_large(reply)
+            ):  # read in a thread, so that it holds nobody up
                 outcome, report = await InTask(_judge_long, ticket, reply, ended - started, started, settings)
             else:
                 outcome, report = _judge(ticket, reply, ended - started, started, settings)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from pipeline.core.answers.meaning import CheckError, Trouble
 from pipeline.core.answers.retry import BOUGHT, retry_delay
+from pipeline.heads import ResponseHeaders
 from pipeline.messages import Report
 from pipeline.records import Answer, Failure, FailureKind, Fault, Success
 
@@ -172,5 +173,6 @@ def _failure(ticket: Ticket, trouble: Trouble, request_id: str | None, seconds: 
 
 
 def _request_id(answer: Answer) -> str | None:
-    value = answer.header(b"x-request-id") or answer.header(b"request-id")
+    first = answer.headers.first if type(answer.headers) is ResponseHeaders else answer.header
+    value = first(b"x-request-id") or first(b"request-id")
     return None if value is None else value.decode("ascii", "replace")

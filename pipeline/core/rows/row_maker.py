@@ -165,8 +165,12 @@ class RowMaker:
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
         files = attachments(template.files, body, row.files) if template.files else ()
-        name = given_name(fields.get(self._name_field), self._name_field) or self.numbered(index)
-        check_name(name)
+        value = fields.get(self._name_field)
+        if value is None:
+            name = numbered(self._base + index)
+        else:
+            name = given_name(value, self._name_field) or self.numbered(index)
+            check_name(name)
         url = self._url or DEFAULT_URL
         if self._asked is None:
             tokens, output, streams, model = read_body(body, url)

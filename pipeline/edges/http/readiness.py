@@ -23,22 +23,27 @@ if TYPE_CHECKING:
 
 
 MOST_AT_ONCE = 64  # answers that are judged in one pass: about 2 ms
-GLANCE_SECONDS = 0.0002  # for so long one look at all connections will do: a few requests that leave together
+GLANCE_SECONDS = 0.0002  # for so long one look at all connections will do: a few requests
 TICK_SECONDS = 0.1  # a stream ends half of this late, or once this: 2 % of one of 5 s
 
 
 class Readiness:
     """Wakes the connections that were added. Without epoll it wakes none, and they wait on trio."""
 
-    __slots__ = ("_arrived", "_connections", "_epoll", "_glanced_at", "_late", "_odd")
+    __slots__ = ("_arrived", "_connections", "_epoll", "_glance", "_glanced_at", "_is_quiet", "_late", "_odd")
 
     def __init__(self) -> None:
         self._connections: dict[int, Connection] = {}
         self._late: set[Connection] = set()  # to be woken at the next tick
         self._arrived = trio.Event()  # something is in it
         self._odd = False  # the last tick
-        self._glanced_at = -math.inf  # clock
         self._epoll = select.epoll() if sys.platform == "linux" else None
+        self._glanced_at = -math.inf  # clock
+        self._is_quiet = False  # as of then
+        if self._epoll is not None:
+            anything = select.poll()
+            anything.register(self._epoll.fileno(), select.POLLIN)
+            self._glance = anything.poll
 
     def add(self, connection: Connection) -> bool:
         """Wake a connection from now on; False if there is no epoll."""
@@ -58,18 +63,17 @@ class Readiness:
             self._epoll.unregister(connection.fileno())
 
     def is_quiet(self, connection: Connection, now: float) -> bool:
-        """Whether it is certain that nothing has come for a connection at rest. Wakes others for which something has.
+        """Whether it is certain that nothing has come for a connection at rest.
 
-        A question to each socket would cost a system call for every request; one to the epoll tells of all of them.
+        A question to each socket would cost a system call for every request. One to the epoll tells whether anything has come for any
+        connection, so requests that leave together need only one, unless answers arrive just then.
         """
         if not connection.is_woken or self._epoll is None or self._epoll.closed:
             return False
         if not self._glanced_at <= now < self._glanced_at + GLANCE_SECONDS:
             self._glanced_at = now
-            if self._wake_all(self._epoll) == MOST_AT_ONCE:  # there may be more
-                self._glanced_at = -math.inf
-                return False
-        return not connection.is_stirred
+            self._is_quiet = not self._glance(0)
+        return self._is_quiet and not connection.stirred
 
     async def run(self) -> None:
         """Wake until closed or cancelled."""
@@ -97,12 +101,10 @@ class Readiness:
             notify_closing(self._epoll.fileno())
             self._epoll.close()
 
-    def _wake_all(self, epoll: select.epoll) -> int:
-        """Wake those for which something has come, up to MOST_AT_ONCE; how many they are."""
+    def _wake_all(self, epoll: select.epoll) -> None:
         if epoll.closed:
-            return 0  # since it was found readable
-        told = epoll.poll(0, MOST_AT_ONCE)
-        for fd, events in told:
+            return  # since it was found readable
+        for fd, events in epoll.poll(0, MOST_AT_ONCE):
             connection = self._connections.get(fd)
             if connection is None:
                 continue  # closed by what another one has brought
@@ -112,4 +114,3 @@ class Readiness:
                 self._late.add(connection)
             else:
                 connection.wake(at_end=events != select.EPOLLIN)
-        return len(told)

@@ -117,7 +117,9 @@ class ResponseReader:
             except httptools.HttpParserError as error:
                 self._count()
                 self._refuse_head(data, error)
-            if len(self.chunks) > self._counted:
+            if len(self.chunks) == 1 and len(data) <= self._caps.body:  # nearly every answer is one piece
+                self.size, self._counted = len(self.chunks[0]), 1
+            else:
                 self._count()
             return
         # Trailers and chunk extensions pile up inside the parser without an event, so silence has its cap as well.

@@ -29,13 +29,14 @@ REST = math.inf  # where a connection's deadlines are while nothing is under way
 class Watch:
     """Ends what waits on a connection past its deadline, and owns the connections and what wakes them.
 
-    idle: seconds that a server may be silent. next_look: clock when it looks at the deadlines again.
+    idle: seconds that a server may be silent. next_look: clock when it looks at the deadlines again. is_quiet: see `Readiness`.
     """
 
     def __init__(self, idle: float = math.inf) -> None:
         self._idle = idle
         self._connections: set[Connection] = set()
         self._readiness = Readiness()
+        self.is_quiet = self._readiness.is_quiet
         self.next_look = -math.inf  # not yet running: it looks when it starts
         self._nap = trio.CancelScope()
         self._work = trio.CancelScope()
@@ -50,10 +51,6 @@ class Watch:
     def wakes(self, connection: Connection) -> bool:
         """Wake a connection from now on when something comes; False if that cannot be done here."""
         return connection.is_woken or self._readiness.add(connection)
-
-    def is_quiet(self, connection: Connection, now: float) -> bool:
-        """Whether it is certain that nothing has come for a connection at rest."""
-        return self._readiness.is_quiet(connection, now)
 
     def discard(self, connection: Connection) -> None:
         """Stop looking after a connection, which calls this itself just before it closes its socket."""
