@@ -37,7 +37,10 @@ class PairDialer:
         self._script = script
         self._number = 0
 
-    async def dial(self, base: BaseUrl) -> Connection:
+    def set_out(self, base: BaseUrl, now: float) -> None:
+        """Nothing: connecting takes a task."""
+
+    async def dial(self, base: BaseUrl, under_way: socket.socket | None = None) -> Connection:
         near, far = socket.socketpair()
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(far))
         peer = Peer(stream, self._number)

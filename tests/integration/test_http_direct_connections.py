@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +13,8 @@ import trio
 
 from pipeline.edges.http import Counts, connect, open_senders
 from pipeline.edges.http.connection import Connection
-from pipeline.edges.http.endpoint import Caps, Endpoint
-from pipeline.records import Answer, FailureKind, Fault
+from pipeline.edges.http.endpoint import Caps, Endpoint, Timeouts
+from pipeline.records import Answer, FailureKind, Fault, FaultCause
 from tests.fakes.senders import JOB, PATIENT, sender_to
 from tests.fakes.servers import OK_BODY, WHOLE, Peer, Request, answer_whole, answering, listen_unix, serve
 
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     from pipeline.ports import Sender
 
 pytestmark = pytest.mark.usefixtures("any_readiness")
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -77,6 +85,56 @@ async def test_server_that_comes_back_elsewhere_is_looked_for_again() -> None:
     assert isinstance(gone, Fault)
     assert not gone.maybe_sent
     assert isinstance(again, Answer)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels may refuse, and have no /proc")
+async def test_server_that_takes_no_more_connections_is_waited_for_until_the_deadline() -> None:
+    """Its kernel drops what comes above the backlog, so that a connection stays under way."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+
+        async def answer_one() -> None:
+            trio_listener = trio.socket.from_stdlib_socket(listener.dup())
+            taken, _ = await trio_listener.accept()
+            trio_listener.close()
+            with taken:
+                await taken.recv(65_536)
+                await taken.send(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
+
+        endpoint = Endpoint(f"http://127.0.0.1:{address[1]}", timeouts=Timeouts(connect=0.05))
+        async with open_senders(endpoint) as open_sender, trio.open_nursery() as nursery:
+            sender = open_sender()
+            nursery.start_soon(answer_one)
+            answer = await sender.send(JOB, "i")
+            for _ in range(3):
+                other = waiting.enter_context(socket.socket())
+                other.setblocking(False)
+                other.connect_ex(address)
+            before = open_files()
+            fault = await sender.send(JOB, "i")
+            left = open_files() - before
+
+    assert isinstance(answer, Answer)
+    assert isinstance(fault, Fault)
+    assert (fault.cause, fault.maybe_sent) == (FaultCause.CONNECT_TIMEOUT, False)
+    assert left == 0
+
+
+async def test_servers_on_this_machine_are_reached_without_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting in a task takes twice the CPU, and 5,000 connections are wanted at once."""
+    async with serve(answering(WHOLE)) as server, open_senders(Endpoint(server.url)) as open_sender:
+        senders = [open_sender() for _ in range(5)]
+        first = await senders[0].send(JOB, "i")
+        monkeypatch.setattr(trio, "open_tcp_stream", None)
+        monkeypatch.setattr(trio.lowlevel, "wait_writable", None)
+        others = [await sender.send(JOB, "i") for sender in senders[1:]]
+        for sender in senders:
+            sender.close()
+
+    assert all(isinstance(answer, Answer) for answer in (first, *others))
+    assert server.accepted == 5
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["by name", "at the known address"])

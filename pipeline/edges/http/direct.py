@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from pipeline.core.answers.stream_starts import arrived_at_once, open_streamed_body
 from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message, exchange_cause, exchange_message
+from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
 from pipeline.edges.http.receiving import Receiver, may_be_short
@@ -24,8 +25,9 @@ from pipeline.light import InTask, in_task
 from pipeline.records import Answer, FailureKind, Fault, FaultCause
 
 if TYPE_CHECKING:
+    import socket
+
     from pipeline.edges.http.connect import Dialer
-    from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.endpoint import Endpoint
     from pipeline.edges.http.memory import AnswerMemory
     from pipeline.edges.http.pairing import Trust
@@ -118,11 +120,16 @@ class DirectSender:
                 self._counts.stale += 1
             else:
                 self._put_aside(connection, surplus)
-        if self._departure is not None:
-            self._departure.delays()
-        opened = await InTask(self._open, ends_at)
-        if isinstance(opened, Fault):
-            return opened
+        under_way = self._dialer.set_out(self._heads.base, now)
+        if isinstance(under_way, Connection):
+            opened = self._adopt(under_way, ends_at)
+        else:
+            if self._departure is not None:
+                self._departure.delays()
+            late_or_open = await InTask(self._open, ends_at, under_way)
+            if isinstance(late_or_open, Fault):
+                return late_or_open
+            opened = late_or_open
         if self._departure is not None and not await self._departure.may_leave():
             opened.ends_at = opened.heard_at = REST
             opened.settle()
@@ -283,11 +290,11 @@ class DirectSender:
             return FaultCause.STALL_TIMEOUT, self._receiver.deadlines.passed(self._address)
         return FaultCause.IDLE_TIMEOUT, f"not a byte from {self._address} for {self._timeouts.idle:g} s (idle deadline)"
 
-    async def _open(self, ends_at: float) -> Connection | Fault:
+    async def _open(self, ends_at: float, under_way: socket.socket | None) -> Connection | Fault:
         connect_at = trio.current_time() + self._timeouts.connect
         try:
             with trio.CancelScope(deadline=min(ends_at, connect_at)) as scope:
-                connection = await self._dialer.dial(self._heads.base)
+                connection = await self._dialer.dial(self._heads.base, under_way)
         except (OSError, UnicodeError) as error:
             cause = connect_cause(error)
             message = connect_message(self._address, cause, error)
@@ -301,14 +308,14 @@ class DirectSender:
 
     def _adopt(self, connection: Connection, ends_at: float) -> Connection:
         self._connection = connection
-        now = trio.current_time()
+        now = self._clock()
         self._pairing = Pairing(self._trust, now)
         self._retire_at = now + self._lifetime
         self._counts.opened += 1
         connection.ends_at = ends_at
-        connection.heard_at = trio.current_time()
+        connection.heard_at = now
         self._watch.add(connection)
-        self._watch.remind(min(ends_at, connection.heard_at + self._timeouts.idle))
+        self._watch.remind(min(ends_at, now + self._timeouts.idle))
         return connection
 
     def _drop(self, connection: Connection) -> None:
