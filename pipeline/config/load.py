@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.build import build
 from pipeline.config.environment import problems_in
-from pipeline.config.nodes import Node
+from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
-from pipeline.config.yaml_text import parse
 from pipeline.errors import ConfigError, Problem
 from pipeline.patterns import later
 

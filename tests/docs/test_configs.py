@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from pipeline.cli import main
 from pipeline.config import Config, load_config, load_config_text
 from pipeline.config.build import all_keys
+from pipeline.config.nodes import parse
 from pipeline.config.starter import STARTER
-from pipeline.config.yaml_text import parse
 from pipeline.inspect.check import check
 from pipeline.simulate import SimulateConfig
 

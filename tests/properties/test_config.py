@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import Config, load_config_text
 from pipeline.config.build import all_keys
-from pipeline.config.yaml_text import parse
+from pipeline.config.nodes import Node, parse
 from pipeline.errors import ConfigError
 from tests.strategies import json_objects, json_values
-
-if TYPE_CHECKING:
-    from pipeline.config.nodes import Node
 
 GOOD = """\
 source: {path: in.jsonl}

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.config.full_yaml import MAX_DEPTH
-from pipeline.config.yaml_text import parse
+from pipeline.config.nodes import MAX_DEPTH, Node, parse
 
 if TYPE_CHECKING:
-    from pipeline.config.nodes import Node
     from pipeline.errors import Problem
 TAB = "while scanning for the next token, found character '\\t' that cannot start any token; indent with spaces, not with tabs"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -12,12 +12,9 @@ import pytest
 from pipeline.cli import main
 from pipeline.config.build import all_keys
 from pipeline.config.json_schema import config_schema, schema_text
+from pipeline.config.nodes import Node, parse
 from pipeline.config.schema import Config
 from pipeline.config.starter import SCHEMA, STARTER
-from pipeline.config.yaml_text import parse
-
-if TYPE_CHECKING:
-    from pipeline.config.nodes import Node
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIGS = [*sorted((ROOT / "configs").glob("*.yaml")), STARTER]
