@@ -86,11 +86,12 @@ def advice_on(
     """
     finished = summary.stopped is None
     found = []
-    told = "no key was sent" in (summary.stopped or "")
-    if without_key and not told and (REFUSED.search(summary.stopped or "") or {"http_401", "http_403"} & summary.failures.keys()):
+    said = summary.stopped or ""
+    turned_away = bool(said and REFUSED.search(said)) or bool({"http_401", "http_403"} & summary.failures.keys())
+    if without_key and turned_away and "no key was sent" not in said:
         found.append(Advice("no key was sent: name the environment variable that holds it in provider.api_key_env"))
     if not finished:
-        found.append(_going_on(summary.stopped or "", command, more))
+        found.append(_going_on(said, command, more))
     passing = sum(group.count for code, group in summary.failures.items() if may_pass(code))
     invalid = summary.failures.get("invalid_row")
     too_large = summary.failures.get("too_large")

@@ -233,7 +233,9 @@ def _absolute_at(root: Node, paths: Iterable[Sequence[str]], folder: Path) -> No
 
 
 def _absolute_path(leaf: Node, folder: Path) -> Node:
-    if not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value or ADDRESS.match(leaf.value):
+    if not isinstance(leaf.value, str) or leaf.value.strip() in {"", "-"} or "\0" in leaf.value:
+        return leaf
+    if "://" in leaf.value and ADDRESS.match(leaf.value):
         return leaf
     path = os.path.normpath(folder / os.path.expanduser(leaf.value))  # noqa: PTH111  Path.expanduser raises where there is no home
     return Node(path + os.sep if leaf.value.endswith(os.sep) and path != os.sep else path, leaf.source, leaf.line)  # still a folder's

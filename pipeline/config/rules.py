@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Rule = Callable[[object], str | list[Problem] | None]
 
-PATTERN = later(r"[*?[]")  # what makes a path a pattern, as `glob` has it
+PATTERN = frozenset("*?[")  # what makes a path a pattern, as `glob` has it
 ENVIRONMENT_NAME = later(r"[A-Za-z_][A-Za-z0-9_]*")
 DOLLAR_NAME = later(r"\$\{?([A-Z_][A-Z0-9_]*)\}?")
 SHARE_NAME = later(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -83,7 +83,7 @@ def input_paths(value: object) -> str | None:
 
 def matches(pattern: str, path: str) -> bool:
     """Whether a pattern finds a path, as `glob` understands both: `**` is any number of folders."""
-    return PATTERN.search(pattern) is not None and _steps_match(pattern.split("/"), path.split("/"))
+    return not PATTERN.isdisjoint(pattern) and _steps_match(pattern.split("/"), path.split("/"))
 
 
 def _steps_match(steps: Sequence[str], names: Sequence[str]) -> bool:

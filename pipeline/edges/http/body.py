@@ -15,11 +15,10 @@ from trio.lowlevel import checkpoint
 from pipeline.core.answers.meaning import APART_BYTES
 from pipeline.core.answers.stream_starts import begins_as_stream, open_streamed_body
 from pipeline.edges.http.decoding import Decoder
-from pipeline.edges.http.memory import FREE_BYTES
-from pipeline.heads import ResponseHeaders
+from pipeline.edges.http.memory import FREE_BYTES, STEP_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pipeline.edges.http.memory import AnswerMemory
     from pipeline.ports import OpenConsumer, StreamConsumer
@@ -27,24 +26,8 @@ if TYPE_CHECKING:
 LONG_BYTES = 4 << 20  # a longer body is put together as it comes: a join of 60 MB at its end would hold the event loop for 40 ms
 JOIN_PIECES = 1024  # so many small pieces become one: each bytes object costs 33 bytes and a pointer besides its content
 
-# Work between two checkpoints, in bytes of output. A step counts for some even if it gives nothing, such as the start of a gzip
-# member (20 µs). 1 MiB of inflating takes 2 to 4 ms.
-PAUSE_BYTES = 1 << 20
-STEP_BYTES = 4096
-
-STREAM_TYPES = (b"text/event-stream", b"application/x-ndjson")
+PAUSE_BYTES = 1 << 20  # between two checkpoints: to inflate so much takes 2 to 4 ms
 FOLD_HERE = 100_000  # bytes of a stream; a block of more is folded in a thread: 250 kB of comments take 0.3 s
-
-
-def may_stream(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool | None:
-    """Whether a body is a stream by its headers; False if only its beginning can tell, None for a failure, which is kept as it comes."""
-    if not 200 <= status < 300:
-        return None
-    if isinstance(headers, ResponseHeaders):
-        types = headers.every(b"content-type")
-    else:
-        types = [value for name, value in headers if name == b"content-type"]
-    return any(value.lower().startswith(STREAM_TYPES) for value in types)
 
 
 class Body:

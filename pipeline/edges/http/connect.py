@@ -13,12 +13,11 @@ import trio
 from msgspec import Struct, field
 
 from pipeline.edges.http.connection import Connection
-from pipeline.edges.http.over_tls import TlsConnection
-from pipeline.edges.http.sessions import ServerSession
 
 if TYPE_CHECKING:
     from pipeline.core.rows.urls import BaseUrl
     from pipeline.edges.http.endpoint import Caps, TlsOptions
+    from pipeline.edges.http.sessions import ServerSession
 
 # Probes find a peer that vanished without a word, and keep NAT tables from forgetting an answer that takes minutes.
 PROBE_AFTER_SECONDS = 45  # AWS forgets idle flows after 350 s, Azure after 240 s, many home routers after 60 s
@@ -124,6 +123,9 @@ class Dialer(Struct, eq=False):
             raise
 
     async def _tls(self, sock: socket.socket, base: BaseUrl, context: ssl.SSLContext) -> Connection:
+        from pipeline.edges.http.over_tls import TlsConnection  # noqa: PLC0415  a server on this machine has no TLS
+        from pipeline.edges.http.sessions import ServerSession  # noqa: PLC0415  as above
+
         session = None
         if type(context) is ssl.SSLContext and self.tls.certificate is None:
             session = self._sessions.setdefault((base.host, base.port), ServerSession())

@@ -12,6 +12,7 @@ from trio.lowlevel import ParkingLot
 MEBIBYTE = 1 << 20
 LIMIT_BYTES = 256 * MEBIBYTE  # 60 answers of 4 MB; more of them at once wait for one another
 FREE_BYTES = 64 * 1024  # a body below this is not counted: nearly all are
+STEP_BYTES = 4096  # what a step of decoding counts for even if it gives nothing, such as the start of a gzip member (20 µs)
 
 
 class AnswerMemory:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import trio
 
-from pipeline.core.answers.stream_starts import open_streamed_body
-from pipeline.edges.http.body import Body, may_stream
+from pipeline.core.answers.stream_starts import may_stream, open_streamed_body
+from pipeline.edges.http.body import Body
 from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message
 from pipeline.edges.http.over_httpx_reuse import behind
 from pipeline.edges.http.pairing import out_of_step

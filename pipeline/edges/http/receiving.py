@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from pipeline.core.answers.stream_starts import begins_as_stream
-from pipeline.edges.http.body import STEP_BYTES, Body, may_stream
-from pipeline.edges.http.decoding import Decoder
-from pipeline.edges.http.memory import FREE_BYTES
+from pipeline.core.answers.stream_starts import begins_as_stream, may_stream
+from pipeline.edges.http.memory import FREE_BYTES, STEP_BYTES
 from pipeline.edges.http.watch import REST
 
 if TYPE_CHECKING:
+    from pipeline.edges.http.body import Body
     from pipeline.edges.http.connection import Connection
     from pipeline.edges.http.endpoint import Caps, Timeouts
     from pipeline.edges.http.memory import AnswerMemory
@@ -121,6 +120,8 @@ class Receiver:
             return None
         if not reader.codings:
             return reader.body()
+        from pipeline.edges.http.decoding import Decoder  # noqa: PLC0415  not every server packs its answers
+
         decoder = Decoder(reader.codings, self._caps.body)
         pieces: list[bytes] = []
         work = 0
@@ -182,6 +183,7 @@ class Receiver:
 
     def _body(self, connection: Connection) -> Body:
         """A collector of the body, which begins when the head is complete, for only then the codings are known."""
+        from pipeline.edges.http.body import Body  # noqa: PLC0415  a run of short answers needs none
 
         async def wait(body: Body) -> None:
             # The server is not to blame for this wait, so its deadlines do not run.

@@ -5,6 +5,7 @@ A head is built once per method and url; an attempt adds only the body's length 
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ TARGET = later(r"/[\x21-\x7e]*")
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
+@cache
 def accepted_codings() -> str:
     """What `decoding` can undo here."""
     return ", ".join(["gzip", "deflate", *(name for name, module in (("br", "brotli"), ("zstd", "zstandard")) if find_spec(module))])

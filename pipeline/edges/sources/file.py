@@ -239,7 +239,7 @@ class FileSource:
         return head
 
     def _other_kind(self, head: bytes) -> str | None:
-        if type(self._cutter) is not JsonLines:
+        if type(self._cutter) is not JsonLines or head.startswith(b'{"'):  # as nearly all begin
             return None
         if _array.match(head):
             return "is a JSON array, and should have an object on each line; give it a name that ends in .json (or use jq -c '.[]')"
