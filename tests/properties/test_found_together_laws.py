@@ -93,7 +93,7 @@ def test_a_key_that_is_refused_costs_little_more_than_what_was_in_flight(workers
     assert any("401" in (reason or "") for reason in stopped.stopped)  # one has met it, and stops the others
     assert all("401" in (reason or "") or reason == "interrupted" for reason in stopped.stopped)
     assert all(isinstance(outcome, Success) for outcome in stopped.written)
-    assert answers(stopped, 401) <= 2 * SLOTS + 1  # with 3 rows for each of 8 workers it would be 24
+    assert answers(stopped, 401) < 3 * SLOTS - 3  # 8 workers with 3 rows each would be 24; which are in flight is chance
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
