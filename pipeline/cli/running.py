@@ -115,6 +115,7 @@ def run_command(
 
     One result for each row of CONFIG's input, in order. The first Ctrl-C lets what is in flight finish, the second cancels it.
     """
+    given = [config_path, *set_flags(overrides)]
     overrides = (*overrides, *engine_settings(engine, workers, address))
 
     def work(terminal: Talk) -> int:
@@ -127,9 +128,10 @@ def run_command(
             return check_file(terminal, config_path, overrides, as_json=as_json)
         read = partial(load_config, config_path, overrides, environment=os.environ)
         config = read()
-        words = [config_path, *set_flags(overrides)]
-        command = shlex.join(["headrace", "run", *words, *([] if limit is None else ["--limit", str(limit)])])
-        report = shlex.join(["headrace", "report", *words])
+        flags = {"--engine": engine, "--workers": workers, "--address": address, "--limit": limit}
+        again = [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
+        command = shlex.join(["headrace", "run", *given, *again])
+        report = shlex.join(["headrace", "report", *given])
         choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
         return run_and_report(
             terminal, config, command, choices, progress, report=report, as_json=as_json, telling=verbose > 0, read_again=read

@@ -73,7 +73,8 @@ def verification_text(found: Verification, output: str) -> str:
 
 def status_text(found: Status, output: str, now: float) -> str:
     """The status for people. now: seconds since the epoch."""
-    what = "running" if found.running else "finished" if found.finished else "stopped; `headrace run` goes on"
+    again = "headrace run" if found.shards is None else "headrace run --engine ray"
+    what = "running" if found.running else "finished" if found.finished else f"stopped; `{again}` goes on"
     lines = [
         f"{output}: {what}",
         f"{_rows_done(found)} are done: {found.succeeded:,} succeeded, {found.failed:,} failed",

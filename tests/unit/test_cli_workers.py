@@ -1,12 +1,24 @@
-"""What `-v` tells of workers: each change once."""
+"""What is said of a run by workers: `-v` tells each change once, and the commands that are advised can be pasted."""
 
 from __future__ import annotations
 
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
 from msgspec.structs import replace
 
+import pipeline.engines.choosing
+from pipeline.cli import main
 from pipeline.cli.workers import WorkersTold
+from pipeline.engines.in_turn import in_turn
+from pipeline.inspect.report.writing import report_of_file
 from pipeline.summaries import WorkersProgress
 from tests.fakes.views import START
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def told(*moments: tuple[float, WorkersProgress]) -> list[str]:
@@ -46,3 +58,44 @@ def test_a_run_by_one_process_tells_nothing() -> None:
     WorkersTold(lines.append).show(START)
 
     assert lines == []
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A config of three rows and a provider that nobody can reach, whose engine needs no cluster."""
+    monkeypatch.setattr(pipeline.engines.choosing, "ray_engine", lambda: in_turn)
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"prompt": f"row {number}"}) + "\n" for number in range(3)))
+    (tmp_path / "c.yaml").write_text(
+        "source: {path: in.jsonl}\n"
+        'request: {url: /v1/chat/completions, body: {model: m, messages: [{role: user, content: "{prompt}"}]}}\n'
+        "provider: {base_url: 'http://127.0.0.1:9'}\n"
+        "retry: {patience_seconds: 0}\n"
+        "sink: {path: out.jsonl}\n"
+    )
+    return str(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--engine", "ray", "--workers", "2"], ["--workers", "3", "--address", "localhost:6379"], ["--address", "auto", "--limit", "2"]],
+)
+def test_the_command_that_goes_on_names_the_engine_as_it_was_given(
+    config: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["run", config, "--json", "--set", "limits.max_in_flight=2", *flags])
+
+    (advice,) = json.loads(capsys.readouterr().out)["advice"]
+    assert code == 3
+    assert advice["command"] == shlex.join(["headrace", "run", config, "--set", "limits.max_in_flight=2", *flags])
+
+
+def test_status_and_report_of_a_run_by_workers_say_that_workers_go_on(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", config, "--workers", "2"]) == 3
+    capsys.readouterr()
+
+    assert main(["status", config]) == 0
+    report = report_of_file(config)
+
+    assert "stopped; `headrace run --engine ray` goes on" in capsys.readouterr().err
+    with open(report.path, encoding="utf-8") as page:  # noqa: PTH123  its path is a text
+        assert f"headrace run {config} --engine ray" in page.read()

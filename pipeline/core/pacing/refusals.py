@@ -12,8 +12,8 @@ flight, or `stop_after`. Where good answers take long and bad ones come at once,
 flight are probably being answered, and nothing is frozen for them.
 
 Where several processes share the lane, what the others met is added (`add_others`), and what they have in flight is awaited too. After
-a refused key nothing leaves until the others have been asked, and then one attempt at a time, until an answer shows that the key works. So N
-processes do not need three rows each.
+a refused key nothing leaves until the others have been asked, and then one attempt at a time, until an answer shows that the key
+works. So N processes do not need three rows each.
 
 *The row's own* if a success shows that the lane still works: that of an attempt which left when the failure had already come. One that
 left between the two does not show it, for requests overtake one another on their way: a key that is withdrawn may refuse an earlier one

@@ -18,6 +18,7 @@ from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.report.page import Report, page_of
 from pipeline.inspect.report.plots import plots_of
 from pipeline.inspect.report.timeline import timeline_of
+from pipeline.inspect.results import run_directory
 from pipeline.runs.lanes import lanes_of
 from pipeline.runs.providers import credentials, secrets_of
 from pipeline.values import Record
@@ -57,6 +58,8 @@ def report_of_file(path: str, out: str | os.PathLike[str] | None = None, overrid
     config = load_config(path, overrides)
     text = Path(path).read_text(encoding="utf-8-sig") + "".join(f"\n# --set {each}" for each in overrides)
     words = ["headrace", "run", path, *(word for each in overrides for word in ("--set", each))]
+    if run_directory(config) is not None and config.engine.kind.value == "local":
+        words += ["--engine", "ray"]
     return _written(config, path, text, shlex.join(words), out)
 
 
