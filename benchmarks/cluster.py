@@ -1,8 +1,8 @@
 """Measures runs on a local Ray cluster beside a plain run on the same server: `python -m benchmarks.cluster ROWS LIMIT [NAME ...]`.
 
-Without names all scenarios run, one after the other. A limit of 0 is none: then rows a second tell what the CPU allows, with
-FLIGHT (an environment variable) attempts in flight. The server refuses by a strict sliding window, 50 ms latency. Each line
-printed is one run:
+Without names all scenarios run, one after the other. A limit of 0 is none: then there are FLIGHT (an environment variable) attempts
+in flight, over all workers, or for each of them in the scenarios named so. These tell how many more rows two workers do than one. The
+server refuses by a strict sliding window, 50 ms latency. Each worker has two shards, one after the other. Each line printed is one run:
 
 - attained: of the limit, in the steady state, by the times of arrival at the server; whole: from the first arrival to the last.
 - first_seconds: from the command to the first request. silence_seconds: from the death of the driver to the last request.
@@ -33,6 +33,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 WORKER = "ray::Worker.run"
 LOOK_SECONDS = 0.1
 FLIGHT = int(os.environ.get("FLIGHT", "200"))
+SHARDS = 2  # for each worker. With more of them they are a second long, and what is measured is how they begin and end
 WARM = 0.2  # of the rows, from which on the CPU is counted
 
 
@@ -113,6 +114,8 @@ SCENARIOS: list[tuple[str, list[str], dict[str, Any]]] = [
     ("1 worker", ["--workers", "1"], {}),
     ("2 workers", ["--workers", "2"], {}),
     ("4 workers", ["--workers", "4"], {}),
+    ("2 workers, in flight for each", ["--workers", "2"], {"each": 2}),
+    ("4 workers, in flight for each", ["--workers", "4"], {"each": 4}),
     ("2 workers, two killed", ["--workers", "2"], {"kills": (0.3, 0.6)}),
     ("driver killed", ["--workers", "2"], {"driver_dies": 0.5}),
     ("plain again", [], {}),
@@ -120,11 +123,21 @@ SCENARIOS: list[tuple[str, list[str], dict[str, Any]]] = [
 
 
 def measure(
-    server: Server, name: str, rows: int, limit: int, flags: list[str], kills: tuple[float, ...] = (), driver_dies: float = 0.0
+    server: Server,
+    name: str,
+    rows: int,
+    limit: int,
+    flags: list[str],
+    kills: tuple[float, ...] = (),
+    driver_dies: float = 0.0,
+    each: int = 1,
 ) -> dict[str, object]:
-    """One run. kills: shares of the rows at which a worker is killed. driver_dies: the same for the driver; its run is not gone on with."""
+    """One run. kills: shares of the rows at which a worker is killed. driver_dies: the same for the driver; its run is not gone on with.
+
+    each: workers for each of which there are so many in flight.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        config = write(Path(folder), server.port, rows, limit)
+        config = write(Path(folder), server.port, rows, limit, FLIGHT * each, rows // (SHARDS * int(flags[-1])) if flags else rows)
         server.ask("reset")
         begun = time.monotonic()
         command = [sys.executable, "-m", "pipeline", "run", str(config), "--json", "--progress", "none", *flags]
@@ -175,18 +188,18 @@ def accepted_of(counts: dict[str, float]) -> int:
     return int(counts["requests"] - counts["refused"])
 
 
-def write(folder: Path, port: int, rows: int, limit: int) -> Path:
-    """An input and its config."""
+def write(folder: Path, port: int, rows: int, limit: int, in_flight: int, shard_rows: int) -> Path:
+    """An input and its config. in_flight: where there is no limit."""
     with (folder / "in.jsonl").open("w") as file:
         file.writelines(json.dumps({"custom_id": f"row-{index:07}", "prompt": f"row-{index:07}"}) + "\n" for index in range(rows))
-    limits = {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)} if limit else {"max_in_flight": FLIGHT}
+    limits = {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)} if limit else {"max_in_flight": in_flight}
     config = {
         "source": {"path": "in.jsonl"},
         "request": {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}},
         "provider": {"base_url": f"http://127.0.0.1:{port}/v1"},
         "limits": limits,
         "sink": {"path": "out.jsonl"},
-        "engine": {"ray": {"shard_rows": max(1, rows // 8)}},
+        "engine": {"ray": {"shard_rows": max(1, shard_rows)}},
     }
     path = folder / "c.yaml"
     path.write_text(json.dumps(config))
