@@ -192,7 +192,7 @@ def write(folder: Path, port: int, rows: int, limit: int, in_flight: int, shard_
     """An input and its config. in_flight: where there is no limit."""
     with (folder / "in.jsonl").open("w") as file:
         file.writelines(json.dumps({"custom_id": f"row-{index:07}", "prompt": f"row-{index:07}"}) + "\n" for index in range(rows))
-    limits = {"requests_per_second": limit, "max_in_flight": max(50, limit // 3)} if limit else {"max_in_flight": in_flight}
+    limits = {"requests_per_second": limit, "max_in_flight": max(50, limit // 10)} if limit else {"max_in_flight": in_flight}
     config = {
         "source": {"path": "in.jsonl"},
         "request": {"url": "/v1/chat/completions", "body": {"model": "m", "messages": [{"role": "user", "content": "{prompt}"}]}},

@@ -22,6 +22,13 @@ LEAST_NODES_CPU = 1.0  # of a node, that a worker asks for on a cluster, so that
 class Worker:
     """One process that sends."""
 
+    def __init__(self) -> None:
+        import ray  # noqa: PLC0415  it is loaded where this runs
+
+        from pipeline.engines.ray.lean import begin_lean  # noqa: PLC0415  likewise
+
+        begin_lean(ray)  # before Ray unpacks what `run` is given
+
     def run(self, job: Job, coordinator: Any, name: str) -> str:
         """Work until the run is finished or stops. Says what this worker has failed with, "" for nothing."""
         import ray  # noqa: PLC0415  it is loaded where this runs
