@@ -17,7 +17,6 @@ from msgspec import Struct
 from pipeline.core.bookkeeping.fingerprint import differences
 from pipeline.core.output.kept import KeptFields
 from pipeline.core.output.lines import encode_batch
-from pipeline.core.output.written import NO_FAILURES
 from pipeline.durability.catch_up import KnownRows, catch_up, rows_unknown
 from pipeline.durability.made import REFUSALS
 from pipeline.durability.paths import Paths
@@ -141,7 +140,7 @@ class _Opening:
                 run.durable.marks.forget()  # nothing was sent, and what comes may be refused
                 run.durable.keeping.spool.remove()
                 files.close()
-                self._rebuild(failures=choices.retry or NO_FAILURES, stale=stale, whole=choices.accept_changes and changes is not None)
+                self._rebuild(failures=choices.retry, stale=stale, whole=choices.accept_changes and changes is not None)
                 source = files.enter_context(closing(self._open_source()))
                 run, changes = self._open_files(source, files)
                 if changes is not None:
@@ -188,13 +187,14 @@ class _Opening:
                 from pipeline.durability.rebuild import renew_journal  # noqa: PLC0415  few runs repair anything
 
                 renew_journal(self._paths, self._identity)
-            self._rebuild(failures=NO_FAILURES, stale=False, whole=True)
+            self._rebuild(failures=None, stale=False, whole=True)
             return open_durable(self._paths, self._kind, self._identity, accept_changes=accept)
 
-    def _rebuild(self, *, failures: FailureChoice, stale: bool, whole: bool) -> None:
-        from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  few runs repair anything
+    def _rebuild(self, *, failures: FailureChoice | None, stale: bool, whole: bool) -> None:
+        from pipeline.core.output.written import NO_FAILURES  # noqa: PLC0415  few runs repair anything
+        from pipeline.durability.rebuild import Repair, rebuild  # noqa: PLC0415  as above
 
-        repair = Repair(failures, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
+        repair = Repair(failures or NO_FAILURES, stale=stale, accept_changes=self._choices.accept_changes, whole=whole)
         with closing(job_maker(self._config, self._extent)) as jobs, closing(self._open_source()) as source:
             rebuild(self._paths, self._kind, source, jobs, self._identity, repair)
 

@@ -11,7 +11,6 @@ import trio
 
 from pipeline.config.load import given_config
 from pipeline.core.answers.secrets import Secrets
-from pipeline.core.output.written import FailureChoice
 from pipeline.edges.process.descriptors import require_descriptors
 from pipeline.edges.process.memory import keep_large_blocks
 from pipeline.errors import (
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import httpx
 
     from pipeline.config import Config
+    from pipeline.core.output.written import FailureChoice
     from pipeline.ports import Observer
     from pipeline.runs.live import LiveConfig
     from pipeline.summaries import Progress, Summary
@@ -100,12 +100,16 @@ async def run(
 
 
 def _choice_of(retry_failed: bool | str) -> FailureChoice | None:  # noqa: FBT001  as `run` takes it
+    if not retry_failed and not isinstance(retry_failed, str):
+        return None
+    from pipeline.core.output.written import FailureChoice  # noqa: PLC0415  most runs retry nothing of an earlier one
+
     if isinstance(retry_failed, str):
         try:
             return FailureChoice.parse(retry_failed)
         except ValueError as error:
             raise UsageError(f"retry_failed {error}") from None
-    return FailureChoice(transient=True) if retry_failed else None
+    return FailureChoice(transient=True)
 
 
 async def _in_a_thread(make: Callable[[], T], course: Course, close: Callable[[T], object] = lambda _: None) -> T:

@@ -10,19 +10,18 @@ import re
 from binascii import b2a_base64
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct
-
 from pipeline.core.bookkeeping.sums import crc32
+from pipeline.core.rows.templates import FileError
 from pipeline.patterns import later
 from pipeline.records import Attachment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pipeline.core.rows.templates import FileHole
     from pipeline.records import FileFound
 
 # Source of the media types: IANA. Those that chat APIs take: images, documents, speech.
-CONVERSIONS = ("data", "base64", "mime")  # a data URL, its base64 alone, the media type alone
 HEAD_BYTES = 16  # of a file, by which its type is told
 KNOWN_TYPES = "PNG, JPEG, GIF, WebP, PDF, WAV and MP3"
 ENCODE_BYTES = 3 << 20  # made base64 at once: a multiple of 3, so that the pieces join without padding
@@ -38,14 +37,6 @@ _types = (
 )
 
 
-class FileHole(Struct, frozen=True):
-    """A place in a template where a file goes. name: of the row's field that has its path. marker: stands there in a rendered body."""
-
-    name: str
-    conversion: str
-    marker: bytes
-
-
 class Attached(Protocol):
     """Something with a body that files go into: a job."""
 
@@ -56,10 +47,6 @@ class Attached(Protocol):
 def media_type(head: bytes) -> str | None:
     """The type of a file that begins so, None if it is none that may be sent."""
     return next((name for beginning, name in _types if beginning.match(head)), None)
-
-
-class FileError(ValueError):
-    """A row that names a file which cannot be sent."""
 
 
 def attachments(holes: Sequence[FileHole], body: bytes, files: Mapping[str, FileFound | str] | None) -> tuple[Attachment, ...]:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.core.rows.asked import ASKED, read_body, says_nothing_of_streams, streams_unasked
-from pipeline.core.rows.attached import FileError, attachments
 from pipeline.core.rows.estimate import MEDIA_TOKENS, estimate_tokens
 from pipeline.core.rows.formats import CHAT_URL, METHOD, Line, decode_line, is_whole_request, read_request, request_in, usual_request
 from pipeline.core.rows.lines import LONG_LINE
 from pipeline.core.rows.names import CUSTOM_ID, all_are_plain, check_name, given_name, name_of, numbered, readable_name
-from pipeline.core.rows.templates import OUT_OF_RANGE, RowError
+from pipeline.core.rows.templates import OUT_OF_RANGE, FileError, RowError
 from pipeline.core.rows.urls import url_problem
 from pipeline.records import Failure, FailureKind, Job
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.core.rows.formats import WholeRequest
     from pipeline.core.rows.lines import RawRow
     from pipeline.core.rows.templates import JSON, Template
+    from pipeline.records import Attachment
 
 KNOWN_URLS = 64  # a file names a handful
 DEFAULT_URL = CHAT_URL
@@ -162,9 +162,14 @@ class RowMaker:
         except (RowError, msgspec.DecodeError, RecursionError):
             return None
 
+    def _attached(self, template: Template, body: bytes, row: RawRow) -> tuple[Attachment, ...]:
+        from pipeline.core.rows.attached import attachments  # noqa: PLC0415  few templates have files
+
+        return attachments(template.files, body, row.files)
+
     def _rendered(self, template: Template, fields: Mapping[str, JSON], row: RawRow, index: int) -> Job:
         body = template.render(fields)
-        files = attachments(template.files, body, row.files) if template.files else ()
+        files = self._attached(template, body, row) if template.files else ()
         value = fields.get(self._name_field)
         if value is None:
             name = numbered(self._base + index)

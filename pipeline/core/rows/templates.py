@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Union
 
 import msgspec
 
-from pipeline.core.rows.attached import CONVERSIONS, FileHole
 from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JSON = Union[Mapping[str, "JSON"], Sequence["JSON"], str, int, float, bool, None]  # noqa: UP007  "|" cannot take a forward reference
+
+CONVERSIONS = ("data", "base64", "mime")  # of a file: a data URL, its base64 alone, the media type alone
 
 _encode = msgspec.json.Encoder().encode
 # A token of a templated string: a doubled brace, a name in braces, a brace that stands alone, or text.
@@ -59,6 +60,18 @@ class TemplateError(ValueError):
 
 class RowError(ValueError):
     """A row that a template cannot be filled from."""
+
+
+class FileError(ValueError):
+    """A row that names a file which cannot be sent."""
+
+
+class FileHole(msgspec.Struct, frozen=True):
+    """A place in a template where a file goes. name: of the row's field that has its path. marker: stands there in a rendered body."""
+
+    name: str
+    conversion: str
+    marker: bytes
 
 
 class OutOfRange:
