@@ -99,7 +99,7 @@ class LaneProgress(Record, frozen=True):
     """Where one lane stands. allowed: requests a second that the config allows. pace: the most that leave now; None for no bound.
 
     out_seconds: for how long it has taken no rows; None while it takes them. bound: what holds it back now. limited_by, attained: as in
-    `LaneSummary`, up to now. out: why it is used no longer, "" while it may be.
+    `LaneSummary`, up to now. out: why it is used no longer, "" while it may be. succeeded: attempts that were answered.
     """
 
     name: str
@@ -113,6 +113,7 @@ class LaneProgress(Record, frozen=True):
     limited_by: Mapping[str, float] = field(default_factory=dict)
     attained: float | None = None
     out: str = ""
+    succeeded: int = 0
 
 
 class WorkersProgress(Record, frozen=True):

@@ -69,6 +69,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
         import time
 
         import attrs
+        from msgspec.structs import asdict
 
         from pipeline.cli.texts import status_text
         from pipeline.config import load_config
@@ -78,7 +79,7 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
         found = status(config)
         tell(terminal, status_text(found, config.sink.path, time.time()), ok=True)
         if as_json:
-            answer(attrs.asdict(found))
+            answer(attrs.asdict(found) | {"lanes": [asdict(lane) for lane in found.lanes]})
         return OK
 
     return guarded(work, verbose)

@@ -72,6 +72,9 @@ class _Sums:
             rows_total=before.rows_total,
             elapsed_seconds=trio.current_time() - self._began,
             workers=self._workers,
+            lanes=(),
+            limited_by={},
+            attained=None,
         )
         self._tell(self.now)
 

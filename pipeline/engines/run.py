@@ -19,6 +19,7 @@ from pipeline.edges.store.files import free_name, real
 from pipeline.edges.store.marks import SentMarks
 from pipeline.edges.store.objects import ObjectStore
 from pipeline.engines.collect import collect
+from pipeline.engines.figures import lane_summaries
 from pipeline.engines.in_turn import has_prices
 from pipeline.engines.plan import plan_of, see_that_input_is_planned
 from pipeline.engines.refusals import refuse_what_needs_one_process
@@ -178,6 +179,7 @@ class _Directed:
         seconds = trio.current_time() - self.began
         told = None if ended is None else ended.progress
         attempts = 0 if told is None else told.attempts
+        held = {} if told is None else told.limited_by
         return Summary(
             total=after.rows,
             succeeded=after.succeeded,
@@ -192,7 +194,9 @@ class _Directed:
             prompt_tokens=after.prompt_tokens,
             output_tokens=after.output_tokens,
             cost=after.cost if has_prices(self.config) else None,
-            limited_by=_limited_by([done for number, done in after.done.items() if number not in before.done]),
+            limited_by=_limited_by([done for number, done in after.done.items() if number not in before.done]) or held,
+            attained=None if told is None else told.attained,
+            lanes=() if told is None else lane_summaries(told.lanes),
             finish_reasons=dict(after.finish_reasons),
             rejected=after.rejected,
             failures={} if told is None else told.failures,

@@ -17,6 +17,7 @@ from pipeline.runs.pricing import as_money
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline.core.bookkeeping.going import Going
     from pipeline.core.cluster.plan import Plan
     from pipeline.edges.store.journal_schema import State
     from pipeline.engines.rundir import Done, RunDirectory
@@ -27,7 +28,7 @@ class Totals:
     """Counts over all shards. rows: that have a result; written: those in a part. running: shards at which a process works.
 
     done: the parts that are whole, by number. waiting: results that are in a journal and not in a part. cost: None where one is not known.
-    in_flight, to_retry, rate: of the shards at which somebody works. committed_at: of the last commit of all.
+    in_flight, to_retry, rate, going: of the shards at which somebody works. committed_at: of the last commit of all.
     """
 
     rows: int = 0
@@ -47,6 +48,7 @@ class Totals:
     in_flight: int = 0
     to_retry: int = 0
     rate: float | None = None
+    going: list[Going] = field(factory=list)
     committed_at: float = 0.0
 
 
@@ -113,6 +115,7 @@ def _add_journal(totals: Totals, directory: RunDirectory, number: int) -> None:
     _add_counts(totals, state, rows=state.recorded, cost=cost, committed_at=state.committed_at)
     if is_locked(journal.with_name(journal.name + ".sent")):
         totals.running += 1
+        totals.going.append(state.going)
         totals.in_flight += state.going.in_flight
         totals.to_retry += state.going.waiting
         if state.going.rows_per_second is not None:

@@ -13,6 +13,7 @@ from pipeline.core.bookkeeping.going import Going
 from pipeline.durability.paths import Paths
 from pipeline.edges.store.journal_reading import peek
 from pipeline.edges.store.marks import is_locked
+from pipeline.engines.figures import going_together
 from pipeline.engines.totals import totals_of
 from pipeline.errors import InputError
 from pipeline.inspect.results import run_directory
@@ -131,6 +132,7 @@ def _status_of_workers(config: Config, directory: RunDirectory) -> Status:
     plan, totals = manifest.plan, totals_of(directory, manifest.plan)
     running = directory.is_locked
     going = Going(plan.rows, totals.in_flight, totals.to_retry, totals.rate)
+    waits = going_together(totals.going) if running else Going()
     return Status(
         running=running,
         finished=not running and len(totals.done) == len(plan.shards),
@@ -154,6 +156,10 @@ def _status_of_workers(config: Config, directory: RunDirectory) -> Status:
         waiting_to_retry=totals.to_retry if running else 0,
         shards=len(plan.shards),
         shards_done=len(totals.done),
+        bound=waits.bound,
+        limited_by=waits.limited_by,
+        attained=waits.attained,
+        lanes=waits.lanes,
     )
 
 

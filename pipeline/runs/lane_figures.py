@@ -95,6 +95,7 @@ class LaneFigures(Struct, frozen=True):
             shares(state.waits.seconds, self._waited),
             self._attained(state),
             state.out or "",
+            state.succeeded,
         )
 
     def _summary(self, state: LaneState) -> LaneSummary:

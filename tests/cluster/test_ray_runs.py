@@ -70,6 +70,8 @@ def test_two_workers_write_what_one_process_writes(cluster: RayCluster, tmp_path
         alone = ended(start(runs, "--engine", "local", "--set", "sink.path=undisturbed.jsonl"), LONG)
 
     assert done.code == 0, done.said
+    assert done.summary is not None
+    assert [(lane["attempts"], lane["succeeded"], bool(lane["limited_by"])) for lane in done.summary["lanes"]] == [(ROWS, ROWS, True)]
     assert sent == ROWS
     assert runs.lines() == runs.names()
     assert alone.code == 0, alone.said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 import pipeline
+from pipeline.cli import main
 from pipeline.cli.texts import status_text
 from pipeline.core.bookkeeping.going import Going, LaneWait, RecentRate
 from pipeline.durability.paths import Paths
@@ -57,6 +59,19 @@ def test_status_is_what_the_last_commit_knew(config: Config) -> None:
     assert (found.recorded, found.succeeded, found.failed, found.written, found.waiting) == (4, 3, 1, 2, 2)
     assert (found.unknown_outcome, found.prompt_tokens, found.output_tokens, found.output_bytes) == (1, 30, 40, 20)
     assert (found.rows, found.running, found.finished, found.committed_at, found.changes) == (None, False, False, 1000.0, ())
+
+
+def test_status_of_several_lanes_is_printed_as_json(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their waits are records within the record: it ended in a TypeError."""
+    lanes = (LaneWait("eu", "in_flight", None, {"in_flight": 0.4}, 0.6), LaneWait("us", "lane_out", 3.0))
+    begin(config, replace(STATE, going=Going(lanes=lanes)))
+
+    with closing(SentMarks.open(files_of(config).marks)):
+        code = main(["status", "--json", str(write_config(tmp_path, "http://127.0.0.1:1/v1"))])
+
+    told = json.loads(capsys.readouterr().out)["lanes"]
+    assert code == 0
+    assert [(lane["name"], lane["bound"], lane["attained"]) for lane in told] == [("eu", "in_flight", 0.6), ("us", "lane_out", None)]
 
 
 @pytest.mark.parametrize("rows, written, finished", [(None, 4, False), (4, 4, True), (5, 4, False), (0, 0, True)])

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pipeline.core.cluster.counts import left_behind, only_attempts, total
+from pipeline.core.cluster.counts import left_behind, only_sent, total
 from pipeline.core.cluster.lane_desk import LaneDesk
 from pipeline.core.cluster.shards import ShardQueue
 from pipeline.core.cluster.talk import ShardCounts, Told
@@ -217,8 +217,8 @@ class CoordinatorCore:
         """Of all shards: those that are whole, those that are run, and those that were left by a worker."""
         running = [(shard, counts) for worker in self.workers.values() for shard, counts in worker.running.items()]
         again = {*self.queue.done, *(shard for shard, _ in running)}
-        left = (only_attempts(counts) if shard in again else counts for shard, counts in self.left.items())
-        return total([*self.queue.done.values(), *(counts for _, counts in running), *left])
+        left = (only_sent(counts) if shard in again else counts for shard, counts in self.left.items())
+        return total([self.queue.done_counts, *(counts for _, counts in running), *left])
 
     def _put_back(self, shard: int, name: str, counts: ShardCounts, *, may_be_to_blame: bool) -> None:
         if self.queue.running.get(shard) == name:

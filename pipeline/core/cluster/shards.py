@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pipeline.core.cluster.counts import ended, total
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -14,7 +16,9 @@ MOST_TRIES = 5  # a shard whose workers died so often is probably what kills the
 
 
 class ShardQueue:
-    """waiting: numbers, the next one first. running: the worker of each. done: how each ended. again: how often a shard was given back.
+    """waiting: numbers, the next one first. running: the worker of each. done: how each ended; done_counts: all of these together.
+
+    again: how often a shard was given back.
 
     tries: how often since rows of it were done for the last time. furthest: how many of its rows were done then.
     """
@@ -22,7 +26,8 @@ class ShardQueue:
     def __init__(self, waiting: Iterable[int], done: Mapping[int, ShardCounts]) -> None:
         self.waiting = deque(waiting)
         self.running: dict[int, str] = {}
-        self.done = dict(done)
+        self.done = {shard: ended(counts) for shard, counts in done.items()}
+        self.done_counts = total(self.done.values())
         self.again: dict[int, int] = {}
         self.tries: dict[int, int] = {}
         self.furthest: dict[int, int] = {}
@@ -50,7 +55,8 @@ class ShardQueue:
         self.adopt(shard, worker)
         if self.running.get(shard) == worker:
             del self.running[shard]
-            self.done[shard] = counts
+            self.done[shard] = ended(counts)
+            self.done_counts = total([self.done_counts, self.done[shard]])
 
     def put_back(self, shard: int, worker: str, *, counts: bool = True, rows: int = 0) -> str | None:
         """A worker cannot go on with a shard: it is the next one of all. Says why the run must stop if that happened too often.

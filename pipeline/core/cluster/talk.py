@@ -84,8 +84,30 @@ class LaneAnswer(Struct):
     worked: bool = False
 
 
+class LaneCounts(Struct):
+    """What one lane did in a shard. held: seconds for which it waited, by cause. bound: what holds it back now.
+
+    allowed: requests a second that the config allows to the whole run; pace: the most that leave now; None for no bound.
+    out_seconds: for how long it has taken no rows, None while it takes them. out: why it is used no longer, "" while it may be.
+    """
+
+    attempts: int = 0
+    succeeded: int = 0
+    throttled: int = 0
+    in_flight: int = 0
+    held: dict[str, float] = field(default_factory=dict)
+    bound: str = ""
+    allowed: float | None = None
+    pace: float | None = None
+    out_seconds: float | None = None
+    out: str = ""
+
+
 class ShardCounts(Struct):
-    """How far a shard is, or was at its end. resumed: rows that were done before this process began. bound: what holds it back."""
+    """How far a shard is, or was at its end. resumed: rows that were done before this process began. bound: what holds it back.
+
+    seconds: for which it was run. held: of these, for how long something held it back, by cause. lanes: each of them, in their order.
+    """
 
     rows: int = 0
     failed: int = 0
@@ -101,6 +123,9 @@ class ShardCounts(Struct):
     cost: float = 0.0
     bound: str = ""
     waits_for: str = ""
+    seconds: float = 0.0
+    held: dict[str, float] = field(default_factory=dict)
+    lanes: list[LaneCounts] = field(default_factory=list)
     failures: dict[str, FailureGroup] = field(default_factory=dict)
 
 

@@ -19,6 +19,7 @@ from attrs import define, field
 from msgspec.structs import replace
 
 from pipeline.core.cluster.talk import SharedLane
+from pipeline.engines.figures import attained, lanes_of, limited_by
 from pipeline.engines.in_turn import progress_before
 from pipeline.engines.ray.actors import coordinator_class, worker_class
 from pipeline.engines.ray.coordinator import Setup, picture_of
@@ -85,12 +86,16 @@ class _Driven:
     deaths: int = 0
     rows: int = -1  # the most that were done when a worker died
     began: float = field(factory=trio.current_time)
+    sends: float | None = None  # clock since when attempts leave
+    sent: int = 0  # attempts, when they were counted last
+    sent_at: float = 0.0
     wanted: int = 0
     picture: Picture | None = None
     before: Progress = field(init=False)
     told: Progress = field(init=False)
     job: Job = field(init=False)
     worker: Any = None
+    lanes: list[SharedLane] = field(factory=list)
     _numbers: count[int] = field(factory=count)
 
     def __attrs_post_init__(self) -> None:
@@ -100,7 +105,8 @@ class _Driven:
     async def run(self) -> Ended:
         work, settings = self.work, self.work.config.engine.ray
         shards = [shard.number for shard in work.shards]
-        setup = Setup(shared_lanes(work.config), shards, settings.node_loss_seconds, str(work.directory.path.resolve()))
+        self.lanes = shared_lanes(work.config)
+        setup = Setup(self.lanes, shards, settings.node_loss_seconds, str(work.directory.path.resolve()))
         scratch = scratch_of(settings.address, Path(tempfile.gettempdir()))
         place = Place(work.directory, work.plan, scratch)
         nodes = await _in_thread(lambda: sum(node["Alive"] for node in self.ray.nodes()))
@@ -188,7 +194,11 @@ class _Driven:
             return None
         picture = self.picture = picture_of(data)
         self.stopped = self.stopped or picture.stop
-        counts, before = picture.counts, self.before
+        counts, before, now = picture.counts, self.before, trio.current_time()
+        if counts.attempts > self.sent:
+            self.sent, self.sent_at = counts.attempts, now
+            self.sends = now - counts.seconds / max(1, picture.workers) if self.sends is None else self.sends
+        sending = 0.0 if self.sends is None else self.sent_at - self.sends
         self.told = replace(
             before,
             rows_read=before.rows_read + counts.rows,
@@ -200,13 +210,16 @@ class _Driven:
             in_flight=counts.in_flight,
             waiting=counts.waiting,
             rows_resumed=before.rows_resumed + counts.resumed,
-            elapsed_seconds=trio.current_time() - self.began,
+            elapsed_seconds=now - self.began,
             bound=counts.bound,
             waits_for=counts.waits_for,
             prompt_tokens=before.prompt_tokens + counts.prompt_tokens,
             output_tokens=before.output_tokens + counts.output_tokens,
             cost=None if before.cost is None else before.cost + counts.cost,
             failures=counts.failures,
+            lanes=lanes_of(counts, [lane.name for lane in self.lanes], sending),
+            limited_by=limited_by(counts),
+            attained=attained(counts, sending),
             workers=WorkersProgress(
                 picture.workers,
                 self.wanted,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define, field, frozen
 
-from pipeline.core.cluster.talk import ShardCounts
+from pipeline.core.cluster.talk import LaneCounts, ShardCounts
 from pipeline.edges.store.files import BusyError
 from pipeline.engines.ray.link import Link
 from pipeline.engines.shard import Opened, Place, opened_providers, run_shard
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.engines.ray.link import Call
     from pipeline.engines.shard import ShardResult
-    from pipeline.summaries import Progress
+    from pipeline.summaries import LaneProgress, Progress
 
 BUSY_SECONDS = 1.0  # before a shard is given back that another process still works on, so that it does not go round all the time
 LAST_WORDS_SECONDS = 5.0  # for saying what has ended, when the coordinator does not answer
@@ -201,8 +201,30 @@ def counts_of(progress: Progress) -> ShardCounts:
         cost=progress.cost or 0.0,
         bound=progress.bound,
         waits_for=progress.waits_for,
+        seconds=progress.elapsed_seconds,
+        held=_seconds_of(progress.limited_by, progress.elapsed_seconds),
+        lanes=[_lane_counts(lane, progress.elapsed_seconds) for lane in progress.lanes],
         failures=dict(progress.failures),
     )
+
+
+def _lane_counts(lane: LaneProgress, seconds: float) -> LaneCounts:
+    return LaneCounts(
+        lane.attempts,
+        lane.succeeded,
+        lane.throttled,
+        lane.in_flight,
+        _seconds_of(lane.limited_by, seconds),
+        lane.bound,
+        lane.allowed,
+        lane.pace,
+        lane.out_seconds,
+        lane.out,
+    )
+
+
+def _seconds_of(shares: Mapping[str, float], whole: float) -> dict[str, float]:
+    return {cause: round(share * whole, 3) for cause, share in shares.items()}
 
 
 def scratch_of(address: str, folder: Path) -> Path | None:
