@@ -143,6 +143,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
                 limit=settings.limit,
                 reuse=settings.reuse,
                 room=room,
+                ahead=lambda: tallies.gate.queued,
             )
 
     def halt() -> None:

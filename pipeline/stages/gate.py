@@ -151,6 +151,7 @@ class _Gate(Struct, eq=False):
             self.tickets.send_nowait(group)
         self.tally.in_flight = self.in_flight
         self.tally.waiting = self.rows.retries
+        self.tally.queued = len(self.rows.jobs)
         return due, bound
 
     def _fill(self, group: list[Ticket], aside: list[Ticket], now: float) -> tuple[float, str]:

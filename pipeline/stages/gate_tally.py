@@ -17,7 +17,7 @@ class GateTally(Struct, eq=False):
 
     stopped: why it let nothing more leave, or None. bound: what holds the run back now. bound_seconds: time held back, by bound.
     waits_for: what the run waits for while nothing works, else "". first_at, last_at: clock of the first and the latest departure.
-    looked_at: clock of the latest look, about once a second. lanes: with what each of them counts.
+    queued: jobs without an attempt. looked_at: clock of the latest look, about once a second. lanes: with what each of them counts.
     """
 
     attempts: int = 0
@@ -26,6 +26,7 @@ class GateTally(Struct, eq=False):
     unknown_outcome: int = 0
     in_flight: int = 0
     waiting: int = 0
+    queued: int = 0
     bound: str = ""
     bound_seconds: dict[str, float] = field(default_factory=dict)
     stopped: str | None = None
