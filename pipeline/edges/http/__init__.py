@@ -11,6 +11,7 @@
     proxies    which proxy the environment asks for
     connect    name → TCP or Unix socket → TLS
     connection one socket: send, receive, is it still fresh
+    sessions   by which TLS connections begin
     watch      deadlines of all connections, by one task
     readiness  arrivals on all connections, by one task
     direct     DirectSender: a Job in, an Answer or a Fault out

@@ -66,11 +66,11 @@ class Connection:
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
-        sock.setblocking(False)
+        if sock.gettimeout() != 0:  # a look, where setting it is a system call
+            sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
+        self._poll: select.poll | None = None  # made when it is needed, for most connections are never asked
         self._sent = self._mark = 0
         self.reader = ResponseReader(caps)
         self.ends_at = self.heard_at = self.stalls_at = math.inf
@@ -92,6 +92,9 @@ class Connection:
 
     def surplus(self) -> bytes | None:
         """What has come since the last response: None if nothing has, no bytes if the server has closed. Does not wait."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLIN)
         return self._read_surplus() if self._poll.poll(0) else None
 
     def _read_surplus(self) -> bytes | None:

@@ -69,7 +69,7 @@ class DirectSender:
         trust: Trust,
         open_stream: OpenConsumer = open_streamed_body,
     ) -> None:
-        self._address = endpoint.unix_socket or heads.base.address
+        self._address = heads.address
         self._timeouts = endpoint.timeouts
         self._patience = min(endpoint.timeouts.idle, endpoint.timeouts.total)
         self._lifetime = endpoint.connection.max_seconds
@@ -78,7 +78,7 @@ class DirectSender:
         self._watch = watch
         self._counts = counts
         self._trust = trust
-        self._pairing = Pairing(trust, 0.0)  # of a connection to come
+        self._pairing: Pairing  # of the connection
         self._retire_at = math.inf  # clock
         self._connection: Connection | None = None
         self._departure: Departure | None = None

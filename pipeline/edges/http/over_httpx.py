@@ -106,7 +106,7 @@ class HttpxSender:
         reused: ReusedConnection | None = None,
         open_stream: OpenConsumer = open_streamed_body,
     ) -> None:
-        self._address = endpoint.unix_socket or heads.base.address
+        self._address = heads.address
         self._memory = memory
         self._held: Body | None = None  # counts the last answer's body
         self._proxy = proxy

@@ -31,12 +31,16 @@ def accepted_codings() -> str:
 
 
 class RequestHeads:
-    """Builds the heads of requests to one endpoint, whose address is `base`. Holds its key: never log, never print."""
+    """Builds the heads of requests to one endpoint. Holds its key: never log, never print.
 
-    __slots__ = ("_cache", "_constant", "_given", "_headers", "_moved", "_own", "_plain_headers", "base")
+    base: where it is. address: the same for messages.
+    """
+
+    __slots__ = ("_cache", "_constant", "_given", "_headers", "_moved", "_own", "_plain_headers", "address", "base")
 
     def __init__(self, endpoint: Endpoint, user_agent: str) -> None:
         self.base = split_base(endpoint.base_url)
+        self.address = endpoint.unix_socket or self.base.address
         headers = {
             "host": self.base.authority,
             "user-agent": user_agent,

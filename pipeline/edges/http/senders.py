@@ -125,7 +125,7 @@ async def _httpx_senders(endpoint: Endpoint, heads: RequestHeads, proxy: Proxy |
             verify=context, limits=limits, proxy=url, uds=endpoint.unix_socket, trust_env=False, http2=http2
         )
         transports.append(transport)
-        reused = ReusedConnection(transport, trust, endpoint.connection.max_seconds, endpoint.unix_socket or heads.base.address)
+        reused = ReusedConnection(transport, trust, endpoint.connection.max_seconds, heads.address)
         return sender(endpoint, heads, transport, memory, proxy, reused)
 
     try:
