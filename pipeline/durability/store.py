@@ -285,7 +285,7 @@ class DurableStore(Struct, eq=False):
         Blocks. Raises JournalError, SinkError.
         """
         self.commits.sink.check()
-        self.settle(unknown=self.marks.unknown(self.recorded()), rows=rows)
+        self.settle(unknown=self.marks.unknown(self.recorded(), rows), rows=rows)
         self.marks.forget()
         if self.state.written == self.state.recorded:
             self.commits.journal.shrink()

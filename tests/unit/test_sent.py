@@ -131,6 +131,9 @@ def test_unknown_is_what_is_marked_and_not_done(steps: list[tuple[str, int]], do
                 marks = SentMarks.open(path)
 
         assert marks.unknown(Intervals((index, index + 1) for index in done)) == len(marked - set(done))
+        rows = max(marked, default=0)  # behind them is one mark at the most
+        found = marks.unknown(Intervals((index, index + 1) for index in done), rows)
+        assert found == len({index for index in marked - set(done) if index < rows})
         marks.close()
 
 

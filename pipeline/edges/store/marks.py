@@ -68,10 +68,14 @@ class SentMarks(Struct, eq=False):
         marks = self._maps.get(index // CHUNK) or self._map(index // CHUNK)
         marks[index % CHUNK] = 0
 
-    def unknown(self, done: Intervals) -> int:
-        """How many rows were sent and are not done. Raises JournalError."""
+    def unknown(self, done: Intervals, rows: int | None = None) -> int:
+        """How many rows were sent and are not done. rows: of the input, behind which there are no marks; None if its end was not seen.
+
+        Raises JournalError.
+        """
         try:
             length = os.fstat(self._descriptor).st_size
+            length = length if rows is None else min(length, rows)  # what is reserved behind them is as large as a million rows
             unknown = at = 0
             for first, end in [*done, (length, length)]:
                 if at < min(first, length):
