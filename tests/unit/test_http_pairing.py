@@ -20,6 +20,7 @@ from pipeline.edges.http.pairing import (
     answer_in,
     fingerprint,
 )
+from pipeline.heads import ResponseHeaders
 
 ADDRESS = "relay.example:443"
 LATER = REST_EVERY_SECONDS + 1
@@ -230,6 +231,25 @@ def test_echo_of_another_request_is_proof() -> None:
     pairing = pairing_of(Trust())
 
     assert [ask(pairing, "id-1", b"id-1"), ask(pairing, "id-2", b"id-2"), ask(pairing, "id-3", b"id-2")] == [False, False, True]
+
+
+@pytest.mark.parametrize("value, echo", [(b"Id-1", b"x-request-id"), (b"id-1", None), (b"another", None)])
+def test_echo_is_found_in_a_head_that_nobody_has_parsed(value: bytes, echo: bytes | None) -> None:
+    trust = Trust()
+    pairing = pairing_of(trust)
+    pairing.rows.append("row")
+
+    assert not pairing.echoes_another(ResponseHeaders(b"HTTP/1.1 200 OK\r\nX-Request-Id: %b\r\n" % value), "Id-1")
+    assert trust.echo == echo
+
+
+def test_head_without_the_id_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer of each connection is asked, and there are thousands of connections."""
+    pairing = pairing_of(Trust())
+    pairing.rows.append("row")
+    monkeypatch.setattr(ResponseHeaders, "__iter__", None)
+
+    assert not pairing.echoes_another(ResponseHeaders(b"HTTP/1.1 200 OK\r\nX-Request-Id: another\r\n"), "id-1")
 
 
 @pytest.mark.parametrize("second", [None, b"an id of the provider's own", b"id-2"])

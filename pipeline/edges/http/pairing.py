@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.edges.http.endpoint import Caps
 from pipeline.edges.http.response import MalformedResponseError, ResponseReader
+from pipeline.heads import ResponseHeaders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ class Pairing:
         self._trust = trust
         self._carried = 0  # requests before those in `rows`
         self._clean_at = now  # clock
-        self._ids: deque[bytes] = deque(maxlen=REMEMBERED_IDS)
+        self._ids: deque[bytes] | None = None  # of its last requests, where they are echoed
         self.room = min(REST_EVERY, trust.max_requests)
 
     @property
@@ -155,10 +156,14 @@ class Pairing:
         if trust.echo is None:
             if self._requests > 1:
                 return False  # its first answer had no echo
+            if isinstance(headers, ResponseHeaders) and not headers.mention(own.lower()):
+                return False  # so they need not be parsed
             trust.echo = next((name for name, value in headers if value == own), None)
             if trust.echo is None:
                 return False
             trust.alert = True
+        if self._ids is None:
+            self._ids = deque(maxlen=REMEMBERED_IDS)
         foreign = any(name == trust.echo and value != own and value in self._ids for name, value in headers)
         self._ids.append(own)
         return foreign
