@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.cli.flags import is_quiet
@@ -43,9 +43,20 @@ def hold_standard_streams() -> None:
 
 def answer(value: object) -> None:
     """Print what was asked for: one JSON object on one line of stdout. Raises as `print_text`."""
-    import json
+    print_text(json_line(value) + "\n")
 
-    print_text(json.dumps(value) + "\n")
+
+def json_line(value: object) -> str:
+    """A value as JSON on one line, in ASCII: whoever reads it need not know our encoding."""
+    import msgspec
+
+    with suppress(ValueError, TypeError, OverflowError, msgspec.MsgspecError):
+        line = msgspec.json.format(msgspec.json.encode(value), indent=0)
+        if line.isascii():
+            return line.decode()
+    import json  # 1 ms, which few objects need: msgspec writes no escapes for letters beyond ASCII
+
+    return json.dumps(value)
 
 
 def print_text(text: str) -> None:

@@ -107,7 +107,7 @@ encode_state = msgspec.json.Encoder().encode
 
 
 def decode_state(text: str) -> State:
-    """The state in a journal. Raises msgspec.MsgspecError, a ValueError."""
+    """The state in a journal. Raises msgspec.DecodeError."""
     if text == _NEW_STATE:  # of a journal that was just made: its decoder takes 1 ms to make
         return State()
     return _state_decoder().decode(text)
