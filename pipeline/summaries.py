@@ -119,7 +119,8 @@ class LaneProgress(Record, frozen=True):
 class WorkersProgress(Record, frozen=True):
     """The workers of a run by several processes. alive: of them, out of `wanted`. done: shards that are whole, out of `shards`.
 
-    again: shards that another worker had to go on with. each: rows done by each worker that is alive, by its name.
+    again: shards that another worker had to go on with. each: rows done by each worker that is alive, by its name. missing: why not all
+    workers are there, "" while they are or it is not known.
     """
 
     alive: int
@@ -128,6 +129,7 @@ class WorkersProgress(Record, frozen=True):
     shards: int
     again: int = 0
     each: Mapping[str, int] = field(default_factory=dict)
+    missing: str = ""
 
 
 class Progress(Record, frozen=True):

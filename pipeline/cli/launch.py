@@ -114,14 +114,17 @@ def _screen(progress: str, terminal: Talk, config: Config) -> Screen[Progress]:
 
 
 def _showing(terminal: Talk) -> Callable[[Progress], None]:
-    """Shows progress, and says it once when nothing works and what the run waits for."""
-    told = ""
+    """Shows progress, and says it once when nothing works, what the run waits for, and why workers do not come."""
+    told = missing = ""
 
     def show(progress: Progress) -> None:
-        nonlocal told
+        nonlocal told, missing
         if progress.waits_for and progress.waits_for != told:
             terminal.say(progress.waits_for)
         told = progress.waits_for
+        if progress.workers is not None and progress.workers.missing not in ("", missing):
+            missing = progress.workers.missing
+            terminal.say(missing)
         terminal.show(progress)
 
     return show

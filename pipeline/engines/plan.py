@@ -20,6 +20,7 @@ import os
 import uuid
 from contextlib import closing, suppress
 from hashlib import sha256
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,8 +74,16 @@ def repeats_in(shard: Shard, folder: Path) -> Mapping[int, int | None]:
     )
 
 
-def see_that_input_is_planned(plan: Plan) -> None:
-    """Check that the files are those of the plan. One whose size and time of change are the same is not read. Raises InputError."""
+def see_that_input_is_planned(plan: Plan, source: str | Sequence[str]) -> None:
+    """Check that the files are those of the plan. One whose size and time of change are the same is not read. Raises InputError.
+
+    source: what the config names as the input.
+    """
+    for planned, named in zip_longest([file.path for file in plan.files], files_of(source)):
+        if planned is None or named is None or (planned != named and os.path.realpath(planned) != os.path.realpath(named)):
+            what = f"for {planned}" if planned is not None else "without that file"
+            now = f"{named}: the run was planned {what}" if named is not None else f"{planned}: the run was planned with that file"
+            raise InputError(f"{now}; --fresh plans it anew (what is there is moved aside)")
     for file in plan.files:
         if file.path in STDIN:
             continue

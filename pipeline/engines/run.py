@@ -264,7 +264,7 @@ def _planned(config: Config, directory: RunDirectory, *, fresh: bool) -> Plan:
     if changes:
         told = "\n  ".join(changes)
         raise RunChangedError(f"the config asks for other answers than the run that is being continued:\n  {told}", _ONLY_FRESH)
-    see_that_input_is_planned(manifest.plan)
+    see_that_input_is_planned(manifest.plan, config.source.path)
     return manifest.plan
 
 

@@ -17,6 +17,7 @@ import pipeline
 from pipeline.edges.store.files import BusyError
 from pipeline.engines.collect import collect
 from pipeline.engines.in_turn import in_turn
+from pipeline.engines.plan import see_that_input_is_planned
 from pipeline.engines.run import run_on
 from pipeline.engines.shard import Place, ShardResult, run_shard
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
@@ -247,6 +248,32 @@ def test_what_needs_one_process_is_told_at_once(case: Case) -> None:
 
     assert [problem.key for problem in refused.value.problems] == ["sink.order", "metrics.log", "budget.seconds"]
     assert not case.directory.path.exists()
+
+
+def test_a_run_that_goes_on_names_the_input_that_it_was_planned_for(case: Case) -> None:
+    """The rows of another file were not looked at, and those of the first one were sent."""
+    case.run(limit=8)
+    (case.folder / "other.jsonl").write_bytes((case.folder / "in.jsonl").read_bytes())
+    (case.folder / "link.jsonl").symlink_to(case.folder / "in.jsonl")
+    case.source = "other.jsonl"
+
+    with pytest.raises(InputError, match=r"other\.jsonl: the run was planned for .*in\.jsonl; --fresh"):
+        case.run()
+    case.source = "link.jsonl"
+    assert case.run().succeeded == ROWS
+
+
+def test_a_file_that_came_to_a_pattern_after_the_plan_was_made_is_told(case: Case) -> None:
+    case.run(limit=8)
+    plan, pattern = case.directory.manifest().plan, str(case.folder / "in*.jsonl")
+    (case.folder / "in-2.jsonl").write_bytes(b'{"prompt": "new"}\n')
+
+    with pytest.raises(InputError, match=r"in-2\.jsonl: the run was planned for .*in\.jsonl"):
+        see_that_input_is_planned(plan, pattern)
+    with pytest.raises(InputError, match=r"in-2\.jsonl: the run was planned without that file"):
+        see_that_input_is_planned(plan, [str(case.folder / "in.jsonl"), str(case.folder / "in-2.jsonl")])
+    (case.folder / "in-2.jsonl").unlink()
+    see_that_input_is_planned(plan, pattern)
 
 
 def test_only_one_process_directs_a_run(case: Case) -> None:

@@ -11,14 +11,18 @@ from msgspec.structs import replace
 
 import pipeline.engines.choosing
 from pipeline.cli import main
+from pipeline.cli.launch import _showing
 from pipeline.cli.workers import WorkersTold
 from pipeline.engines.in_turn import in_turn
+from pipeline.engines.ray.driver import no_room
 from pipeline.inspect.report.writing import report_of_file
 from pipeline.summaries import WorkersProgress
 from tests.fakes.views import START
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pipeline.summaries import Progress
 
 
 def told(*moments: tuple[float, WorkersProgress]) -> list[str]:
@@ -58,6 +62,25 @@ def test_a_run_by_one_process_tells_nothing() -> None:
     WorkersTold(lines.append).show(START)
 
     assert lines == []
+
+
+def test_why_workers_do_not_come_is_said_once_and_only_for_want_of_a_cpu() -> None:
+    said: list[str] = []
+
+    class Terminal:
+        say = said.append
+
+        def show(self, progress: Progress) -> None:
+            """Nothing is shown here."""
+
+    show = _showing(Terminal())  # type: ignore[arg-type]  # what of a terminal it uses
+    for missing in ("", no_room(2, 3, 0.0, 1.0), no_room(2, 3, 0.0, 1.0), no_room(2, 3, 1.0, 4.0), no_room(1, 3, 0.5, 2.0)):
+        show(replace(START, workers=WorkersProgress(1, 3, 0, 9, missing=missing)))
+
+    assert said == [
+        "2 of 3 workers wait for a CPU: none of the 1 of the cluster is free; add a node, or ask for fewer workers",
+        "1 of 3 workers waits for a CPU: none of the 2 of the cluster is free; add a node, or ask for fewer workers",
+    ]
 
 
 @pytest.fixture

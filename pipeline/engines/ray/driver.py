@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from pipeline.core.cluster.talk import SharedLane
 from pipeline.engines.figures import attained, lanes_of, limited_by
 from pipeline.engines.in_turn import progress_before
-from pipeline.engines.ray.actors import coordinator_class, worker_class
+from pipeline.engines.ray.actors import LEAST_NODES_CPU, coordinator_class, worker_class
 from pipeline.engines.ray.coordinator import Setup, picture_of
 from pipeline.engines.ray.starting import joined, take_back_signals
 from pipeline.engines.ray.worker import Job, scratch_of
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TELL_SECONDS = 0.5
+ROOM_SECONDS = 15.0  # for a worker to begin, before it is asked why it does not
 ASK_SECONDS = 10.0  # for one answer of the coordinator
 AGAIN_SECONDS = 0.5  # after one that did not come
 HEARD_SECONDS = 120.0  # for the coordinator to hear what it must; Ray begins it again when its process has died
@@ -90,6 +91,7 @@ class _Driven:
     sent: int = 0  # attempts, when they were counted last
     sent_at: float = 0.0
     wanted: int = 0
+    missing: str = ""  # why workers do not come
     picture: Picture | None = None
     before: Progress = field(init=False)
     told: Progress = field(init=False)
@@ -117,6 +119,7 @@ class _Driven:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when_told)
             nursery.start_soon(self._tell)
+            nursery.start_soon(self._look_for_room)
             for _ in range(self.wanted):
                 self._begin_worker()
             while self.running:
@@ -187,6 +190,15 @@ class _Driven:
             self.work.tell(self.told)
             await trio.sleep(TELL_SECONDS)
 
+    async def _look_for_room(self) -> None:
+        """Find out why workers do not come: Ray lets them wait until a node has room for them, and says nothing."""
+        while True:
+            await trio.sleep(ROOM_SECONDS)
+            alive = 0 if self.picture is None else self.picture.workers
+            if alive < len(self.running) and self.work.config.engine.ray.address != "local":
+                free, whole = await _in_thread(lambda: (self.ray.available_resources(), self.ray.cluster_resources()))
+                self.missing = no_room(len(self.running) - alive, self.wanted, free.get("CPU", 0.0), whole.get("CPU", 0.0))
+
     async def _look(self) -> Picture | None:
         """Ask the coordinator how far the run is; None if it does not say."""
         data = await self._ask("picture")
@@ -227,6 +239,7 @@ class _Driven:
                 len(self.work.plan.shards),
                 picture.again,
                 {name: mine.rows for name, mine in picture.by_worker.items()},
+                self.missing if picture.workers < self.wanted else "",
             ),
         )
         return picture
@@ -254,6 +267,15 @@ class _Driven:
                 return []
 
         return await _in_thread(ask)
+
+
+def no_room(missing: int, wanted: int, free: float, whole: float) -> str:
+    """Why workers do not come; "" if it is not for want of a CPU. free, whole: CPUs of the cluster."""
+    if free >= LEAST_NODES_CPU:
+        return ""
+    wait = "waits" if missing == 1 else "wait"
+    none = f"none of the {whole:g} of the cluster is free; add a node, or ask for fewer workers"
+    return f"{missing:,} of {wanted:,} workers {wait} for a CPU: {none}"
 
 
 def last_line(told: object) -> str:

@@ -28,6 +28,7 @@ QUIET = {
 }
 LOCAL_STORE_BYTES = 100 << 20  # Ray's least but one; no row is ever in it
 NAMESPACE = "headrace"
+ADVICE = "name the head of a cluster that runs as host:port (6379 unless it was started with another port), or take local"
 REACH_SECONDS = 10.0  # for the head of a cluster to take a connection; Ray itself tries for many minutes
 
 
@@ -55,8 +56,8 @@ def joined(address: str) -> Iterator[ModuleType]:
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **local)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        told = f"the Ray cluster cannot be reached: {error}"
-        raise UsageError(f"engine.ray.address: {address}: {told}") from error
+        told = "no Ray cluster runs on this machine" if address == "auto" else f"the Ray cluster cannot be reached: {error}"
+        raise UsageError(f"engine.ray.address: {address}: {told}; {ADVICE}") from error
     try:
         yield ray
     finally:
@@ -79,5 +80,4 @@ def see_that_it_listens(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         told = getattr(error, "strerror", None) or str(error) or "it does not answer"
-        advice = "name the head of a cluster that runs (its port is 6379 unless it was started with another one), or take local"
-        raise UsageError(f"engine.ray.address: {address}: the Ray cluster cannot be reached: {told}; {advice}") from error
+        raise UsageError(f"engine.ray.address: {address}: the Ray cluster cannot be reached: {told}; {ADVICE}") from error
