@@ -98,7 +98,7 @@ def progress_before(work: Work, workers: WorkersProgress) -> Progress:
         rows_read=rows,
         rows_done=rows,
         rows_failed=sum(part.failed for part in done),
-        rows_total=work.plan.rows,
+        rows_total=rows + sum(work.limits.get(shard.number, shard.rows) for shard in work.shards),
         attempts=0,
         retries=0,
         throttled=0,

@@ -79,6 +79,16 @@ def test_progress_counts_over_all_shards(case: Case) -> None:
     assert [each.rows_done for each in case.told] == sorted(each.rows_done for each in case.told)
 
 
+def test_a_run_of_the_first_rows_alone_is_told_to_end_with_them(case: Case) -> None:
+    case.run(limit=8)
+    first = {each.rows_total for each in case.told}
+    case.told.clear()
+
+    case.run(limit=15)
+
+    assert (first, {each.rows_total for each in case.told}) == ({8}, {15})
+
+
 def test_a_shard_uses_the_connections_of_the_one_before(case: Case) -> None:
     case.latency = 0.05  # so all rows of a shard are in flight together
 

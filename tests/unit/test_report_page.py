@@ -84,6 +84,15 @@ def test_the_page_of_a_long_run_with_a_thousand_failures_stays_small(config: Con
     assert len(page(config, gathered(kept, failed=1_000)).encode()) < 300_000
 
 
+def test_a_run_whose_first_seconds_are_not_in_its_journal_yet_says_no_time(config: Config) -> None:
+    found = Gathered(State(succeeded=506), True, [], {}, [], 0)
+
+    assert (
+        findings_of(found, timeline_of([]), config, LIMITS, "headrace run c.yaml").headline
+        == "So far 506 of 506 rows were answered; none failed."
+    )
+
+
 def test_the_first_screen_is_computed_from_the_run(config: Config) -> None:
     found = gathered(history_of(3_000, 100.0), failed=3)
     timeline = timeline_of(found.sessions)

@@ -50,7 +50,8 @@ def findings_of(gathered: Gathered, timeline: Timeline, config: Config, limits: 
     state = gathered.state
     rows = state.recorded if state.rows is None else state.rows
     cost = _cost(timeline)
-    headline = f"{state.succeeded:,} of {many(rows, 'row')} were answered in {duration(timeline.seconds)}"
+    headline = f"{state.succeeded:,} of {many(rows, 'row')} were answered"
+    headline += f" in {duration(timeline.seconds)}" if timeline.seconds else ""  # the first seconds of a run are not in its journal yet
     headline += "" if cost is None else f" for {money(cost)}"
     headline += f"; {state.failed:,} failed." if state.failed else "; none failed."
     if gathered.running:
