@@ -167,7 +167,7 @@ async def run_flow(settings: FlowSettings, tallies: Tallies, stop: trio.Event) -
         )
         reading.cancel()  # a gate that lets nothing more leave needs no more rows
 
-    run_fetch = partial(fetch, tickets, post, end, settings=settings.fetch, store=store, room=room, leaving=_leaving(settings.leases, post))
+    run_fetch = partial(fetch, tickets, post, end, settings=settings.fetch, store=store, room=room, leaving=_leaving(settings, post))
 
     async def run_recorder() -> None:
         await record(
@@ -253,12 +253,12 @@ def _messages_at_once(settings: FlowSettings, workers: int) -> int:
     return room
 
 
-def _leaving(leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> Leaving | None:
-    if not leases:
+def _leaving(settings: FlowSettings, post: Post[GateMessage]) -> Leaving | None:
+    if not settings.leases:
         return None
     from pipeline.stages.leaving import leaving_of  # noqa: PLC0415  few runs share limits
 
-    return leaving_of(leases, post)
+    return leaving_of(settings.leases, post, alone=settings.lanes.alone is not None and settings.changes is None)
 
 
 def _keep_leases(nursery: trio.Nursery, leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> None:

@@ -81,6 +81,6 @@ async def _ask(post: Post[GateMessage], do: Callable[[float], T]) -> T:
         results.append(do(now))
         done.set()
 
-    await post.send(Change(apply))
+    post.send_nowait(Change(apply))
     await done.wait()
     return results[0]

@@ -86,12 +86,14 @@ class Departure:
 class Leaving:
     """What the workers of a flow and its gate tell each other of attempts that leave. Used by the fetch stage.
 
-    lanes: those whose limits other processes use too, by their index. reports: the stage's own end, which it closes.
+    lanes: those whose limits other processes use too, by their index. reports: the stage's own end, which it closes. alone: the run has
+    no other lanes.
     """
 
-    def __init__(self, lanes: Mapping[int, LeasedLane], reports: Outlet[GateMessage]) -> None:
+    def __init__(self, lanes: Mapping[int, LeasedLane], reports: Outlet[GateMessage], *, alone: bool = False) -> None:
         self._lanes = lanes
         self._reports = reports
+        self._only = next(iter(lanes.values())) if alone else None
 
     def departure(self, lane: int, sender: object, clock: Callable[[], float]) -> Departure | None:
         """What a worker's sender asks from now on; None if its lane shares nothing."""
@@ -104,21 +106,24 @@ class Leaving:
 
     def handed_out(self, group: Sequence[Ticket]) -> None:
         """Tell the gate that workers have set out with these tickets, and all before."""
-        left, counts = group[-1].left, Counter(ticket.lane for ticket in group)
+        left = group[-1].left
+        if self._only is not None:
+            self._reports.send_nowait(Change(partial(self._only.handed_out, len(group), left)))
+            return
+        counts = Counter(ticket.lane for ticket in group)
 
         def tell(now: float) -> None:
-            del now
             for index, lane in self._lanes.items():
-                lane.handed_out(counts[index], left)
+                lane.handed_out(counts[index], left, now)
 
         self._reports.send_nowait(Change(tell))
 
 
-def leaving_of(states: Iterable[LaneState], reports: Outlet[GateMessage]) -> Leaving | None:
-    """For these lanes, all of which are shared; None where none of them has a limit, so that no permits can move."""
+def leaving_of(states: Iterable[LaneState], reports: Outlet[GateMessage], *, alone: bool) -> Leaving | None:
+    """For these lanes, all of which are shared; None where none of them has a limit, so that no permits can move. alone: see `Leaving`."""
     lanes = {}
     for state in states:
         assert isinstance(state.limits, LeasedLane)
         if state.limits.shared:
             lanes[state.index] = state.limits
-    return Leaving(lanes, reports) if lanes else None
+    return Leaving(lanes, reports, alone=alone) if lanes else None

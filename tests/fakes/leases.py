@@ -49,7 +49,7 @@ class Process:
         count = 0
         while count < most and not isinstance(self.lane.admit(self.clock.now, 0), Wait):
             count += 1
-        self.lane.handed_out(count, self.clock.now)
+        self.lane.handed_out(count, self.clock.now, self.clock.now)
         return count
 
     @property

@@ -222,7 +222,7 @@ class Cluster:
                 self._at(self._random.random() * self.plan.late_seconds, partial(self._leave, worker, granted, cost))
             else:
                 self.departures.append((self.now, cost or 1))
-        worker.lane.handed_out(len(group), group[-1][0].left)
+        worker.lane.handed_out(len(group), group[-1][0].left, self.now)
 
     def _leave(self, worker: Worker, granted: Grant, cost: int) -> None:
         if self._sleeps(worker, partial(self._leave, worker, granted, cost)):

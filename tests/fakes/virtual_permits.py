@@ -111,7 +111,7 @@ class Cluster:
                 self._at(self._random.random() * self.plan.late_seconds, partial(self._left, holder, granted, cost))
             else:
                 self.departures.append((self.now, cost or 1))
-            holder.lane.handed_out(1, self.now)
+            holder.lane.handed_out(1, self.now, self.now)
         self._at(TICK_SECONDS + self._random.expovariate(500), partial(self._send, holder))
 
     def _left(self, holder: Holder, granted: Grant, cost: int) -> None:

@@ -138,7 +138,7 @@ def test_one_request_may_need_more_than_a_share(sizes: dict[str, int]) -> None:
         for name, lane in lanes.items():
             if not isinstance(lane.admit(now, sizes[name]), Wait):
                 passed[name] += 1
-                lane.handed_out(1, now)
+                lane.handed_out(1, now, now)
             lane.receive(coordinator.report(name, lane.demand(now), now), now)
 
     assert passed["a"] >= 2
@@ -158,7 +158,7 @@ def test_permits_are_conserved_when_departures_are_corrected_late(seed: int, set
         lane.valid_until = now + 1
         grant = lane.admit(now, 0)
         if not isinstance(grant, Wait):
-            lane.handed_out(1, now)
+            lane.handed_out(1, now, now)
             granted.append((lane, grant))
         if granted and random.random() < settle_share:
             sender, earlier = granted.pop(0)

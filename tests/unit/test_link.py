@@ -54,9 +54,27 @@ def test_permits_in_the_answer_to_an_older_message_reach_a_flow_that_joined_by_a
             link.join(0, 0, LaneState(lane, 5), ask)
             with trio.fail_after(5):
                 while lane.held != [50]:
-                    await link.heard.wait()
+                    await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
 
     trio.run(main)
 
     assert lane.held == [50]
+
+
+def test_the_worker_is_woken_by_what_is_new_to_it_alone() -> None:
+    """A message is answered four times a second; a worker that looked each time would wake as often for nothing."""
+    told = [Told(1, shards=[3]), Told(1, shards=[3]), Told(1, shards=[3], stop="enough")]
+    woken: list[int] = []
+
+    async def main() -> None:
+        link = Link(lambda data, park: msgspec.msgpack.encode(told[len(woken)]), "w0", lanes=1, expiry=3.0)
+        for _ in told:
+            news = link.news
+            await link._exchange(0.0)
+            woken.append(news.is_set())
+        assert (link.shards, link.stop) == ([3], "enough")
+
+    trio.run(main)
+
+    assert woken == [True, False, True]

@@ -124,7 +124,7 @@ def test_tickets_in_hand_are_bounded_until_they_were_handed_out() -> None:
     first = len(state.limits.admit_many(1.0, state.free))
     state.look(1.0)
     full = state.is_full
-    state.limits.handed_out(first, 1.0)
+    state.limits.handed_out(first, 1.0, 1.0)
     state.look(1.0)
 
     assert (first, full, state.free) == (MOST_IN_HAND, True, MOST_IN_HAND)

@@ -119,8 +119,9 @@ class LeasedLane(Lane):
         grant.sent = now
         return True
 
-    def handed_out(self, count: int, left: float) -> None:
+    def handed_out(self, count: int, left: float, now: float) -> None:
         """Note that workers have so many more tickets, up to this clock: each attempt has left, or has said that it is late."""
+        del now  # for whoever has the gate call it
         self._in_hand -= count
         self._handed_out = left
 

@@ -53,11 +53,12 @@ def park_seconds(workers: int, expiry: float) -> float:
 
 @define(eq=False)
 class _Lane:
-    """One lane of a flow that goes on. ended: set when it does not any more."""
+    """One lane of a flow that goes on. asked: what the gate is asked just now. ended: it does not go on any more."""
 
     linked: LinkedLane
     ask: AskLane
-    ended: trio.Event = field(factory=trio.Event)
+    asked: set[trio.CancelScope] = field(factory=set)
+    ended: bool = False
 
 
 @define(eq=False)
@@ -75,8 +76,8 @@ class Link:
 
     call: see `Call`. worker: its name. lanes: how many a flow has. expiry: seconds for which an answer counts. workers: that the run has.
 
-    Read by the worker: shards (all that it is to run), stop (why nothing more may leave), cut_off, finished, dead. `heard` is set with
-    every answer. Filled in by the worker: running, done, back, wants, reason; it calls `speak` when they have changed.
+    Read by the worker: shards (all that it is to run), stop (why nothing more may leave), cut_off, finished, dead. `news` is set when
+    one of them has changed. Filled in by the worker: running, done, back, wants, reason; it calls `speak` when they have changed.
     """
 
     def __init__(self, call: Call, worker: str, *, lanes: int, expiry: float, workers: int = 1) -> None:
@@ -95,7 +96,7 @@ class Link:
         self.shards: list[int] = []
         self.stop: str | None = None
         self.cut_off = self.finished = self.dead = False
-        self.heard = trio.Event()
+        self.news = trio.Event()
         self.running: dict[int, ShardCounts] = {}
         self.done: dict[int, ShardCounts] = {}
         self.back: dict[int, ShardCounts] = {}
@@ -109,6 +110,11 @@ class Link:
     def speak(self) -> None:
         """Let a message go out now."""
         self._urgent.set()
+
+    def wake(self) -> None:
+        """Have the worker look at what has changed."""
+        self.news.set()
+        self.news = trio.Event()
 
     async def run(self) -> None:
         """Talk to the coordinator until cancelled, or until this worker was given up."""
@@ -163,12 +169,11 @@ class Link:
             for name in flows if told.dead else told.given_up:
                 if name in flows and flows[name].name == name:
                     await self._drop(flows[name])
-            self.heard.set()
-            self.heard = trio.Event()
         return True
 
     def _note(self, poll: Poll, told: Told) -> None:
         """Take what does not concern a lane. What the message said is known by now."""
+        before = self._known
         for said, waiting in ((poll.done, self.done), (poll.back, self.back)):
             for shard in said:
                 waiting.pop(shard, None)
@@ -178,6 +183,12 @@ class Link:
         self.shards, self.finished, self.cut_off = told.shards, told.finished, told.cut_off
         self.stop = told.stop if told.stop is not None else self.stop
         self.dead = self.dead or told.dead
+        if self._known != before:
+            self.wake()
+
+    @property
+    def _known(self) -> tuple[object, ...]:
+        return (self.shards, self.finished, self.cut_off, self.stop, self.dead, len(self.done), len(self.back))
 
     async def _hear(self, flow: _Flow, answers: list[LaneAnswer], valid_until: float) -> None:
         for index, answer in enumerate(answers):
@@ -215,25 +226,17 @@ class Link:
 
     async def _ask(self, lane: _Lane, do: Callable[[float], T]) -> T | None:
         """Let the gate do something with a lane, unless its flow has ended or ends meanwhile."""
-        if lane.ended.is_set():
+        if lane.ended:
             return None
-        results: list[T] = []
-
-        async def ask() -> None:
+        with trio.CancelScope() as scope:  # a scope, because two tasks for each question cost as much as a row
+            lane.asked.add(scope)
             try:
-                results.append(await lane.ask(do))
+                return await lane.ask(do)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return  # the gate has ended, or the flow has ended since the look above; `leave` gives back what the lane held
-            nursery.cancel_scope.cancel()
-
-        async def ends() -> None:
-            await lane.ended.wait()
-            nursery.cancel_scope.cancel()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(ask)
-            nursery.start_soon(ends)
-        return results[0] if results else None
+                return None  # the gate has ended, or the flow has ended since the look above; `leave` gives back what the lane held
+            finally:
+                lane.asked.discard(scope)
+        return None
 
     # ---- flows ------------------------------------------------------------------------------------------------------
 
@@ -251,7 +254,9 @@ class Link:
         """A lane of a flow has ended: give its permits back with the next message."""
         flow = self._flows[shard]
         lane = flow.lanes.pop(index)
-        lane.ended.set()
+        lane.ended = True
+        for scope in lane.asked:
+            scope.cancel()
         flow.back[index], flow.last[index] = lane.linked.drop(now), lane.linked.last()
         if not flow.lanes:
             del self._flows[shard]

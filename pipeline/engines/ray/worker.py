@@ -69,7 +69,6 @@ class _Worker:
     stop: trio.Event = field(factory=trio.Event)
     give_up: trio.Event = field(factory=trio.Event)
     reading: int = 0  # shards whose input is not at its end
-    ended: trio.Event = field(factory=trio.Event)  # set when a shard has
 
     async def work(self) -> None:
         link = self.link
@@ -80,11 +79,11 @@ class _Worker:
                 if wants and not link.wants:
                     link.speak()
                 link.wants = wants
-                await self._news()
+                await link.news.wait()
             self.stop.set()
             shards.start_soon(self._cut_off)
             while link.running:
-                await self._news()
+                await link.news.wait()
             shards.cancel_scope.cancel()
 
     def _has_room(self) -> bool:
@@ -103,22 +102,9 @@ class _Worker:
                 self.reading += 1
                 shards.start_soon(self._run, number)
 
-    async def _news(self) -> None:
-        """Wait until the coordinator has said something, or a shard has ended or been read."""
-        async with trio.open_nursery() as nursery:
-
-            async def wait(event: trio.Event) -> None:
-                await event.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(wait, self.link.heard)
-            nursery.start_soon(wait, self.ended)
-        if self.ended.is_set():
-            self.ended = trio.Event()
-
     async def _cut_off(self) -> None:
         while not self.link.cut_off:
-            await self.link.heard.wait()
+            await self.link.news.wait()
         self.give_up.set()
 
     async def _run(self, number: int) -> None:
@@ -130,6 +116,8 @@ class _Worker:
         def tell(progress: Progress) -> None:
             nonlocal counts
             counts = link.running[number] = counts_of(progress)
+            if self._has_room() and not link.wants:
+                link.wake()
 
         try:
             async with trio.open_nursery() as nursery:
@@ -164,12 +152,12 @@ class _Worker:
                 self.reading -= 1
             link.running.pop(number, None)
             link.speak()
-            self.ended.set()
+            link.wake()
 
     async def _note_read(self, read: trio.Event) -> None:
         await read.wait()
         self.reading -= 1
-        self.ended.set()
+        self.link.wake()
 
 
 def first_of(error: BaseException) -> BaseException:
