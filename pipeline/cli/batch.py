@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.cli.frame import Talk
+    from pipeline.cli.launch import RunChoices
     from pipeline.cli.without_config import Flags
     from pipeline.config import Config
 
@@ -77,7 +78,6 @@ def run_batch_command(
 
     def work(terminal: Talk) -> int:
         from pipeline.cli.checking import check_config, see_that_it_could_start
-        from pipeline.cli.launch import RunChoices
         from pipeline.cli.without_config import Flags, config_of_flags
 
         flags = Flags(**given)
@@ -89,7 +89,12 @@ def run_batch_command(
             see_that_it_could_start(config)
             return code
         command = shlex.join(["headrace", "run-batch", *(word for word in given_words(context) if word not in ONCE)])
-        choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
+        choices: RunChoices = {
+            "limit": limit,
+            "fresh": fresh,
+            "accept_changes": accept_changes,
+            "retry_failed": retry_failed or False,
+        }
         split = _splitting(terminal, flags, fresh=fresh)
         return run_and_report(terminal, config, command, choices, progress, as_json=as_json, telling=verbose > 0, at_the_end=split)
 

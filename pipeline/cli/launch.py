@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,23 +20,24 @@ from pipeline.runs.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypedDict
 
     from pipeline.cli.frame import Talk
     from pipeline.config import Config
     from pipeline.ports import Observer
     from pipeline.summaries import Progress, Summary
 
+    class RunChoices(TypedDict):
+        """What the flags of `run` say besides the config; see `pipeline.run`."""
+
+        limit: int | None
+        fresh: bool
+        accept_changes: bool
+        retry_failed: bool | str
+
+
 COLLECT_AFTER = 50_000  # new objects; some 10 MB of them at the most
 PER_WORKER = 40  # objects that a worker and its connection are made of, which stay; 5,000 of them were looked through twice as they began
-
-
-class RunChoices(TypedDict):
-    """What the flags of `run` say besides the config; see `pipeline.run`."""
-
-    limit: int | None
-    fresh: bool
-    accept_changes: bool
-    retry_failed: bool | str
 
 
 def launch(

@@ -119,7 +119,6 @@ def run_command(
     overrides = (*overrides, *engine_settings(engine, workers, address))
 
     def work(terminal: Talk) -> int:
-        from pipeline.cli.launch import RunChoices
         from pipeline.config import load_config
 
         if dry_run:
@@ -132,7 +131,12 @@ def run_command(
         again = [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
         command = shlex.join(["headrace", "run", *given, *again])
         report = shlex.join(["headrace", "report", *given])
-        choices = RunChoices(limit=limit, fresh=fresh, accept_changes=accept_changes, retry_failed=retry_failed or False)
+        choices: RunChoices = {
+            "limit": limit,
+            "fresh": fresh,
+            "accept_changes": accept_changes,
+            "retry_failed": retry_failed or False,
+        }
         return run_and_report(
             terminal, config, command, choices, progress, report=report, as_json=as_json, telling=verbose > 0, read_again=read
         )

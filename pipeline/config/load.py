@@ -6,6 +6,7 @@ The only module here that reads a file. A relative path in a config, or in an ov
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -262,8 +263,9 @@ def _read(file: Path) -> str:
         raise ConfigError([Problem("", f"cannot be read: {said}", str(file))]) from None
     if len(data) > MAX_BYTES:
         raise ConfigError([Problem("", f"is larger than {MAX_BYTES} bytes; is it a config?", str(file))])
+    data = data.removeprefix(BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError([Problem("", f"not UTF-8: byte 0x{data[error.start]:02x}", str(file), line)]) from None
