@@ -7,7 +7,6 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # not wher
 
 import atexit
 import gc
-import sys
 
 from pipeline.edges.process.early_signals import change_nothing, end_at_once
 
@@ -20,16 +19,10 @@ from pipeline.edges.process.ending import end  # noqa: E402
 
 __all__ = ["command", "main"]
 
-LOADS_CHECKS = "pipeline.config.expectations"
-
 
 def command() -> None:
     """What `headrace` and `python -m pipeline` do: run the command line, and end the process."""
-    code = main()
-    if LOADS_CHECKS in sys.modules:  # a check of the user's may count on an ordinary end, as one with a file that it never closes
-        gc.unfreeze()  # a run hides from the collector what was there before it, and it is the collector that finds the file
-        sys.exit(code)
-    end(code)
+    end(main())
 
 
 if __name__ == "__main__":
