@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from pipeline.patterns import later, later_where
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +29,7 @@ NAME = later(
     r"(?i:authorization|auth|api-?key|key|token|secret|password|passwd|pwd|cookie|credential|signature|sig|hmac|jwt|bearer)$"
 )
 NO_CREDENTIAL = later(r"(^|[-_])(idempotency|cache|routing|partition|shard|session|sort|row|primary|stop)[-_]?(key|token)$", re.IGNORECASE)
-BODY_NAME = later_where(
-    ("api", "access", "auth", "bearer", "secret", "password"),
-    r"(x[-_])?(api[-_]?key|(access|auth|bearer)[-_]?token|(client|api)[-_]?secret|authorization|password)",
-    re.IGNORECASE,
-)
+BODY_NAME = later(r"(x[-_])?(api[-_]?key|(access|auth|bearer)[-_]?token|(client|api)[-_]?secret|authorization|password)", re.IGNORECASE)
 VALUE = later(rf"(\b(Bearer|Basic)\s+\S)|(\b({_PREFIXES})[-_][A-Za-z0-9_-]{{6,}})|(\bAIza[0-9A-Za-z_-]{{20,}})")
 # A prompt may talk of keys, so in a body only a text that is nothing but a key counts.
 _WHOLE = rf"((Bearer|Basic)\s+)?(({_PREFIXES})[-_][A-Za-z0-9_-]{{16,}}|AIza[0-9A-Za-z_-]{{30,}})"
@@ -42,7 +38,7 @@ _SHOWN_NOWHERE = later(rf"{_WHOLE}|-----BEGIN.*", re.DOTALL)
 SHORTEST = 19  # characters of what WHOLE_VALUE finds
 _FUNCTION_KEY = later(r"[A-Za-z0-9_+/=-]{30,}")  # of an Azure function, in `code`
 LOOKS_RANDOM = later(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9_]{24,}")
-_FIELD = later_where(("{",), r"\{[^{}]+\}")
+_FIELD = later(r"\{[^{}]+\}")
 
 
 def in_header(name: str, text: str) -> bool:
@@ -85,7 +81,7 @@ def in_body(body: Mapping[str, JSON], place: str = "") -> Iterator[str]:
 
 def _in_value(value: JSON, here: str) -> Iterator[str]:
     if isinstance(value, str):
-        if len(value) >= SHORTEST and WHOLE_VALUE.fullmatch(value.strip()):
+        if WHOLE_VALUE.fullmatch(value.strip()):
             yield here
     elif isinstance(value, Mapping):
         yield from in_body(value, here)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pipeline.config import credentials
 from pipeline.config.kinds import describe
-from pipeline.core.rows.headers import is_token, is_value, reserved_problem
+from pipeline.core.rows.headers import TOKEN, VALUE, reserved_problem
 from pipeline.core.rows.templates import JSON, Template, TemplateError
 from pipeline.core.rows.urls import split_base, url_problem
 from pipeline.errors import Problem
@@ -169,7 +169,7 @@ def share_name(value: object) -> str | None:
 def header_name(value: object) -> str | None:
     """A name that can stand in an HTTP request and is not ours to set."""
     name = str(value)
-    if not is_token(name):
+    if not TOKEN.fullmatch(name):
         return f"must be an HTTP header name, got {describe(value)}"
     return reserved_problem(name)
 
@@ -222,7 +222,7 @@ def sendable_body(value: object) -> list[Problem]:
 
 
 def _header_value(name: str, text: str) -> str | None:
-    if not is_value(text):
+    if not VALUE.fullmatch(text):
         return "must be printable ASCII on one line"
     return credentials.IN_A_HEADER if credentials.in_header(name, text) else None
 

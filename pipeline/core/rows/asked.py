@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.core.rows.estimate import MEDIA_TOKENS, answer_tokens, prompt_tokens
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from pipeline.records import Job
 
 # Google names the way of answering in the url. Ollama's own API streams unless the body says otherwise.
-STREAMING_ENDS = (":streamGenerateContent", ":streamRawPredict", "/api/chat", "/api/generate", "/generate_stream", "/converse-stream")
+_STREAMING_URL = later(r"(?::stream(?:GenerateContent|RawPredict)|/api/chat|/api/generate|/generate_stream|/converse-stream)$")
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -72,4 +73,4 @@ def counted(job: Job) -> Job:
 @lru_cache(maxsize=64)
 def streams_unasked(url: str) -> bool:
     """Whether an endpoint streams if the body says nothing of it."""
-    return url.partition("?")[0].rstrip("/").endswith(STREAMING_ENDS)
+    return _STREAMING_URL.search(url.partition("?")[0].rstrip("/")) is not None

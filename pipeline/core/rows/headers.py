@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from string import ascii_letters, digits
+from pipeline.patterns import later
 
-TOKEN_CHARACTERS = frozenset("!#$%&'*+.^_`|~-" + digits + ascii_letters)  # RFC 9110, section 5.6.2
+TOKEN = later(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+VALUE = later(r"[\t\x20-\x7e]*")
 FRAMING = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 CLIENT_REQUEST_ID = "x-client-request-id"  # headrace names every attempt in it, so that one can be found at the provider
 RESERVED = FRAMING | {CLIENT_REQUEST_ID}
-
-
-def is_token(text: str) -> bool:
-    """Whether a text may be the name of a header, or a method."""
-    return bool(text) and TOKEN_CHARACTERS.issuperset(text)
-
-
-def is_value(text: str) -> bool:
-    """Whether a text may be the value of a header: printable ASCII, and tabs."""
-    return text.isascii() and text.replace("\t", " ").isprintable()
-
-
-def is_visible(text: str) -> bool:
-    """Whether a text may stand in the first line of a request: printable ASCII without blanks, and not empty."""
-    return bool(text) and text.isascii() and text.isprintable() and " " not in text
-
-
-def is_target(text: str) -> bool:
-    """Whether a text may be the path and query that a request asks for."""
-    return text.startswith("/") and is_visible(text)
 
 
 def reserved_problem(name: str) -> str | None:

@@ -279,8 +279,6 @@ def _string_parts(text: str, place: str, problems: list[tuple[str, str]]) -> Ite
 
 def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: bool) -> _Hole:
     """What is between two braces. alone: nothing else is in the text, so that a value may keep its type; `!s` says that it must not."""
-    if "!" not in written and "?" not in written:  # a name and nothing else, as most are
-        return _Hole(_name(written, place, problems), _as_value if alone else _as_text, None, "", alone)
     found = _field.fullmatch(written)
     assert found is not None  # it matches everything
     conversion, name = found["conversion"] or "", _name(found["name"], place, problems)
@@ -290,8 +288,6 @@ def _hole(written: str, place: str, problems: list[tuple[str, str]], *, alone: b
 
 
 def _name(name: str, place: str, problems: list[tuple[str, str]]) -> str:
-    if name.isidentifier():
-        return name
     if not name:
         problems.append((place, '"{}" names no field; write "{name}" for a field, "{{}}" for braces'))
     elif _UNLIKELY_NAME.search(name) and (bare := name.strip()) and not _UNLIKELY_NAME.search(bare):

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address
-from string import ascii_lowercase, digits
 from urllib.parse import SplitResult, urlsplit
 
 import idna
 from msgspec import Struct
 
-from pipeline.core.rows.headers import is_visible
-from pipeline.patterns import later_where
+from pipeline.patterns import later
 
 PORTS = {"http": 80, "https": 443}
 
-_IN_A_VERSION = frozenset(ascii_lowercase + digits)
-_IN_A_NAME = _IN_A_VERSION | frozenset("_.-")
-_DOTS = later_where((".", "%2e"), r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE)
+_VISIBLE = later(r"[!-~]+")  # what may stand in a request line
+_HOST_NAME = later(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_.])?")
+_DOTS = later(r"/(?:\.|%2e){1,2}(?=/|\?|$)", re.IGNORECASE)
+_VERSION = later(r"/(v[0-9][a-z0-9]*)$")
 # What the OpenAI SDK appends to its base_url; people paste the whole address of a provider's documentation.
-_ENDPOINT = later_where(
-    ("completions", "embeddings", "responses", "messages", "moderations"),
-    r"/(?:chat/completions|completions|embeddings|responses|messages|moderations)$",
-)
+_ENDPOINT = later(r"/(?:chat/completions|completions|embeddings|responses|messages|moderations)$")
 
 
 class BaseUrl(Struct, frozen=True):
@@ -68,7 +64,8 @@ class BaseUrl(Struct, frozen=True):
         starts the url is joined once. A base without a path is a host alone, and the url is asked for as it is.
         """
         path, _, query = url.partition("?")
-        for start in (_version_of(self.path), "/v1" if self.path or self.endpoint else None):
+        version = _VERSION.search(self.path)
+        for start in (version[0] if version else None, "/v1" if self.path or self.endpoint else None):
             if start and (path + "/").startswith(f"{start}/"):
                 path = path[len(start) :]
                 break
@@ -117,24 +114,13 @@ def url_problem(url: str) -> str | None:
         return f"url must be a path that starts with '/', such as /v1/chat/completions, got {_short(url)}; the host comes from the config"
     if url.startswith("//"):
         return f"url must start with one '/', got {_short(url)}: two would name another host"
-    if not is_visible(url) or "\\" in url or "#" in url:
+    if not _VISIBLE.fullmatch(url) or "\\" in url or "#" in url:
         return (
             f"url must hold no spaces, control characters, backslashes, '#' or letters beyond ASCII, got {_short(url)}; percent-encode them"
         )
     if _DOTS.search(url.partition("?")[0]):
         return f"url must not hold '.' or '..' as a part of its path, got {_short(url)}"
     return None
-
-
-def _version_of(path: str) -> str | None:
-    """The last part of a path with its slash, if it is a version such as /v1 or /v1beta."""
-    start = path[path.rfind("/") :]
-    return start if start[:2] == "/v" and start[2:3].isdigit() and _IN_A_VERSION.issuperset(start[2:]) else None
-
-
-def _is_name(host: str) -> bool:
-    """Whether a host in lower case is a name or an address: no hyphen begins or ends it, and no dot begins it."""
-    return bool(host) and _IN_A_NAME.issuperset(host) and host[0] not in ".-" and host[-1] != "-"
 
 
 def _host(parts: SplitResult) -> str:
@@ -149,13 +135,13 @@ def _host(parts: SplitResult) -> str:
             return idna.encode(host, uts46=True).decode()
         except idna.IDNAError as error:
             raise ValueError(f"{host!r} is no host name: {error}") from None
-    if not _is_name(host):
+    if not _HOST_NAME.fullmatch(host):
         raise ValueError(f"{host!r} is no host name")
     return host
 
 
 def _ascii(part: str, base_url: str) -> str:
-    if part and not is_visible(part):
+    if part and not _VISIBLE.fullmatch(part):
         raise ValueError(f"{base_url!r} holds letters beyond ASCII after the host; percent-encode them")
     return part
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from pipeline.core.rows.headers import is_target
 from pipeline.core.rows.urls import PORTS
+from pipeline.edges.http.request import TARGET
 from pipeline.records import Job
 
 if TYPE_CHECKING:
@@ -51,4 +51,4 @@ def _same_origin(location: bytes, present: str, base: BaseUrl) -> str | None:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if (parts.scheme, parts.hostname, port) != (base.scheme, base.host, base.port) or parts.username is not None:
         return None
-    return target if location and len(target) <= MAX_TARGET and is_target(target) else None
+    return target if location and len(target) <= MAX_TARGET and TARGET.fullmatch(target) else None

@@ -9,8 +9,9 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from pipeline.core.rows.headers import RESERVED, is_target, is_token, is_value
+from pipeline.core.rows.headers import RESERVED, TOKEN, VALUE
 from pipeline.core.rows.urls import split_base
+from pipeline.patterns import later
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 CACHED_HEADS = 64  # a batch file has one or two urls
 
+TARGET = later(r"/[\x21-\x7e]*")
 _BODILESS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
@@ -94,7 +96,7 @@ class RequestHeads:
 
     def _start(self, method: str, url: str, *, streams: bool) -> bytes:
         target = self.target(method, url)
-        if not (is_token(method) and url.startswith("/") and is_target(target)):
+        if not (TOKEN.fullmatch(method) and url.startswith("/") and TARGET.fullmatch(target)):
             raise ValueError(f"cannot be sent: {method!r} {url!r}")
         if len(self._cache) >= CACHED_HEADS:
             self._cache.clear()
@@ -107,8 +109,8 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 
 
 def _line(name: str, value: str) -> bytes:
-    if not is_token(name) or name in RESERVED:
+    if not TOKEN.fullmatch(name) or name in RESERVED:
         raise ValueError(f"header {name!r} cannot be set")
-    if not is_value(value):
+    if not VALUE.fullmatch(value):
         raise ValueError(f"the value of header {name!r} must be printable ASCII")  # never the value: it may be a key
     return f"{name}: {value}\r\n".encode()

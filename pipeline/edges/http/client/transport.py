@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import trio
 
-from pipeline.core.rows.headers import is_token
+from pipeline.core.rows.headers import TOKEN
 from pipeline.core.rows.urls import PORTS, BaseUrl
 from pipeline.edges.http.causes import connect_cause, connect_message
 from pipeline.edges.http.client.exchange import Exchange
@@ -167,7 +167,7 @@ def _head(request: httpx.Request) -> bytes:
     # As many line ends as headers: a value that brings its own does not pass for a header more.
     if lines.count(b"\n") != len(headers) or not _HEADERS.fullmatch(lines):
         raise httpx.LocalProtocolError("a header holds what no header may hold", request=request)
-    if not (is_token(request.method) and _TARGET.fullmatch(target)) or request.method == "CONNECT":
+    if not (TOKEN.fullmatch(request.method) and _TARGET.fullmatch(target)) or request.method == "CONNECT":
         raise httpx.LocalProtocolError(f"cannot be sent: {request.method!r} {target!r}", request=request)
     return b"%s %s HTTP/1.1\r\n%s\r\n" % (request.method.encode(), target, lines)
 
