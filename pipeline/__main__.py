@@ -7,6 +7,7 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # not wher
 
 import atexit
 import gc
+import sys
 
 from pipeline.edges.process.early_signals import change_nothing, end_at_once
 
@@ -15,15 +16,8 @@ atexit.register(change_nothing)
 gc.set_threshold(100_000, 20, 20)  # the imports make 60,000 objects, which stay; to look through them while they come takes 8 ms
 
 from pipeline.cli import main  # noqa: E402
-from pipeline.edges.process.ending import end  # noqa: E402
 
-__all__ = ["command", "main"]
-
-
-def command() -> None:
-    """What `headrace` and `python -m pipeline` do: run the command line, and end the process."""
-    end(main())
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
-    command()
+    sys.exit(main())
