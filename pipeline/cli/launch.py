@@ -99,6 +99,8 @@ def launch(
             narrator.close()
         if not screen.takes_objects:
             terminal.use(Screen())  # what is said from here on stands where the live lines were
+        if config.answers.expect is not None and config.answers.expect.check is not None:
+            gc.unfreeze()  # at the end of the process the collector finds what a check has left open, and what was not written yet
 
 
 async def _reload(live: LiveConfig, read_again: Callable[[], Config], say: Callable[[str], None]) -> None:
