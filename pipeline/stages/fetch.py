@@ -2,7 +2,7 @@
 
 A worker makes one attempt at a time, reports the result, and never sleeps during a back-off. It is a light task (`light`): it sets out
 within the call that hands it a ticket, and goes on within the one in which its answer arrives. Only what must wait in another way costs it
-a task: to connect, to go on with a request or an answer that is large, to read a stream.
+a task: to connect to another machine, to go on with a request or an answer that is large, to read a stream.
 """
 
 from __future__ import annotations

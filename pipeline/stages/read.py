@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.stages.mailbox import Outlet
     from pipeline.stages.room import Room
 
-AHEAD_ROWS, AHEAD_SECONDS = 2_048, 0.05  # so many that wait to leave feed 40,000 a second until the reader looks again
+AHEAD_ROWS, AHEAD_SECONDS = 4_096, 0.05  # so many that wait to leave feed 80,000 a second until the reader looks again
 SLICE_ROWS = 256  # rows taken from the input in one visit to a thread: its 0.2 ms is then below 1 µs a row
 
 
