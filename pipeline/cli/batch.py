@@ -110,7 +110,7 @@ def _see_that_there_are_requests(config: Config, name: str) -> None:
 
     from pipeline.errors import UsageError
     from pipeline.records import Failure
-    from pipeline.runs.assembly import job_maker, source_opener
+    from pipeline.runs.inputs import job_maker, source_opener
 
     with closing(job_maker(config)) as jobs, closing(source_opener(config)()) as source:
         made = jobs.make_jobs(source.take(LOOKED_AT), 0)

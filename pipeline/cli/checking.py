@@ -31,8 +31,6 @@ def check_file(terminal: Talk, path: str, overrides: Sequence[str], *, as_json: 
 
 def check_config(terminal: Talk, config: Config, *, as_json: bool) -> int:
     """Read a config's input and show what a run would take; the exit code."""
-    import attrs
-
     from pipeline.cli.texts import report_text
     from pipeline.inspect.check import check
 
@@ -40,6 +38,8 @@ def check_config(terminal: Talk, config: Config, *, as_json: bool) -> int:
     all_good = not (report.bad_rows or report.too_large)
     tell(terminal, report_text(report), ok=all_good)
     if as_json:
+        import attrs  # 20 ms
+
         answer(attrs.asdict(report))
     if report.rows and not report.requests:
         return USAGE

@@ -40,8 +40,6 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     del progress
 
     def work(terminal: Talk) -> int:
-        import attrs
-
         from pipeline.cli.texts import verification_text
         from pipeline.config import load_config
         from pipeline.inspect.verify import verify
@@ -50,6 +48,8 @@ def verify_command(config_path: str, overrides: tuple[str, ...], progress: str, 
         found = verify(config)
         tell(terminal, verification_text(found, config.sink.path), ok=found.ok)
         if as_json:
+            import attrs  # 20 ms
+
             answer(attrs.asdict(found))
         return OK if found.ok else SOME_FAILED
 
@@ -68,7 +68,6 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
     def work(terminal: Talk) -> int:
         import time
 
-        import attrs
         from msgspec.structs import asdict
 
         from pipeline.cli.texts import status_text
@@ -79,6 +78,8 @@ def status_command(config_path: str, overrides: tuple[str, ...], progress: str, 
         found = status(config)
         tell(terminal, status_text(found, config.sink.path, time.time()), ok=True)
         if as_json:
+            import attrs  # 20 ms
+
             answer(attrs.asdict(found) | {"lanes": [asdict(lane) for lane in found.lanes]})
         return OK
 
@@ -141,13 +142,13 @@ def report_command(config_path: str, target: str | None, overrides: tuple[str, .
     """
 
     def work(terminal: Talk) -> int:
-        import attrs
-
         from pipeline.inspect.report.writing import report_of_file
 
         made = report_of_file(config_path, target, overrides)
         terminal.say(f"{made.headline}\n{made.path}")
         if as_json:
+            import attrs  # 20 ms
+
             answer(attrs.asdict(made))
         if opens:
             import webbrowser

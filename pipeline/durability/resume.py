@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pipeline.core.bookkeeping.fingerprint import MASK, differences
+from pipeline.core.bookkeeping.fingerprint import MASK, SIMULATED, differences
 from pipeline.core.bookkeeping.intervals import Intervals
 from pipeline.durability.commits import Commits, ledger_of, runs_of
 from pipeline.durability.entries import pieces
@@ -172,7 +172,6 @@ def _refuse_other_settings(journal: Journal, identity: Mapping[str, str], *, acc
         )
 
 
-SIMULATED = "(simulated)"  # in place of an address
 FIXED = ("sink.order", "sink.shape", "sink.keep")  # an output cannot hold lines of two shapes, or in two orders
 
 

@@ -37,7 +37,7 @@ from pipeline.edges.sources.pieces import HASH_BYTES, ShardSource
 from pipeline.edges.sources.recoding import UTF8
 from pipeline.engines.rundir import RunDirectory
 from pipeline.errors import InputError
-from pipeline.runs.assembly import job_maker, looking_at_files, needed_of, used_of
+from pipeline.runs.inputs import job_maker, looking_at_files, needed_of, used_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

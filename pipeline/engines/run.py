@@ -35,8 +35,8 @@ from pipeline.errors import (
     SinkError,
     UsageError,
 )
-from pipeline.runs.assembly import identity_of
 from pipeline.runs.course import cancel_at
+from pipeline.runs.inputs import identity_of
 from pipeline.runs.loops import require_trio
 from pipeline.stages.gate import INTERRUPTED
 from pipeline.summaries import Progress, Summary

@@ -20,9 +20,9 @@ from pipeline.engines.scratch import own_journal
 from pipeline.engines.shipping import Shipment, get_rows, put_retry, shipping, storage_of
 from pipeline.engines.spare import SpareSenders
 from pipeline.errors import RunAborted, RunInterrupted, UsageError
-from pipeline.runs.assembly import Extent
 from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course
+from pipeline.runs.inputs import Extent
 from pipeline.runs.opening import Choices, open_run
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.summaries import Progress, Summary

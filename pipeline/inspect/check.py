@@ -18,7 +18,7 @@ from pipeline.core.rows.urls import split_base
 from pipeline.inspect.answer_notes import answer_notes
 from pipeline.inspect.forecast import Demand, LaneForecast, budget_notes, forecast_lanes, seconds_of
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.inputs import job_maker, source_opener
 from pipeline.runs.lanes import lanes_of, limits_in
 from pipeline.runs.pricing import prices_of
 from pipeline.values import Record

@@ -20,7 +20,7 @@ from pipeline.durability.present_rows import PresentRows
 from pipeline.errors import InputChangedError, InputError
 from pipeline.inspect.export_tables import joined, kind_of
 from pipeline.inspect.results import row_hashes
-from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.inputs import job_maker, source_opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -17,7 +17,7 @@ from pipeline.engines.figures import going_together
 from pipeline.engines.totals import totals_of
 from pipeline.errors import InputError
 from pipeline.inspect.results import run_directory
-from pipeline.runs.assembly import identity_of
+from pipeline.runs.inputs import identity_of
 from pipeline.values import Record
 
 if TYPE_CHECKING:

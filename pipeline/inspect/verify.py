@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.inspect.held import hold_files
 from pipeline.inspect.results import result_lines
 from pipeline.records import Failure
-from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.inputs import job_maker, source_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

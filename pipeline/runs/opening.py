@@ -31,7 +31,8 @@ from pipeline.errors import (
     OutputExistsError,
     UsageError,
 )
-from pipeline.runs.assembly import identity_of, job_maker, reuse_of, source_opener
+from pipeline.runs.assembly import reuse_of
+from pipeline.runs.inputs import identity_of, job_maker, source_opener
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from pipeline.durability.reuse import AnswerReuse, CountedJobs
     from pipeline.durability.store import DurableStore
     from pipeline.ports import Source
-    from pipeline.runs.assembly import Extent
+    from pipeline.runs.inputs import Extent
 
 # What the system says of a place where no file can be, however much space there is.
 NO_PLACE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP))

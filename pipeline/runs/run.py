@@ -17,9 +17,9 @@ from pipeline.errors import (
     RunInterrupted,
     UsageError,
 )
-from pipeline.runs.assembly import source_opener
 from pipeline.runs.carrying import carry
 from pipeline.runs.course import Course, cancel_at
+from pipeline.runs.inputs import source_opener
 from pipeline.runs.leasing import leases_of
 from pipeline.runs.loops import require_trio
 from pipeline.runs.observing import observing

@@ -14,8 +14,9 @@ from pipeline.core.answers.secrets import Secrets
 from pipeline.edges.sources.memory import Row, RowsArriving, RowsFromPython
 from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
-from pipeline.runs.assembly import flow_settings, job_maker, looking_at_files, reuse_of
+from pipeline.runs.assembly import flow_settings, reuse_of
 from pipeline.runs.course import Course
+from pipeline.runs.inputs import job_maker, looking_at_files
 from pipeline.runs.loops import require_trio
 from pipeline.runs.providers import credentials, open_providers, secrets_of
 from pipeline.stages.pass_through import PassThrough

@@ -25,8 +25,9 @@ from pipeline.core.pacing.findings import Learned
 from pipeline.errors import CacheError, HeadraceError, JournalError, SinkError
 from pipeline.messages import Spent
 from pipeline.runs.accounts import accounts_of
-from pipeline.runs.assembly import flow_settings, reuse_of, source_opener
+from pipeline.runs.assembly import flow_settings, reuse_of
 from pipeline.runs.course import Course
+from pipeline.runs.inputs import source_opener
 from pipeline.runs.leasing import leases_of
 from pipeline.serve.running import config_of, ending_of, open_running
 from pipeline.serve.sharing import SharedRuns

@@ -22,7 +22,7 @@ from pipeline.core.output.flat_lines import encode_flat
 from pipeline.core.output.lines import encode_batch
 from pipeline.engines.plan import plan_of, repeats_in, shard_source
 from pipeline.records import NO_USAGE, Failure, Success
-from pipeline.runs.assembly import Extent, job_maker, source_opener
+from pipeline.runs.inputs import Extent, job_maker, source_opener
 from tests.strategies import batch_lines, damaged
 
 if TYPE_CHECKING:

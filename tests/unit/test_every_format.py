@@ -16,7 +16,7 @@ import zstandard
 from pyarrow import feather, parquet
 
 import pipeline
-from pipeline.runs.assembly import job_maker, source_opener
+from pipeline.runs.inputs import job_maker, source_opener
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from pipeline.errors import InputError, JournalError
 from pipeline.inspect.held import hold_files
 from pipeline.inspect.report.gathered import gather
 from pipeline.inspect.status import Status, status
-from pipeline.runs.assembly import identity_of
+from pipeline.runs.inputs import identity_of
 from tests.fakes.runs import write_config
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MASK = (1 << 64) - 1
 SPREAD = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: neighbouring places get factors that are far apart
+SIMULATED = "(simulated)"  # what stands for the address of a simulated provider
 LONG_ROW = 4096  # bytes; rows that are longer on average are summed one by one
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode  # a column may hold what JSON cannot say
