@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.core.cluster.talk import LaneCounts, ShardCounts
+    from pipeline.summaries import Progress
 
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
 
@@ -50,6 +51,21 @@ def lane_summaries(lanes: Sequence[LaneProgress]) -> tuple[LaneSummary, ...]:
             attained=lane.attained,
         )
         for lane in lanes
+    )
+
+
+def going_of(progress: Progress, rows_per_second: float | None) -> Going:
+    """What a run by workers keeps for `status` of its progress."""
+    lanes = [LaneWait(lane.name, lane.bound, lane.out_seconds, dict(lane.limited_by), lane.attained) for lane in progress.lanes]
+    return Going(
+        progress.rows_total,
+        progress.in_flight,
+        progress.waiting,
+        rows_per_second,
+        progress.bound,
+        dict(progress.limited_by),
+        progress.attained,
+        tuple(lanes) if len(lanes) > 1 else (),
     )
 
 

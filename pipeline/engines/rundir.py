@@ -10,6 +10,7 @@
     part-00017.rows          a copy of the shard's rows, where the input cannot be read from the middle
     part-00017.repeats       which of its rows use the id of an earlier row
     permits.json             the permits of the limits and their ages, as the process that directs the run last saved them
+    going.json               what holds the run back, and how fast it goes, for `status`; written again every two seconds
 
 A file that others read is written under another name, put on the disk and renamed, so it is whole or not there.
 """
@@ -26,7 +27,8 @@ import msgspec
 from attrs import frozen
 from msgspec import Struct, field
 
-from pipeline.core.cluster.plan import Plan  # noqa: TC001  msgspec reads the annotations
+from pipeline.core.bookkeeping.going import Going  # noqa: TC001  msgspec reads the annotations
+from pipeline.core.cluster.plan import Plan  # noqa: TC001  likewise
 from pipeline.durability.paths import MANIFEST, RUN_SUFFIX
 from pipeline.edges.store.files import MODE, BusyError, free_name, real
 from pipeline.edges.store.marks import is_locked
@@ -63,6 +65,13 @@ class Done(Struct, frozen=True):
     ended_at: float = 0.0
     seconds: float = 0.0
     limited_by: dict[str, float] = field(default_factory=dict)
+
+
+class SavedGoing(Struct, frozen=True):
+    """How a run goes on. at: seconds since the epoch."""
+
+    at: float
+    going: Going
 
 
 class Manifest(Struct, frozen=True):
@@ -196,6 +205,16 @@ class RunDirectory:
         """The state of the permits as it was last saved; None if it never was."""
         with suppress(OSError):
             return (self.path / "permits.json").read_bytes()
+        return None
+
+    def save_going(self, going: Going, now: float) -> None:
+        """Save how the run goes on. now: seconds since the epoch. Raises OSError."""
+        self.write("going.json", msgspec.json.encode(SavedGoing(now, going)), sync=False)
+
+    def saved_going(self) -> SavedGoing | None:
+        """How the run went on when that was saved last; None if it never was."""
+        with suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode((self.path / "going.json").read_bytes(), type=SavedGoing)
         return None
 
     @property

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.core.bookkeeping.going import LaneWait
     from pipeline.engines.rundir import RunDirectory
+    from pipeline.engines.totals import Totals
 
 QUIET_SECONDS = 60.0  # longer than the longest wait between an outcome and its commit, and than most answers take
 
@@ -131,8 +132,7 @@ def _status_of_workers(config: Config, directory: RunDirectory) -> Status:
     manifest = directory.manifest()
     plan, totals = manifest.plan, totals_of(directory, manifest.plan)
     running = directory.is_locked
-    going = Going(plan.rows, totals.in_flight, totals.to_retry, totals.rate)
-    waits = going_together(totals.going) if running else Going()
+    going = _going_of_workers(directory, totals) if running else Going()
     return Status(
         running=running,
         finished=not running and len(totals.done) == len(plan.shards),
@@ -150,17 +150,26 @@ def _status_of_workers(config: Config, directory: RunDirectory) -> Status:
         changes=tuple(differences(manifest.identity, identity_of(config))),
         rows_expected=plan.rows,
         fraction=_fraction(totals.rows, plan.rows, whole=True),
-        rows_per_second=totals.rate if running else None,
-        eta_seconds=_eta(plan.rows - totals.rows, going) if running else None,
-        in_flight=totals.in_flight if running else 0,
-        waiting_to_retry=totals.to_retry if running else 0,
+        rows_per_second=going.rows_per_second,
+        eta_seconds=_eta((going.rows_expected or plan.rows) - totals.rows, going),
+        in_flight=going.in_flight,
+        waiting_to_retry=going.waiting,
         shards=len(plan.shards),
         shards_done=len(totals.done),
-        bound=waits.bound,
-        limited_by=waits.limited_by,
-        attained=waits.attained,
-        lanes=waits.lanes,
+        bound=going.bound,
+        limited_by=going.limited_by,
+        attained=going.attained,
+        lanes=going.lanes,
     )
+
+
+def _going_of_workers(directory: RunDirectory, totals: Totals) -> Going:
+    """How a run by workers goes on, as the process that directs it has saved; by the journals that are here if it saves nothing."""
+    saved = directory.saved_going()
+    if saved is not None and time.time() - saved.at < QUIET_SECONDS:
+        return saved.going
+    together = going_together(totals.going)
+    return replace(together, in_flight=totals.in_flight, waiting=totals.to_retry, rows_per_second=totals.rate)
 
 
 def _fraction(recorded: int, expected: int | None, *, whole: bool) -> float | None:

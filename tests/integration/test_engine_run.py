@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import trio
 from attrs import evolve
 
 import pipeline
+from pipeline.core.bookkeeping.going import Going, LaneWait
 from pipeline.edges.store.files import BusyError
 from pipeline.engines.collect import collect
 from pipeline.engines.in_turn import in_turn
@@ -77,6 +79,23 @@ def test_progress_counts_over_all_shards(case: Case) -> None:
     assert last.workers is not None
     assert (last.workers.done, last.workers.shards) == (3, 4)
     assert [each.rows_done for each in case.told] == sorted(each.rows_done for each in case.told)
+
+
+def test_status_of_a_run_by_workers_is_what_the_process_that_directs_it_has_saved(case: Case) -> None:
+    case.run(limit=8)
+    lanes = (LaneWait("eu", "in_flight", None, {"in_flight": 1.0}, 0.5), LaneWait("us", "lane_out", 3.0))
+    case.directory.save_going(Going(16, 5, 2, 4.0, "in_flight", {"in_flight": 0.7}, 0.4, lanes), time.time())
+
+    before = status(case.config())
+    with case.directory.locked():
+        found = status(case.config())
+        case.directory.save_going(Going(rows_per_second=9.0), time.time() - 100)
+        late = status(case.config())
+
+    assert (before.running, before.rows_per_second, before.bound) == (False, None, "")
+    assert (found.rows_per_second, found.in_flight, found.waiting_to_retry, found.eta_seconds) == (4.0, 5, 2, 2.0)
+    assert (found.bound, found.limited_by, found.attained, found.lanes) == ("in_flight", {"in_flight": 0.7}, 0.4, lanes)
+    assert (late.running, late.rows_per_second) == (True, None)
 
 
 def test_a_run_of_the_first_rows_alone_is_told_to_end_with_them(case: Case) -> None:

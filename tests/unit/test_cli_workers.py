@@ -14,7 +14,7 @@ from pipeline.cli import main
 from pipeline.cli.launch import _showing
 from pipeline.cli.workers import WorkersTold
 from pipeline.engines.in_turn import in_turn
-from pipeline.engines.ray.driver import no_room
+from pipeline.engines.ray.words import no_room
 from pipeline.inspect.report.writing import report_of_file
 from pipeline.summaries import WorkersProgress
 from tests.fakes.views import START

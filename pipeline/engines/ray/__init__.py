@@ -5,4 +5,5 @@ coordinator  the actor around `core/cluster/coordination`: parks what waits for 
 worker       one process that sends: shards one after the other, the next one begun when the last one's input is read
 link         a worker's side of the one message: keeps its lanes in step with the run
 starting     joins or starts a cluster
+words        what is said of workers that do not come or have ended
 """

@@ -7,6 +7,7 @@ would block.
 from __future__ import annotations
 
 import os
+import platform
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class Worker:
         begin_lean(ray)  # before Ray unpacks what `run` is given
 
     def run(self, job: Job, coordinator: Any, name: str) -> str:
-        """Work until the run is finished or stops. Says what this worker has failed with, "" for nothing."""
+        """Work until the run is finished or stops. Says where and with what this worker has failed, "" if it has not."""
         import ray  # noqa: PLC0415  it is loaded where this runs
         import trio  # noqa: PLC0415  likewise
 
@@ -50,7 +51,7 @@ class Worker:
             trio.run(work, job, call, name)
         except Exception as error:  # noqa: BLE001  the driver has the run stop with it
             traceback.print_exc()  # into the log that Ray keeps of this process
-            return in_a_line(error)
+            return f" on {platform.node()}: {in_a_line(error)}"  # what a node lacks, a key for instance, the others may have
         return ""
 
     def process(self) -> int:

@@ -7,7 +7,9 @@ hear of it with their next answer, drain, and end.
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,12 +20,14 @@ import trio
 from attrs import define, field
 from msgspec.structs import replace
 
+from pipeline.core.bookkeeping.going import RecentRate
 from pipeline.core.cluster.talk import SharedLane
-from pipeline.engines.figures import attained, lanes_of, limited_by
+from pipeline.engines.figures import attained, going_of, lanes_of, limited_by
 from pipeline.engines.in_turn import progress_before
-from pipeline.engines.ray.actors import LEAST_NODES_CPU, coordinator_class, worker_class
+from pipeline.engines.ray.actors import coordinator_class, worker_class
 from pipeline.engines.ray.coordinator import Setup, picture_of
 from pipeline.engines.ray.starting import joined, take_back_signals
+from pipeline.engines.ray.words import last_line, no_room
 from pipeline.engines.ray.worker import Job, scratch_of
 from pipeline.engines.shard import Place
 from pipeline.engines.work import Ended
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TELL_SECONDS = 0.5
+SAVE_SECONDS = 2.0
 ROOM_SECONDS = 15.0  # for a worker to begin, before it is asked why it does not
 ASK_SECONDS = 10.0  # for one answer of the coordinator
 AGAIN_SECONDS = 0.5  # after one that did not come
@@ -119,6 +124,7 @@ class _Driven:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when_told)
             nursery.start_soon(self._tell)
+            nursery.start_soon(self._save)
             nursery.start_soon(self._look_for_room)
             for _ in range(self.wanted):
                 self._begin_worker()
@@ -144,12 +150,12 @@ class _Driven:
             try:
                 failed = await _in_thread(partial(self.ray.get, reference))
             except self.ray.exceptions.RayTaskError as error:  # it could not even begin
-                failed = last_line(error)
+                failed = f": {last_line(error)}"
             except self.ray.exceptions.RayError as error:  # Ray has many words for a process that has ended
                 await self._died(name, str(error))
                 continue
             if failed:
-                await self._stop(f"a worker has failed: {failed}")
+                await self._stop(f"a worker has failed{failed}")
             await self._see_that_it_hears("leave", name)
 
     async def _died(self, name: str, told: str) -> None:
@@ -189,6 +195,15 @@ class _Driven:
             await self._look()
             self.work.tell(self.told)
             await trio.sleep(TELL_SECONDS)
+
+    async def _save(self) -> None:
+        """Save what `status` shows. A directory that cannot be written to is noticed by the workers."""
+        rate = RecentRate(trio.current_time(), self.told.rows_done)
+        while True:
+            await trio.sleep(SAVE_SECONDS)
+            going = going_of(self.told, rate.note(trio.current_time(), self.told.rows_done))
+            with suppress(OSError):
+                await _in_thread(partial(self.work.directory.save_going, going, time.time()))
 
     async def _look_for_room(self) -> None:
         """Find out why workers do not come: Ray lets them wait until a node has room for them, and says nothing."""
@@ -267,20 +282,6 @@ class _Driven:
                 return []
 
         return await _in_thread(ask)
-
-
-def no_room(missing: int, wanted: int, free: float, whole: float) -> str:
-    """Why workers do not come; "" if it is not for want of a CPU. free, whole: CPUs of the cluster."""
-    if free >= LEAST_NODES_CPU:
-        return ""
-    wait = "waits" if missing == 1 else "wait"
-    none = f"none of the {whole:g} of the cluster is free; add a node, or ask for fewer workers"
-    return f"{missing:,} of {wanted:,} workers {wait} for a CPU: {none}"
-
-
-def last_line(told: object) -> str:
-    """Of what Ray says of a failure, the line with the cause."""
-    return str(told).strip().splitlines()[-1].strip()
 
 
 async def _in_thread(do: Callable[[], T]) -> T:
