@@ -5,6 +5,7 @@ Shares are of the time of all workers together: with one of two workers held bac
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pipeline.core.bookkeeping.going import Going, LaneWait
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline.core.cluster.talk import LaneCounts, ShardCounts
+    from pipeline.core.pacing.findings import Learned
     from pipeline.summaries import Progress
 
 LONG_ENOUGH_SECONDS = 2.0  # of sending, to tell what share of the limits was used
@@ -37,20 +39,23 @@ def attained(counts: ShardCounts, sending: float) -> float | None:
     return _share(counts.attempts, sum(each or 0.0 for each in allowed), sending) if allowed and None not in allowed else None
 
 
-def lane_summaries(lanes: Sequence[LaneProgress]) -> tuple[LaneSummary, ...]:
-    """The same of a run that has ended."""
+def lane_summaries(lanes: Sequence[LaneProgress], learned: Sequence[Learned | None]) -> tuple[LaneSummary, ...]:
+    """The same of a run that has ended. learned: of each lane, what its provider was found to allow to all workers."""
     return tuple(
         LaneSummary(
             lane.name,
             lane.attempts,
             lane.succeeded,
             lane.throttled,
+            None if found is None or found.requests_per_minute is None else round(found.requests_per_minute, 3),
+            None if found is None else found.kind,
+            learned_in_flight=None if found is None else found.in_flight,
             out_seconds=round(lane.out_seconds or 0.0, 3),
             out=lane.out or None,
             limited_by=lane.limited_by,
             attained=lane.attained,
         )
-        for lane in lanes
+        for lane, found in zip_longest(lanes, learned[: len(lanes)])
     )
 
 

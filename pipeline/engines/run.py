@@ -196,7 +196,7 @@ class _Directed:
             cost=after.cost if has_prices(self.config) else None,
             limited_by=_limited_by([done for number, done in after.done.items() if number not in before.done]) or held,
             attained=None if told is None else told.attained,
-            lanes=() if told is None else lane_summaries(told.lanes),
+            lanes=() if ended is None else lane_summaries(ended.progress.lanes, ended.learned),
             finish_reasons=dict(after.finish_reasons),
             rejected=after.rejected,
             failures={} if told is None else told.failures,

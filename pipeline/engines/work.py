@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.core.cluster.plan import Plan, Shard
+    from pipeline.core.pacing.findings import Learned
     from pipeline.engines.rundir import Done, RunDirectory
     from pipeline.summaries import Progress
 
@@ -48,12 +49,14 @@ class Work:
 class Ended:
     """How the work has ended. stopped: why not every shard is done; None if each is, or was run up to its limit.
 
-    interrupted: because of `stop`. progress: of this run, the last one that was told.
+    interrupted: because of `stop`. progress: of this run, the last one that was told. learned: of each of its lanes, what was found
+    that the provider allows to all workers.
     """
 
     stopped: str | None
     progress: Progress
     interrupted: bool = False
+    learned: Sequence[Learned | None] = ()
 
 
 # Does the work. Raises UsageError where it cannot begin. Cancellation: attempts in flight are lost, everything that was answered is kept.

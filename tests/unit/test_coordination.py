@@ -260,6 +260,7 @@ def test_what_was_found_of_a_limit_is_shared_out_when_somebody_joins_or_leaves()
     assert report(core, "a", 3.1, news=LaneNews(learned=Learned(600.0, "bucket"))).lanes["a"][0].learned == Learned(300.0, "bucket")
     core.lost("b", 4.0, may_run=False)
     assert report(core, "a", 4.1).lanes["a"][0].learned == Learned(600.0, "bucket")
+    assert core.picture().learned == [Learned(600.0, "bucket")]
 
 
 def test_attempts_in_flight_never_add_up_to_more_than_the_run_allows() -> None:

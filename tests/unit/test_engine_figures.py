@@ -7,6 +7,7 @@ import pytest
 from pipeline.core.bookkeeping.going import Going, LaneWait
 from pipeline.core.cluster.counts import ended, left_behind, only_sent, total
 from pipeline.core.cluster.talk import LaneCounts, ShardCounts
+from pipeline.core.pacing.findings import Learned
 from pipeline.engines.figures import attained, going_together, lane_summaries, lanes_of, limited_by
 
 
@@ -58,10 +59,15 @@ def test_a_shard_that_goes_to_another_worker_keeps_what_was_sent_on_each_lane() 
 
 
 def test_the_summary_of_a_lane_says_what_its_progress_said() -> None:
-    (lane,) = lane_summaries(lanes_of(total([shard(EU)]), ["eu"], 10.0))
+    lanes = lanes_of(total([shard(EU)]), ["eu"], 10.0)
+
+    (lane,) = lane_summaries(lanes, [Learned(1140.0, "sliding", in_flight=30), None])
+    (unknown,) = lane_summaries(lanes, [])
 
     assert (lane.name, lane.attempts, lane.succeeded, lane.throttled) == ("eu", 600, 590, 4)
     assert (lane.limited_by, lane.attained, lane.out) == ({"requests_per_second": 1.0}, 0.599, None)
+    assert (lane.learned_per_minute, lane.kind, lane.learned_in_flight) == (1140.0, "sliding", 30)
+    assert (unknown.learned_per_minute, unknown.kind, unknown.learned_in_flight) == (None, None, None)
 
 
 def test_status_adds_up_what_shards_used_that_are_run_at_the_same_time() -> None:

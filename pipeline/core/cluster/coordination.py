@@ -24,6 +24,7 @@ from pipeline.core.cluster.counts import left_behind, only_sent, total
 from pipeline.core.cluster.lane_desk import LaneDesk
 from pipeline.core.cluster.shards import ShardQueue
 from pipeline.core.cluster.talk import ShardCounts, Told
+from pipeline.core.pacing.findings import Learned  # noqa: TC001  msgspec reads the annotations
 from pipeline.core.pacing.permits import Coordinator, GivenUpError, Permits
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class Kept(Struct):
 
 
 class Picture(Struct):
-    """The run as a whole. workers: alive. shards: in all. again: shards that were begun more than once. counts: over all shards."""
+    """The run as a whole.
+
+    workers: alive. shards: in all. again: shards that were begun more than once. counts: over all shards. learned: of each lane, what all
+    workers together found that its provider allows.
+    """
 
     workers: int
     shards: int
@@ -56,6 +61,7 @@ class Picture(Struct):
     counts: ShardCounts
     by_worker: dict[str, ShardCounts]
     stop: str | None = None
+    learned: list[Learned | None] = field(default_factory=list)
 
 
 class _Worker(Struct):
@@ -209,6 +215,7 @@ class CoordinatorCore:
             counts=self._counts(),
             by_worker=by_worker,
             stop=self.stopped,
+            learned=[desk.all_found for desk in self.desks.values()],
         )
 
     # ---- inside -----------------------------------------------------------------------------------------------------

@@ -133,7 +133,8 @@ class _Driven:
             nursery.cancel_scope.cancel()
         await self._look()
         interrupted = work.stop.is_set() and self.stopped in (None, INTERRUPTED)
-        return Ended(INTERRUPTED if interrupted else self.stopped, self.told, interrupted)
+        learned = () if self.picture is None else self.picture.learned
+        return Ended(INTERRUPTED if interrupted else self.stopped, self.told, interrupted, learned)
 
     # ---- workers ----------------------------------------------------------------------------------------------------
 
