@@ -103,7 +103,10 @@ class Dialer(Struct, eq=False):
             return None
         if base.scheme != "http" or not _has_arrived(sock):
             return sock
-        _probe(sock)
+        try:
+            _probe(sock)
+        except OSError:
+            return sock  # of which the server is gone already, on macOS
         return Connection(sock, self.caps)
 
     async def dial(self, base: BaseUrl, under_way: socket.socket | None = None) -> Connection:

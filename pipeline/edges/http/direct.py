@@ -131,8 +131,7 @@ class DirectSender:
                 return late_or_open
             opened = late_or_open
         if self._departure is not None and not await self._departure.may_leave():
-            opened.ends_at = opened.heard_at = REST
-            opened.settle()
+            self._keep(opened)
             return NOT_LEFT
         reply = await self._exchange(opened, head, job, client_request_id, now, reused=False)
         assert reply is not None  # only a reused connection can have been stale
@@ -148,6 +147,14 @@ class DirectSender:
         self.release()
         if self._connection is not None:
             self._drop(self._connection)
+
+    def _keep(self, opened: Connection) -> None:
+        """Keep a new connection for a later request, unless it is over by now."""
+        opened.ends_at = opened.heard_at = REST
+        try:
+            opened.settle()
+        except OSError:
+            self._drop(opened)
 
     def _put_aside(self, connection: Connection, surplus: bytes | None) -> None:
         """Drop a connection that has served its time, or on which something has come since the last answer."""

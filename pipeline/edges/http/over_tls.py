@@ -60,6 +60,7 @@ class TlsConnection(Connection):
                 self._session = None
             else:
                 session.failed(offered)
+        self._left = self.stirred = self._in.pending > 0
 
     def settle(self) -> None:
         """Send what OpenSSL has to say of itself, as far as the kernel takes it; the rest goes with what leaves next. Raises OSError."""
@@ -125,13 +126,25 @@ class TlsConnection(Connection):
             self.stirred = True
         return data
 
+    def surplus(self) -> bytes | None:
+        """As for a plain connection. What came in one packet with the last response is no longer in the socket."""
+        found = self._plain_surplus() if self._left else None
+        return super().surplus() if found is None else found
+
     def _read_surplus(self) -> bytes | None:
-        """As for a plain connection; but session tickets and key updates may come at any time and mean nothing."""
         try:
             data = self._sock.recv(RECEIVE_BYTES)
-            if not data:
-                return b""
-            self._in.write(data)
+        except OSError:
+            return b""
+        if not data:
+            return b""
+        self._in.write(data)
+        return self._plain_surplus()
+
+    def _plain_surplus(self) -> bytes | None:
+        """What OpenSSL makes of it: session tickets and key updates may come at any time and mean nothing."""
+        self._left = False
+        try:
             return self._tls.read(RECEIVE_BYTES)
         except ssl.SSLWantReadError:
             return b"" if self._out.pending else None  # it wants an answer of ours, which is not worth the trouble
