@@ -258,7 +258,7 @@ def _leaving(settings: FlowSettings, post: Post[GateMessage]) -> Leaving | None:
         return None
     from pipeline.stages.leaving import leaving_of  # noqa: PLC0415  few runs share limits
 
-    return leaving_of(settings.leases, post, alone=settings.lanes.alone is not None and settings.changes is None)
+    return leaving_of(settings.leases, post, alone=lambda: settings.lanes.alone is not None)
 
 
 def _keep_leases(nursery: trio.Nursery, leases: Mapping[LaneState, LimitLease | LaneKeeper], post: Post[GateMessage]) -> None:

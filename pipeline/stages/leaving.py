@@ -90,10 +90,11 @@ class Leaving:
     no other lanes.
     """
 
-    def __init__(self, lanes: Mapping[int, LeasedLane], reports: Outlet[GateMessage], *, alone: bool = False) -> None:
+    def __init__(self, lanes: Mapping[int, LeasedLane], reports: Outlet[GateMessage], *, alone: Callable[[], bool] = lambda: False) -> None:
         self._lanes = lanes
         self._reports = reports
-        self._only = next(iter(lanes.values())) if alone else None
+        self._alone = alone
+        self._first = next(iter(lanes.values()))
 
     def departure(self, lane: int, sender: object, clock: Callable[[], float]) -> Departure | None:
         """What a worker's sender asks from now on; None if its lane shares nothing."""
@@ -107,8 +108,8 @@ class Leaving:
     def handed_out(self, group: Sequence[Ticket]) -> None:
         """Tell the gate that workers have set out with these tickets, and all before."""
         left = group[-1].left
-        if self._only is not None:
-            self._reports.send_nowait(Change(partial(self._only.handed_out, len(group), left)))
+        if self._alone():
+            self._reports.send_nowait(Change(partial(self._first.handed_out, len(group), left)))
             return
         counts = Counter(ticket.lane for ticket in group)
 
@@ -119,7 +120,7 @@ class Leaving:
         self._reports.send_nowait(Change(tell))
 
 
-def leaving_of(states: Iterable[LaneState], reports: Outlet[GateMessage], *, alone: bool) -> Leaving | None:
+def leaving_of(states: Iterable[LaneState], reports: Outlet[GateMessage], *, alone: Callable[[], bool]) -> Leaving | None:
     """For these lanes, all of which are shared; None where none of them has a limit, so that no permits can move. alone: see `Leaving`."""
     lanes = {}
     for state in states:

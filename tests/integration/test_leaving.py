@@ -11,7 +11,7 @@ import trio.testing
 from attrs import define, field
 
 from pipeline.core.pacing.lane import Bound, Limit, Wait
-from pipeline.core.pacing.leased import LATE_SECONDS, LeasedLane
+from pipeline.core.pacing.leased import LATE_SECONDS, MOST_IN_HAND, LeasedLane
 from pipeline.core.pacing.permits import Reply
 from pipeline.edges.http import open_senders
 from pipeline.edges.http.endpoint import Endpoint
@@ -170,3 +170,20 @@ async def test_an_attempt_of_a_process_that_slept_does_not_leave_with_permits_of
         autojump_clock.jump(5.0)
 
         assert not await in_task(departure.may_leave())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_tickets_that_were_handed_out_are_counted_by_lane(*, alone: bool) -> None:
+    """A run with one lane need not look at each ticket."""
+    lane = LeasedLane([LIMIT])
+    lane.receive(Reply([[(0.0, 10)]], [0]), 0.0)
+    post, inbox = Mailbox[GateMessage](8).ends()
+    leaving = Leaving({0: lane}, post, alone=lambda: alone)
+    group = [given(lane)] + [Ticket(JOB, 1, None, lane=1) for _ in range(3 * (not alone))]
+
+    leaving.handed_out(group)
+    for message in await inbox.take():
+        assert isinstance(message, Change)
+        message.apply(trio.current_time())
+
+    assert lane.at_once == MOST_IN_HAND
