@@ -88,7 +88,7 @@ def test_workers_and_shards_are_told_where_there_are_several() -> None:
     (*_, told) = written(JsonScreen(FACTS), busy)
 
     assert ", workers 3/4, shards 17/40 (2 begun again), " in line
-    assert json.loads(told)["workers"] == {"alive": 3, "wanted": 4, "done": 17, "shards": 40, "again": 2, "each": {}}
+    assert json.loads(told)["workers"] == {"alive": 3, "wanted": 4, "done": 17, "shards": 40, "again": 2, "each": {}, "missing": ""}
 
 
 def test_first_failure_of_a_kind_is_told_at_once_and_once() -> None:

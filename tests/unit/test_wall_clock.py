@@ -27,6 +27,7 @@ READERS = {
     "cli/commands.py": "how long ago the last commit was, for people",
     "durability/commits.py": "the stamp of a commit",
     "durability/rebuild.py": "the stamp of a commit",
+    "engines/ray/driver.py": "when the figures of a run were saved, for `status` elsewhere",
     "engines/ray/coordinator.py": "how old the ages are that an earlier coordinator has saved",
     "engines/shard.py": "the stamp of a shard's history",
     "inspect/status.py": "whether a run has committed of late, for people",

@@ -17,8 +17,8 @@ UNUSED = ("pyarrow", "pydantic", "starlette")
 def begin_lean(ray: ModuleType) -> None:
     """Begin what packs values in this process without these packages, if it has not begun. They can be imported later on as ever.
 
-    To be called before anything else of this process runs in other threads. There is no public way; where Ray has none of the names
-    below, it loads what it likes.
+    Only for a worker's own process, before anything else of it runs in other threads. There is no public way; where Ray has none of the
+    names below, it loads what it likes.
     """
     absent = [name for name in UNUSED if name not in sys.modules]
     for name in absent:

@@ -13,7 +13,6 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipeline.engines.ray.lean import begin_lean
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ def joined(address: str) -> Iterator[ModuleType]:
     if ray.is_initialized():
         yield ray
         return
-    begin_lean(ray)
     local: dict[str, Any] = {"object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **local)
