@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,6 +103,31 @@ async def test_second_copy_between_two_requests_costs_a_connection_and_no_row(
     assert own(second, 1)
     assert server.accepted == 2
     assert "may hold another row's answer" not in caplog.text
+
+
+async def test_second_copy_that_comes_just_before_a_request_reaches_no_row(mock_clock: object) -> None:
+    """However short a time ago another request has left: here time stands still."""
+    del mock_clock
+    peers: list[tuple[Peer, Request]] = []
+
+    async def script(peer: Peer, request: Request) -> None:
+        peers.append((peer, request))
+        await peer.send(answer_to(request))
+
+    async with serve(script) as server, open_senders(Endpoint(server.url, timeouts=PATIENT)) as open_sender:
+        one, other = open_sender(), open_sender()
+        await one.send(job(0), "id-0")
+        await other.send(job(1), "id-1")
+        copied, request = peers[-1]
+        await one.send(job(2), "id-2")
+        assert isinstance(copied.stream, trio.SocketStream)
+        os.write(copied.stream.socket.fileno(), answer_to(request))  # at once, so that nobody can have been woken
+        reply = await other.send(job(3), "id-3")
+        one.close()
+        other.close()
+
+    assert own(reply, 3)
+    assert server.accepted == 3
 
 
 @BOTH

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.endpoint import Caps
-from pipeline.edges.http.readiness import GLANCE_SECONDS, MOST_AT_ONCE
+from pipeline.edges.http.readiness import MOST_AT_ONCE
 from pipeline.edges.http.watch import TICK_SECONDS, Watch
 
 if TYPE_CHECKING:
@@ -231,37 +231,3 @@ async def test_answers_that_come_together_leave_room_for_others_between_them(nur
 
     # Between two steps of this task there may be two of the other: trio runs those of one pass in any order.
     assert max(answered.values()) <= 2 * MOST_AT_ONCE
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no epoll")
-@pytest.mark.parametrize("end", [False, True])
-async def test_one_look_tells_of_all_connections_at_rest(nursery: trio.Nursery, *, end: bool) -> None:
-    """A request must not leave on a connection on which something has come that nobody asked for."""
-    watch = Watch()
-    now = trio.current_time()
-    with ExitStack() as far_ends:
-
-        def linked() -> tuple[Connection, socket.socket]:
-            near, far = socket.socketpair()
-            far_ends.enter_context(far)
-            connection = Connection(near, Caps())
-            watch.add(connection)
-            assert connection.is_woken or not watch.is_quiet(connection, now)  # nobody tells of it yet
-            assert watch.wakes(connection)
-            return connection, far
-
-        (one, _), (other, far) = linked(), linked()
-        assert watch.is_quiet(one, now)
-        assert watch.is_quiet(other, now)
-
-        far.close() if end else far.send(b"x")
-        later = now + GLANCE_SECONDS
-        assert not watch.is_quiet(other, later)
-        nursery.start_soon(watch.run)
-        await trio.testing.wait_all_tasks_blocked()  # and it was told of what has come
-        last = later + GLANCE_SECONDS
-        assert watch.is_quiet(one, last)
-        assert not watch.is_quiet(other, last)
-        assert other.surplus() == (b"" if end else b"x")
-        watch.close()
-        assert not watch.is_quiet(one, last + GLANCE_SECONDS)

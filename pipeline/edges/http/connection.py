@@ -70,7 +70,7 @@ class Connection:
             sock.setblocking(False)
         self._sock = sock
         self._fd = sock.fileno()
-        self._poll: select.poll | None = None  # made when it is needed, for most connections are never asked
+        self._poll: Callable[[float], list[tuple[int, int]]] | None = None  # made when it is needed: not every connection is used again
         self._sent = self._mark = 0
         self.reader = ResponseReader(caps)
         self.ends_at = self.heard_at = self.stalls_at = math.inf
@@ -93,9 +93,10 @@ class Connection:
     def surplus(self) -> bytes | None:
         """What has come since the last response: None if nothing has, no bytes if the server has closed. Does not wait."""
         if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._fd, select.POLLIN)
-        return self._read_surplus() if self._poll.poll(0) else None
+            own = select.poll()
+            own.register(self._fd, select.POLLIN)
+            self._poll = own.poll
+        return self._read_surplus() if self._poll(0) else None
 
     def _read_surplus(self) -> bytes | None:
         try:

@@ -106,7 +106,7 @@ class DirectSender:
         self._receiver.waited = 0.0
         connection = self._connection
         if connection is not None:
-            surplus = None if self._watch.is_quiet(connection, now) else connection.surplus()
+            surplus = connection.surplus()
             if surplus is None and now < self._retire_at and not self._trust.broken:
                 if self._departure is not None and not await self._departure.may_leave():
                     return NOT_LEFT

@@ -10,7 +10,6 @@ a connection that is `unhurried` is only woken at the next tick, or at every sec
 
 from __future__ import annotations
 
-import math
 import select
 import sys
 from typing import TYPE_CHECKING
@@ -23,14 +22,13 @@ if TYPE_CHECKING:
 
 
 MOST_AT_ONCE = 64  # answers that are judged in one pass: about 2 ms
-GLANCE_SECONDS = 0.0002  # for so long one look at all connections will do: a few requests
 TICK_SECONDS = 0.1  # a stream ends half of this late, or once this: 2 % of one of 5 s
 
 
 class Readiness:
     """Wakes the connections that were added. Without epoll it wakes none, and they wait on trio."""
 
-    __slots__ = ("_arrived", "_connections", "_epoll", "_glance", "_glanced_at", "_is_quiet", "_late", "_odd")
+    __slots__ = ("_arrived", "_connections", "_epoll", "_late", "_odd")
 
     def __init__(self) -> None:
         self._connections: dict[int, Connection] = {}
@@ -38,12 +36,6 @@ class Readiness:
         self._arrived = trio.Event()  # something is in it
         self._odd = False  # the last tick
         self._epoll = select.epoll() if sys.platform == "linux" else None
-        self._glanced_at = -math.inf  # clock
-        self._is_quiet = False  # as of then
-        if self._epoll is not None:
-            anything = select.poll()
-            anything.register(self._epoll.fileno(), select.POLLIN)
-            self._glance = anything.poll
 
     def add(self, connection: Connection) -> bool:
         """Wake a connection from now on; False if there is no epoll."""
@@ -61,19 +53,6 @@ class Readiness:
         self._late.discard(connection)
         if self._epoll is not None and self._connections.pop(connection.fileno(), None) is not None:
             self._epoll.unregister(connection.fileno())
-
-    def is_quiet(self, connection: Connection, now: float) -> bool:
-        """Whether it is certain that nothing has come for a connection at rest.
-
-        A question to each socket would cost a system call for every request. One to the epoll tells whether anything has come for any
-        connection, so requests that leave together need only one, unless answers arrive just then.
-        """
-        if not connection.is_woken or self._epoll is None or self._epoll.closed:
-            return False
-        if not self._glanced_at <= now < self._glanced_at + GLANCE_SECONDS:
-            self._glanced_at = now
-            self._is_quiet = not self._glance(0)
-        return self._is_quiet and not connection.stirred
 
     async def run(self) -> None:
         """Wake until closed or cancelled."""

@@ -29,14 +29,13 @@ REST = math.inf  # where a connection's deadlines are while nothing is under way
 class Watch:
     """Ends what waits on a connection past its deadline, and owns the connections and what wakes them.
 
-    idle: seconds that a server may be silent. next_look: clock when it looks at the deadlines again. is_quiet: see `Readiness`.
+    idle: seconds that a server may be silent. next_look: clock when it looks at the deadlines again.
     """
 
     def __init__(self, idle: float = math.inf) -> None:
         self._idle = idle
         self._connections: set[Connection] = set()
         self._readiness = Readiness()
-        self.is_quiet = self._readiness.is_quiet
         self.next_look = -math.inf  # not yet running: it looks when it starts
         self._nap = trio.CancelScope()
         self._work = trio.CancelScope()
