@@ -14,7 +14,7 @@ import trio
 from pipeline.edges.http import Counts, open_senders
 from pipeline.edges.http.endpoint import Endpoint, Timeouts, TlsOptions
 from pipeline.light import InTask, ask_before, in_task
-from pipeline.records import Answer, Fault, FaultCause, Job
+from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, listen
 
 if TYPE_CHECKING:
@@ -202,3 +202,35 @@ async def test_request_that_may_not_leave_is_no_error_where_the_server_has_gone(
     assert isinstance(reply, Fault)
     assert (reply.cause, reply.maybe_sent) == (FaultCause.NOT_LEFT, False)
     assert dropped == 1
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_request_behind_a_handshake_that_the_server_refuses_was_not_sent(
+    authority: Authority, tmp_path: Path, version: ssl.TLSVersion, *, shown: bool
+) -> None:
+    """In TLS 1.3 our certificate, or that we have none, reaches the server with the first request, which nobody reads then."""
+    context = authority.server_context("localhost", ask_for_client=True)
+    context.minimum_version = context.maximum_version = version
+    ours = Authority(str(tmp_path / "other.pem")).client_certificate(str(tmp_path / "client.pem")) if shown else None
+
+    async def handle(stream: trio.SocketStream) -> None:
+        wire = Wire(stream, context)
+        with suppress(ssl.SSLError):
+            await wire.shake()
+        await wire.records()  # what is wrong with the certificate
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, handle)
+        endpoint = Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path, ours))
+        async with open_senders(endpoint) as open_sender:
+            sender = open_sender()
+            fault = await sender.send(JOB, "i")
+            sender.close()
+        nursery.cancel_scope.cancel()
+
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.maybe_sent, fault.cause) == (FailureKind.CONNECTION, False, FaultCause.TLS_OTHER)
+    assert "the TLS handshake failed" in fault.message
+    assert "alert" in fault.message

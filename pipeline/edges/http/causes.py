@@ -39,6 +39,16 @@ NOT_LEFT = Fault(
 _OUT_OF_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 _PLAIN_HTTP = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"))
 
+# How OpenSSL calls the alerts that are about a client's certificate.
+_OF_CERTIFICATES = (
+    "CERTIFICATE",
+    "CERTIFICATE_REQUIRED",
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_UNKNOWN",
+    "UNKNOWN_CA",
+)
+
 
 def connect_cause(error: BaseException) -> FaultCause:
     """Why a connection could not be made. error: what was raised, with the exceptions that led to it attached."""
@@ -74,7 +84,16 @@ def exchange_cause(error: BaseException) -> FaultCause:
     """Why an exchange on an open connection failed."""
     if isinstance(error, MalformedResponseError):
         return error.cause
-    return FaultCause.CLOSED
+    return FaultCause.TLS_OTHER if refuses_our_certificate(error) else FaultCause.CLOSED
+
+
+def refuses_our_certificate(error: BaseException) -> bool:
+    """Whether the server ended the handshake over our certificate, or for want of one; it has read no request then.
+
+    In TLS 1.3 we learn of it only behind the first request, which leaves with the end of our handshake.
+    """
+    reason = (_openssl_reason(error) or "") if isinstance(error, ssl.SSLError) else ""
+    return "_ALERT_" in reason and reason.endswith(_OF_CERTIFICATES)
 
 
 def exchange_message(address: str, error: BaseException, *, started: bool) -> str:

@@ -13,7 +13,7 @@ import trio
 from msgspec import Struct
 
 from pipeline.core.answers.stream_starts import arrived_at_once, open_streamed_body
-from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message, exchange_cause, exchange_message
+from pipeline.edges.http.causes import NOT_LEFT, connect_cause, connect_message, exchange_cause, exchange_message, refuses_our_certificate
 from pipeline.edges.http.connection import Connection
 from pipeline.edges.http.memory import FREE_BYTES
 from pipeline.edges.http.pairing import HEAD_BYTES, Doubt, Pairing, out_of_step
@@ -285,6 +285,7 @@ class DirectSender:
         malformed = started and isinstance(error, MalformedResponseError)
         kind = FailureKind.MALFORMED_RESPONSE if malformed else FailureKind.CONNECTION
         message = exchange_message(self._address, error, started=started)
+        maybe_sent = maybe_sent and (started or not refuses_our_certificate(error))
         return Fault(kind, message, maybe_sent, exchange_cause(error), sent_at)
 
     def _too_late(self, deadline: str) -> tuple[FaultCause, str]:
