@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.core.answers.secrets import Secrets
     from pipeline.core.pacing.account import Accounts
+    from pipeline.core.pacing.findings import Learned
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.core.rows.lines import RawRow
     from pipeline.messages import Change, Spent
     from pipeline.ports import LaneKeeper, LimitLease, Observer
@@ -80,7 +82,7 @@ async def carry(
                 changes=live.changes,
                 leases=leases,
             )
-            settings.lanes.recall(durable.state.learned, trio.current_time())
+            _go_on(settings.lanes, providers, durable.state.learned)
             course.keep_in(durable, settings.lanes, accounts)
             with live.of(Running(config, settings, providers, course, accounts, durable.figures, _put_in_force)):
                 await course.follow(settings, give_up)
@@ -104,6 +106,14 @@ async def carry(
     except (SinkError, JournalError) as error:  # a network disk may report at the end that it has not kept what it took
         raise RunAborted(str(error), course.stopped(str(error), durable.digest)) from error
     return summary
+
+
+def _go_on(lanes: Lanes, providers: Providers, learned: Mapping[str, Learned]) -> None:
+    """Go on with what the flow before has learned of the same providers, if there was one; else with what the journal remembers."""
+    if providers.lanes is not None:
+        lanes.go_on_from(providers.lanes)
+    providers.lanes = lanes
+    lanes.recall(learned, trio.current_time())
 
 
 def _disk_trouble(error: Exception) -> str | None:

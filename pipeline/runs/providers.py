@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config, ProviderConfig
     from pipeline.config.environment import Credentials
+    from pipeline.core.pacing.lanes import Lanes
     from pipeline.edges.attachments.folder import Folder
     from pipeline.ports import Departure, OpenSender, Sender
     from pipeline.records import Answer, Fault, Job
@@ -52,10 +53,15 @@ def secrets_of(shown: tuple[Credentials, ...]) -> tuple[str, ...]:
 
 
 class Providers:
-    """The open providers of a run. senders: makes a sender to each, in the order of the lanes. folder: of the files that rows name."""
+    """The open providers of a run.
+
+    senders: makes a sender to each, in the order of the lanes. folder: of the files that rows name. lanes: of the latest flow that has
+    used them; one that begins later, such as the next shard of a worker, goes on with what that has learned.
+    """
 
     def __init__(self, nursery: trio.Nursery, transport: httpx.AsyncBaseTransport | None, folder: Folder | None, hide: Hide) -> None:
         self.senders: list[OpenSender] = []
+        self.lanes: Lanes | None = None
         self._nursery = nursery
         self._transport = transport
         self._hide = hide

@@ -38,15 +38,18 @@ _numbers = count()  # of messages
 class VirtualWorkers(SimulatedRun):
     """A plan's rows, cut into shards that `count` workers run one after the other; one shard for each worker if `shard_rows` is None.
 
+    overlap: a worker begins its next shard when half of the present one is done, as real ones do, and not when all of it is.
     late_seconds: after which the last worker comes. stopped: why each worker has stopped, None if it did not.
     """
 
     count: int = 2
     shard_rows: int | None = None
+    overlap: bool = False
     late_seconds: float = 0.0
     core: CoordinatorCore = field(init=False)
     stopped: list[str | None] = field(factory=list)
     _left: Iterator[int] = field(init=False)
+    _lanes: dict[int, Lanes] = field(factory=dict)  # of each worker's latest shard
 
     async def _main(self) -> None:
         plan = self.plan
@@ -69,16 +72,40 @@ class VirtualWorkers(SimulatedRun):
     async def _work(self, number: int) -> None:
         if number == self.count - 1:
             await trio.sleep(self.late_seconds)
-        for base in self._left:
-            if self.core.stopped is not None:
-                return
-            self.stopped[number] = await self._run_shard(f"w{number}", base)
-            self.core.stop(self.stopped[number])
+        ended = trio.Event()
+        ended.set()
+        async with trio.open_nursery() as shards:
+            for base in self._left:
+                if self.core.stopped is not None:
+                    return
+                before, ended, half = ended, trio.Event(), trio.Event()
+                shards.start_soon(self._work_at, number, base, half, ended)
+                await before.wait()
+                await (half if self.overlap else ended).wait()
 
-    async def _run_shard(self, worker: str, base: int) -> str | None:
-        plan, rows = self.plan, self._rows_of_a_shard
+    async def _work_at(self, number: int, base: int, half: trio.Event, ended: trio.Event) -> None:
+        self.stopped[number] = await self._run_shard(number, base, half)
+        self.core.stop(self.stopped[number])
+        half.set()
+        ended.set()
+
+    async def _run_shard(self, number: int, base: int, half: trio.Event) -> str | None:
+        plan, rows, worker = self.plan, self._rows_of_a_shard, f"w{number}"
+        written = 0
+
+        async def emit(outcomes: list[Outcome]) -> None:
+            nonlocal written
+            await self._emit(outcomes)
+            written += len(outcomes)
+            if 2 * written >= rows:
+                half.set()
+
         policy = RetryPolicy(plan.attempts, 0.5, 4.0, plan.patience_seconds)
         state = LaneState(LeasedLane([], slots=plan.workers, learn=plan.learn), plan.workers, policy=policy)
+        lanes = Lanes([state])
+        if number in self._lanes:
+            lanes.go_on_from(self._lanes[number])
+        self._lanes[number] = lanes
         read = 0
 
         async def take_rows(most: int) -> list[RawRow]:
@@ -94,11 +121,11 @@ class VirtualWorkers(SimulatedRun):
         settings = FlowSettings(
             take_rows=take_rows,
             make_jobs=make_jobs,
-            lanes=Lanes([state]),
+            lanes=lanes,
             fetch=FetchSettings(
                 (self._open_sender,), policy, draw=lambda: 0.5, utc=self.utc, name_attempt=lambda index, attempt: f"{index}-{attempt}"
             ),
-            store=PassThrough(self._emit),
+            store=PassThrough(emit),
             window=plan.window,
             leases={state: _Keeper(self.core, worker, f"{worker}/{base}")},
         )

@@ -18,20 +18,21 @@ import pipeline
 from pipeline.core.bookkeeping.going import Going, LaneWait
 from pipeline.edges.store.files import BusyError
 from pipeline.engines.collect import collect
-from pipeline.engines.in_turn import in_turn
+from pipeline.engines.in_turn import in_turn, progress_before
 from pipeline.engines.plan import see_that_input_is_planned
 from pipeline.engines.run import run_on
-from pipeline.engines.shard import Place, ShardResult, run_shard
+from pipeline.engines.shard import Place, ShardResult, opened_providers, run_shard
+from pipeline.engines.work import Ended, Work
 from pipeline.errors import ConfigError, InputError, OutputChangedError, OutputExistsError, RunChangedError, RunInterrupted, UsageError
 from pipeline.inspect.status import status
 from pipeline.inspect.verify import verify
+from pipeline.summaries import WorkersProgress
 from tests.fakes.engines import ROWS, Case
 from tests.fakes.processes import ROOT, Campaign, campaign, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.engines.work import Ended, Work
     from pipeline.summaries import Progress
 
 
@@ -114,6 +115,24 @@ def test_a_shard_uses_the_connections_of_the_one_before(case: Case) -> None:
     case.run()
 
     assert case.connections <= 6
+
+
+def test_a_shard_goes_on_with_what_the_one_before_has_learned_of_the_limits(case: Case) -> None:
+    learners = []
+
+    async def engine(work: Work) -> Ended:
+        async with opened_providers(work.config) as opened:
+            for shard in work.shards:
+                await run_shard(work.config, shard, Place(work.directory, work.plan), leases={}, stop=work.stop, opened=opened)
+                assert opened.providers.lanes is not None
+                learners.append(opened.providers.lanes.states[0].limits._learner)
+        return Ended(None, progress_before(work, WorkersProgress(1, 1, 0, len(work.shards))))
+
+    case.run(engine=engine)
+
+    assert len(learners) > 1
+    assert learners[0] is not None
+    assert all(each is learners[0] for each in learners)
 
 
 def test_costs_are_summed_over_the_shards_of_all_processes(case: Case) -> None:
@@ -380,7 +399,7 @@ def test_what_is_on_other_machines_is_counted_by_its_lines(case: Case, tmp_path:
 RUN = """
 import sys, trio
 from pipeline import load_config
-from pipeline.engines.in_turn import in_turn
+from pipeline.engines.in_turn import in_turn, progress_before
 from pipeline.engines.run import run_on
 
 summary = trio.run(run_on, in_turn, load_config(sys.argv[1]))

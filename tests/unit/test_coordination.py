@@ -26,10 +26,11 @@ def ask(core: CoordinatorCore, worker: str, now: float, **said: Any) -> Told:
     return core.answer(worker, now)
 
 
-def report(core: CoordinatorCore, worker: str, now: float, **said: Any) -> Told:
-    """One message of a worker with a flow of its own name, which is busy unless something else is said."""
-    joins = worker not in core.desks[""].permits.holders
-    core.take(Poll(worker, {worker: [LaneReport(Demand(bound=True, rates=[0.0]), joins, **said)]}), now)
+def report(core: CoordinatorCore, worker: str, now: float, *, flow: str = "", **said: Any) -> Told:
+    """One message of a worker with a flow, of its own name if none is given, which is busy unless something else is said."""
+    flow = flow or worker
+    joins = flow not in core.desks[""].permits.holders
+    core.take(Poll(worker, {flow: [LaneReport(Demand(bound=True, rates=[0.0]), joins, **said)]}), now)
     return core.answer(worker, now)
 
 
@@ -259,8 +260,37 @@ def test_what_was_found_of_a_limit_is_shared_out_when_somebody_joins_or_leaves()
     assert joined.lanes["b"][0].learned == Learned(300.0, "bucket")
     assert report(core, "a", 3.1, news=LaneNews(learned=Learned(600.0, "bucket"))).lanes["a"][0].learned == Learned(300.0, "bucket")
     core.lost("b", 4.0, may_run=False)
-    assert report(core, "a", 4.1).lanes["a"][0].learned == Learned(600.0, "bucket")
+    assert report(core, "a", 4.5).lanes["a"][0].learned is None  # it may be between two shards
+    assert core.has_news("a", 5.1)
+    assert report(core, "a", 5.1).lanes["a"][0].learned == Learned(600.0, "bucket")
     assert core.picture().learned == [Learned(600.0, "bucket")]
+
+
+def test_the_flows_of_one_worker_have_one_part_of_what_was_found() -> None:
+    core = coordinator()
+    report(core, "a", 1.0, flow="a/0")
+    report(core, "a", 2.0, flow="a/0", news=LaneNews(learned=Learned(600.0, "bucket")))
+    both = (("a/0", LaneNews(learned=Learned(600.0, "bucket"))), ("a/1", LaneNews(learned=Learned(600.0, "bucket"))))
+
+    for name, news in both:
+        assert report(core, "a", 3.0, flow=name, news=news).lanes[name][0].learned is None
+    assert core.picture().learned == [Learned(600.0, "bucket")]
+
+    report(core, "b", 4.0)
+    told = report(core, "a", 4.1, flow="a/0").lanes
+    assert [told[name][0].learned for name, _ in both] == [Learned(300.0, "bucket")] * 2  # one of them may be about to end
+
+
+def test_a_limit_that_is_shut_for_one_flow_is_probed_by_all_flows_of_its_worker() -> None:
+    core = coordinator()
+    shut = LaneNews(shut=True)
+    report(core, "a", 1.0, flow="a/0", news=shut)
+    both = report(core, "a", 1.1, flow="a/1", news=shut).lanes
+
+    other = report(core, "b", 1.2).lanes
+
+    assert [both[name][0].shut for name in ("a/0", "a/1")] == [False, False]
+    assert other["b"][0].shut
 
 
 def test_attempts_in_flight_never_add_up_to_more_than_the_run_allows() -> None:

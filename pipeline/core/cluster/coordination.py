@@ -215,7 +215,7 @@ class CoordinatorCore:
             counts=self._counts(),
             by_worker=by_worker,
             stop=self.stopped,
-            learned=[desk.all_found for desk in self.desks.values()],
+            learned=[desk.found.together for desk in self.desks.values()],
         )
 
     # ---- inside -----------------------------------------------------------------------------------------------------

@@ -12,18 +12,20 @@ What one holder finds out, all are told:
 - rows in a row that got the same permanent answer, or whose key was refused: they are added up (`alike`), over the shards that have ended
   too, and the run stops after as many as one process would.
 - that the lane has worked: a key or a server that has worked for one is judged by that in every flow that begins later.
-- a pace that was found. Each holder finds what the provider allows beside the others, so what the provider allows in all is the
-  sum. When a holder joins or leaves, the sum is shared out anew, and nobody has to search again.
+- a pace that was found: see `found`.
+
+A holder is a flow. The flows of one worker learn the limits of a provider together, so what concerns those is asked of, and told to,
+workers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct, field
 
 from pipeline.core.cluster.alike import Alike
+from pipeline.core.cluster.found import Found
 from pipeline.core.cluster.slots import Slots
 from pipeline.core.cluster.talk import LaneAnswer
 from pipeline.core.pacing.permits import Coordinator
@@ -32,16 +34,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipeline.core.cluster.talk import LaneNews, LaneReport, SharedLane
-    from pipeline.core.pacing.findings import Learned
     from pipeline.core.pacing.permits import Permits
 
 PAUSE_SECONDS = 0.05  # a pause that is longer than the known one by less is the same one, told twice
-ANNOUNCED = "announced"  # every holder hears it from the provider itself
 CHANGED = 0.1  # of a part of what is announced: less is not worth a message
 
 
+def worker_of(name: str) -> str:
+    """The worker of a holder (`Link`), or the holder itself where it names none."""
+    return name.partition("/")[0]
+
+
 class _Heard(Struct):
-    """What a holder knows from an answer. pause: clock until which it does. The rest as in `LaneAnswer`."""
+    """What a holder knows from an answer. pause: clock until which it does. shared: as in `Found`. The rest as in `LaneAnswer`."""
 
     pause: float = 0.0
     held: str = ""
@@ -52,6 +57,7 @@ class _Heard(Struct):
     key_in_doubt: bool = False
     key_refused: bool = False
     worked: bool = False
+    shared: int = 0
 
 
 class LaneDesk(Struct):
@@ -60,8 +66,7 @@ class LaneDesk(Struct):
     paused_until: clock. held: by holder, why it holds the lane, in the order in which they found that. shut: holders for whom a limit is
     shut, in the same order. out: why nobody uses it any more. worked: it has given a result at least once.
 
-    found: what each holder has found of the provider's limits. all_found: the same of all together, kept while nobody holds the lane.
-    shared: holders that are still to be told their part of that.
+    found: of the provider's limits.
     """
 
     permits: Coordinator
@@ -72,9 +77,7 @@ class LaneDesk(Struct):
     shut: dict[str, None] = field(default_factory=dict)
     out: str = ""
     worked: bool = False
-    found: dict[str, Learned] = field(default_factory=dict)
-    all_found: Learned | None = None
-    shared: set[str] = field(default_factory=set)
+    found: Found = field(default_factory=Found)
     heard: dict[str, _Heard] = field(default_factory=dict)
 
     @classmethod
@@ -95,15 +98,16 @@ class LaneDesk(Struct):
             return
         self.slots.note(name, report.slots, report.in_flight)
         if joins:
-            self.heard[name] = _Heard()
-            self._share_anew()
+            self.heard[name] = _Heard(shared=self.found.shared)  # its worker knows its part, or gets one now
+            self.found.note(worker_of(name), now, sends=True)
         self._hear(name, report.news, now)
 
     def answer(self, name: str, now: float) -> LaneAnswer:
         """What a holder is told now."""
         held, shut, share, in_doubt = self._held_for(name), self._shut_for(name), self._share_of(name), self._in_doubt(name)
         key_in_doubt, key_refused = self.alike.is_key_in_doubt(name), self.alike.is_key_refused
-        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share, in_doubt, key_in_doubt, key_refused, self.worked)
+        told, shared = self.heard[name].shared, self.found.shared
+        self.heard[name] = _Heard(self.paused_until, held, shut, self.out, share, in_doubt, key_in_doubt, key_refused, self.worked, shared)
         return LaneAnswer(
             self.permits.answer(name, now),
             self.slots.answer(name),
@@ -111,7 +115,7 @@ class LaneDesk(Struct):
             held=held,
             shut=shut,
             out=self.out,
-            learned=self._part_of(name),
+            learned=None if told == shared else self.found.part_of(worker_of(name)),
             share=share,
             alike=self.alike.beside(name),
             in_doubt=in_doubt,
@@ -125,6 +129,7 @@ class LaneDesk(Struct):
         if name not in self.permits.holders:
             return False
         heard = self.heard[name]
+        self.found.look(now)
         return (
             self.paused_until > max(now, heard.pause + PAUSE_SECONDS)
             or self.out != heard.out
@@ -137,7 +142,7 @@ class LaneDesk(Struct):
             or abs(self._share_of(name) - heard.share) > CHANGED * heard.share
             or self.permits.has_news(name, now)
             or self.slots.has_news(name)
-            or (name in self.shared and self.all_found is not None)
+            or (self.found.shared != heard.shared and self.found.part_of(worker_of(name)) is not None)
         )
 
     def leave(self, name: str, back: Sequence[Permits], now: float, last: LaneNews | None) -> None:
@@ -146,12 +151,12 @@ class LaneDesk(Struct):
             self._add_results(name, last)
             self.alike.end(name)
         self.permits.leave(name, back, now)
-        self._forget(name)
+        self._forget(name, now)
 
     def give_up(self, name: str, now: float, hold: float) -> None:
         """A holder is dead, or was silent for too long. hold: seconds for which it may still send."""
         self.permits.give_up(name, now, hold)
-        self._forget(name)
+        self._forget(name, now)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
@@ -168,9 +173,9 @@ class LaneDesk(Struct):
             self.shut[name] = None
         else:
             self.shut.pop(name, None)
-        if news.learned is not None and news.learned.kind != ANNOUNCED and name not in self.shared:
-            self.found[name] = news.learned
-            self._add_up()
+        self._note_sending(worker_of(name), now)
+        if self.heard[name].shared == self.found.shared:
+            self.found.hear(worker_of(name), news.learned)
 
     def _add_results(self, name: str, news: LaneNews) -> None:
         self.alike.hear(name, news.alike, news.succeeded)
@@ -182,49 +187,31 @@ class LaneDesk(Struct):
         return "" if first == name else self.held[first]
 
     def _shut_for(self, name: str) -> bool:
-        return next(iter(self.shut), name) != name
+        return worker_of(next(iter(self.shut), name)) != worker_of(name)
 
     def _in_doubt(self, name: str) -> bool:
         return not self.alike.are_enough or any(used.in_flight for each, used in self.slots.holders.items() if each != name)
 
     def _share_of(self, name: str) -> float:
         """A holder's part of what is announced: as much as each of the others who send as much as they may."""
-        busy = {each for each, holder in self.permits.holders.items() if holder.bound or self.slots.is_busy(each)}
-        return 1.0 / len(busy | {name})
+        return 1.0 / len(self._busy() | {worker_of(name)})
 
-    def _forget(self, name: str) -> None:
+    def _busy(self) -> set[str]:
+        """Workers that send as much as they may."""
+        return {worker_of(name) for name, holder in self.permits.holders.items() if holder.bound or self.slots.is_busy(name)}
+
+    def _note_sending(self, worker: str, now: float) -> None:
+        """Note whether a worker has something to send; while nothing may leave, that is not known, and stays as it was."""
+        if worker in self._busy():
+            self.found.note(worker, now, sends=True)
+        elif not (self.held or self.shut or self.paused_until > now):
+            self.found.note(worker, now, sends=False)
+
+    def _forget(self, name: str, now: float) -> None:
         self.slots.forget(name)
         self.alike.forget(name)
         self.held.pop(name, None)
         self.shut.pop(name, None)
         self.heard.pop(name, None)
-        self.found.pop(name, None)
-        self.shared.discard(name)
-        self._share_anew()
-
-    def _add_up(self) -> None:
-        """What the provider allows, if every holder has found its part; a part that is not known is as large as the others on average."""
-        known = [found.requests_per_minute for found in self.found.values() if found.requests_per_minute is not None]
-        caps = [found.in_flight for found in self.found.values() if found.in_flight is not None]
-        count, newest = len(self.permits.holders), next(reversed(self.found.values()))
-        self.all_found = msgspec.structs.replace(
-            newest,
-            requests_per_minute=sum(known) / len(known) * count if known else None,
-            in_flight=round(sum(caps) / len(caps) * count) if caps else None,
-        )
-
-    def _share_anew(self) -> None:
-        self.shared = set(self.permits.holders) if self.all_found is not None else set()
-
-    def _part_of(self, name: str) -> Learned | None:
-        if name not in self.shared or self.all_found is None:
-            return None
-        self.shared.discard(name)
-        found, count = self.all_found, len(self.permits.holders)
-        part = msgspec.structs.replace(
-            found,
-            requests_per_minute=None if found.requests_per_minute is None else found.requests_per_minute / count,
-            in_flight=None if found.in_flight is None else max(1, found.in_flight // count),
-        )
-        self.found[name] = part
-        return part
+        if worker_of(name) not in map(worker_of, self.permits.holders):
+            self.found.note(worker_of(name), now, sends=False)

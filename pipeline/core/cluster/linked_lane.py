@@ -103,7 +103,7 @@ class LinkedLane:
             self._told_out = answer.out
             state.retire(answer.out)
         if answer.learned is not None and not self._is_known(answer.learned):
-            lane.restore(answer.learned, now)
+            lane.share_found(answer.learned, now)
 
     def _add_results(self, answer: LaneAnswer) -> None:
         state, refusals = self.state, self.state.refusals
@@ -138,6 +138,7 @@ class LinkedLane:
         """Hold nothing any more; what it held. It joins anew with the next report."""
         self._joins = True
         self.lane.valid_until = now
+        self.lane.end()
         return self.lane.give_all_back(now)
 
     def _is_known(self, told: Learned) -> bool:

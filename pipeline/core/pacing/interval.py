@@ -53,6 +53,11 @@ class Interval(Struct, eq=False):
         """The rate is known."""
         self.estimate, self.unsure, self.trial = estimate, False, False
 
+    def scale(self, factor: float) -> None:
+        """The same of a larger or a smaller part of what is allowed in all."""
+        self.estimate = None if self.estimate is None else factor * self.estimate
+        self.low, self.high, self._survived = factor * self.low, factor * self.high, factor * self._survived
+
     def between(self, low: float, high: float, *, trial: bool = False) -> None:
         """The rate lies between two."""
         self.low, self.high, self.trial = low, high, trial

@@ -182,6 +182,12 @@ class Lane(Admission):
         """What was found out about the provider's limits, or None. Plain values, to be kept for `restore`."""
         return None if self._learner is None else self._learner.learned
 
+    def go_on_from(self, before: Lane) -> None:
+        """Go on with all that another lane of the same limits has learned, and learn together with it from here on."""
+        if self._learner is not None and before._learner is not None:
+            self._learner = before._learner
+            self.counts_tokens = self._counts_tokens()
+
     def restore(self, learned: Learned, now: float) -> None:
         """Go on from what an earlier run found out."""
         if self._learner is not None:

@@ -154,6 +154,14 @@ class LaneState:
         self.health.has_worked()
         self.refusals.has_worked()
 
+    def go_on_from(self, before: LaneState) -> None:
+        """Go on with what an earlier flow of this process knows of the lane; both may be in use for a while, and learn together."""
+        self.limits.go_on_from(before.limits)
+        self.calibrations = before.calibrations
+        self.health.latency.go_on_from(before.health.latency)
+        if before.health.trouble.worked:
+            self.has_worked()
+
     def hold(self, now: float, cause: str) -> None:
         """Hold the lane because others say that it does not work; it is probed as if its own attempts had failed."""
         self.health.hold(now, cause)

@@ -89,10 +89,15 @@ class Lanes:
         found = {state.name: state.limits.learned for state in self.states}
         return {name: learned for name, learned in found.items() if learned is not None}
 
+    def go_on_from(self, before: Lanes) -> None:
+        """Go on with what the flow before knows of the same lanes."""
+        for state, earlier in zip(self.states, before.states, strict=True):
+            state.go_on_from(earlier)
+
     def recall(self, learned: Mapping[str, Learned], now: float) -> None:
-        """Go on from what an earlier run found out."""
+        """Go on from what an earlier run found out, where nothing newer is known."""
         for state in self.states:
-            if state.name in learned:
+            if state.name in learned and state.limits.learned is None:
                 state.limits.restore(learned[state.name], now)
 
     def refuses(self, tokens: int, output_tokens: int = 0) -> str | None:

@@ -30,6 +30,11 @@ class Latency:
         self.mean = 0.0
         self.p95 = inf
 
+    def go_on_from(self, before: Latency) -> None:
+        """Begin with the times that others of the same lane took, as of their last `look`."""
+        self._kept.extend(before._kept)
+        self.mean, self.p95 = before.mean, before.p95
+
     def look(self, now: float, departures: int) -> None:
         """Take note of the clock and of how many attempts have left by now; about once a second."""
         self._departures.append((now, departures))

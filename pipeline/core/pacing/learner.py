@@ -180,6 +180,12 @@ class Learner:
             return Learned(told.get(Unit.REQUESTS), "announced", period, None, *tokens)
         return None
 
+    def share_found(self, part: Learned, now: float) -> None:
+        """Use this part of what all workers together found. One that has found nothing so far begins with it."""
+        finder, rate = self.finder, part.requests_per_minute
+        if part.in_flight is not None or rate is None or not finder.share(rate / 60.0, now):
+            self.restore(part, now)
+
     def restore(self, learned: Learned, now: float) -> None:
         """Go on from what an earlier run found out. It is tested soon, for it may have changed since."""
         if learned.in_flight is not None:

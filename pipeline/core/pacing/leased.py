@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pipeline.core.pacing.lane import UNBOUNDED, Lane, Wait
 from pipeline.core.pacing.meter import Bound, costs_of
 from pipeline.core.pacing.permits import AGES, Demand
@@ -13,6 +15,7 @@ from pipeline.core.pacing.sliding_log import WINDOW_SECONDS_PER_PERIOD
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pipeline.core.pacing.findings import Learned
     from pipeline.core.pacing.meter import Costs, Limit
     from pipeline.core.pacing.permits import Permits, Reply
     from pipeline.messages import Grant
@@ -26,6 +29,13 @@ LATE_SECONDS = 0.05
 # Tickets on their way to those who make the attempts, who take some 5 ms for so many. A process that is short of CPU would else give itself
 # more than can leave within LATE_SECONDS, and each of these would have to ask: a worker took 140 µs of CPU a row, and 86 with this.
 MOST_IN_HAND = 64
+
+
+class Crew(Struct, eq=False):
+    """What lanes have in common that learn together. in_flight: attempts; slots: how many there may be."""
+
+    in_flight: int = 0
+    slots: int = 0
 
 
 class LeasedLane(Lane):
@@ -44,14 +54,18 @@ class LeasedLane(Lane):
         "_in_hand",
         "_measured_at",
         "_need",
+        "_own",
         "_rates",
         "_release",
         "_used",
         "_waited_at",
+        "crew",
         "valid_until",
     )
 
     def __init__(self, limits: Iterable[Limit], *, slots: int = UNBOUNDED, learn: bool = False) -> None:
+        self.crew = Crew(slots=slots)
+        self._own = 0  # attempts in flight that are this lane's
         super().__init__(limits, slots=slots, learn=learn)
         for meter in self._meters:
             meter.hold(0, -inf)
@@ -65,6 +79,31 @@ class LeasedLane(Lane):
         self._handed_out = -inf  # clock of the newest tickets that were handed out
         self._in_hand = 0  # tickets that were given and not yet handed out
         self.valid_until = -inf  # without a word from the coordinator until then, nothing leaves
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts in flight, also those of lanes that learn together with this one."""
+        return self.crew.in_flight
+
+    @in_flight.setter
+    def in_flight(self, count: int) -> None:
+        self._own += count - self.crew.in_flight
+        self.crew.in_flight = count
+
+    @property
+    def concurrency(self) -> int:
+        """As `Admission.concurrency`: what a cap leaves this lane beside the others that learn with it."""
+        return self._slots if self._learner is None else max(1, self._learner.finder.crowd.bound - (self.crew.in_flight - self._own))
+
+    def go_on_from(self, before: Lane) -> None:
+        """As `Lane.go_on_from`, before it has let anything leave. It may have nothing in flight until it is told how many."""
+        super().go_on_from(before)
+        if isinstance(before, LeasedLane):
+            self.crew, self._slots = before.crew, 0
+
+    def end(self) -> None:
+        """It lets nothing leave any more, and others that learn with it go on."""
+        self._set_slots(0)
 
     @property
     def shared(self) -> list[tuple[int, float, bool]]:
@@ -191,9 +230,13 @@ class LeasedLane(Lane):
         """Allow another number of attempts in flight. Limits that are shared cannot be changed by one of those who share them."""
         del limits, now
         if slots is not None:
-            self._slots = slots
-        if self._learner is not None:
-            self._learner.retune(self._top(), self._slots)
+            self._set_slots(slots)
+
+    def _set_slots(self, slots: int) -> None:
+        self.crew.slots += slots - self._slots
+        self._slots = slots
+        if self._learner is not None and self.crew.slots:
+            self._learner.retune(self._top(), self.crew.slots)
 
     def give_all_back(self, now: float) -> list[Permits]:
         """Part with all permits, at the end or because others have them by now. What has not left yet must not leave any more."""
@@ -209,6 +252,11 @@ class LeasedLane(Lane):
         """Use this part of what the provider announces from now on."""
         if self._learner is not None:
             self._learner.take_share(share, now)
+
+    def share_found(self, part: Learned, now: float) -> None:
+        """Use this part of what all workers together found from now on."""
+        if self._learner is not None:
+            self._learner.share_found(part, now)
 
     def _top(self) -> float:
         """The requests a second that the limits allow, to all together."""

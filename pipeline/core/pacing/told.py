@@ -56,6 +56,17 @@ class Told(Closing, eq=False):
         self._hold(now)
         self._began = now - MIN_HOLD_SECONDS
 
+    def share(self, rate: float, now: float) -> bool:
+        """Go on at another part of what was found: all that is known of it grows or shrinks alike. False if nothing was found so far."""
+        estimate = self.span.estimate
+        if estimate is None or self.mode is Mode.OPEN:
+            return False
+        factor = rate / estimate
+        self.span.scale(factor)
+        self.rate = min(self.top, factor * self.rate)
+        self.windows.held(rate, now)
+        return True
+
     def retune(self, slots: int, top: float) -> None:
         """Other bounds are configured."""
         self._end_wave()
