@@ -164,6 +164,20 @@ async def test_connections_send_at_once_and_notice_a_peer_that_vanished(again: b
             sender.close()
 
 
+async def test_connection_that_takes_no_probes_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS, where a connection takes no options once the server has gone."""
+    closing = answering(WHOLE.replace(b"content-type", b"connection: close\r\ncontent-type"))
+
+    async with serve(closing) as server, sender_to(server.url) as sender:
+        await sender.send(JOB, "i")
+        monkeypatch.setattr(connect, "PROBING", [(socket.SOL_SOCKET, 9999, 1)])
+        faults = [await sender.send(JOB, "i") for _ in range(3)]
+
+    for fault in faults:
+        assert isinstance(fault, Fault)
+        assert (fault.kind, fault.maybe_sent) == (FailureKind.CONNECTION, False)
+
+
 async def test_connection_may_be_ipv6() -> None:
     try:
         [listener] = await trio.open_tcp_listeners(0, host="::1")

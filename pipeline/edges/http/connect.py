@@ -116,6 +116,8 @@ class Dialer(Struct, eq=False):
         """
         sock = await self._socket(base, under_way)
         try:
+            if self.unix_socket is None:
+                _probe(sock)
             if base.scheme == "http":
                 return Connection(sock, self.caps)
             if self._context is None:
@@ -140,9 +142,7 @@ class Dialer(Struct, eq=False):
         if self.unix_socket is not None:
             stream = await trio.open_unix_socket(self.unix_socket)
             return socket.socket(fileno=stream.socket.detach())
-        sock = await self._tcp(base.host, base.port, under_way)
-        _probe(sock)
-        return sock
+        return await self._tcp(base.host, base.port, under_way)
 
     async def _tcp(self, host: str, port: int, under_way: socket.socket | None) -> socket.socket:
         """A connected socket: at once where the server answered a moment ago, else by name and happy eyeballs."""
