@@ -115,15 +115,14 @@ def test_another_part_of_what_was_found_changes_the_pace_and_is_no_reason_to_sea
     lane.restore(Learned(600.0, "sliding", 10.0), NOW)
     assert lane._learner is not None
     finder = lane._learner.finder
-    mode, rate = finder.mode, finder.rate
-    finder._confirmed = True
+    mode, rate, began = finder.mode, finder.rate, finder._began
 
     lane.share_found(Learned(factor * 600.0, "sliding", 10.0), NOW + 1)
 
     assert lane.learned == Learned(factor * 600.0, "sliding", 10.0)
     assert finder.rate == pytest.approx(factor * rate)
     assert finder.mode is mode
-    assert finder._confirmed
+    assert finder._began == began  # what is known is no newer, and no sooner tested
 
 
 def test_a_worker_that_has_found_nothing_begins_with_its_part() -> None:
