@@ -20,7 +20,7 @@ BESIDE = (
     "README.ja.md",
     "benchmarks/results/README.md",
     "benchmarks/results/2026-11-26.md",
-    "benchmarks/results/2026-11-26-quieter.md",
+    "benchmarks/results/2026-11-26-idle.md",
     "benchmarks/results/cluster.md",
 )
 FOLDERS = {"examples": ".py", "configs": ".yaml"}
@@ -54,7 +54,7 @@ Examples <project/examples/index>
 Configs <project/configs/index>
 Benchmarks <project/benchmarks/results/README>
 Benchmarks of 26 November <project/benchmarks/results/2026-11-26>
-Benchmarks of 26 November, quieter <project/benchmarks/results/2026-11-26-quieter>
+Benchmarks of 26 November, idle <project/benchmarks/results/2026-11-26-idle>
 Workers on Ray <project/benchmarks/results/cluster>
 Releasing <releasing>
 Mutation score <mutation-score>
