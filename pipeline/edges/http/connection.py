@@ -6,10 +6,10 @@ while it waits. That is why this class uses plain sockets and trio's lowest wait
 - Bytes arrive. A light task (`light`) waits by `await connection`, and then takes what has come by `take`. For that one task holds the
   connection in an edge-triggered epoll (`readiness`) and calls `wake`, in which the light task goes on. An ordinary task calls
   `receive`, which waits for `wake` too where the connection is held there, and for trio's `wait_readable` where it is not. Edge-triggered
-  means that the kernel reports bytes once, whether or not they are read. So two flags remember what it reported. `stirred` is set by
+  means that the kernel reports bytes once, whether or not they are read. So two flags remember what it reported. `_stirred` is set by
   `wake` and by a read that filled its buffer, since either may have left bytes in the socket; while it is set, nobody waits, and `receive`
   reads after a checkpoint. Only a read that finds nothing clears it. `_ended` is set when the server has closed: nothing more will be
-  reported then, so `stirred` stays set for ever, and reading goes on until the end was read.
+  reported then, so `_stirred` stays set for ever, and reading goes on until the end was read.
 - A deadline passes. The task of `watch` looks at `ends_at` and `heard_at`, which a sender only writes, and calls `expire`. That
   sets `expired`, ends a wait for readability or writability through trio, and resumes what waits for `wake`. The
   socket stays open until its owner closes it, so that the owner finds the reason in `expired`.
@@ -56,13 +56,12 @@ class Connection:
 
     ends_at: clock when the attempt must be over. heard_at: clock of the last sign of life. stalls_at: clock when a stream must have
     said more. All are infinite at rest. expired: which deadline ended it, "total", "idle" or "stall"; else "". is_woken: somebody
-    calls `wake`. stirred: woken since the last read, or that read left something. unhurried: ticks that it may wait. on_close: called
-    before it closes.
+    calls `wake`. unhurried: ticks that it may wait. on_close: called before it closes.
     """
 
     __slots__ = (
-        "_ended", "_fd", "_mark", "_poll", "_sent", "_sock", "_waiting",
-        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at", "stirred", "unhurried",
+        "_ended", "_fd", "_mark", "_poll", "_sent", "_sock", "_stirred", "_waiting",
+        "ends_at", "expired", "heard_at", "is_woken", "on_close", "reader", "stalls_at", "unhurried",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, caps: Caps) -> None:
@@ -79,7 +78,7 @@ class Connection:
         self.is_woken = False
         self.unhurried = 0
         self._waiting: Callable[[], None] | None = None  # resumes it
-        self.stirred = False  # woken since the last read, or that read left something
+        self._stirred = False  # woken since the last read, or that read left something
         self._ended = False  # woken by the server's end, of which nothing will tell again
 
     def fileno(self) -> int:
@@ -109,12 +108,7 @@ class Connection:
     def start(self, request: bytes) -> memoryview | None:
         """Hand a request to the kernel: what it did not take yet, or None. Raises OSError: nothing has left then."""
         self._mark = self._sent
-        try:
-            sent = self._sock.send(request)
-        except BlockingIOError:
-            sent = 0
-        self._sent += sent
-        return None if sent == len(request) else memoryview(request)[sent:]
+        return self._push(request)
 
     def start_long(self, head: bytes, body: bytes) -> memoryview | None:
         """The same for a request whose body is long, without a copy of it."""
@@ -166,12 +160,12 @@ class Connection:
                 raise trio.ClosedResourceError
             if not self.is_woken:
                 await wait_readable(self._fd)
-            elif self.stirred:
+            elif self._stirred:
                 await checkpoint()  # a server that never stops must not keep the others waiting
             else:
                 self._waiting = partial(reschedule, current_task())
                 await wait_task_rescheduled(self._stop_waiting)
-                if not self.stirred:
+                if not self._stirred:
                     raise trio.ClosedResourceError
             data = self._take_raw(most)
             if data is not None:
@@ -179,7 +173,7 @@ class Connection:
 
     def __await__(self) -> Generator[Connection, None, None]:
         """Wait, as a light task, until something may have come. Somebody must call `wake`."""
-        if not self.stirred and self._fd >= 0 and not self.expired:
+        if not self._stirred and self._fd >= 0 and not self.expired:
             yield self
 
     def hold(self, waiting: Resumed) -> None:
@@ -190,21 +184,21 @@ class Connection:
         """What the server sent; empty at its end, and None if nothing is there. Raises as `receive`."""
         if self._fd < 0 or self.expired:
             raise trio.ClosedResourceError
-        self.stirred = self._ended
+        self._stirred = self._ended
         try:
             data = self._sock.recv(most)
         except BlockingIOError:
-            self.stirred = self._ended = False
+            self._stirred = self._ended = False
             return None
         if len(data) == most:
-            self.stirred = True  # for what is left there will be no waking
+            self._stirred = True  # for what is left there will be no waking
         return data
 
     _take_raw = take  # where the bytes on the wire are meant
 
     def wake(self, *, at_end: bool = False) -> None:
         """Tell that something has come. at_end: the server's end, after which nothing will."""
-        self.stirred = True
+        self._stirred = True
         if at_end:
             self._ended = True
         resume = self._waiting

@@ -2,7 +2,7 @@
 
 Theory of operation. OpenSSL works on two memory buffers: the socket's bytes are put into `_in`, and `_out` holds what is to be sent. A
 request costs one call of each, and so does an answer that comes in one record. OpenSSL reads a whole record at a time, so what is left in
-`_in` tells whether there is another one. If there is, `_left` is set, and `stirred` too: nobody may wait for bytes that have come already.
+`_in` tells whether there is another one. If there is, `_left` is set, and `_stirred` too: nobody may wait for bytes that have come already.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TlsConnection(Connection):
                 self._session = None
             else:
                 session.failed(offered)
-        self._left = self.stirred = self._in.pending > 0
+        self._left = self._stirred = self._in.pending > 0
 
     def settle(self) -> None:
         """Send what OpenSSL has to say of itself, as far as the kernel takes it; the rest goes with what leaves next. Raises OSError."""
@@ -87,11 +87,6 @@ class TlsConnection(Connection):
                 await self._pull()
             if (plain := self._read(most)) is not None:
                 return plain
-
-    def start(self, request: bytes) -> memoryview | None:
-        """As for a plain connection."""
-        self._mark = self._sent
-        return self._push(request)
 
     def start_long(self, head: bytes, body: bytes) -> memoryview | None:
         """As for a plain connection. OpenSSL copies the body all the same."""
@@ -123,7 +118,7 @@ class TlsConnection(Connection):
             return None
         self._left = self._in.pending > 0 or (most < RECORD_BYTES and self._tls.pending() > 0)
         if self._left:
-            self.stirred = True
+            self._stirred = True
         return data
 
     def surplus(self) -> bytes | None:
