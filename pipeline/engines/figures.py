@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.bookkeeping.going import Going, LaneWait
 from pipeline.core.cluster.counts import seconds_together
+from pipeline.core.pacing.findings import shown
 from pipeline.core.pacing.waits import shares
 from pipeline.summaries import LaneProgress, LaneSummary
 
@@ -47,15 +48,16 @@ def lane_summaries(lanes: Sequence[LaneProgress], learned: Sequence[Learned | No
             lane.attempts,
             lane.succeeded,
             lane.throttled,
-            None if found is None or found.requests_per_minute is None else round(found.requests_per_minute, 3),
-            None if found is None else found.kind,
-            learned_in_flight=None if found is None else found.in_flight,
+            pace,
+            kind,
+            learned_in_flight=cap,
             out_seconds=round(lane.out_seconds or 0.0, 3),
             out=lane.out or None,
             limited_by=lane.limited_by,
             attained=lane.attained,
         )
         for lane, found in zip_longest(lanes, learned[: len(lanes)])
+        for pace, kind, cap in [shown(found)]
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pipeline.core.bookkeeping.going import LaneWait
+from pipeline.core.pacing.findings import shown
 from pipeline.core.pacing.waits import NO_ROW, shares
 from pipeline.summaries import LaneProgress, LaneSummary
 
@@ -99,17 +100,17 @@ class LaneFigures(Struct, frozen=True):
         )
 
     def _summary(self, state: LaneState) -> LaneSummary:
-        learned = state.limits.learned
+        pace, kind, cap = shown(state.limits.learned)
         return LaneSummary(
             state.name,
             state.attempts,
             state.succeeded,
             state.throttled,
-            None if learned is None or learned.requests_per_minute is None else round(learned.requests_per_minute, 3),
-            None if learned is None else learned.kind,
+            pace,
+            kind,
             round(state.out_seconds + (self._out_for(state) or 0.0), 3),
             state.out or state.refused,
-            None if learned is None else learned.in_flight,
+            cap,
             shares(state.waits.seconds, self._waited),
             self._attained(state),
         )

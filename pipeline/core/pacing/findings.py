@@ -24,6 +24,14 @@ class Learned(Struct, frozen=True):
     output_tokens_per_minute: float | None = None
 
 
+def shown(learned: Learned | None) -> tuple[float | None, str | None, int | None]:
+    """The pace in requests a minute, the kind and the cap that were found, for people; None for each that was not."""
+    if learned is None:
+        return None, None, None
+    pace = learned.requests_per_minute
+    return None if pace is None else round(pace, 3), learned.kind, learned.in_flight
+
+
 def is_certain(kind: str | None, attempts: int, seconds: float) -> bool:
     """Whether a pace that was found is good enough to be written into a config: announced, or found in a run of some length."""
     return kind == "announced" or attempts >= ENOUGH_ATTEMPTS or seconds >= ENOUGH_SECONDS
