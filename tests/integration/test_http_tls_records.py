@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -18,10 +18,10 @@ from pipeline.records import Answer, FailureKind, Fault, FaultCause, Job
 from tests.fakes.servers import OK_BODY, WHOLE, Authority, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from pipeline.ports import LightSender
+    from pipeline.ports import LightSender, Sender
 
 pytestmark = pytest.mark.usefixtures("any_readiness")
 
@@ -74,6 +74,21 @@ class Wire:
                 return done or b""
 
 
+@asynccontextmanager
+async def sending_to(
+    handle: Callable[[trio.SocketStream], Awaitable[None]], tls: TlsOptions, *, counts: Counts | None = None
+) -> AsyncIterator[Sender]:
+    """A sender to a server that handles its connections so."""
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(listen, handle)
+        endpoint = Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=tls)
+        async with open_senders(endpoint, counts=counts) as open_sender:
+            sender = open_sender()
+            yield sender
+            sender.close()
+        nursery.cancel_scope.cancel()
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(str(tmp_path / "ca.pem"))
@@ -94,13 +109,8 @@ async def test_answer_nobody_asked_for_in_a_record_of_its_own_reaches_no_row(aut
         while await wire.request():
             await wire.records(WHOLE, OTHER)
 
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, handle)
-        async with open_senders(Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path))) as open_sender:
-            sender = open_sender()
-            replies = [await sender.send(JOB, "i") for _ in range(3)]
-            sender.close()
-        nursery.cancel_scope.cancel()
+    async with sending_to(handle, TlsOptions(authority.path)) as sender:
+        replies = [await sender.send(JOB, "i") for _ in range(3)]
 
     assert [reply.body for reply in replies if isinstance(reply, Answer)] == [OK_BODY] * 3
     assert accepted == 3
@@ -124,14 +134,8 @@ async def test_goodbye_in_the_packet_of_the_answer_is_found_before_the_next_requ
             await wire.records()
 
     counts = Counts()
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, handle)
-        endpoint = Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path))
-        async with open_senders(endpoint, counts=counts) as open_sender:
-            sender = open_sender()
-            replies = [await sender.send(JOB, "i") for _ in range(3)]
-            sender.close()
-        nursery.cancel_scope.cancel()
+    async with sending_to(handle, TlsOptions(authority.path), counts=counts) as sender:
+        replies = [await sender.send(JOB, "i") for _ in range(3)]
 
     assert [reply.body for reply in replies if isinstance(reply, Answer)] == [OK_BODY] * 3
     assert asked == [1, 1, 1]
@@ -150,13 +154,8 @@ async def test_what_came_with_the_end_of_the_handshake_is_read_at_once(authority
         await wire.shake(busy)
         await trio.sleep_forever()
 
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, handle)
-        async with open_senders(Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path))) as open_sender:
-            sender = open_sender()
-            reply = await sender.send(JOB, "i")
-            sender.close()
-        nursery.cancel_scope.cancel()
+    async with sending_to(handle, TlsOptions(authority.path)) as sender:
+        reply = await sender.send(JOB, "i")
 
     assert isinstance(reply, Answer)
     assert reply.status == 503
@@ -188,16 +187,10 @@ async def test_request_that_may_not_leave_is_no_error_where_the_server_has_gone(
         gone.set()
 
     counts = Counts()
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, handle)
-        endpoint = Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path))
-        async with open_senders(endpoint, counts=counts) as open_sender:
-            sender = open_sender()
-            ask_before(sender, Refusing(gone))
-            reply = await in_task(cast("LightSender", sender).attempt(JOB, "i"))
-            dropped = counts.dropped
-            sender.close()
-        nursery.cancel_scope.cancel()
+    async with sending_to(handle, TlsOptions(authority.path), counts=counts) as sender:
+        ask_before(sender, Refusing(gone))
+        reply = await in_task(cast("LightSender", sender).attempt(JOB, "i"))
+        dropped = counts.dropped
 
     assert isinstance(reply, Fault)
     assert (reply.cause, reply.maybe_sent) == (FaultCause.NOT_LEFT, False)
@@ -221,14 +214,8 @@ async def test_request_behind_a_handshake_that_the_server_refuses_was_not_sent(
         await wire.records()  # what is wrong with the certificate
         await stream.aclose()
 
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(listen, handle)
-        endpoint = Endpoint(f"https://localhost:{port}", timeouts=PATIENT, tls=TlsOptions(authority.path, ours))
-        async with open_senders(endpoint) as open_sender:
-            sender = open_sender()
-            fault = await sender.send(JOB, "i")
-            sender.close()
-        nursery.cancel_scope.cancel()
+    async with sending_to(handle, TlsOptions(authority.path, ours)) as sender:
+        fault = await sender.send(JOB, "i")
 
     assert isinstance(fault, Fault)
     assert (fault.kind, fault.maybe_sent, fault.cause) == (FailureKind.CONNECTION, False, FaultCause.TLS_OTHER)
